@@ -1,0 +1,34 @@
+# Executes the runs that `python -m fer_lib reproduce` lists: one run is one papermill command.
+# What is missing or out of date is decided there, by the records, never by file times: hence no inputs, and as output
+# only a mark that goes when all is done (Snakemake deletes declared outputs when a job fails, and no record may go).
+import json
+
+from fer_lib import paths, runs
+
+PROFILE = config["profile"]
+TODO = {f"{name}-seed{seed}": (name, seed) for name, seed in json.load(open(config["todo"]))}
+KNOWN = runs.experiments()
+MARK = str(paths.RESULTS / "local" / "done" / PROFILE / "{run}")
+
+
+def small(wildcards):
+    return PROFILE == "smoke" or "backend" in KNOWN[TODO[wildcards.run][0]]
+
+
+rule all:
+    input:
+        expand(MARK, run=TODO),
+
+
+rule run:
+    output:
+        temp(touch(MARK)),
+    params:
+        experiment=lambda wildcards: TODO[wildcards.run][0],
+        seed=lambda wildcards: TODO[wildcards.run][1],
+    threads: lambda wildcards: 1 if small(wildcards) else workflow.cores
+    resources:
+        gpu=lambda wildcards: 0 if small(wildcards) or not runs.has_gpu() else 1,
+    shell:
+        "OMP_NUM_THREADS={threads} TF_NUM_INTRAOP_THREADS={threads} TF_NUM_INTEROP_THREADS=1 "
+        "python -m fer_lib run {params.experiment} --seed {params.seed} --profile " + PROFILE

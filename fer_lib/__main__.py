@@ -1,0 +1,39 @@
+"""``python -m fer_lib``: one verb a capability."""
+
+import argparse
+import sys
+
+from . import runs
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m fer_lib", description="Reproduce the experiments of the papers.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verb = verbs.add_parser("reproduce", help="make every run that is missing, then the report")
+    verb.add_argument("--profile", default="", choices=["", *runs.PROFILES], help="default: by the data that is here")
+    verb.add_argument("--seeds", type=int, help="seeds of each experiment")
+    verb.add_argument("--only", default="", help="comma-separated parts of experiments' names")
+    verb.add_argument("--force", action="store_true", help="repeat runs that have a current record")
+    verb.add_argument("--jobs", type=int, default=0, help="CPU cores to use (default: all)")
+    verb = verbs.add_parser("run", help="make one run")
+    verb.add_argument("experiment", help="for example saravanan2019/table1_feedforward")
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verb = verbs.add_parser("report", help="make the report of the runs that are there")
+    verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    options = parser.parse_args(arguments)
+    try:
+        if options.verb == "reproduce":
+            return runs.reproduce(options.profile, options.seeds, options.only, options.force, options.jobs)
+        if options.verb == "run":
+            print(runs.execute(options.experiment, options.seed, options.profile))
+        else:
+            print(runs.report(options.profile))
+        return 0
+    except (ValueError, TypeError, RuntimeError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,328 @@
+"""Drawn faces: a small data set made from FACS action units, for when FER2013 is not there.
+
+An emotion is a set of action units (Ekman & Friesen's Facial Action Coding System; the sets are EMFACS prototypes);
+each unit moves a few measures of a face; the face belongs to a random person in a random pose and light. Networks can
+learn it and it is hard enough to tell good ones from bad ones. It proves machinery, nothing about people: no accuracy
+on drawn faces says anything about an accuracy on photographs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+from ..emotions import FER2013
+from . import SPLITS, Faces, array_hash
+
+UNITS = {
+    1: ("inner brow raiser", {"brow_inner": -0.25, "brow_middle": -0.08, "forehead": 0.5}),
+    2: ("outer brow raiser", {"brow_outer": -0.18, "brow_middle": -0.12, "forehead": 0.5}),
+    4: ("brow lowerer", {"brow_inner": 0.14, "brow_middle": 0.11, "brow_outer": 0.05, "knit": 0.09, "furrow": 1.0}),
+    5: ("upper lid raiser", {"lid_upper": 0.09}),
+    6: ("cheek raiser", {"lid_lower": -0.055, "lid_upper": -0.02, "cheek": 1.0, "crow": 1.0}),
+    7: ("lid tightener", {"lid_lower": -0.035, "lid_upper": -0.03}),
+    9: ("nose wrinkler", {"wrinkle": 1.0, "wing": -0.07, "fold": 0.7, "open_upper": 0.05, "mouth": -0.05,
+                          "brow_inner": 0.09, "brow_middle": 0.05, "lid_lower": -0.03, "lid_upper": -0.03}),
+    10: ("upper lip raiser", {"open_upper": 0.09, "square": 0.3, "wing": -0.03, "fold": 0.8}),
+    12: ("lip corner puller", {"corner_out": 0.15, "corner_down": -0.22, "fold": 1.0, "cheek": 0.4}),
+    15: ("lip corner depressor", {"corner_down": 0.19, "corner_fold": 1.0}),
+    16: ("lower lip depressor", {"open_lower": 0.11, "square": 0.4, "lower_teeth": 1.0}),
+    17: ("chin raiser", {"mouth": -0.05, "chin": 1.0, "corner_down": 0.04}),
+    20: ("lip stretcher", {"corner_out": 0.17, "corner_down": 0.09, "lip": -0.02, "square": 0.7, "lower_teeth": 1.0}),
+    23: ("lip tightener", {"corner_out": -0.07, "lip": -0.06}),
+    25: ("lips part", {"open_lower": 0.09, "open_upper": 0.03}),
+    26: ("jaw drop", {"open_lower": 0.31, "open_upper": 0.06, "corner_out": -0.09, "square": 0.3, "jaw": 0.15}),
+}  # fmt: skip
+"""Action unit -> its FACS name and what it adds, at full intensity, to a face's measures.
+
+Lengths are in half head widths and y points down; furrow, fold, cheek and so on are depths of shading from 0 to 1.
+"""
+
+PROTOTYPES = {
+    "angry": (4, 5, 7, 23), "disgust": (9, 15, 16), "fear": (1, 2, 4, 5, 7, 20, 26), "happy": (6, 12),
+    "sad": (1, 4, 15), "surprise": (1, 2, 5, 26), "neutral": (),
+}  # fmt: skip
+"""Emotion -> the action units of its EMFACS prototype."""
+
+OFTEN = {"angry": (17,), "disgust": (10,), "fear": (25,), "happy": (25, 7), "sad": (17,), "surprise": (25,)}
+"""Emotion -> units that accompany its prototype in half of the faces."""
+
+RANGES = {
+    # Person: lengths in half head widths, tones from 0 black to 255 white.
+    "head_height": (1.18, 1.36), "jaw_taper": (0.06, 0.34), "skin": (105, 225), "hair": (15, 130), "hairline": (0.70, 0.95),
+    "eye_distance": (0.37, 0.45), "eye_width": (0.19, 0.25), "eye_open": (0.08, 0.12), "iris": (20, 110),
+    "brow_height": (0.27, 0.35), "brow_width": (0.025, 0.06), "brow_arch": (0.0, 0.08), "nose_length": (0.36, 0.46),
+    "nose_width": (0.12, 0.19), "mouth_width": (0.28, 0.36), "mouth_height": (0.62, 0.72), "lip": (0.06, 0.12),
+    "lip_tone": (0.58, 0.86), "age": (0.3, 1.0),
+    "long_hair": (0, 1), "bald": (0, 1), "beard": (0, 1), "moustache": (0, 1), "glasses": (0, 1),
+    # Pose: radians, scale, and pixels of 48.
+    "yaw": (-0.5, 0.5), "pitch": (-0.25, 0.25), "roll": (-0.25, 0.25), "scale": (17.5, 22.5), "x": (-3, 3), "y": (-3, 3),
+    # Light and camera.
+    "light": (-np.pi, np.pi), "light_strength": (0.0, 0.4), "contrast": (0.7, 1.25), "brightness": (-0.14, 0.14),
+    "background": (20, 235), "clutter": (0, 255), "clutter_x": (-1.2, 1.2), "clutter_y": (-1.4, 0.4),
+    "blur": (0.2, 0.75), "noise": (0.005, 0.035),
+    "occlusion": (0, 1), "occlusion_x": (-1, 1), "occlusion_y": (-1, 1), "occlusion_angle": (0, np.pi), "occlusion_tone": (0, 255),
+}  # fmt: skip
+"""What differs between two faces of the same expression -> from where to where, uniformly.
+
+Those from 0 to 1 are chances, compared with a threshold above one half, so that the middle face has none of them.
+"""
+_LOW, _HIGH = np.array(list(RANGES.values())).T
+_SHIFT = 4  # fractional bits of the coordinates that OpenCV draws at
+_SUPERSAMPLING = 4
+_T = np.linspace(-1, 1, 13)  # along a lid or a lip, from corner to corner
+_BOW = 1 - _T**2
+_CIRCLE = np.exp(1j * np.linspace(0, 2 * np.pi, 16, endpoint=False))
+_HEAD = np.exp(1j * np.linspace(0, 2 * np.pi, 40, endpoint=False))
+
+
+def draw(expression: str | Mapping[int, float], rng: np.random.Generator | None = None, size: int = 48) -> np.ndarray:
+    """One face, (size, size) uint8.
+
+    expression: an emotion's name, or action units with intensities from 0 to 1, such as ``{12: 1.0, 6: 0.5}``.
+    rng: draws the person, pose, light and, for a named emotion, the units' intensities; None gives the middle person,
+        from the front, in even light, without noise, every unit of the prototype in full.
+    Raises ValueError for an unknown emotion or unit, an intensity outside 0..1, or a size below 8.
+    """
+    if size < 8:
+        raise ValueError(f"size is {size}; a face needs 8 pixels or more")
+    units = _units(expression, rng)
+    chances = np.full(len(_LOW), 0.5) if rng is None else rng.random(len(_LOW))
+    at = dict(zip(RANGES, (_LOW + (_HIGH - _LOW) * chances).tolist(), strict=True))
+    if rng is None:
+        at.update(light_strength=0.1, contrast=1.0, blur=0.0, noise=0.0)
+    measures = dict.fromkeys((name for _, effects in UNITS.values() for name in effects), 0.0)
+    for unit, intensity in units.items():
+        for name, effect in UNITS[unit][1].items():
+            measures[name] += intensity * effect
+    drawing, shading = _face(at, measures)
+    return _photograph(drawing, shading, at, rng, size)
+
+
+def _units(expression, rng) -> dict[int, float]:
+    """Unit -> intensity; a named emotion loses a unit at times, and gains one that does not belong at times."""
+    if not isinstance(expression, str):
+        for unit, intensity in expression.items():
+            if unit not in UNITS:
+                raise ValueError(f"no action unit {unit!r} is drawn here; expected one of {', '.join(map(str, UNITS))}")
+            if not 0 <= intensity <= 1:
+                raise ValueError(f"action unit {unit} has intensity {intensity!r}; expected 0 to 1")
+        return dict(expression)
+    if expression not in PROTOTYPES:
+        raise ValueError(f"no emotion is called {expression!r}; expected one of {', '.join(PROTOTYPES)}")
+    if rng is None:
+        return dict.fromkeys(PROTOTYPES[expression], 1.0)
+    chance, strength = rng.random((2, len(UNITS)))
+    overall = rng.uniform(0.55, 1.0)
+    units = {}
+    for k, unit in enumerate(UNITS):
+        if unit in PROTOTYPES[expression]:
+            if chance[k] > 0.07:
+                units[unit] = min(1.0, overall * (0.7 + 0.6 * strength[k]))
+        elif unit in OFTEN.get(expression, ()):
+            if chance[k] > 0.5:
+                units[unit] = overall * strength[k]
+        elif chance[k] < 0.04:
+            units[unit] = 0.6 * strength[k]
+    return units
+
+
+def _face(at: dict, by: dict) -> tuple[list, list]:
+    """The face's shapes, as two lists in the order of painting: hard drawing, and soft shading.
+
+    A shape is (points, tone, width, depth): complex points x + iy in half head widths from the middle of the head, a
+    grey tone (in shading: 128 leaves as it is, less darkens), a line's width (0: filled), and how far its points stand
+    out from the flat outline when the head turns (0: the outline itself, 1: on the face, more: the nose).
+    """
+    drawing, shading = [], []
+    skin, hair, height = at["skin"], at["hair"], at["head_height"]
+    dark = 0.35 * skin
+
+    def paint(points, tone, width=0.0, depth=1.0, both=False):
+        drawing.append((points, tone, width, depth))
+        if both:
+            drawing.append((-points.conj(), tone, width, depth))
+
+    def shade(points, depth_of_tone, width=0.0, both=False, depth=1.0):
+        if abs(depth_of_tone) > 0.02:
+            shading.append((points, 128 * (1 - depth_of_tone), width, depth))
+            if both:
+                shading.append((-points.conj(), 128 * (1 - depth_of_tone), width, depth))
+
+    # Behind the head: clutter, hair, neck, shoulders, ears.
+    paint(0.7 * _CIRCLE + at["clutter_x"] + 1j * at["clutter_y"], at["clutter"], depth=0)
+    down = np.maximum(_HEAD.imag, 0) ** 2
+    head = _HEAD.real * (1 - at["jaw_taper"] * down) + 1j * (height * _HEAD.imag + by["jaw"] * down)
+    if at["long_hair"] > 0.6:
+        paint(1.17 * _HEAD.real + 1j * (1.25 * height * _HEAD.imag), hair, depth=0)
+    paint(np.array([-0.55 + 0.6j, 0.55 + 0.6j, 0.6 + 1.4j, 1.6 + 1.7j, -1.6 + 1.7j, -0.6 + 1.4j]), 0.72 * skin, depth=0)
+    paint(0.13 * _CIRCLE.real + 0.24j * _CIRCLE.imag + 1.0, 0.85 * skin, depth=0, both=True)
+    paint(head, skin, depth=0)
+    paint(np.append(head, head[0]), 0.6 * skin, 0.03, depth=0)
+    shade(np.append(0.93 * head, 0.93 * head[0]), 0.12, 0.2, depth=0)
+    if at["beard"] > 0.85:
+        around = head[2:19]
+        paint(np.concatenate([around, (0.8 * around.real + 1j * (0.75 * around.imag - 0.05))[::-1]]), 0.3 * hair + 0.6 * skin, depth=0.3)
+    if at["bald"] < 0.85:
+        top = 1.06 * head[20:].real + 1.06j * head[20:].imag
+        line = np.linspace(1, -1, 13)
+        paint(np.concatenate([top, line - 1j * (at["hairline"] * height * (1 - line**2) ** 0.45 * 0.95)]), hair, depth=0.15)
+
+    # Eyes.
+    eye_x, eye_y, width = at["eye_distance"], -0.12, at["eye_width"]
+    upper = max(at["eye_open"] + by["lid_upper"], 0.015)
+    lower = max(0.7 * at["eye_open"] + by["lid_lower"], 0.01)
+    along = eye_x + width * _T
+    lid, below = along + 1j * (eye_y - upper * _BOW), along + 1j * (eye_y + lower * _BOW)
+    shade(eye_x + 0.33 * _CIRCLE.real + 1j * (eye_y - 0.05 + 0.24 * _CIRCLE.imag), 0.14, both=True)
+    paint(np.concatenate([lid, below[::-1]]), min(255, 0.35 * skin + 165), both=True)
+    for radius, tone in ((0.105, at["iris"]), (0.05, 8)):
+        x, y = radius * _CIRCLE.real, radius * _CIRCLE.imag
+        bow = 1 - (x / width) ** 2
+        paint(eye_x + x + 1j * (eye_y + np.clip(y - 0.015, -upper * bow, lower * bow)), tone, both=True)
+    paint(np.array([eye_x - 0.035, eye_x - 0.03]) + 1j * (eye_y - 0.045), 255, 0.03, both=True)
+    paint(lid, 0.5 * dark, 0.045, both=True)
+    paint(below, 0.6 * skin, 0.02, both=True)
+    shade(lid - 0.075j, 0.35, 0.03, both=True)
+    shade(below + 0.09j, 0.15 + 0.25 * by["crow"], 0.03, both=True)
+    for angle in (-0.5, 0.1, 0.7):
+        corner = eye_x + width + 0.05 + 1j * eye_y
+        shade(corner + np.array([0.04, 0.18]) * np.exp(1j * angle), 0.4 * by["crow"], 0.02, both=True)
+
+    # Brows: through an inner, a middle and an outer point.
+    base = eye_y - at["brow_height"]
+    knots = (base + 0.03 + by["brow_inner"], base - at["brow_arch"] + by["brow_middle"], base + 0.03 + by["brow_outer"])
+    s = 0.5 * (_T + 1)
+    curve = knots[0] * (1 - s) * (1 - 2 * s) + 4 * knots[1] * s * (1 - s) + knots[2] * s * (2 * s - 1)
+    brow = eye_x - 0.21 - by["knit"] + (0.47 + by["knit"]) * s + 1j * curve
+    thick = 1j * at["brow_width"] * (1 - 0.75 * s**2)
+    paint(np.concatenate([brow - thick, (brow + thick)[::-1]]), min(hair, 0.55 * skin), both=True)
+    furrow = np.array([0.07 + 0.02j, 0.06 - 0.22j]) + 1j * (base + 0.12)
+    shade(furrow, 0.55 * by["furrow"], 0.035, both=True)
+    for y in (-0.16, -0.27):
+        shade(0.5 * _T + 1j * (base + y + 0.02 * _BOW), 0.45 * at["age"] * by["forehead"], 0.03)
+
+    # Nose.
+    nose_y, nose = eye_y + at["nose_length"], at["nose_width"]
+    wing = nose_y + by["wing"]
+    shade(np.array([0.05 + 1j * (eye_y - 0.1), 0.06 + 1j * (nose_y - 0.2), nose + 1j * (nose_y - 0.04)]), 0.28, 0.05, depth=1.15)
+    shade(np.array([-0.02 + 1j * eye_y, -0.02 + 1j * (nose_y - 0.05)]), -0.16, 0.08, depth=1.2)
+    paint(np.array([nose + 1j * (wing - 0.09), nose + 0.02 + 1j * (wing - 0.02), nose - 0.04 + 1j * wing]), 0.6 * skin, 0.03, 1.15, True)
+    paint(0.5 * nose + 0.045 * _CIRCLE.real + 1j * (wing + 0.01 + 0.025 * _CIRCLE.imag), dark, 0, 1.2, True)
+    for y in (0.02, 0.10, 0.18):
+        shade(np.array([0.02, 0.15]) + 1j * (eye_y + y + np.array([0.02, -0.05])), 0.55 * by["wrinkle"], 0.03, True, 1.1)
+
+    # Mouth: the lips' line runs through the corners; the lips open away from it and never cross.
+    mouth_y = at["mouth_height"] + by["mouth"] - 0.2 * by["jaw"]
+    wide = at["mouth_width"] + by["corner_out"]
+    lip = max(at["lip"] + by["lip"], 0.015)
+    middle = wide * _T + 1j * (mouth_y + by["corner_down"] * (_T**2 - 0.35))
+    bow = _BOW ** (1 - 0.7 * min(by["square"], 1))
+    inner_top, inner_bottom = middle - 1j * by["open_upper"] * bow, middle + 1j * by["open_lower"] * bow
+    outer_top = inner_top - 1j * lip * (0.8 * _BOW**0.7 - 0.2 * np.exp(-((_T / 0.15) ** 2)))
+    outer_bottom = inner_bottom + 1j * 1.15 * lip * _BOW**0.7
+    lips = at["lip_tone"] * skin
+    if at["moustache"] > 0.88:
+        paint(np.concatenate([outer_top - 0.03j, (0.9 * outer_top.real + 1j * (nose_y + 0.07 + 0.1 * _T**2))[::-1]]), 0.6 * hair + 0.25 * skin)
+    paint(np.concatenate([outer_top, inner_top[::-1]]), 0.92 * lips)
+    paint(np.concatenate([inner_bottom, outer_bottom[::-1]]), lips)
+    gap = by["open_upper"] + by["open_lower"]
+    if gap > 0.02:
+        paint(np.concatenate([inner_top, inner_bottom[::-1]]), 0.18 * skin)
+        white = min(250, 0.3 * skin + 160)
+        teeth = 1j * np.minimum(0.09, 0.6 * gap * _BOW)
+        paint(np.concatenate([inner_top, (inner_top + teeth)[::-1]])[1:-1], white)
+        if by["lower_teeth"] > 0.3:
+            paint(np.concatenate([inner_bottom, (inner_bottom - 0.7 * teeth)[::-1]])[1:-1], 0.9 * white)
+        elif by["open_lower"] > 0.18:
+            paint(inner_bottom[3:-3] - 0.03j - 0.05j * _BOW[3:-3], 0.42 * skin, 0.08)
+    else:
+        paint(middle, 0.8 * dark, 0.035)
+    paint(np.array([wide - 0.02, wide + 0.03]) + 1j * middle.imag[-1], 0.8 * dark, 0.03, both=True)
+    shade(0.6 * outer_bottom + 0.4 * outer_bottom.mean() + 0.08j, 0.22, 0.06)
+    fold = np.array([nose + 0.04 + 1j * (wing - 0.05), wide + 0.06 + 1j * (mouth_y - 0.17), wide + 0.12 + 1j * (mouth_y + 0.02)])
+    shade(fold, 0.08 * at["age"] + 0.42 * min(by["fold"], 1.2), 0.04, both=True)
+    shade(wide + 0.05 + np.array([0.0, 0.05 + 0.16j]) + 1j * middle.imag[-1], 0.4 * by["corner_fold"], 0.04, both=True)
+    shade(0.52 + 0.21 * _CIRCLE.real + 1j * (0.25 - 0.04 * by["cheek"] + 0.16 * _CIRCLE.imag), -0.1 * by["cheek"], both=True)
+    shade(0.45 + 0.25 * _T + 1j * (0.1 + 0.07 * _BOW), 0.22 * by["cheek"], 0.03, both=True)
+    shade(0.16 * _T + 1j * (0.5 * (mouth_y + height) + 0.07 - 0.06 * _BOW), 0.45 * by["chin"], 0.06)
+
+    if at["glasses"] > 0.85:
+        paint(eye_x + 0.31 * np.append(_CIRCLE, 1).real + 1j * (eye_y + 0.03 + 0.25 * np.append(_CIRCLE, 1).imag), 25, 0.045, 1.1, True)
+        paint(np.array([-0.1, 0.1]) + eye_y * 1j, 25, 0.045, 1.15)
+        paint(np.array([eye_x + 0.31, 1.0]) + eye_y * 1j, 25, 0.04, 0.6, True)
+    return drawing, shading
+
+
+def _photograph(drawing, shading, at: dict, rng, size: int) -> np.ndarray:
+    """Pose the shapes, paint them, then light, blur and noise: (size, size) uint8."""
+    pixel = size / 48
+    scale = at["scale"] * pixel
+    centre = (24 + at["x"] + 1j * (22.5 + at["y"])) * pixel
+    shapes = drawing + shading
+    points = np.concatenate([shape[0] for shape in shapes])
+    lengths = [len(shape[0]) for shape in shapes]
+    # The face lies on half an ellipsoid, so that a turned head moves its middle more than its edge.
+    out = 0.8 * np.sqrt(np.maximum(1 - points.real**2 - (points.imag / 1.3) ** 2, 0.0))
+    out *= np.repeat([shape[3] for shape in shapes], lengths)
+    points = points + out * (np.sin(at["yaw"]) + 1j * np.sin(at["pitch"]))
+    points = centre + scale * np.exp(1j * at["roll"]) * points
+    fixed = np.round(points * (_SUPERSAMPLING << _SHIFT)).view(float).reshape(-1, 1, 2).astype(np.int32)
+    canvas = np.full((_SUPERSAMPLING * size,) * 2, round(at["background"]), np.uint8)
+    soft = np.full((size, size), 128, np.uint8)
+    start = 0
+    for k, ((_, tone, width, _), length) in enumerate(zip(shapes, lengths, strict=True)):
+        piece = fixed[start : start + length]
+        start += length
+        # The soft layer is small: the same coordinates read with two more fractional bits.
+        hard = k < len(drawing)
+        layer, grain, shift = (canvas, _SUPERSAMPLING, _SHIFT) if hard else (soft, 1, _SHIFT + 2)
+        if width:
+            cv2.polylines(layer, [piece], False, tone, max(1, round(width * scale * grain)), cv2.LINE_AA, shift)
+        else:
+            cv2.fillPoly(layer, [piece], tone, cv2.LINE_AA, shift)
+    if at["occlusion"] > 0.94:
+        place = (centre + scale * (at["occlusion_x"] + 1j * at["occlusion_y"])) * _SUPERSAMPLING
+        box = ((place.real, place.imag), (1.6 * scale * _SUPERSAMPLING, 0.5 * scale * _SUPERSAMPLING), np.degrees(at["occlusion_angle"]))
+        cv2.fillPoly(canvas, [cv2.boxPoints(box).astype(np.int32)], at["occlusion_tone"])
+    image = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
+    image *= cv2.GaussianBlur(soft, (0, 0), 0.55 * pixel).astype(np.float32)
+    grid = (np.arange(size, dtype=np.float32) + 0.5) / (24 * pixel) - 1
+    image *= (1 + at["light_strength"] * (np.cos(at["light"]) * grid + np.sin(at["light"]) * grid[:, None])) / (128 * 255)
+    image = (image - 0.5) * at["contrast"] + 0.5 + at["brightness"]
+    if at["blur"]:
+        image = cv2.GaussianBlur(image, (0, 0), at["blur"] * pixel)
+    if rng is not None:
+        image += at["noise"] * rng.standard_normal(image.shape, np.float32)
+    return np.clip(255 * image + 0.5, 0, 255).astype(np.uint8)
+
+
+def load(training: int = 1400, public_test: int = 175, private_test: int = 175, seed: int = 0) -> Faces:
+    """Draw the data set: so many faces in each of the three splits, in the order of SPLITS.
+
+    Face i of a split depends on the seed, the split and i alone, not on how many are asked for. Each seven faces in
+    turn hold every emotion once, in random order, so classes are balanced (FER2013's are not).
+    seed: 0 or more. Raises ValueError for a negative seed or count, or for no faces at all.
+    """
+    counts = {"training": training, "public_test": public_test, "private_test": private_test}
+    for name, value in (counts | {"seed": seed}).items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+            raise ValueError(f"{name} is {value!r}; expected a whole number, 0 or more")
+    if not sum(counts.values()):
+        raise ValueError(f"{', '.join(counts)} are all 0; expected one face or more")
+    images, labels = [], []
+    for part, count in enumerate(counts.values()):
+        for i in range(count):
+            if i % 7 == 0:
+                order = np.random.default_rng([seed, part, i // 7, 0]).permutation(len(FER2013))
+            label = int(order[i % 7])
+            labels.append(label)
+            images.append(draw(FER2013[label], np.random.default_rng([seed, part, i, 1])))
+    images, labels = np.stack(images), np.array(labels, np.uint8)
+    split = np.repeat(np.arange(len(SPLITS), dtype=np.uint8), list(counts.values()))
+    return Faces(
+        images, labels, split, np.arange(len(labels), dtype=np.int32), "drawn_faces", array_hash(images, labels, split),
+        {"file": f"drawn, seed {seed}", "seed": int(seed), **{name: int(count) for name, count in counts.items()}},
+    )  # fmt: skip

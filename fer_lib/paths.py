@@ -1,0 +1,21 @@
+"""Where things are. Everything hangs on the project's root, never on the working directory:
+papermill runs a notebook in the caller's directory, nbval in the notebook's own."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+EXPERIMENTS = ROOT / "experiments"
+DATA = ROOT / "data"
+CACHE = Path(os.environ.get("FER_CACHE", DATA / "cache"))
+RESULTS = ROOT / "results"
+
+
+def results_folder(profile: str) -> Path:
+    """The folder that takes a profile's runs and report.
+
+    Only ``full`` writes where git looks; everything else (drawn faces, cut-down runs) goes below
+    ``results/local``, which git ignores, so that a trial can never overwrite a result.
+    """
+    return RESULTS if profile == "full" else RESULTS / "local" / profile

@@ -1,0 +1,85 @@
+"""What a training run does, as explicit fields; no engine is imported here."""
+
+from dataclasses import dataclass, fields
+
+AS_PUBLISHED = {
+    "input_scale": "0..255",
+    "loss": "clipped",
+    "train_rows": "Training",
+    "validation_rows": "PublicTest+PrivateTest",
+    "evaluation_rows": "PublicTest+PrivateTest",
+    "kept_epoch": "last",
+}
+"""What the released code of Saravanan et al. did, flaws included: unscaled pixels, the clipped loss of old Keras,
+validation (and so early stopping) on the very rows that are scored, the last epoch kept."""
+
+HONEST = {
+    "input_scale": "0..1",
+    "loss": "logits",
+    "train_rows": "Training",
+    "validation_rows": "PublicTest",
+    "evaluation_rows": "PrivateTest",
+    "kept_epoch": "best",
+}
+"""Train on Training, choose on PublicTest, report PrivateTest."""
+
+PROTOCOLS = {"as_published": AS_PUBLISHED, "honest": HONEST}
+
+
+CHOICES = {
+    "input_scale": ("0..255", "0..1", "standardised"),
+    "loss": ("logits", "clipped"),
+    "kept_epoch": ("last", "best"),
+    "optimizer": ("adam", "rmsprop", "sgd"),
+    "precision": ("float32", "bfloat16"),
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Every choice that makes a training run, checked when it is made: TypeError or ValueError name the parameter."""
+
+    model: str = "simple_cnn"  # a builder of fer_lib.models
+    input_scale: str = (
+        "0..1"  # "0..255" (as they are), "0..1", "standardised" (by mean and deviation of the training pixels)
+    )
+    loss: str = "logits"  # "logits", or "clipped": probabilities clipped to 1e-7 as in old Keras
+    train_rows: str = "Training"  # splits, joined by "+"
+    validation_rows: str = "PublicTest"  # whose loss early stopping watches; "" for none
+    evaluation_rows: str = "PrivateTest"  # the rows whose accuracy is the run's headline
+    kept_epoch: str = "best"  # the headline's epoch: "last", or "best" on PublicTest (both are stored)
+    optimizer: str = "adam"  # "adam", "rmsprop", "sgd"
+    learning_rate: float = 1e-3
+    decay: float = 0.0  # learning rate / (1 + decay x step), as old Keras had it
+    epsilon: float = 1e-7  # of adam and rmsprop
+    batch_size: int = 128
+    epochs: int = 10
+    patience: int = 0  # stop after so many epochs without a lower validation loss; 0: never
+    precision: str = "float32"  # or "bfloat16": matrix products and activations, weights stay float32
+    rows: int = 0  # use so many training rows, drawn once; 0: all
+
+    def __post_init__(self):
+        for item in fields(self):
+            value, kind = getattr(self, item.name), type(item.default)
+            if kind is float and type(value) is int:
+                object.__setattr__(self, item.name, float(value))
+            elif type(value) is not kind:
+                raise TypeError(
+                    f"{item.name}: found {value!r} ({type(value).__name__}), expected {kind.__name__}"
+                    + ("; in YAML write 1.0e-3, not 1e-3" if kind is float and isinstance(value, str) else "")
+                )
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+        for name, low in {
+            "learning_rate": 0,
+            "batch_size": 1,
+            "epochs": 1,
+            "patience": 0,
+            "rows": 0,
+            "decay": 0,
+        }.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"{name}: found {getattr(self, name)}, expected {low} or more")
+        if self.patience and not self.validation_rows:
+            raise ValueError(f"patience: found {self.patience} with no validation_rows, expected 0 or rows to watch")

@@ -1,0 +1,243 @@
+"""Training under a stated protocol, resumable after any epoch, the same on every Keras backend."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+from tqdm.auto import tqdm
+
+from . import backends, metrics, models
+from .datasets import Faces
+from .protocol import Protocol
+
+
+@dataclass
+class Training:
+    """What a training run leaves. Logits are (m, 7) float32 for the evaluated faces, in their order."""
+
+    model: keras.Model
+    history: list[dict]
+    logits: dict[str, np.ndarray]  # "last" and "best"
+    best_epoch: int
+    seconds: float
+
+
+def loss_function(form: str):
+    """Mean cross-entropy of a batch as a function of (labels (b,) integer, logits (b, 7) float32).
+
+    "logits" takes log-softmax: its gradient never vanishes on a wrong answer. "clipped" is old Keras (2.1,
+    TensorFlow backend): softmax, renormalised, clipped to [1e-7, 1 - 1e-7], then the logarithm. Where a network is so
+    sure that softmax gives exactly 0 and 1, the clip passes no gradient and nothing moves any more; a wrong answer
+    then costs -ln(1e-7) = 16.118. Written out, because Keras 3 clips or not depending on its backend.
+    """
+
+    def clipped(labels, logits):
+        p = ops.softmax(logits)
+        p = ops.clip(p / ops.sum(p, axis=-1, keepdims=True), metrics.EPSILON, 1 - metrics.EPSILON)
+        return -ops.mean(ops.log(_of_label(p, labels)))
+
+    def logits_(labels, logits):
+        return -ops.mean(_of_label(ops.log_softmax(logits), labels))
+
+    return {"clipped": clipped, "logits": logits_}[form]
+
+
+def _of_label(values, labels):
+    return ops.sum(values * ops.one_hot(ops.cast(labels, "int32"), values.shape[-1]), axis=-1)
+
+
+def make_optimizer(protocol: Protocol) -> keras.Optimizer:
+    """The optimiser of a protocol. ``decay`` is old Keras' per-step decay: lr / (1 + decay x step)."""
+    rate = protocol.learning_rate
+    if protocol.decay:
+        rate = keras.optimizers.schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=protocol.decay)
+    if protocol.optimizer == "sgd":
+        return keras.optimizers.SGD(rate)
+    make = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[protocol.optimizer]
+    return make(rate, epsilon=protocol.epsilon)
+
+
+def training_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
+    """Positions of the rows to train on: ``train_rows``, or a random draw of ``rows`` of them, the same for all seeds."""
+    rows = faces.rows(protocol.train_rows)
+    if protocol.rows > len(rows):
+        raise ValueError(f"rows: found {protocol.rows}, but {protocol.train_rows} of {faces.name} has {len(rows)}")
+    return np.sort(np.random.default_rng(0).choice(rows, protocol.rows, replace=False)) if protocol.rows else rows
+
+
+def scaler(images: np.ndarray, input_scale: str):
+    """A function from (b, 48, 48) uint8 to (b, 48, 48, 1) float32; ``images`` are the training images."""
+    shift, width = {"0..255": (0.0, 1.0), "0..1": (0.0, 255.0), "standardised": (None, None)}[input_scale]
+    if shift is None:
+        shift, width = float(images.mean(dtype=np.float64)), float(images.std(dtype=np.float64))
+    return lambda batch: ((np.asarray(batch, np.float32) - np.float32(shift)) / np.float32(width))[..., None]
+
+
+class Batches(keras.utils.PyDataset):
+    """One epoch of training batches, in an order that follows from (seed, epoch) alone."""
+
+    def __init__(self, faces: Faces, scale, batch_size: int, seed: int, epoch: int):
+        super().__init__()
+        self.faces, self.scale, self.batch_size = faces, scale, batch_size
+        self.order = np.random.default_rng([seed, epoch]).permutation(len(faces))
+
+    def __len__(self):
+        return math.ceil(len(self.order) / self.batch_size)
+
+    def __getitem__(self, index):
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.scale(self.faces.images[rows]), self.faces.labels[rows].astype(np.int32)
+
+
+def reseed(model: keras.Model, seed: int, epoch: int) -> None:
+    """Start the dropout streams of an epoch from (seed, epoch), so that a resumed run draws what an unbroken one would."""
+    generators = [layer.seed_generator for layer in model._flatten_layers() if hasattr(layer, "seed_generator")]
+    for number, generator in enumerate(generators):
+        state = np.random.SeedSequence([seed, epoch, number]).generate_state(2)
+        generator.state.assign(state.astype(generator.state.dtype))
+
+
+def should_stop(losses: list[float], patience: int) -> bool:
+    """Early stopping as Keras has it: no new lowest loss in the last ``patience`` epochs (0: never stop)."""
+    return bool(patience) and len(losses) - 1 - int(np.argmin(losses)) >= patience
+
+
+def train(
+    faces: Faces, protocol: Protocol, seed: int, checkpoints: Path | None = None, progress=print
+) -> tuple[Training, Faces]:
+    """Train ``protocol.model`` and predict every PublicTest and PrivateTest row after each epoch.
+
+    Returns the training and the evaluated faces, whose order the logits follow. With a folder for ``checkpoints`` the
+    state after each epoch is kept there (one at a time, complete or absent), and a run that finds one continues from
+    it to the predictions that it would have had unbroken. ``progress`` takes one line of text an epoch, with the time
+    left.
+
+    History, one entry an epoch: epoch (from 1), loss and accuracy (running means over the epoch with dropout on, loss
+    with the weight penalty, as Keras prints them), penalty, learning_rate (at the epoch's end), seconds, and for each
+    evaluated set NAME its NAME_loss (without penalty) and NAME_accuracy.
+    """
+    started = time.monotonic()
+    backends.make_deterministic(seed)
+    keras.config.set_dtype_policy("mixed_bfloat16" if protocol.precision == "bfloat16" else "float32")
+    fitted = faces.select(training_rows(faces, protocol))
+    evaluated = faces.select(faces.rows("PublicTest+PrivateTest"))
+    scale = scaler(fitted.images, protocol.input_scale)
+
+    model = models.build(protocol.model)
+    model.compile(
+        make_optimizer(protocol),
+        loss_function(protocol.loss),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=backends.BACKEND == "jax",  # XLA makes TensorFlow slower on a CPU
+    )
+    inputs = scale(evaluated.images)
+    sets = {"PublicTest": evaluated.split == 1, "PrivateTest": evaluated.split == 2}
+    sets["PublicTest+PrivateTest"] = evaluated.split > 0
+    watched = (
+        np.isin(np.arange(len(evaluated)), evaluated.rows(protocol.validation_rows))
+        if protocol.validation_rows
+        else None
+    )
+
+    state = Training(model, [], {}, 0, 0.0)
+    if checkpoints is not None:
+        _restore(state, checkpoints, protocol, seed, faces, progress)
+    before = state.seconds
+    while len(state.history) < protocol.epochs and not should_stop(
+        [entry["watched_loss"] for entry in state.history], protocol.patience
+    ):
+        epoch = len(state.history) + 1
+        clock = time.monotonic()
+        reseed(model, seed, epoch)
+        batches = Batches(fitted, scale, protocol.batch_size, seed, epoch)
+        fit = model.fit(
+            batches, epochs=1, shuffle=False, verbose=0, callbacks=[_Bar(epoch, protocol.epochs, len(batches))]
+        )
+        logits = model.predict(inputs, batch_size=256, verbose=0).astype(np.float32)
+        losses = metrics.cross_entropy(logits, evaluated.labels, protocol.loss)
+        hits = logits.argmax(axis=1) == evaluated.labels
+        penalty = float(sum(ops.convert_to_numpy(value) for value in model.losses))
+        entry = {name: values[-1] for name, values in fit.history.items()}
+        entry = {"epoch": epoch, **entry, "penalty": penalty, "learning_rate": float(model.optimizer.learning_rate)}
+        for name, rows in sets.items():
+            entry |= {f"{name}_loss": float(losses[rows].mean()), f"{name}_accuracy": float(hits[rows].mean())}
+        entry["watched_loss"] = float(losses[watched].mean()) + penalty if watched is not None else 0.0
+        entry["seconds"] = time.monotonic() - clock
+        if epoch == 1 or entry["PublicTest_accuracy"] > max(e["PublicTest_accuracy"] for e in state.history):
+            state.logits["best"], state.best_epoch = logits, epoch
+        state.logits["last"] = logits
+        state.history.append(entry)
+        state.seconds = before + time.monotonic() - started
+        progress(_line(state.history, protocol.epochs))
+        if checkpoints is not None:
+            _save(state, checkpoints, protocol, seed, faces)
+    return state, evaluated
+
+
+class _Bar(keras.callbacks.Callback):
+    """A progress bar over the batches of one epoch."""
+
+    def __init__(self, epoch: int, epochs: int, batches: int):
+        super().__init__()
+        self.bar = tqdm(total=batches, desc=f"epoch {epoch} of at most {epochs}", unit="batch", leave=False)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+def _line(history: list[dict], epochs: int) -> str:
+    entry = history[-1]
+    left = np.mean([e["seconds"] for e in history]) * (epochs - len(history))
+    return (
+        f"epoch {entry['epoch']:3d}/{epochs}  loss {entry['loss']:.4f}  accuracy {entry['accuracy']:.4f}  "
+        f"PublicTest {entry['PublicTest_accuracy']:.4f}  PrivateTest {entry['PrivateTest_accuracy']:.4f}  "
+        f"{entry['seconds']:.0f} s, at most {time.strftime('%H:%M:%S', time.gmtime(left))} left"
+    )
+
+
+def _identity(protocol: Protocol, seed: int, faces: Faces) -> dict:
+    return {"protocol": asdict(protocol), "seed": seed, "data": faces.sha256, "backend": backends.BACKEND}
+
+
+def _save(state: Training, folder: Path, protocol: Protocol, seed: int, faces: Faces) -> None:
+    """Keep the state after an epoch: written beside the old one, renamed when complete, then the old one removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial, epoch = folder / "checkpoint.partial", len(state.history)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    state.model.save_weights(partial / "model.weights.h5")  # the optimiser's state too
+    np.savez(partial / "logits.npz", **state.logits)
+    facts = {"history": state.history, "best_epoch": state.best_epoch, "seconds": state.seconds}
+    (partial / "state.json").write_text(json.dumps(facts | {"identity": _identity(protocol, seed, faces)}))
+    os.replace(partial, folder / f"checkpoint-{epoch:04d}")
+    for old in folder.glob("checkpoint-*"):
+        if old.name != f"checkpoint-{epoch:04d}":
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _restore(state: Training, folder: Path, protocol: Protocol, seed: int, faces: Faces, progress) -> None:
+    """Continue from the newest checkpoint in ``folder``; one of other parameters or data is left alone and not used."""
+    for kept in sorted(folder.glob("checkpoint-*"), reverse=True):
+        facts = json.loads((kept / "state.json").read_text())
+        if facts["identity"] != _identity(protocol, seed, faces):
+            progress(f"{kept.name} belongs to other parameters, data or backend: starting afresh")
+            continue
+        state.model.optimizer.build(state.model.trainable_variables)
+        state.model.load_weights(kept / "model.weights.h5")
+        with np.load(kept / "logits.npz") as logits:
+            state.logits = {name: logits[name] for name in logits.files}
+        state.history, state.best_epoch, state.seconds = facts["history"], facts["best_epoch"], facts["seconds"]
+        progress(f"continuing after epoch {len(state.history)}")
+        return
