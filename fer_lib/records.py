@@ -217,7 +217,8 @@ def stale(record: dict) -> list[str]:
     commit = record["code"]["commit"]
     reasons = ["ran from uncommitted changes"] if record["code"]["dirty"] else []
     if commit and git("rev-parse", "--git-dir"):
-        watched = ["fer_lib/training.py", "fer_lib/protocol.py", "fer_lib/models", "fer_lib/metrics.py", "fer_lib/datasets"]
+        modules = ("training.py", "checkpoints.py", "protocol.py", "models", "metrics.py", "trees.py", "audit.py")
+        watched = [f"fer_lib/{name}" for name in (*modules, f"datasets/{record['data']['name']}.py")]
         changed = git("diff", "--name-only", commit, "--", *watched)
         if changed is None:
             reasons.append(f"its commit {commit[:9]} is not in this history")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +12,7 @@ import numpy as np
 from keras import ops
 from tqdm.auto import tqdm
 
-from . import backends, metrics, models
+from . import backends, checkpoints, metrics, models
 from .datasets import Faces
 from .protocol import Protocol
 
@@ -108,17 +105,17 @@ def reseed(model: keras.Model, seed: int, epoch: int) -> None:
 
 def should_stop(losses: list[float], patience: int) -> bool:
     """Early stopping as Keras has it: no new lowest loss in the last ``patience`` epochs (0: never stop)."""
-    return bool(patience) and len(losses) - 1 - int(np.argmin(losses)) >= patience
+    return bool(patience and losses) and len(losses) - 1 - int(np.argmin(losses)) >= patience
 
 
 def train(
-    faces: Faces, protocol: Protocol, seed: int, checkpoints: Path | None = None, progress=print
+    faces: Faces, protocol: Protocol, seed: int, folder: Path | None = None, progress=print
 ) -> tuple[Training, Faces]:
     """Train ``protocol.model`` and predict every PublicTest and PrivateTest row after each epoch.
 
-    Returns the training and the evaluated faces, whose order the logits follow. With a folder for ``checkpoints`` the
-    state after each epoch is kept there (one at a time, complete or absent), and a run that finds one continues from
-    it to the predictions that it would have had unbroken. ``progress`` takes one line of text an epoch, with the time
+    Returns the training and the evaluated faces, whose order the logits follow. With a ``folder`` the state after
+    each epoch is kept there, and a run that finds one continues from it to the predictions that it would have had
+    unbroken. ``progress`` takes one line of text an epoch, with the time
     left.
 
     History, one entry an epoch: epoch (from 1), loss and accuracy (running means over the epoch with dropout on, loss
@@ -149,8 +146,11 @@ def train(
     )
 
     state = Training(model, [], {}, 0, 0.0)
-    if checkpoints is not None:
-        _restore(state, checkpoints, protocol, seed, faces, progress)
+    identity = {"protocol": asdict(protocol), "seed": seed, "data": faces.sha256, "backend": backends.BACKEND}
+    if folder is not None and (found := checkpoints.restore(folder, model, identity)):
+        state.logits, facts = found
+        state.history, state.best_epoch, state.seconds = facts["history"], facts["best_epoch"], facts["seconds"]
+        progress(f"continuing after epoch {len(state.history)}")
     before = state.seconds
     while len(state.history) < protocol.epochs and not should_stop(
         [entry["watched_loss"] for entry in state.history], protocol.patience
@@ -178,8 +178,9 @@ def train(
         state.history.append(entry)
         state.seconds = before + time.monotonic() - started
         progress(_line(state.history, protocol.epochs))
-        if checkpoints is not None:
-            _save(state, checkpoints, protocol, seed, faces)
+        if folder is not None:
+            facts = {"history": state.history, "best_epoch": state.best_epoch, "seconds": state.seconds}
+            checkpoints.save(folder, model, state.logits, facts | {"identity": identity})
     return state, evaluated
 
 
@@ -205,39 +206,3 @@ def _line(history: list[dict], epochs: int) -> str:
         f"PublicTest {entry['PublicTest_accuracy']:.4f}  PrivateTest {entry['PrivateTest_accuracy']:.4f}  "
         f"{entry['seconds']:.0f} s, at most {time.strftime('%H:%M:%S', time.gmtime(left))} left"
     )
-
-
-def _identity(protocol: Protocol, seed: int, faces: Faces) -> dict:
-    return {"protocol": asdict(protocol), "seed": seed, "data": faces.sha256, "backend": backends.BACKEND}
-
-
-def _save(state: Training, folder: Path, protocol: Protocol, seed: int, faces: Faces) -> None:
-    """Keep the state after an epoch: written beside the old one, renamed when complete, then the old one removed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial, epoch = folder / "checkpoint.partial", len(state.history)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    state.model.save_weights(partial / "model.weights.h5")  # the optimiser's state too
-    np.savez(partial / "logits.npz", **state.logits)
-    facts = {"history": state.history, "best_epoch": state.best_epoch, "seconds": state.seconds}
-    (partial / "state.json").write_text(json.dumps(facts | {"identity": _identity(protocol, seed, faces)}))
-    os.replace(partial, folder / f"checkpoint-{epoch:04d}")
-    for old in folder.glob("checkpoint-*"):
-        if old.name != f"checkpoint-{epoch:04d}":
-            shutil.rmtree(old, ignore_errors=True)
-
-
-def _restore(state: Training, folder: Path, protocol: Protocol, seed: int, faces: Faces, progress) -> None:
-    """Continue from the newest checkpoint in ``folder``; one of other parameters or data is left alone and not used."""
-    for kept in sorted(folder.glob("checkpoint-*"), reverse=True):
-        facts = json.loads((kept / "state.json").read_text())
-        if facts["identity"] != _identity(protocol, seed, faces):
-            progress(f"{kept.name} belongs to other parameters, data or backend: starting afresh")
-            continue
-        state.model.optimizer.build(state.model.trainable_variables)
-        state.model.load_weights(kept / "model.weights.h5")
-        with np.load(kept / "logits.npz") as logits:
-            state.logits = {name: logits[name] for name in logits.files}
-        state.history, state.best_epoch, state.seconds = facts["history"], facts["best_epoch"], facts["seconds"]
-        progress(f"continuing after epoch {len(state.history)}")
-        return

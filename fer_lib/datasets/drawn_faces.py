@@ -33,7 +33,7 @@ UNITS = {
     20: ("lip stretcher", {"corner_out": 0.17, "corner_down": 0.09, "lip": -0.02, "square": 0.7, "lower_teeth": 1.0}),
     23: ("lip tightener", {"corner_out": -0.07, "lip": -0.06}),
     25: ("lips part", {"open_lower": 0.09, "open_upper": 0.03}),
-    26: ("jaw drop", {"open_lower": 0.31, "open_upper": 0.06, "corner_out": -0.09, "square": 0.3, "jaw": 0.15}),
+    26: ("jaw drop", {"open_lower": 0.31, "open_upper": 0.06, "corner_out": -0.09, "square": 0.7, "jaw": 0.15}),
 }  # fmt: skip
 """Action unit -> its FACS name and what it adds, at full intensity, to a face's measures.
 
@@ -51,17 +51,17 @@ OFTEN = {"angry": (17,), "disgust": (10,), "fear": (25,), "happy": (25, 7), "sad
 
 RANGES = {
     # Person: lengths in half head widths, tones from 0 black to 255 white.
-    "head_height": (1.18, 1.36), "jaw_taper": (0.06, 0.34), "skin": (105, 225), "hair": (15, 130), "hairline": (0.70, 0.95),
+    "head_height": (1.18, 1.36), "jaw_taper": (0.06, 0.34), "skin": (130, 215), "hair": (15, 130), "hairline": (0.70, 0.95),
     "eye_distance": (0.37, 0.45), "eye_width": (0.19, 0.25), "eye_open": (0.08, 0.12), "iris": (20, 110),
     "brow_height": (0.27, 0.35), "brow_width": (0.025, 0.06), "brow_arch": (0.0, 0.08), "nose_length": (0.36, 0.46),
     "nose_width": (0.12, 0.19), "mouth_width": (0.28, 0.36), "mouth_height": (0.62, 0.72), "lip": (0.06, 0.12),
     "lip_tone": (0.58, 0.86), "age": (0.3, 1.0),
     "long_hair": (0, 1), "bald": (0, 1), "beard": (0, 1), "moustache": (0, 1), "glasses": (0, 1),
     # Pose: radians, scale, and pixels of 48.
-    "yaw": (-0.5, 0.5), "pitch": (-0.25, 0.25), "roll": (-0.25, 0.25), "scale": (17.5, 22.5), "x": (-3, 3), "y": (-3, 3),
+    "yaw": (-0.3, 0.3), "pitch": (-0.12, 0.12), "roll": (-0.17, 0.17), "scale": (18, 21.5), "x": (-2.2, 2.2), "y": (-2.2, 2.2),
     # Light and camera.
-    "light": (-np.pi, np.pi), "light_strength": (0.0, 0.4), "contrast": (0.7, 1.25), "brightness": (-0.14, 0.14),
-    "background": (20, 235), "clutter": (0, 255), "clutter_x": (-1.2, 1.2), "clutter_y": (-1.4, 0.4),
+    "light": (-np.pi, np.pi), "light_strength": (0.0, 0.3), "contrast": (0.8, 1.2), "brightness": (0.28, 0.44),
+    "background": (40, 220), "clutter": (0, 255), "clutter_x": (-1.2, 1.2), "clutter_y": (-1.4, 0.4),
     "blur": (0.2, 0.75), "noise": (0.005, 0.035),
     "occlusion": (0, 1), "occlusion_x": (-1, 1), "occlusion_y": (-1, 1), "occlusion_angle": (0, np.pi), "occlusion_tone": (0, 255),
 }  # fmt: skip
@@ -72,7 +72,7 @@ Those from 0 to 1 are chances, compared with a threshold above one half, so that
 _LOW, _HIGH = np.array(list(RANGES.values())).T
 _SHIFT = 4  # fractional bits of the coordinates that OpenCV draws at
 _SUPERSAMPLING = 4
-_T = np.linspace(-1, 1, 13)  # along a lid or a lip, from corner to corner
+_T = -np.cos(np.linspace(0, np.pi, 13))  # along a lid or a lip, from corner to corner
 _BOW = 1 - _T**2
 _CIRCLE = np.exp(1j * np.linspace(0, 2 * np.pi, 16, endpoint=False))
 _HEAD = np.exp(1j * np.linspace(0, 2 * np.pi, 40, endpoint=False))
@@ -225,7 +225,7 @@ def _face(at: dict, by: dict) -> tuple[list, list]:
     outer_bottom = inner_bottom + 1j * 1.15 * lip * _BOW**0.7
     lips = at["lip_tone"] * skin
     if at["moustache"] > 0.88:
-        paint(np.concatenate([outer_top - 0.03j, (0.9 * outer_top.real + 1j * (nose_y + 0.07 + 0.1 * _T**2))[::-1]]), 0.6 * hair + 0.25 * skin)
+        paint(np.concatenate([outer_top - 0.03j, (0.95 * outer_top.real + 1j * (nose_y + 0.07 + 0.13 * _T**2))[::-1]]), 0.6 * hair + 0.25 * skin)
     paint(np.concatenate([outer_top, inner_top[::-1]]), 0.92 * lips)
     paint(np.concatenate([inner_bottom, outer_bottom[::-1]]), lips)
     gap = by["open_upper"] + by["open_lower"]
@@ -291,7 +291,9 @@ def _photograph(drawing, shading, at: dict, rng, size: int) -> np.ndarray:
     image *= cv2.GaussianBlur(soft, (0, 0), 0.55 * pixel).astype(np.float32)
     grid = (np.arange(size, dtype=np.float32) + 0.5) / (24 * pixel) - 1
     image *= (1 + at["light_strength"] * (np.cos(at["light"]) * grid + np.sin(at["light"]) * grid[:, None])) / (128 * 255)
-    image = (image - 0.5) * at["contrast"] + 0.5 + at["brightness"]
+    # The camera sets its exposure by the picture's mean and spread, roughly.
+    mean, spread = cv2.meanStdDev(image)
+    image = (image - mean[0, 0]) * (0.22 * at["contrast"] / (spread[0, 0] + 0.02)) + at["brightness"]
     if at["blur"]:
         image = cv2.GaussianBlur(image, (0, 0), at["blur"] * pixel)
     if rng is not None:

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import numpy as np
 
@@ -57,7 +57,7 @@ _ANEW = "fetch the file again"
 def find() -> Path | None:
     """The FER2013 file that ``load()`` would read, or None where there is none.
 
-    The environment variable ``FER2013`` (a file, or a folder with one of ``NAMES``) goes before the project's ``data/``.
+    The environment variable ``FER2013`` (a file, or a folder with one of ``NAMES``) precedes the project's ``data/``.
     Raises FileNotFoundError when it is set but leads to no file: a wrong path must not fall back silently.
     """
     named = os.environ.get("FER2013")
@@ -142,8 +142,8 @@ def _shown(text: str) -> str:
 def _parse(path: Path) -> Arrays:
     if _is_npz(path):
         return _parse_npz(path)
-    with _csv_stream(path) as stream:
-        return _parse_csv(path, stream)
+    with _csv_stream(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as text:
+        return _parse_csv(path, text)
 
 
 @contextmanager
@@ -171,8 +171,8 @@ def _csv_stream(path: Path) -> Iterator[BinaryIO]:
         raise _refused(path, f"a broken archive ({error})", f"a complete {ending} of fer2013.csv") from error
 
 
-def _parse_csv(path: Path, stream: BinaryIO) -> Arrays:
-    reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline=""))
+def _parse_csv(path: Path, text: TextIO) -> Arrays:
+    reader = csv.reader(text)
     images, labels, split = [], bytearray(), bytearray()
     emotions = [str(code) for code in range(len(EMOTIONS))]
     try:
@@ -182,14 +182,14 @@ def _parse_csv(path: Path, stream: BinaryIO) -> Arrays:
             labels += bytes(_code(place, "emotion", emotion, emotions) for place, emotion, _, _ in block)
             split += bytes(_code(place, "Usage", usage, SPLITS) for place, _, _, usage in block)
     except csv.Error as error:
-        raise _refused(f"{path}, line {reader.line_num}", f"text that is no CSV ({error})", "a CSV") from error
+        raise _refused(f"{path}, line {reader.line_num}", f"no CSV ({error})", "emotion,pixels,Usage") from error
     if not images:
         raise _refused(path, "a header and no rows", "one row for each face")
     return np.concatenate(images), np.frombuffer(labels, np.uint8), np.frombuffer(split, np.uint8)
 
 
 def _rows(path: Path, reader) -> Iterator[tuple[str, str, str, str]]:
-    """(place, emotion, pixels, usage) of each row, as text; place says where the row stands. Blank lines are passed over.
+    """(place, emotion, pixels, usage) of each row, as text; place says where it stands. Blank lines are passed over.
 
     Columns go by their names, in any order, blanks and case aside; columns of other names are not read.
     """
@@ -253,7 +253,7 @@ def _parse_npz(path: Path) -> Arrays:
     keys = ("pixels", "emotion", "usage")
     expected, then = "uint8 arrays pixels (n, 48, 48), emotion (n,), usage (n,)", "write it again, or take fer2013.csv"
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             images, labels, split = arrays = [archive[key] for key in keys]
     except (ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise _refused(path, f"no such .npz ({error})", expected, then) from error
@@ -345,4 +345,4 @@ def _write_cache(folder: Path, md5: str, arrays: Arrays) -> None:
             new.rename(folder)
     except OSError as error:
         if _read_cache(folder, md5) is None:  # else another process was quicker, and its cache is as good
-            raise OSError(f"{folder}: cannot keep the parsed data ({error}); set FER_CACHE to another folder") from error
+            raise OSError(f"{folder}: cannot keep the parsed data ({error}); set FER_CACHE elsewhere") from error

@@ -1,0 +1,50 @@
+"""Fixtures. This file and .ci/run are the only ones that know where a copy of FER2013 may lie beside the project."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_lib import paths
+from fer_lib.datasets import Faces, array_hash
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+SHARED = paths.ROOT.parent / "shared" / "data" / "fer2013"
+
+
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch, tmp_path):
+    """No test finds FER2013, or a cache, that it was not given."""
+    monkeypatch.delenv("FER2013", raising=False)
+    monkeypatch.setattr(paths, "DATA", tmp_path / "data")
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+
+
+@pytest.fixture(scope="session")
+def fer2013_csv(tmp_path_factory) -> Path:
+    """The official fer2013.csv; the test is skipped where there is none."""
+    given = os.environ.get("FER_TEST_CSV")
+    if given:
+        return Path(given)
+    if not (SHARED / "unpack.py").exists():
+        pytest.skip("the real FER2013 is not here: set FER_TEST_CSV to the official fer2013.csv to run this test")
+    out = tmp_path_factory.getbasetemp() / "fer2013.csv"
+    if not out.exists():
+        subprocess.run([sys.executable, str(SHARED / "unpack.py"), "csv", str(out)], check=True, stdout=subprocess.DEVNULL)
+    return out
+
+
+@pytest.fixture
+def few_faces() -> Faces:
+    """70 noise pictures whose brightness tells the emotion: 42 Training, 14 PublicTest, 14 PrivateTest."""
+    rng = np.random.default_rng(0)
+    labels = np.tile(np.arange(7, dtype=np.uint8), 10)
+    images = np.clip(labels[:, None, None] * 36 + rng.integers(0, 30, (70, 48, 48)), 0, 255).astype(np.uint8)
+    split = np.repeat(np.array([0, 1, 2], np.uint8), (42, 14, 14))
+    return Faces(
+        images, labels, split, np.arange(70, dtype=np.int32), "drawn_faces", array_hash(images, labels, split),
+        {"file": "made up"},
+    )  # fmt: skip

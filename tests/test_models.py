@@ -1,0 +1,47 @@
+"""Architectures against the figures that the papers' code prints."""
+
+import keras
+import numpy as np
+import pytest
+
+from fer_lib import models
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("feedforward", 1_446_407), ("simple_cnn", 3_984_775), ("proposed_cnn", 22_386_119)]
+)
+def test_parameter_counts_are_the_published_ones(name, parameters):
+    model = models.build(name)
+    assert model.count_params() == parameters
+    assert model.input_shape == (None, 48, 48, 1)
+    assert model.output_shape == (None, 7)
+
+
+def test_proposed_cnn_has_the_shapes_of_the_released_notebook():
+    model = models.build("proposed_cnn")
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.filters for layer in convolutions] == [64, 64, 128, 128, 256, 256]
+    assert [layer.padding for layer in convolutions] == ["same", "valid"] * 3
+    assert next(layer for layer in model.layers if isinstance(layer, keras.layers.Flatten)).output.shape == (
+        None,
+        20736,
+    )
+    dense = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
+    assert float(dense.kernel_regularizer.l2) == pytest.approx(0.001)
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.25, 0.25, 0.5]
+
+
+def test_logits_are_not_squashed_and_stay_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = models.build("feedforward")
+        out = model(np.full((2, 48, 48, 1), 255, np.float32))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(out.dtype) == "float32"
+    assert np.abs(keras.ops.convert_to_numpy(out)).sum(axis=1).max() > 1.5
+
+
+def test_an_unknown_model_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"model: found 'simplecnn', expected one of feedforward, simple_cnn"):
+        models.build("simplecnn")
