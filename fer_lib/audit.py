@@ -1,4 +1,4 @@
-"""What is wrong with a data set: so far, test images that also stand among the images a model was fitted or chosen on."""
+"""What is wrong with a data set: so far, test images that a model was already fitted to or chosen on."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The state of a training run between two epochs, on disk: complete or absent, and only ever read by the run it is of."""
+"""The state of a training run between two epochs, on disk: complete or absent, and read by no other run."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def save(folder: Path, model: keras.Model, logits: dict[str, np.ndarray], facts:
     model.save_weights(partial / "model.weights.h5")  # the optimiser's state too
     np.savez(partial / "logits.npz", **logits)
     (partial / "state.json").write_text(json.dumps(facts))
+    shutil.rmtree(kept, ignore_errors=True)  # of other parameters
     os.replace(partial, kept)
     for old in folder.glob("checkpoint-*"):
         if old != kept:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import seaborn
 from matplotlib import rc_context
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -32,21 +33,29 @@ BLUE, ORANGE, GREEN = (seaborn.color_palette("colorblind")[k] for k in (0, 1, 2)
 GREY = "0.45"
 
 
+class _Figure(Figure):
+    """A figure that a notebook displays as a picture, though pyplot, which would tell it how, knows nothing of it."""
+
+    def _repr_png_(self, dpi: int = 160) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        return buffer.getvalue()
+
+
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs):
-    figure = Figure(figsize=(width, height))
+    figure = _Figure(figsize=(width, height))
     return figure, figure.subplots(rows, columns, **kwargs)
 
 
-def captioned(figure: Figure, caption: str, dpi: int = 160):
+def captioned(figure: Figure, caption: str):
     """The figure as an HTML element with a caption, which is its alternative text too: what notebooks display."""
     from IPython.display import HTML  # here, so that a machine without Jupyter can draw
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-    data, text = base64.b64encode(buffer.getvalue()).decode(), html.escape(caption)
+    data, text = base64.b64encode(figure._repr_png_()).decode(), html.escape(caption)
     width = round(figure.get_figwidth() * 100)
+    side_by_side = ' class="half"' if width <= 500 else ""
     return HTML(
-        f'<figure><img src="data:image/png;base64,{data}" width="{width}" alt="{text}">'
+        f'<figure{side_by_side}><img src="data:image/png;base64,{data}" width="{width}" alt="{text}">'
         f"<figcaption>{text}</figcaption></figure>"
     )
 
@@ -54,7 +63,7 @@ def captioned(figure: Figure, caption: str, dpi: int = 160):
 @rc_context(THEME)
 def class_distribution(faces: Faces) -> Figure:
     """How many faces of each emotion, each bar divided into the three splits (Saravanan et al. 2019, Fig. 2)."""
-    figure, axes = _figure(6.4, 3.2)
+    figure, axes = _figure(6.4, 3.4)
     places, below = np.arange(len(faces.emotions)), np.zeros(len(faces.emotions), int)
     for split, colour in zip(SPLITS, (BLUE, ORANGE, GREEN), strict=True):
         counts = np.bincount(faces.labels[faces.rows(split)], minlength=len(faces.emotions))
@@ -66,7 +75,7 @@ def class_distribution(faces: Faces) -> Figure:
     axes.set(xlabel="Emotion", ylabel="Faces")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.grid(visible=False, axis="x")
-    axes.legend()
+    figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 
@@ -123,8 +132,8 @@ def learning_curves(records: list[dict], reported: float | None = None) -> Figur
     histories = [record["history"] for record in records if record["history"]]
     if not histories:
         raise ValueError("records: found none with a history, expected runs of a network")
-    rows = records[0]["parameters"]["evaluation_rows"]
-    figure, axes = _figure(6.4, 3.2)
+    rows = records[0]["parameters"].get("evaluation_rows", "PublicTest+PrivateTest")
+    figure, axes = _figure(4.8, 3.9)
     shortest = min(map(len, histories))
     marker = "o" if shortest == 1 else None
     for key, colour, label in (("accuracy", GREY, "training rows"), (f"{rows}_accuracy", BLUE, rows)):
@@ -135,11 +144,10 @@ def learning_curves(records: list[dict], reported: float | None = None) -> Figur
         axes.plot(range(1, shortest + 1), mean, color=colour, lw=2.4, label=label, marker=marker, ms=6)
     if reported is not None:
         axes.axhline(reported / 100, color=ORANGE, ls="--", lw=1.6, label=f"reported, {reported:.2f} %")
-    axes.set(xlabel="Epoch", ylabel="Accuracy", ylim=(0, max(0.4, 1.08 * axes.get_ylim()[1])))
-    axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
+    axes.set(xlabel="Epoch", ylabel="Accuracy", ylim=(0, min(1.0, max(0.4, 1.05 * axes.get_ylim()[1]))))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 
@@ -153,38 +161,54 @@ def confusion_matrix(counts: np.ndarray, emotions: Sequence[str] = FER2013) -> F
     counts = np.asarray(counts)
     totals = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    figure, axes = _figure(5.6, 4.4)
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    figure, axes = _figure(4.8, 3.9)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(share):
-        colour = "white" if value > 0.55 else "0.15"
+        colour = "white" if value > 0.55 else "0.15" if counts[row, column] else "0.75"
         axes.text(column, row - 0.12, f"{100 * value:.0f} %", ha="center", va="center", color=colour)
         axes.text(column, row + 0.26, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=6.5)
-    axes.set_xticks(range(len(emotions)), emotions)
+    axes.set_xticks(range(len(emotions)), emotions, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(emotions)), emotions)
     axes.set(xlabel="Predicted", ylabel="True")
     axes.grid(visible=False)
-    figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), label="Share of the true emotion")
     return figure
 
 
 @rc_context(THEME)
-def accuracy_overview(summary) -> Figure:
-    """Reported against measured accuracy, one line for each row of ``report.summary``.
+def pixel_importance(importances: np.ndarray) -> Figure:
+    """Where a tree looks: importances (2304,) of the pixels of a 48 x 48 face, which add up to 1, as a picture."""
+    figure, axes = _figure(4.0, 3.2)
+    share = 100 * np.asarray(importances, np.float64).reshape(48, 48)
+    picture = axes.imshow(share, cmap="cividis", norm=PowerNorm(0.5, vmin=0))
+    axes.set_axis_off()
+    figure.colorbar(picture, ax=axes, label="Share of the impurity removed (%)")
+    return figure
+
+
+@rc_context(THEME)
+def accuracy_overview(measured) -> Figure:
+    """Reported against measured accuracy, one line for each row of ``summaries.accuracies``.
 
     A diamond is the paper's value, a dot the mean over seeds with its t interval (thick), small rings the seeds; the
     thin line is the Wilson interval of the test set's sampling.
     """
-    figure, axes = _figure(7.2, 1.1 + 0.42 * len(summary))
-    for place, row in enumerate(summary.to_dict("records")):
+    figure, axes = _figure(7.2, 1.1 + 0.42 * len(measured))
+    for place, row in enumerate(measured.to_dict("records")):
         axes.plot([100 * row["wilson_low"], 100 * row["wilson_high"]], [place] * 2, color=BLUE, lw=1.2, alpha=0.7)
-        axes.plot([100 * row["low"], 100 * row["high"]], [place] * 2, color=BLUE, lw=5, alpha=0.45, solid_capstyle="butt")
-        axes.plot([100 * a for a in row["accuracies"]], [place] * row["seeds"], "o", mfc="none", mec=BLUE, ms=4, mew=0.7)
+        axes.plot(
+            [100 * row["low"], 100 * row["high"]], [place] * 2, color=BLUE, lw=5, alpha=0.45, solid_capstyle="butt"
+        )
+        axes.plot(
+            [100 * a for a in row["accuracies"]], [place] * row["seeds"], "o", mfc="none", mec=BLUE, ms=4, mew=0.7
+        )
         axes.plot(100 * row["mean"], place, "o", color=BLUE, ms=6)
-        if row["reported"] is not None:
+        if np.isfinite(row["reported"] or np.nan):  # pandas makes NaN of None where a column holds numbers
             axes.plot(row["reported"], place, "D", mfc="none", mec=ORANGE, mew=1.6, ms=7)
-    axes.set_yticks(range(len(summary)), summary["label"])
-    axes.set(xlabel="Accuracy (%)", ylim=(len(summary) - 0.5, -0.5))
-    axes.set_xlim(left=0)
+    alone = ~measured["title"].duplicated(keep=False)
+    labels = measured["title"].where(alone, measured["title"] + "\n" + measured["computed_by"])
+    axes.set_yticks(range(len(measured)), labels)
+    axes.set(xlabel="Accuracy (%)", ylim=(len(measured) - 0.5, -0.5))
+    axes.set_xlim(0, min(100, axes.get_xlim()[1]))
     handles = [
         axes.plot([], [], "D", mfc="none", mec=ORANGE, mew=1.6, ms=7)[0],
         axes.plot([], [], "o", color=BLUE, ms=6)[0],

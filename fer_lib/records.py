@@ -1,13 +1,14 @@
 """The one door to ``results/``: a run's record is written whole or not at all, and read only when it is whole.
 
 A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictions.npz`` (``ids`` int32, ``labels`` and
-``split`` uint8, and for each kept epoch E, "last" or "best", ``probabilities_E`` (m, 7) float16 and ``classes_E`` uint8,
-the argmax before rounding), ``metrics.json``, which is written last, by rename, and holds the SHA-256 of the
+``split`` uint8, and for each kept epoch E, "last" or "best", ``probabilities_E`` (m, 7) float16 and ``classes_E``
+uint8, the argmax before rounding), ``metrics.json``, which is written last, by rename, and holds the SHA-256 of the
 predictions, and ``run.ipynb``, the executed notebook.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.metadata
 import json
@@ -56,7 +57,8 @@ def assemble(
     """Score a run: its record, and the arrays of its predictions, as ``write`` wants them.
 
     ``kept`` maps "last" (and "best") to ``{"epoch": int}`` with ``"logits"`` (m, 7) float32, or with
-    ``"probabilities"`` where a model has no logits; rows in the order of ``evaluated``. ``faces`` is the whole data set.
+    ``"probabilities"`` where a model has no logits; rows in the order of ``evaluated``, ids ascending. ``faces`` is the
+    whole data set.
     """
     is_clean = audit.clean_rows(faces)[np.searchsorted(faces.ids, evaluated.ids)]
     arrays = {"ids": evaluated.ids.astype(np.int32), "labels": evaluated.labels, "split": evaluated.split}
@@ -121,9 +123,8 @@ def summary(record: dict) -> str:
         for name, scored in reading.items():
             if name != "epoch":
                 loss = f"{scored['loss']:.4f}" if "loss" in scored else ""
-                lines.append(
-                    f"| {kept} epoch ({reading['epoch']}) | {name} | {scored['n']:,} | {scored['accuracy']:.2%} | {loss} |"
-                )
+                numbers = f"{scored['n']:,} | {scored['accuracy']:.2%} | {loss}"
+                lines.append(f"| {kept} epoch ({reading['epoch']}) | {name} | {numbers} |")
     return "\n".join(lines)
 
 
@@ -173,7 +174,8 @@ def read(folder: Path) -> dict:
         record = json.loads(path.read_text())
         found = record["schema"], record["predictions_sha256"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: no record ({error!r}); expected schema {SCHEMA}; delete the folder to run it again")
+        message = f"{path}: no record ({error!r}); expected schema {SCHEMA}; delete the folder to run it again"
+        raise ValueError(message) from None
     if found[0] != SCHEMA:
         raise ValueError(f"{path}: found schema {found[0]}, expected {SCHEMA}; run it again with this version")
     predictions = folder / "predictions.npz"
@@ -212,23 +214,49 @@ def is_current(folder: Path, parameters: dict, data_sha256: str) -> bool:
 def stale(record: dict) -> list[str]:
     """Why a record's numbers may differ from what today's code would give; empty where nothing says so.
 
-    Only flags: what makes a record worth running again is its parameters and data, not a commit.
+    Only flags: what makes a record worth running again is its parameters and data, not a commit. Comments and
+    docstrings count for nothing. Checkpoints are not watched: a resumed run equals an unbroken one, and tests say so.
     """
     commit = record["code"]["commit"]
     reasons = ["ran from uncommitted changes"] if record["code"]["dirty"] else []
-    if commit and git("rev-parse", "--git-dir"):
-        modules = ("training.py", "checkpoints.py", "protocol.py", "models", "metrics.py", "trees.py", "audit.py")
-        watched = [f"fer_lib/{name}" for name in (*modules, f"datasets/{record['data']['name']}.py")]
-        changed = git("diff", "--name-only", commit, "--", *watched)
-        if changed is None:
-            reasons.append(f"its commit {commit[:9]} is not in this history")
-        elif changed:
-            reasons.append("changed since: " + ", ".join(changed.split()))
-    return reasons
+    if not commit or not git("rev-parse", "--git-dir"):
+        return reasons
+    if git("cat-file", "-e", commit) is None:
+        return [*reasons, f"its commit {commit[:9]} is not in this history"]
+    modules = [
+        "training.py",
+        "protocol.py",
+        "models",
+        "metrics.py",
+        "trees.py",
+        f"datasets/{record['data']['name']}.py",
+    ]
+    changed = git("diff", "--name-only", "--relative", commit, "--", *(f"fer_lib/{name}" for name in modules)).split()
+    changed = [name for name in changed if _meaning(git("show", f"{commit}:{name}")) != _meaning(_text(name))]
+    return [*reasons, "changed since: " + ", ".join(changed)] if changed else reasons
+
+
+def _text(name: str) -> str | None:
+    path = paths.ROOT / name
+    return path.read_text() if path.exists() else None
+
+
+def _meaning(source: str | None) -> str | None:
+    """A module without what does not run: its syntax tree, docstrings taken out."""
+    if source is None:
+        return None
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [
+                part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+            ]
+    return ast.dump(tree)
 
 
 def cpu() -> dict:
-    """The processor as a record's device: ``kind`` "cpu", ``name``, ``threads`` (``OMP_NUM_THREADS``, else its cores)."""
+    """The processor as a record's device: ``kind`` "cpu", ``name``, ``threads`` (``OMP_NUM_THREADS``, else all)."""
     try:
         with open("/proc/cpuinfo") as file:
             name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))

@@ -1,4 +1,4 @@
-"""One run: an experiment's parameters -> papermill -> a record; and ``make reproduce``, which makes all that are missing."""
+"""One run: parameters -> papermill -> record; and ``make reproduce``, which makes all runs that are missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .datasets import fer2013
 from .protocol import PROTOCOLS
 
 PROFILES = {
-    "smoke": "drawn faces, a few hundred training rows, two epochs: shows that everything runs, says nothing about the papers",
+    "smoke": "drawn faces, 256 training rows, two epochs: shows that everything runs, says nothing of the papers",
     "full": "the real FER2013 under the papers' protocol",
 }
 SMOKE = {"data": "drawn_faces", "rows": 256, "epochs": 2}
@@ -41,9 +41,8 @@ def experiments() -> dict[str, dict]:
             key for key in ("title", "where", "notebook", "reported", "parameters", "expect") if key not in content
         ]
         if missing:
-            raise ValueError(
-                f"{path.relative_to(paths.ROOT)}: lacks {', '.join(missing)}; see the README on experiments"
-            )
+            file = f"experiments/{path.relative_to(paths.EXPERIMENTS)}"
+            raise ValueError(f"{file}: lacks {', '.join(missing)}; see the README on experiments")
         fields = PROTOCOLS[content["protocol"]] if "protocol" in content else {}
         content["parameters"] = {**fields, **content["parameters"]}
         found[f"{path.parent.name}/{path.stem}"] = content
@@ -99,9 +98,8 @@ def parameters(experiment: dict, seed: int, profile: str) -> dict:
     return {name: value for name, value in full.items() if name not in NOT_IDENTITY}
 
 
-def run_folder(name: str, seed: int, profile: str) -> Path:
+def run_folder(name: str, experiment: dict, seed: int, profile: str) -> Path:
     """Where a run's record lies."""
-    experiment = experiments()[name]
     precision = parameters(experiment, seed, profile).get("precision", "float32")
     computed_by = records.label(backend(experiment), precision)
     return paths.results_folder(profile) / "runs" / name / f"{computed_by}-seed{seed}"
@@ -140,14 +138,16 @@ def missing(profile: str, seeds: int | None = None, only: str = "", force: bool 
         values = parameters(known[name], seed, profile)
         if values["data"] not in hashes:
             hashes[values["data"]] = datasets.load(values["data"]).sha256
-        if force or not records.is_current(run_folder(name, seed, profile), values, hashes[values["data"]]):
+        if force or not records.is_current(
+            run_folder(name, known[name], seed, profile), values, hashes[values["data"]]
+        ):
             result.append((name, seed))
     return result
 
 
 @contextmanager
 def locked(path: Path, what: str):
-    """Hold a lock that the kernel frees when its owner dies, however it dies. Raises RuntimeError where another holds it."""
+    """Hold a lock that goes with its owner, however he dies. Raises RuntimeError where another holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
         try:
@@ -163,9 +163,12 @@ def execute(name: str, seed: int, profile: str) -> Path:
     The executed notebook is kept as ``run.ipynb``, of a failed run too; then ``failure.json`` tells the failing cell
     and its error, RuntimeError is raised, and an older record stays as it was.
     """
-    experiment = experiments()[name]
+    known = experiments()
+    if name not in known:
+        raise ValueError(f"no experiment is called {name!r}; expected one of {', '.join(known)}")
+    experiment = known[name]
     values = parameters(experiment, seed, profile)
-    folder = run_folder(name, seed, profile)
+    folder = run_folder(name, experiment, seed, profile)
     place = {"experiment": name, "title": experiment["title"], "profile": profile, "record": str(folder)}
     with locked(folder / ".lock", f"run {name} seed {seed}"):
         (folder / "failure.json").unlink(missing_ok=True)
@@ -179,10 +182,12 @@ def execute(name: str, seed: int, profile: str) -> Path:
 
 
 def run_notebook(notebook: str, output: Path, values: dict) -> dict | None:
-    """Execute a notebook by papermill into ``output``; None, or where it failed (``cell``, ``error``, ``traceback``)."""
+    """Execute a notebook by papermill into ``output``; None, or where it failed (``cell``, ``error``, ``source``)."""
     import papermill
 
     output.parent.mkdir(parents=True, exist_ok=True)
+    if os.environ.get("KERAS_BACKEND") == "jax":  # read when JAX starts in the kernel; without effect on a CPU
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
     problem = None
     try:
         papermill.execute_notebook(
@@ -203,19 +208,21 @@ def run_notebook(notebook: str, output: Path, values: dict) -> dict | None:
 
 def failures(profile: str, runs: list[tuple[str, int]]) -> list[str]:
     """A sentence for each of these runs that failed when it was last tried."""
-    found = []
+    known, found = experiments(), []
     for name, seed in runs:
-        path = run_folder(name, seed, profile) / "failure.json"
+        path = run_folder(name, known[name], seed, profile) / "failure.json"
         if path.exists():
             error = json.loads(path.read_text())
             found.append(f"{name} seed {seed}: cell {error['cell']}: {error['error']}")
     return found
 
 
-def hours(name: str) -> float:
-    """About how long one run of an experiment takes here at profile full, as its YAML says (``expect``)."""
-    expect = experiments()[name]["expect"]
-    return float(expect["hours_gpu"] if has_gpu() else expect["hours_cpu"])
+def hours(todo: list[tuple[str, int]], profile: str) -> float:
+    """About how long these runs take here: at full what their YAML files expect, else some 20 seconds each."""
+    if profile != "full":
+        return len(todo) * 20 / 3600
+    known, device = experiments(), "hours_gpu" if has_gpu() else "hours_cpu"
+    return sum(float(known[name]["expect"][device]) for name, _ in todo)
 
 
 def reproduce(profile: str = "", seeds: int | None = None, only: str = "", force: bool = False, jobs: int = 0) -> int:
@@ -260,7 +267,15 @@ def snakemake(profile: str, todo: list[tuple[str, int]], jobs: int) -> int:
     listed = paths.RESULTS / "local" / "todo.json"
     listed.write_text(json.dumps(todo))
     command = [sys.executable, "-m", "snakemake", "--profile", str(paths.ROOT / "profiles/default")]
-    command += ["--cores", str(jobs or os.cpu_count()), "--config", f"profile={profile}", f"todo={listed}"]
+    command += [
+        "--cores",
+        str(jobs or os.cpu_count()),
+        "--resources",
+        "gpu=1",
+        "--config",
+        f"profile={profile}",
+        f"todo={listed}",
+    ]
     return subprocess.run(command, check=False, cwd=paths.ROOT).returncode
 
 

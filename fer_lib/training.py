@@ -64,7 +64,7 @@ def make_optimizer(protocol: Protocol) -> keras.Optimizer:
 
 
 def training_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
-    """Positions of the rows to train on: ``train_rows``, or a random draw of ``rows`` of them, the same for all seeds."""
+    """Positions of the rows to train on: ``train_rows``, or ``rows`` of them drawn once, the same for all seeds."""
     rows = faces.rows(protocol.train_rows)
     if protocol.rows > len(rows):
         raise ValueError(f"rows: found {protocol.rows}, but {protocol.train_rows} of {faces.name} has {len(rows)}")
@@ -96,7 +96,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def reseed(model: keras.Model, seed: int, epoch: int) -> None:
-    """Start the dropout streams of an epoch from (seed, epoch), so that a resumed run draws what an unbroken one would."""
+    """Start an epoch's dropout streams from (seed, epoch): a resumed run draws what an unbroken one would."""
     generators = [layer.seed_generator for layer in model._flatten_layers() if hasattr(layer, "seed_generator")]
     for number, generator in enumerate(generators):
         state = np.random.SeedSequence([seed, epoch, number]).generate_state(2)

@@ -1,4 +1,4 @@
-"""The decision tree of Saravanan et al. 2019 (section IV.C.1, Table I) on raw pixels. Imports no deep-learning engine."""
+"""The decision tree of Saravanan et al. 2019 (section IV.C.1, Table I) on raw pixels. Needs no deep-learning engine."""
 
 import numpy as np
 from sklearn.model_selection import train_test_split

@@ -33,7 +33,8 @@ def fer2013_csv(tmp_path_factory) -> Path:
         pytest.skip("the real FER2013 is not here: set FER_TEST_CSV to the official fer2013.csv to run this test")
     out = tmp_path_factory.getbasetemp() / "fer2013.csv"
     if not out.exists():
-        subprocess.run([sys.executable, str(SHARED / "unpack.py"), "csv", str(out)], check=True, stdout=subprocess.DEVNULL)
+        command = [sys.executable, str(SHARED / "unpack.py"), "csv", str(out)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return out
 
 

@@ -104,7 +104,7 @@ def test_a_run_killed_after_any_epoch_ends_like_an_unbroken_one(few_faces, tmp_p
 def test_a_checkpoint_of_other_parameters_is_not_used(few_faces, tmp_path):
     training.train(few_faces, replace(SMALL, epochs=1), 0, tmp_path, lambda line: None)
     lines = []
-    result, _ = training.train(few_faces, replace(SMALL, epochs=1, learning_rate=1e-4), 0, tmp_path, lines.append)
+    result, _ = training.train(few_faces, replace(SMALL, epochs=1, learning_rate=1e-3), 0, tmp_path, lines.append)
     assert not any("continuing" in line for line in lines)
     assert len(result.history) == 1
 

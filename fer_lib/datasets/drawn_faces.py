@@ -50,32 +50,35 @@ OFTEN = {"angry": (17,), "disgust": (10,), "fear": (25,), "happy": (25, 7), "sad
 """Emotion -> units that accompany its prototype in half of the faces."""
 
 RANGES = {
-    # Person: lengths in half head widths, tones from 0 black to 255 white.
-    "head_height": (1.18, 1.36), "jaw_taper": (0.06, 0.34), "skin": (130, 215), "hair": (15, 130), "hairline": (0.70, 0.95),
-    "eye_distance": (0.37, 0.45), "eye_width": (0.19, 0.25), "eye_open": (0.08, 0.12), "iris": (20, 110),
-    "brow_height": (0.27, 0.35), "brow_width": (0.025, 0.06), "brow_arch": (0.0, 0.08), "nose_length": (0.36, 0.46),
-    "nose_width": (0.12, 0.19), "mouth_width": (0.28, 0.36), "mouth_height": (0.62, 0.72), "lip": (0.06, 0.12),
-    "lip_tone": (0.58, 0.86), "age": (0.3, 1.0),
+    # Person: lengths in half head widths, y down from the middle of the head; tones from 0 black to 255 white.
+    "head_height": (1.18, 1.36), "jaw_taper": (0.06, 0.34), "skin": (130, 215), "hair": (15, 130),
+    "hairline": (0.70, 0.95), "eye_distance": (0.37, 0.45), "eye_height": (-0.15, -0.09), "eye_width": (0.19, 0.25),
+    "eye_open": (0.08, 0.12), "iris": (20, 110), "brow_height": (0.27, 0.35), "brow_width": (0.025, 0.06),
+    "brow_arch": (0.0, 0.08), "nose_length": (0.36, 0.46), "nose_width": (0.12, 0.19), "mouth_width": (0.28, 0.36),
+    "mouth_height": (0.62, 0.72), "lip": (0.06, 0.12), "lip_tone": (0.58, 0.86), "age": (0.3, 1.0),
     "long_hair": (0, 1), "bald": (0, 1), "beard": (0, 1), "moustache": (0, 1), "glasses": (0, 1),
-    # Pose: radians, scale, and pixels of 48.
-    "yaw": (-0.3, 0.3), "pitch": (-0.12, 0.12), "roll": (-0.17, 0.17), "scale": (18, 21.5), "x": (-2.2, 2.2), "y": (-2.2, 2.2),
-    # Light and camera.
-    "light": (-np.pi, np.pi), "light_strength": (0.0, 0.3), "contrast": (0.8, 1.2), "brightness": (0.28, 0.44),
-    "background": (40, 220), "clutter": (0, 255), "clutter_x": (-1.2, 1.2), "clutter_y": (-1.4, 0.4),
+    # Pose: radians, pixels (of 48) in half a head width, pixels.
+    "yaw": (-0.3, 0.3), "pitch": (-0.12, 0.12), "roll": (-0.17, 0.17), "scale": (18, 21.5),
+    "x": (-2.2, 2.2), "y": (-2.2, 2.2),
+    # Light and camera: the light comes from an angle; contrast and brightness are the picture's spread and mean, and
+    # noise is a standard deviation, where white is 1; blur is in pixels.
+    "light": (-np.pi, np.pi), "light_strength": (0.0, 0.3), "contrast": (0.16, 0.24), "brightness": (0.28, 0.44),
     "blur": (0.2, 0.75), "noise": (0.005, 0.035),
-    "occlusion": (0, 1), "occlusion_x": (-1, 1), "occlusion_y": (-1, 1), "occlusion_angle": (0, np.pi), "occlusion_tone": (0, 255),
+    "background": (40, 220), "clutter": (0, 255), "clutter_x": (-1.2, 1.2), "clutter_y": (-1.4, 0.4),
+    "occlusion": (0, 1), "occlusion_x": (-1, 1), "occlusion_y": (-1, 1), "occlusion_angle": (0, np.pi),
+    "occlusion_tone": (0, 255),
 }  # fmt: skip
 """What differs between two faces of the same expression -> from where to where, uniformly.
 
-Those from 0 to 1 are chances, compared with a threshold above one half, so that the middle face has none of them.
+Hair, beard, glasses and the like from 0 to 1 are there past a threshold above one half: the middle face has none.
 """
 _LOW, _HIGH = np.array(list(RANGES.values())).T
 _SHIFT = 4  # fractional bits of the coordinates that OpenCV draws at
 _SUPERSAMPLING = 4
 _T = -np.cos(np.linspace(0, np.pi, 13))  # along a lid or a lip, from corner to corner
 _BOW = 1 - _T**2
-_CIRCLE = np.exp(1j * np.linspace(0, 2 * np.pi, 16, endpoint=False))
-_HEAD = np.exp(1j * np.linspace(0, 2 * np.pi, 40, endpoint=False))
+_RING = np.exp(1j * np.linspace(0, 2 * np.pi, 17))
+_HEAD = np.exp(1j * np.linspace(0, 2 * np.pi, 41))
 
 
 def draw(expression: str | Mapping[int, float], rng: np.random.Generator | None = None, size: int = 48) -> np.ndarray:
@@ -92,7 +95,7 @@ def draw(expression: str | Mapping[int, float], rng: np.random.Generator | None 
     chances = np.full(len(_LOW), 0.5) if rng is None else rng.random(len(_LOW))
     at = dict(zip(RANGES, (_LOW + (_HIGH - _LOW) * chances).tolist(), strict=True))
     if rng is None:
-        at.update(light_strength=0.1, contrast=1.0, blur=0.0, noise=0.0)
+        at.update(light_strength=0.1, brightness=0.5, blur=0.0, noise=0.0)
     measures = dict.fromkeys((name for _, effects in UNITS.values() for name in effects), 0.0)
     for unit, intensity in units.items():
         for name, effect in UNITS[unit][1].items():
@@ -132,141 +135,166 @@ def _units(expression, rng) -> dict[int, float]:
 def _face(at: dict, by: dict) -> tuple[list, list]:
     """The face's shapes, as two lists in the order of painting: hard drawing, and soft shading.
 
-    A shape is (points, tone, width, depth): complex points x + iy in half head widths from the middle of the head, a
-    grey tone (in shading: 128 leaves as it is, less darkens), a line's width (0: filled), and how far its points stand
-    out from the flat outline when the head turns (0: the outline itself, 1: on the face, more: the nose).
+    at: the person, pose and light (see RANGES); by: what the action units add to each measure (see UNITS).
+    A shape is (points, tone, width, out): complex points x + iy in half head widths from the middle of the head, a
+    grey tone (in shading: 128 leaves a pixel as it is, less darkens), a line's width (0: filled), and how far its
+    points stand out when the head turns (0: on the outline, 1: on the face, more: on the nose).
     """
     drawing, shading = [], []
-    skin, hair, height = at["skin"], at["hair"], at["head_height"]
-    dark = 0.35 * skin
 
-    def paint(points, tone, width=0.0, depth=1.0, both=False):
-        drawing.append((points, tone, width, depth))
+    def paint(points, tone, width=0.0, out=1.0, both=False):
+        drawing.append((points, tone, width, out))
         if both:
-            drawing.append((-points.conj(), tone, width, depth))
+            drawing.append((-points.conj(), tone, width, out))
 
-    def shade(points, depth_of_tone, width=0.0, both=False, depth=1.0):
-        if abs(depth_of_tone) > 0.02:
-            shading.append((points, 128 * (1 - depth_of_tone), width, depth))
+    def shade(points, darkness, width=0.0, out=1.0, both=False):
+        if abs(darkness) > 0.02:
+            shading.append((points, 128 * (1 - darkness), width, out))
             if both:
-                shading.append((-points.conj(), 128 * (1 - depth_of_tone), width, depth))
+                shading.append((-points.conj(), 128 * (1 - darkness), width, out))
 
-    # Behind the head: clutter, hair, neck, shoulders, ears.
-    paint(0.7 * _CIRCLE + at["clutter_x"] + 1j * at["clutter_y"], at["clutter"], depth=0)
-    down = np.maximum(_HEAD.imag, 0) ** 2
-    head = _HEAD.real * (1 - at["jaw_taper"] * down) + 1j * (height * _HEAD.imag + by["jaw"] * down)
-    if at["long_hair"] > 0.6:
-        paint(1.17 * _HEAD.real + 1j * (1.25 * height * _HEAD.imag), hair, depth=0)
-    paint(np.array([-0.55 + 0.6j, 0.55 + 0.6j, 0.6 + 1.4j, 1.6 + 1.7j, -1.6 + 1.7j, -0.6 + 1.4j]), 0.72 * skin, depth=0)
-    paint(0.13 * _CIRCLE.real + 0.24j * _CIRCLE.imag + 1.0, 0.85 * skin, depth=0, both=True)
-    paint(head, skin, depth=0)
-    paint(np.append(head, head[0]), 0.6 * skin, 0.03, depth=0)
-    shade(np.append(0.93 * head, 0.93 * head[0]), 0.12, 0.2, depth=0)
-    if at["beard"] > 0.85:
-        around = head[2:19]
-        paint(np.concatenate([around, (0.8 * around.real + 1j * (0.75 * around.imag - 0.05))[::-1]]), 0.3 * hair + 0.6 * skin, depth=0.3)
-    if at["bald"] < 0.85:
-        top = 1.06 * head[20:].real + 1.06j * head[20:].imag
-        line = np.linspace(1, -1, 13)
-        paint(np.concatenate([top, line - 1j * (at["hairline"] * height * (1 - line**2) ** 0.45 * 0.95)]), hair, depth=0.15)
-
-    # Eyes.
-    eye_x, eye_y, width = at["eye_distance"], -0.12, at["eye_width"]
-    upper = max(at["eye_open"] + by["lid_upper"], 0.015)
-    lower = max(0.7 * at["eye_open"] + by["lid_lower"], 0.01)
-    along = eye_x + width * _T
-    lid, below = along + 1j * (eye_y - upper * _BOW), along + 1j * (eye_y + lower * _BOW)
-    shade(eye_x + 0.33 * _CIRCLE.real + 1j * (eye_y - 0.05 + 0.24 * _CIRCLE.imag), 0.14, both=True)
-    paint(np.concatenate([lid, below[::-1]]), min(255, 0.35 * skin + 165), both=True)
-    for radius, tone in ((0.105, at["iris"]), (0.05, 8)):
-        x, y = radius * _CIRCLE.real, radius * _CIRCLE.imag
-        bow = 1 - (x / width) ** 2
-        paint(eye_x + x + 1j * (eye_y + np.clip(y - 0.015, -upper * bow, lower * bow)), tone, both=True)
-    paint(np.array([eye_x - 0.035, eye_x - 0.03]) + 1j * (eye_y - 0.045), 255, 0.03, both=True)
-    paint(lid, 0.5 * dark, 0.045, both=True)
-    paint(below, 0.6 * skin, 0.02, both=True)
-    shade(lid - 0.075j, 0.35, 0.03, both=True)
-    shade(below + 0.09j, 0.15 + 0.25 * by["crow"], 0.03, both=True)
-    for angle in (-0.5, 0.1, 0.7):
-        corner = eye_x + width + 0.05 + 1j * eye_y
-        shade(corner + np.array([0.04, 0.18]) * np.exp(1j * angle), 0.4 * by["crow"], 0.02, both=True)
-
-    # Brows: through an inner, a middle and an outer point.
-    base = eye_y - at["brow_height"]
-    knots = (base + 0.03 + by["brow_inner"], base - at["brow_arch"] + by["brow_middle"], base + 0.03 + by["brow_outer"])
-    s = 0.5 * (_T + 1)
-    curve = knots[0] * (1 - s) * (1 - 2 * s) + 4 * knots[1] * s * (1 - s) + knots[2] * s * (2 * s - 1)
-    brow = eye_x - 0.21 - by["knit"] + (0.47 + by["knit"]) * s + 1j * curve
-    thick = 1j * at["brow_width"] * (1 - 0.75 * s**2)
-    paint(np.concatenate([brow - thick, (brow + thick)[::-1]]), min(hair, 0.55 * skin), both=True)
-    furrow = np.array([0.07 + 0.02j, 0.06 - 0.22j]) + 1j * (base + 0.12)
-    shade(furrow, 0.55 * by["furrow"], 0.035, both=True)
-    for y in (-0.16, -0.27):
-        shade(0.5 * _T + 1j * (base + y + 0.02 * _BOW), 0.45 * at["age"] * by["forehead"], 0.03)
-
-    # Nose.
-    nose_y, nose = eye_y + at["nose_length"], at["nose_width"]
-    wing = nose_y + by["wing"]
-    shade(np.array([0.05 + 1j * (eye_y - 0.1), 0.06 + 1j * (nose_y - 0.2), nose + 1j * (nose_y - 0.04)]), 0.28, 0.05, depth=1.15)
-    shade(np.array([-0.02 + 1j * eye_y, -0.02 + 1j * (nose_y - 0.05)]), -0.16, 0.08, depth=1.2)
-    paint(np.array([nose + 1j * (wing - 0.09), nose + 0.02 + 1j * (wing - 0.02), nose - 0.04 + 1j * wing]), 0.6 * skin, 0.03, 1.15, True)
-    paint(0.5 * nose + 0.045 * _CIRCLE.real + 1j * (wing + 0.01 + 0.025 * _CIRCLE.imag), dark, 0, 1.2, True)
-    for y in (0.02, 0.10, 0.18):
-        shade(np.array([0.02, 0.15]) + 1j * (eye_y + y + np.array([0.02, -0.05])), 0.55 * by["wrinkle"], 0.03, True, 1.1)
-
-    # Mouth: the lips' line runs through the corners; the lips open away from it and never cross.
-    mouth_y = at["mouth_height"] + by["mouth"] - 0.2 * by["jaw"]
-    wide = at["mouth_width"] + by["corner_out"]
-    lip = max(at["lip"] + by["lip"], 0.015)
-    middle = wide * _T + 1j * (mouth_y + by["corner_down"] * (_T**2 - 0.35))
-    bow = _BOW ** (1 - 0.7 * min(by["square"], 1))
-    inner_top, inner_bottom = middle - 1j * by["open_upper"] * bow, middle + 1j * by["open_lower"] * bow
-    outer_top = inner_top - 1j * lip * (0.8 * _BOW**0.7 - 0.2 * np.exp(-((_T / 0.15) ** 2)))
-    outer_bottom = inner_bottom + 1j * 1.15 * lip * _BOW**0.7
-    lips = at["lip_tone"] * skin
-    if at["moustache"] > 0.88:
-        paint(np.concatenate([outer_top - 0.03j, (0.95 * outer_top.real + 1j * (nose_y + 0.07 + 0.13 * _T**2))[::-1]]), 0.6 * hair + 0.25 * skin)
-    paint(np.concatenate([outer_top, inner_top[::-1]]), 0.92 * lips)
-    paint(np.concatenate([inner_bottom, outer_bottom[::-1]]), lips)
-    gap = by["open_upper"] + by["open_lower"]
-    if gap > 0.02:
-        paint(np.concatenate([inner_top, inner_bottom[::-1]]), 0.18 * skin)
-        white = min(250, 0.3 * skin + 160)
-        teeth = 1j * np.minimum(0.09, 0.6 * gap * _BOW)
-        paint(np.concatenate([inner_top, (inner_top + teeth)[::-1]])[1:-1], white)
-        if by["lower_teeth"] > 0.3:
-            paint(np.concatenate([inner_bottom, (inner_bottom - 0.7 * teeth)[::-1]])[1:-1], 0.9 * white)
-        elif by["open_lower"] > 0.18:
-            paint(inner_bottom[3:-3] - 0.03j - 0.05j * _BOW[3:-3], 0.42 * skin, 0.08)
-    else:
-        paint(middle, 0.8 * dark, 0.035)
-    paint(np.array([wide - 0.02, wide + 0.03]) + 1j * middle.imag[-1], 0.8 * dark, 0.03, both=True)
-    shade(0.6 * outer_bottom + 0.4 * outer_bottom.mean() + 0.08j, 0.22, 0.06)
-    fold = np.array([nose + 0.04 + 1j * (wing - 0.05), wide + 0.06 + 1j * (mouth_y - 0.17), wide + 0.12 + 1j * (mouth_y + 0.02)])
-    shade(fold, 0.08 * at["age"] + 0.42 * min(by["fold"], 1.2), 0.04, both=True)
-    shade(wide + 0.05 + np.array([0.0, 0.05 + 0.16j]) + 1j * middle.imag[-1], 0.4 * by["corner_fold"], 0.04, both=True)
-    shade(0.52 + 0.21 * _CIRCLE.real + 1j * (0.25 - 0.04 * by["cheek"] + 0.16 * _CIRCLE.imag), -0.1 * by["cheek"], both=True)
-    shade(0.45 + 0.25 * _T + 1j * (0.1 + 0.07 * _BOW), 0.22 * by["cheek"], 0.03, both=True)
-    shade(0.16 * _T + 1j * (0.5 * (mouth_y + height) + 0.07 - 0.06 * _BOW), 0.45 * by["chin"], 0.06)
-
-    if at["glasses"] > 0.85:
-        paint(eye_x + 0.31 * np.append(_CIRCLE, 1).real + 1j * (eye_y + 0.03 + 0.25 * np.append(_CIRCLE, 1).imag), 25, 0.045, 1.1, True)
-        paint(np.array([-0.1, 0.1]) + eye_y * 1j, 25, 0.045, 1.15)
-        paint(np.array([eye_x + 0.31, 1.0]) + eye_y * 1j, 25, 0.04, 0.6, True)
+    _head(paint, shade, at, by)
+    _eyes(paint, shade, at, by)
+    _brows(paint, shade, at, by)
+    _nose(paint, shade, at, by)
+    _mouth(paint, shade, at, by)
+    if at["glasses"] > 0.87:
+        x, y = at["eye_distance"], at["eye_height"]
+        paint(x + 0.31 * _RING.real + 1j * (y + 0.03 + 0.25 * _RING.imag), 25, 0.045, 1.1, both=True)
+        paint(_line(-0.1 + 1j * y, 0.1 + 1j * y), 25, 0.045, 1.15)
+        paint(_line(x + 0.31 + 1j * y, 1 + 1j * y), 25, 0.04, 0.6, both=True)
     return drawing, shading
 
 
-def _photograph(drawing, shading, at: dict, rng, size: int) -> np.ndarray:
-    """Pose the shapes, paint them, then light, blur and noise: (size, size) uint8."""
+def _line(*points: complex) -> np.ndarray:
+    return np.array(points, complex)
+
+
+def _between(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The area between two lines that both run from left to right."""
+    return np.concatenate([one, other[::-1]])
+
+
+def _head(paint, shade, at, by):
+    skin, hair, height = at["skin"], at["hair"], at["head_height"]
+    down = np.maximum(_HEAD.imag, 0) ** 2
+    head = _HEAD.real * (1 - at["jaw_taper"] * down) + 1j * (height * _HEAD.imag + by["jaw"] * down)
+    paint(0.7 * _RING + at["clutter_x"] + 1j * at["clutter_y"], at["clutter"], out=0)
+    if at["long_hair"] > 0.6:
+        paint(1.17 * _HEAD.real + 1.25j * height * _HEAD.imag, hair, out=0)
+    neck = _line(-0.55 + 0.6j, 0.55 + 0.6j, 0.6 + 1.4j, 1.6 + 1.7j, -1.6 + 1.7j, -0.6 + 1.4j)
+    paint(neck, 0.72 * skin, out=0)
+    paint(1 + 0.13 * _RING.real + 0.24j * _RING.imag, 0.85 * skin, out=0, both=True)
+    paint(head, skin, out=0)
+    paint(head, 0.6 * skin, 0.03, out=0)
+    shade(0.93 * head, 0.12, 0.2, out=0)
+    if at["beard"] > 0.87:
+        jaw = head[2:19]
+        paint(_between(jaw, 0.8 * jaw.real + 1j * (0.75 * jaw.imag - 0.05)), 0.3 * hair + 0.6 * skin, out=0.3)
+    if at["bald"] < 0.85:
+        top = 1.06 * head[20:]
+        hairline = at["hairline"] * 0.95 * height * np.sqrt(np.maximum(1 - top.real**2, 0))
+        paint(_between(top, np.clip(top.real, -1, 1) - 1j * hairline), hair, out=0.15)
+
+
+def _eyes(paint, shade, at, by):
+    skin, x, y, width = at["skin"], at["eye_distance"], at["eye_height"], at["eye_width"]
+    above = max(at["eye_open"] + by["lid_upper"], 0.015)
+    below = max(0.7 * at["eye_open"] + by["lid_lower"], 0.01)
+    upper, lower = x + width * _T + 1j * (y - above * _BOW), x + width * _T + 1j * (y + below * _BOW)
+    shade(x + 0.33 * _RING.real + 1j * (y - 0.05 + 0.24 * _RING.imag), 0.14, both=True)
+    paint(_between(upper, lower), min(255, 0.35 * skin + 165), both=True)
+    for radius, tone in ((0.105, at["iris"]), (0.05, 8)):
+        bow = 1 - (radius * _RING.real / width) ** 2  # the lids cover what is outside them
+        covered = np.clip(radius * _RING.imag - 0.015, -above * bow, below * bow)
+        paint(x + radius * _RING.real + 1j * (y + covered), tone, both=True)
+    paint(_line(x - 0.035 + 1j * (y - 0.045), x - 0.03 + 1j * (y - 0.045)), 255, 0.03, both=True)
+    paint(upper, 0.17 * skin, 0.045, both=True)
+    paint(lower, 0.6 * skin, 0.02, both=True)
+    shade(upper - 0.075j, 0.35, 0.03, both=True)
+    shade(lower + 0.09j, 0.15 + 0.25 * by["crow"], 0.03, both=True)
+    for angle in (-0.5, 0.1, 0.7):
+        foot = np.exp(1j * angle) * _line(0.04, 0.18)
+        shade(x + width + 0.05 + 1j * y + foot, 0.4 * by["crow"], 0.02, both=True)
+    cheek = 0.52 + 0.21 * _RING.real + 1j * (0.25 - 0.04 * by["cheek"] + 0.16 * _RING.imag)
+    shade(cheek, -0.1 * by["cheek"], both=True)
+    shade(0.45 + 0.25 * _T + 1j * (0.1 + 0.07 * _BOW), 0.22 * by["cheek"], 0.03, both=True)
+
+
+def _brows(paint, shade, at, by):
+    base = at["eye_height"] - at["brow_height"]
+    inner = base + 0.03 + by["brow_inner"]
+    middle = base - at["brow_arch"] + by["brow_middle"]
+    outer = base + 0.03 + by["brow_outer"]
+    s = 0.5 * (_T + 1)  # from the inner end to the outer; a parabola through the three points
+    y = inner * (1 - s) * (1 - 2 * s) + 4 * middle * s * (1 - s) + outer * s * (2 * s - 1)
+    brow = at["eye_distance"] - 0.21 - by["knit"] + (0.47 + by["knit"]) * s + 1j * y
+    thick = 1j * at["brow_width"] * (1 - 0.75 * s**2)
+    paint(_between(brow - thick, brow + thick), min(at["hair"], 0.55 * at["skin"]), both=True)
+    shade(_line(0.07 + 0.14j, 0.06 - 0.1j) + 1j * base, 0.55 * by["furrow"], 0.035, both=True)
+    for above in (0.16, 0.27):
+        shade(0.5 * _T + 1j * (base - above + 0.02 * _BOW), 0.45 * at["age"] * by["forehead"], 0.03)
+
+
+def _nose(paint, shade, at, by):
+    skin, width, top = at["skin"], at["nose_width"], 1j * at["eye_height"]
+    tip = top + 1j * at["nose_length"]
+    wing = tip + 1j * by["wing"]
+    shade(_line(0.05 - 0.1j + top, 0.06 - 0.2j + tip, width - 0.04j + tip), 0.28, 0.05, 1.15)
+    shade(_line(-0.02 + top, -0.02 - 0.05j + tip), -0.16, 0.08, 1.2)
+    paint(wing + _line(width - 0.09j, width + 0.02 - 0.02j, width - 0.04), 0.6 * skin, 0.03, 1.15, both=True)
+    paint(wing + 0.5 * width + 0.045 * _RING.real + 1j * (0.01 + 0.025 * _RING.imag), 0.35 * skin, 0, 1.2, both=True)
+    for under in (0.02, 0.1, 0.18):
+        shade(top + 1j * under + _line(0.02 + 0.02j, 0.15 - 0.05j), 0.55 * by["wrinkle"], 0.03, 1.1, both=True)
+
+
+def _mouth(paint, shade, at, by):
+    """The lips meet on a line through the corners and open away from it, so that they never cross."""
+    skin, dark = at["skin"], 0.28 * at["skin"]
+    y = at["mouth_height"] + by["mouth"] - 0.2 * by["jaw"]
+    width = at["mouth_width"] + by["corner_out"]
+    thick = max(at["lip"] + by["lip"], 0.015)
+    line = width * _T + 1j * (y + by["corner_down"] * (_T**2 - 0.35))
+    bow = _BOW ** (1 - 0.7 * min(by["square"], 1))
+    top, bottom = line - 1j * by["open_upper"] * bow, line + 1j * by["open_lower"] * bow
+    upper = top - 1j * thick * (0.8 * _BOW**0.7 - 0.2 * np.exp(-((_T / 0.15) ** 2)))
+    lower = bottom + 1.15j * thick * _BOW**0.7
+    if at["moustache"] > 0.9:
+        edge = 1.25 * width * _T + 1j * (upper.imag.min() + 0.02 + 0.12 * _T**2)
+        paint(_between(edge - 0.13j * _BOW**0.6, edge), 0.7 * at["hair"] + 0.2 * skin)
+    paint(_between(upper, top), 0.92 * at["lip_tone"] * skin)
+    paint(_between(bottom, lower), at["lip_tone"] * skin)
+    gap = by["open_upper"] + by["open_lower"]
+    if gap > 0.02:
+        paint(_between(top, bottom), 0.18 * skin)
+        teeth, white = 1j * np.minimum(0.09, 0.6 * gap * _BOW), min(250, 0.3 * skin + 160)
+        paint(_between(top, top + teeth), white)
+        if by["lower_teeth"] > 0.3:
+            paint(_between(bottom - 0.7 * teeth, bottom), 0.9 * white)
+        elif by["open_lower"] > 0.18:
+            paint(bottom[3:-3] - 0.03j - 0.05j * _BOW[3:-3], 0.42 * skin, 0.08)  # the tongue
+    else:
+        paint(line, dark, 0.035)
+    corner = line[-1]
+    paint(corner + _line(-0.02, 0.03), dark, 0.03, both=True)
+    shade(corner + _line(0.05, 0.1 + 0.16j), 0.4 * by["corner_fold"], 0.04, both=True)
+    wing = at["nose_width"] + 1j * (at["eye_height"] + at["nose_length"] + by["wing"])
+    fold = _line(wing + 0.04 - 0.05j, width + 0.06 + 1j * (y - 0.17), width + 0.12 + 1j * (y + 0.02))
+    shade(fold, 0.08 * at["age"] + 0.42 * min(by["fold"], 1.2), 0.04, both=True)
+    shade(0.6 * lower + 0.4 * lower.mean() + 0.08j, 0.22, 0.06)
+    shade(0.16 * _T + 1j * (0.5 * (y + at["head_height"]) + 0.07 - 0.06 * _BOW), 0.45 * by["chin"], 0.06)
+
+
+def _photograph(drawing: list, shading: list, at: dict, rng: np.random.Generator | None, size: int) -> np.ndarray:
+    """Pose the shapes, paint them, then light, expose, blur and noise: (size, size) uint8."""
     pixel = size / 48
-    scale = at["scale"] * pixel
-    centre = (24 + at["x"] + 1j * (22.5 + at["y"])) * pixel
+    scale, centre = at["scale"] * pixel, (24 + at["x"] + 1j * (22.5 + at["y"])) * pixel
     shapes = drawing + shading
-    points = np.concatenate([shape[0] for shape in shapes])
-    lengths = [len(shape[0]) for shape in shapes]
+    lengths = [len(points) for points, *_ in shapes]
+    points = np.concatenate([points for points, *_ in shapes])
     # The face lies on half an ellipsoid, so that a turned head moves its middle more than its edge.
     out = 0.8 * np.sqrt(np.maximum(1 - points.real**2 - (points.imag / 1.3) ** 2, 0.0))
-    out *= np.repeat([shape[3] for shape in shapes], lengths)
+    out *= np.repeat([out for *_, out in shapes], lengths)
     points = points + out * (np.sin(at["yaw"]) + 1j * np.sin(at["pitch"]))
     points = centre + scale * np.exp(1j * at["roll"]) * points
     fixed = np.round(points * (_SUPERSAMPLING << _SHIFT)).view(float).reshape(-1, 1, 2).astype(np.int32)
@@ -274,26 +302,27 @@ def _photograph(drawing, shading, at: dict, rng, size: int) -> np.ndarray:
     soft = np.full((size, size), 128, np.uint8)
     start = 0
     for k, ((_, tone, width, _), length) in enumerate(zip(shapes, lengths, strict=True)):
+        # The soft layer is not supersampled: the same coordinates are read with two more fractional bits.
+        layer, grain, shift = (canvas, _SUPERSAMPLING, _SHIFT) if k < len(drawing) else (soft, 1, _SHIFT + 2)
         piece = fixed[start : start + length]
         start += length
-        # The soft layer is small: the same coordinates read with two more fractional bits.
-        hard = k < len(drawing)
-        layer, grain, shift = (canvas, _SUPERSAMPLING, _SHIFT) if hard else (soft, 1, _SHIFT + 2)
         if width:
             cv2.polylines(layer, [piece], False, tone, max(1, round(width * scale * grain)), cv2.LINE_AA, shift)
         else:
             cv2.fillPoly(layer, [piece], tone, cv2.LINE_AA, shift)
-    if at["occlusion"] > 0.94:
-        place = (centre + scale * (at["occlusion_x"] + 1j * at["occlusion_y"])) * _SUPERSAMPLING
-        box = ((place.real, place.imag), (1.6 * scale * _SUPERSAMPLING, 0.5 * scale * _SUPERSAMPLING), np.degrees(at["occlusion_angle"]))
-        cv2.fillPoly(canvas, [cv2.boxPoints(box).astype(np.int32)], at["occlusion_tone"])
+    if at["occlusion"] > 0.95:
+        middle = centre + scale * (at["occlusion_x"] + 1j * at["occlusion_y"])
+        box = (middle.real, middle.imag), (1.6 * scale, 0.5 * scale), np.degrees(at["occlusion_angle"])
+        corners = _SUPERSAMPLING * cv2.boxPoints(box)
+        cv2.fillPoly(canvas, [corners.astype(np.int32)], at["occlusion_tone"])
     image = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
-    image *= cv2.GaussianBlur(soft, (0, 0), 0.55 * pixel).astype(np.float32)
-    grid = (np.arange(size, dtype=np.float32) + 0.5) / (24 * pixel) - 1
-    image *= (1 + at["light_strength"] * (np.cos(at["light"]) * grid + np.sin(at["light"]) * grid[:, None])) / (128 * 255)
-    # The camera sets its exposure by the picture's mean and spread, roughly.
+    image *= cv2.GaussianBlur(soft, (0, 0), 0.55 * pixel)
+    across = (np.arange(size, dtype=np.float32) + 0.5) / (24 * pixel) - 1
+    light = np.cos(at["light"]) * across + np.sin(at["light"]) * across[:, None]
+    image *= 1 + at["light_strength"] * light
+    # The camera sets its exposure by the picture's mean and spread.
     mean, spread = cv2.meanStdDev(image)
-    image = (image - mean[0, 0]) * (0.22 * at["contrast"] / (spread[0, 0] + 0.02)) + at["brightness"]
+    image = (image - mean[0, 0]) * (at["contrast"] / (spread[0, 0] + 500)) + at["brightness"]
     if at["blur"]:
         image = cv2.GaussianBlur(image, (0, 0), at["blur"] * pixel)
     if rng is not None:

@@ -1,0 +1,80 @@
+# The door to the study: `make` lists what it can do. Written for GNU make 3.81 (the one of macOS) and later.
+
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+GPU := $(shell nvidia-smi -L 2>/dev/null | grep '^GPU')
+LOCK ?= $(if $(GPU),requirements-gpu.lock,requirements.lock)
+
+# An environment is built when its stamp says so. The stamp is named after the lock, so that another lock
+# (a GPU came or went) means another environment.
+ENV := .venv/.installed-$(LOCK)
+JAX_ENV := .venv-jax/.installed-requirements-jax.lock
+
+# FER2013, KERAS_BACKEND and the like reach the study through the environment, `make reproduce FER2013=PATH` included;
+# records keep the lock's checksum.
+export FER_LOCK := $(LOCK)
+
+.DEFAULT_GOAL := help
+.PHONY: help reproduce report lab test test-slow lint lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+reproduce: $(ENV) ## Run what is missing of the study, then write its report. Options: PROFILE= SEEDS= ONLY= FORCE= JOBS= FER2013=
+	@.venv/bin/python -m fer_lib reproduce $(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)") \
+		$(if $(ONLY),--only "$(ONLY)") $(if $(FORCE),--force) $(if $(JOBS),--jobs "$(JOBS)")
+
+report: $(ENV) ## Write the report anew from the runs that stand in results/. Option: PROFILE=
+	@.venv/bin/python -m fer_lib report $(if $(PROFILE),--profile "$(PROFILE)")
+
+lab: $(ENV) ## Open the notebooks in JupyterLab
+	.venv/bin/jupyter lab notebooks
+
+# One notebook's cells share a kernel, one module's tests share fixtures: each goes to one worker as a whole (loadscope).
+test: lint ## Lint, the fast tests and every notebook
+	.venv/bin/pytest -m "not slow" -n 2 --dist loadscope \
+		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+
+test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebook on JAX without TensorFlow
+	.venv/bin/pytest -m slow
+	KERAS_BACKEND=jax .venv-jax/bin/pytest -m "not slow" tests/test_models.py tests/test_training.py tests/test_runs.py
+
+lint: $(ENV) ## Check style and formatting with ruff
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+# The GPU and JAX locks are held to the versions of the first, so that environments differ by backend and nothing else.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) pyproject.toml
+lock: ## Compile the three locks from pyproject.toml (needs uv). Option: UPGRADE=1
+	$(COMPILE) --extra test --extra study --extra tensorflow -o requirements.lock
+	$(COMPILE) --extra test --extra study --extra gpu -c requirements.lock -o requirements-gpu.lock
+	$(COMPILE) --extra test --extra jax -c requirements.lock -o requirements-jax.lock
+
+clean: ## Remove the environments, caches and local results; never results/runs or data
+	rm -rf .venv* .pytest_cache .ruff_cache .hypothesis .snakemake results/local
+	find . -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+$(ENV): $(LOCK) pyproject.toml
+$(JAX_ENV): requirements-jax.lock pyproject.toml
+# The stamp goes first and comes back last: what an interrupted build left behind has none, and is built from scratch.
+$(ENV) $(JAX_ENV):
+	@set -e; python="$(PYTHON)"; \
+	if [ -z "$$python" ]; then \
+		echo "No Python 3.11, 3.12 or 3.13 found as python3.11, python3.12 or python3." >&2; \
+		echo "Install one (on Debian and Ubuntu: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python" >&2; \
+		exit 1; \
+	fi; \
+	if [ -e $@ ]; then new=; else new=--clear; fi; \
+	rm -f $@; \
+	echo "Installing $< into $(@D) with $$($$python --version); nvidia-smi finds $(if $(GPU),a,no) GPU. This takes some minutes."; \
+	if command -v uv >/dev/null; then \
+		[ -z "$$new" ] || uv venv --quiet --clear --python "$$python" $(@D); \
+		uv pip sync --quiet --python $(@D) --require-hashes $<; \
+		uv pip install --quiet --python $(@D) --no-deps --no-build-isolation -e .; \
+	else \
+		"$$python" -m venv $$new $(@D); \
+		$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<; \
+		$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi; \
+	touch $@

@@ -1,0 +1,164 @@
+"""Records taken together: what may be pooled, how accurate it was, how sure that is. Numbers only; accuracies are
+fractions of 0 to 1. Every one of them is computed from records."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+
+from . import records, statistics
+from .datasets import SPLITS
+from .emotions import FER2013
+
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn"}
+COLLAPSED = 0.99
+"""A network that gives one class to this share of the rows, or to more, is called collapsed."""
+HONEST = ("PublicTest", "PrivateTest", "PrivateTest clean")
+
+
+def reading(record: dict) -> tuple[str, str]:
+    """Which score is a record's headline: (kept epoch, rows), such as ("last", "PublicTest+PrivateTest").
+
+    Its own parameters say so. A tree has no epochs and keeps its last and only state; its rows are those held out
+    where it was fitted on a random part, the papers' 7,178 otherwise.
+    """
+    parameters = record["parameters"]
+    kept = parameters.get("kept_epoch", "last")
+    usual = "held out" if "held out" in record["metrics"][kept] else "PublicTest+PrivateTest"
+    return kept, parameters.get("evaluation_rows", usual)
+
+
+def headline(record: dict) -> dict:
+    """The score (n, correct, accuracy, predicted, recall ...) that ``reading`` names."""
+    kept, rows = reading(record)
+    return record["metrics"][kept][rows]
+
+
+def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
+    """Records that may be pooled: they differ in nothing but the seed.
+
+    Another backend, precision, kind of device, profile, data set or parameter makes another group. In the order of
+    ``experiments``, those without an experiment file last.
+    """
+    order = {name: place for place, name in enumerate(experiments)}
+
+    def key(record):
+        parameters = {name: value for name, value in record["parameters"].items() if name != "seed"}
+        identity = [record[name] for name in ("experiment", "backend", "precision", "profile")]
+        identity += [record["device"]["kind"], record["data"]["sha256"], json.dumps(parameters, sort_keys=True)]
+        return order.get(record["experiment"], len(order)), *identity
+
+    return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(sorted(found, key=key), key=key)]
+
+
+def computed_by(group: list[dict]) -> str:
+    """Backend, precision and kind of device of a group, such as "TensorFlow, float32, CPU"."""
+    backend = group[0]["backend"].split("-")[0]
+    return f"{BACKENDS.get(backend, backend)}, {group[0]['precision']}, {group[0]['device']['kind'].upper()}"
+
+
+def collapsed(record: dict) -> str | None:
+    """The one emotion that a collapsed run answers with ("sad"); None for a run that has not collapsed."""
+    counts = headline(record)["predicted"]
+    return FER2013[int(np.argmax(counts))] if max(counts) >= COLLAPSED * sum(counts) else None
+
+
+def spread(scores: list[dict], mixed: bool = False) -> dict:
+    """Of the scores of several seeds on one set of rows: the accuracies and their mean with its two kinds of spread.
+
+    ``low`` and ``high``: t interval over the seeds; NaN for one seed, and for ``mixed`` ones, some collapsed and some
+    not, of which a t interval knows nothing. ``wilson_low`` and ``wilson_high``: sampling of the ``n`` test rows, at
+    the mean accuracy.
+    """
+    accuracies, n = [score["accuracy"] for score in scores], scores[0]["n"]
+    mean, low, high = statistics.t_interval(accuracies)
+    if mixed:
+        low = high = float("nan")
+    wilson = statistics.wilson(min(mean, 1.0) * n, n)
+    names = ("accuracies", "seeds", "n", "mean", "low", "high", "wilson_low", "wilson_high")
+    return dict(zip(names, (accuracies, len(scores), n, mean, low, high, *wilson)))
+
+
+def accuracies(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
+    """One row for each group of records, read as the experiment's own protocol says.
+
+    Columns: experiment, title, where, reported (the paper's accuracy in percent, or None), rows (scored), epochs (a
+    list, None for a tree), computed_by, the columns of ``spread``, remarks (a list of sentences).
+    """
+    lines = []
+    for group in groups(found, experiments):
+        experiment = experiments.get(group[0]["experiment"], {})
+        kept, rows = reading(group[0])
+        lines.append({
+            "experiment": group[0]["experiment"],
+            "title": group[0]["title"],
+            "where": experiment.get("where", ""),
+            "reported": experiment.get("reported", {}).get("accuracy"),
+            "rows": rows,
+            "epochs": [record["metrics"][kept]["epoch"] if record["history"] else None for record in group],
+            "computed_by": computed_by(group),
+            **spread([headline(record) for record in group], mixed=len({bool(collapsed(r)) for r in group}) > 1),
+            "remarks": remarks(group, experiment),
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def remarks(group: list[dict], experiment: dict) -> list[str]:
+    """What a reader of a group's mean must know: collapsed runs, a missing interval, other rows, stale records."""
+    found, fallen = [], [record for record in group if collapsed(record)]
+    rows, reported = reading(group[0])[1], experiment.get("reported", {}).get("rows")
+    if fallen:
+        answers = ", ".join(dict.fromkeys(map(collapsed, fallen)))
+        most = sorted({max(headline(record)["predicted"]) for record in fallen})
+        share = " to ".join(f"{count:,}" for count in dict.fromkeys([most[0], most[-1]]))
+        rows_given = f"the answer to {share} of {headline(fallen[0])['n']:,} rows"
+        found.append(f"{len(fallen)} of {len(group)} collapsed to {answers} ({rows_given})")
+        if len(fallen) < len(group):
+            found.append("the mean mixes two behaviours and has no t interval: look at the seeds")
+    if len(group) == 1:
+        found.append("one seed: no interval over seeds")
+    if reported and rows != reported:
+        found.append(f"scored on {rows}, the paper on {reported}")
+    if not experiment:
+        found.append("no experiment file has this name any more")
+    stale = sorted({reason for record in group for reason in records.stale(record)})
+    return found + [f"stale: {reason}" for reason in stale]
+
+
+def honest(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
+    """The honest reading of the same runs: the epoch chosen on PublicTest, scored on PrivateTest and its clean rows.
+
+    A model without epochs has nothing to choose and is read as it is; groups without such a reading are left out.
+    Columns: experiment, title, epochs, computed_by, stopped_on (the rows that decided how long training went on, where
+    PrivateTest was among them, else ""), and for each of ``HONEST`` the dict of ``spread``.
+    """
+    lines = []
+    for group in groups(found, experiments):
+        scores = [r["metrics"].get("best") or ({} if r["history"] else r["metrics"]["last"]) for r in group]
+        if not all(name in score for score in scores for name in HONEST):
+            continue
+        parameters = group[0]["parameters"]
+        watched = parameters.get("validation_rows", "") if parameters.get("patience") else ""
+        lines.append({
+            "experiment": group[0]["experiment"],
+            "title": group[0]["title"],
+            "epochs": [s["epoch"] if r["history"] else None for s, r in zip(scores, group)],
+            "computed_by": computed_by(group),
+            "stopped_on": watched if "PrivateTest" in watched else "",
+            **{name: spread([score[name] for score in scores]) for name in HONEST},
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def confusion(group: list[dict]) -> np.ndarray:
+    """Counts (7, 7) int64 over the headline's rows, true emotion down, predicted across, a group's seeds added up."""
+    counts = np.zeros((len(FER2013), len(FER2013)), np.int64)
+    for record in group:
+        arrays, (kept, rows) = records.predictions(record), reading(record)
+        codes = [SPLITS.index(name) for name in rows.split("+") if name in SPLITS] or range(len(SPLITS))
+        scored = np.isin(arrays["split"], list(codes))
+        np.add.at(counts, (arrays["labels"][scored], arrays[f"classes_{kept}"][scored]), 1)
+    return counts

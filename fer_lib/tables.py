@@ -1,0 +1,132 @@
+"""Summaries and counts as Markdown tables: percent, with intervals, for a reader."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from . import summaries
+from .datasets import SPLITS, Faces, fer2013
+from .emotions import FER2013
+
+STUDIES = {"saravanan2019": "Saravanan et al. 2019", "vorontsov2018": "Vorontsov & Averkin 2018", "ours": "Ours"}
+
+
+def table(lines: list[dict]) -> str:
+    """A Markdown table of dicts with equal keys; columns of numbers, dashes and bracketed intervals stand right."""
+    if not lines:
+        return ""
+    rows = [[str(cell).replace("|", "\\|") for cell in line.values()] for line in lines]
+    rule = ["---:" if all(re.match(r"[\d–[]|$", cell) for cell in column) else ":---" for column in zip(*rows)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (list(lines[0]), rule, *rows)) + "\n"
+
+
+def _percent(spread: dict) -> str:
+    """ "17.37 [17.21, 17.53]": mean and t interval in percent."""
+    low, high = 100 * spread["low"], 100 * spread["high"]
+    interval = "" if np.isnan(low) else f" [{low:.2f},\u00a0{high:.2f}]"  # breaks before the bracket only
+    return f"{100 * spread['mean']:.2f}{interval}"
+
+
+def _wilson(spread: dict) -> str:
+    return f"[{100 * spread['wilson_low']:.2f},\u00a0{100 * spread['wilson_high']:.2f}]"
+
+
+def _epochs(epochs: list) -> str:
+    known = sorted({epoch for epoch in epochs if epoch is not None})
+    return "\u00a0–\u00a0".join(map(str, dict.fromkeys([known[0], known[-1]]))) if known else "–"
+
+
+def _how_to_run(name: str, experiment: dict) -> str:
+    hours = experiment.get("expect", {})
+    cost = [f"{hours[f'hours_{kind}']:g} h on a {kind.upper()}" for kind in ("cpu", "gpu") if f"hours_{kind}" in hours]
+    return f"not run yet: `make reproduce ONLY={name}`" + (f" (a seed about {', '.join(cost)})" if cost else "")
+
+
+def results(found: list[dict], experiments: dict[str, dict]) -> str:
+    """Reported beside ours: a heading and a Markdown table for each table of the papers.
+
+    Groups that may not be pooled (see ``summaries.groups``) have a line each; a row without a run says how to run it.
+    """
+    measured = summaries.accuracies(found, experiments).to_dict("records")
+    tables: dict[str, list[dict]] = {}
+    for name in dict.fromkeys([*experiments, *(row["experiment"] for row in measured)]):
+        experiment = experiments.get(name, {})
+        paper, _, place = experiment.get("where", "").partition(", ")
+        study = name.split("/")[0]
+        heading = ", ".join(filter(None, [STUDIES.get(study, study), paper]))
+        reported = experiment.get("reported", {}).get("accuracy")
+        for row in [row for row in measured if row["experiment"] == name] or [None]:
+            tables.setdefault(heading, []).append({
+                "Row": place.removeprefix("row ") or "–",
+                "Model": experiment.get("title", name),
+                "Reported, %": "–" if reported is None else f"{reported:.2f}",
+                "Ours, %: mean [t interval]": _percent(row) if row else "–",
+                "Wilson interval": _wilson(row) if row else "–",
+                "Seeds": row["seeds"] if row else "–",
+                "Epochs": _epochs(row["epochs"]) if row else "–",
+                "Computed by": row["computed_by"] if row else "–",
+                "Remarks": "; ".join(row["remarks"]) if row else _how_to_run(name, experiment),
+            })  # fmt: skip
+    return "\n".join(f"### {heading}\n\n{table(lines)}" for heading, lines in tables.items())
+
+
+def honest_results(found: list[dict], experiments: dict[str, dict]) -> str:
+    """The honest reading as a Markdown table, or a sentence where no record has one."""
+    lines = [
+        {
+            "Model": row["title"] + (" †" if row["stopped_on"] else ""),
+            "Epoch chosen": _epochs(row["epochs"]),
+            "PublicTest, % (chosen on it)": _percent(row["PublicTest"]),
+            "PrivateTest, %: mean [t interval]": _percent(row["PrivateTest"]),
+            "Wilson interval": _wilson(row["PrivateTest"]),
+            "Clean PrivateTest, %": _percent(row["PrivateTest clean"]),
+            "Clean rows": f"{row['PrivateTest clean']['n']:,}\u00a0of\u00a0{row['PrivateTest']['n']:,}",
+            "Seeds": row["PrivateTest"]["seeds"],
+            "Computed by": row["computed_by"],
+        }
+        for row in summaries.honest(found, experiments).to_dict("records")
+    ]
+    if not lines:
+        return "No run has this reading yet.\n"
+    dagger = "\n† Training stopped when the loss on rows that include PrivateTest stood still: not fully honest.\n"
+    return table(lines) + (dagger if any("†" in line["Model"] for line in lines) else "")
+
+
+def predicted(group: list[dict]) -> str:
+    """How often each emotion is the truth, and how often each run of a group answers with it, as a Markdown table."""
+    lines = []
+    for record in group:
+        counts = summaries.headline(record)["predicted"]
+        answer = f"seed {record['seed']}" + (f" (collapsed to {word})" if (word := summaries.collapsed(record)) else "")
+        lines.append({"Rows": f"predicted, {answer}"} | {e: f"{c:,}" for e, c in zip(FER2013, counts)})
+    truths = [tuple(summaries.confusion([record]).sum(axis=1)) for record in group]
+    first = "true" if len(set(truths)) == 1 else f"true, seed {group[0]['seed']}"
+    return table([{"Rows": first} | {e: f"{c:,}" for e, c in zip(FER2013, truths[0])}, *lines])
+
+
+def class_counts(faces: Faces) -> str:
+    """Faces per emotion and split as a Markdown table, and whether FER2013's are those of the official file.
+
+    The last column is the accuracy, on PublicTest and PrivateTest, of always giving that answer.
+    """
+    counts = np.zeros((len(SPLITS), len(faces.emotions)), int)
+    np.add.at(counts, (faces.split, faces.labels), 1)
+    test = counts[1:].sum(axis=0)
+    lines = [
+        {"Emotion": emotion}
+        | {split: f"{counts[code, label]:,}" for code, split in enumerate(SPLITS)}
+        | {
+            "All": f"{counts[:, label].sum():,}",
+            "Share of both tests, %": f"{100 * test[label] / max(test.sum(), 1):.2f}",
+        }
+        for label, emotion in enumerate(faces.emotions)
+    ]
+    if faces.name != "fer2013":
+        return table(lines)
+    same = np.array_equal(counts, [fer2013.OFFICIAL_COUNTS[split] for split in SPLITS])
+    said = (
+        "All counts are those of the official file." if same else "**These are not the counts of the official file.**"
+    )
+    return f"{table(lines)}\n{said}\n"

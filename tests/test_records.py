@@ -1,0 +1,128 @@
+"""Records: whole or not at all, read only when whole, current by parameters and data."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fer_lib import audit, metrics, records
+from fer_lib.datasets import Faces
+
+PARAMETERS = {"data": "drawn_faces", "seed": 0, "loss": "logits", "precision": "float32"}
+
+
+@pytest.fixture
+def made(few_faces, tmp_path):
+    """A record of random logits, written; (folder, record, arrays)."""
+    evaluated = few_faces.select(few_faces.rows("PublicTest+PrivateTest"))
+    logits = np.random.default_rng(0).normal(size=(28, 7)).astype(np.float32)
+    record, arrays = records.assemble(
+        experiment="study/name", title="Name", profile="smoke", parameters=PARAMETERS, faces=few_faces,
+        evaluated=evaluated, kept={"last": {"epoch": 3, "logits": logits}}, backend="numpy", device=records.cpu(),
+        seconds=1.0,
+    )  # fmt: skip
+    folder = tmp_path / "runs" / "study" / "name" / "numpy-seed0"
+    records.write(folder, record, arrays)
+    return folder, record, arrays
+
+
+def test_a_record_comes_back_as_written(made, few_faces):
+    folder, record, arrays = made
+    (read,) = records.load(folder.parents[3])
+    assert read["metrics"] == record["metrics"]
+    assert read["data"]["sha256"] == few_faces.sha256
+    kept = records.predictions(read)
+    assert kept["probabilities_last"].dtype == np.float16
+    np.testing.assert_array_equal(kept["classes_last"], arrays["classes_last"])
+    score = read["metrics"]["last"]["PublicTest+PrivateTest"]
+    assert score["correct"] == int((kept["classes_last"] == kept["labels"]).sum())
+    assert not list(folder.glob("*partial*"))
+
+
+def test_a_record_tells_code_versions_and_device(made):
+    record = made[1]
+    assert record["versions"]["numpy"] == np.__version__
+    assert record["device"]["kind"] == "cpu"
+    assert record["peak_memory_bytes"] > 1e7
+    assert set(record["code"]) == {"commit", "dirty"}
+
+
+def test_without_git_the_commit_is_handed_in(monkeypatch):
+    monkeypatch.setenv("FER_COMMIT", "abc123")
+    assert records.code() == {"commit": "abc123", "dirty": False}
+
+
+def test_changed_predictions_are_found_out(made):
+    folder, _, arrays = made
+    np.savez_compressed(folder / "predictions.npz", **arrays | {"ids": arrays["ids"] + 1})
+    with pytest.raises(ValueError, match=r"predictions.npz: found SHA-256 \w+, expected \w+ from metrics.json"):
+        records.read(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1}'])
+def test_a_broken_metrics_file_is_named_and_not_current(made, few_faces, content):
+    folder = made[0]
+    (folder / "metrics.json").write_text(content)
+    with pytest.raises(ValueError, match=r"metrics.json: no record .* delete the folder to run it again"):
+        records.read(folder)
+    assert not records.is_current(folder, PARAMETERS, few_faces.sha256)
+
+
+def test_another_schema_is_refused(made):
+    path = made[0] / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
+    with pytest.raises(ValueError, match="found schema 99, expected 1"):
+        records.read(made[0])
+
+
+def test_current_means_same_parameters_and_same_data(made, few_faces):
+    folder = made[0]
+    assert records.is_current(folder, PARAMETERS, few_faces.sha256)
+    assert not records.is_current(folder, PARAMETERS | {"seed": 1}, few_faces.sha256)
+    assert not records.is_current(folder, PARAMETERS, "0" * 64)
+    (folder / "predictions.npz").unlink()
+    assert not records.is_current(folder, PARAMETERS, few_faces.sha256)
+
+
+def test_a_record_of_uncommitted_or_unknown_code_is_flagged():
+    data = {"name": "drawn_faces"}
+    assert records.stale({"code": {"commit": None, "dirty": True}, "data": data}) == ["ran from uncommitted changes"]
+    if records.git("rev-parse", "HEAD"):
+        (reason,) = records.stale({"code": {"commit": "0" * 40, "dirty": False}, "data": data})
+        assert "not in this history" in reason
+
+
+def test_clean_rows_are_those_whose_image_stands_in_no_earlier_split():
+    images = np.zeros((6, 48, 48), np.uint8)
+    images[:, 0, 0] = [1, 2, 1, 3, 3, 2]  # row 2 repeats Training's row 0, row 4 PublicTest's row 3, row 5 row 1
+    split = np.array([0, 0, 1, 1, 2, 2], np.uint8)
+    labels = np.zeros(6, np.uint8)
+    faces = Faces(images, labels, split, np.arange(6), "drawn_faces", "")
+    assert audit.clean_rows(faces).tolist() == [True, True, False, True, False, False]
+
+
+@pytest.mark.slow
+def test_of_fer2013_3275_privatetest_rows_are_clean(fer2013_csv):
+    from fer_lib.datasets import fer2013
+
+    faces = fer2013.load(fer2013_csv)
+    clean = audit.clean_rows(faces)
+    assert (clean & (faces.split == 2)).sum() == 3275
+    assert (~clean & (faces.split == 1)).sum() == 280
+
+
+def test_scores_by_hand():
+    score = metrics.score(np.array([3, 3, 3, 0]), np.array([3, 0, 3, 0]), np.array([0.0, 1.0, 0.0, 1.0]))
+    assert score["correct"] == 3
+    assert score["accuracy"] == 0.75
+    assert score["loss"] == 0.5
+    assert score["predicted"] == [1, 0, 0, 3, 0, 0, 0]
+    assert score["recall"] == [0.5, None, None, 1.0, None, None, None]
+    with pytest.raises(ValueError, match="no row to score"):
+        metrics.score(np.array([], int), np.array([], int))
+
+
+def test_comments_and_docstrings_are_no_change_of_code_but_a_number_is():
+    before = 'def f(x):\n    """Old words."""\n    return x + 1\n'
+    assert records._meaning(before) == records._meaning("def f(x):\n    # new words\n    return x + 1\n")
+    assert records._meaning(before) != records._meaning("def f(x):\n    return x + 2\n")

@@ -1,0 +1,89 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fer_lib import statistics
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
+FRACTIONS = st.lists(st.floats(0, 1), min_size=2, max_size=30)
+
+
+def test_t_interval_of_known_values():
+    # 1, 2, 3: mean 2, standard error 1 / sqrt(3), t(0.975, 2) = 4.302653
+    mean, low, high = statistics.t_interval([1, 2, 3])
+    assert mean == 2
+    assert low == pytest.approx(2 - 4.302653 / math.sqrt(3), abs=1e-6)
+    assert high == pytest.approx(2 + 4.302653 / math.sqrt(3), abs=1e-6)
+
+
+def test_t_interval_of_equal_values_has_no_width():
+    assert statistics.t_interval([0.25, 0.25, 0.25]) == (0.25, 0.25, 0.25)
+
+
+def test_one_value_has_a_mean_and_no_interval():
+    mean, low, high = statistics.t_interval([0.6])
+    assert mean == 0.6 and math.isnan(low) and math.isnan(high)
+
+
+@pytest.mark.parametrize("values", [[], [[1.0, 2.0]], [1.0, math.nan], [math.inf]])
+def test_t_interval_refuses_what_has_no_mean(values):
+    with pytest.raises(ValueError, match="values: found"):
+        statistics.t_interval(values)
+
+
+@pytest.mark.parametrize("level", [0, 1, 95])
+def test_level_is_a_fraction(level):
+    with pytest.raises(ValueError, match="level: found"):
+        statistics.t_interval([1, 2], level)
+    with pytest.raises(ValueError, match="level: found"):
+        statistics.wilson(1, 2, level)
+
+
+@given(FRACTIONS)
+def test_t_interval_contains_the_mean_and_widens_with_the_level(values):
+    mean, low, high = statistics.t_interval(values)
+    wide = statistics.t_interval(values, 0.99)
+    assert wide[1] <= low <= mean <= high <= wide[2]
+    assert mean == pytest.approx(np.mean(values))
+
+
+def test_t_interval_covers_the_truth_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    intervals = [statistics.t_interval(random.normal(0.6, 0.01, 5)) for _ in range(1000)]
+    assert np.mean([low <= 0.6 <= high for _, low, high in intervals]) == pytest.approx(0.95, abs=0.02)
+
+
+def test_wilson_of_known_values():
+    # 50 of 100: centre 0.5, half width z sqrt(n/4 + z^2/4) / (n + z^2) with z = 1.959964
+    assert statistics.wilson(50, 100) == pytest.approx((0.403832, 0.596168), abs=1e-6)
+    # 0 of 10: (0, z^2 / (n + z^2))
+    assert statistics.wilson(0, 10) == pytest.approx((0, 0.277533), abs=1e-6)
+
+
+def test_wilson_at_the_size_of_a_test_set():
+    low, high = statistics.wilson(0.7 * 3589, 3589)
+    assert (high - low) / 2 == pytest.approx(0.015, abs=0.0005)  # the field's rule of thumb: +- 1.5 points
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1))
+def test_wilson_lies_in_the_unit_interval_and_contains_the_share(n, share):
+    correct = share * n
+    low, high = statistics.wilson(correct, n)
+    assert 0 <= low <= correct / n <= high <= 1
+
+
+@given(st.integers(1, 1000), st.floats(0, 1))
+def test_wilson_narrows_with_more_rows(n, share):
+    low, high = statistics.wilson(share * n, n)
+    narrow = statistics.wilson(share * 4 * n, 4 * n)
+    assert narrow[1] - narrow[0] < high - low
+
+
+@pytest.mark.parametrize(("correct", "n"), [(1, 0), (-1, 5), (6, 5), (math.nan, 5)])
+def test_wilson_refuses_impossible_counts(correct, n):
+    with pytest.raises(ValueError, match="correct, n: found"):
+        statistics.wilson(correct, n)
