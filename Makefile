@@ -20,9 +20,10 @@ export FER_LOCK := $(LOCK)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-reproduce: $(ENV) ## Run what is missing of the study, then write its report. Options: PROFILE= SEEDS= ONLY= FORCE= JOBS= FER2013=
-	@.venv/bin/python -m fer_lib reproduce $(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)") \
-		$(if $(ONLY),--only "$(ONLY)") $(if $(FORCE),--force) $(if $(JOBS),--jobs "$(JOBS)")
+reproduce: $(ENV) ## Run what is missing, then the report. Options: PROFILE= SEEDS= ONLY= FORCE=1 JOBS= FER2013=
+	@.venv/bin/python -m fer_lib reproduce \
+		$(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(ONLY),--only "$(ONLY)") \
+		$(if $(FORCE),--force) $(if $(JOBS),--jobs "$(JOBS)")
 
 report: $(ENV) ## Write the report anew from the runs that stand in results/. Option: PROFILE=
 	@.venv/bin/python -m fer_lib report $(if $(PROFILE),--profile "$(PROFILE)")
@@ -53,7 +54,7 @@ lock: ## Compile the three locks from pyproject.toml (needs uv). Option: UPGRADE
 
 clean: ## Remove the environments, caches and local results; never results/runs or data
 	rm -rf .venv* .pytest_cache .ruff_cache .hypothesis .snakemake results/local
-	find . -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+	find . -path ./data -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 $(ENV): $(LOCK) pyproject.toml
 $(JAX_ENV): requirements-jax.lock pyproject.toml
@@ -67,7 +68,8 @@ $(ENV) $(JAX_ENV):
 	fi; \
 	if [ -e $@ ]; then new=; else new=--clear; fi; \
 	rm -f $@; \
-	echo "Installing $< into $(@D) with $$($$python --version); nvidia-smi finds $(if $(GPU),a,no) GPU. This takes some minutes."; \
+	echo "Installing $< into $(@D) with $$("$$python" --version); nvidia-smi finds $(if $(GPU),a,no) GPU."; \
+	echo "The first time takes up to five minutes."; \
 	if command -v uv >/dev/null; then \
 		[ -z "$$new" ] || uv venv --quiet --clear --python "$$python" $(@D); \
 		uv pip sync --quiet --python $(@D) --require-hashes $<; \

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from . import runs
+from . import paths, runs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,11 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
         if options.verb == "reproduce":
             return runs.reproduce(options.profile, options.seeds, options.only, options.force, options.jobs)
         if options.verb == "run":
-            print(runs.execute(options.experiment, options.seed, options.profile))
+            folder = runs.execute(options.experiment, options.seed, options.profile)
+            print(f"{options.experiment} seed {options.seed}: done, see {folder.relative_to(paths.ROOT)}")
         else:
-            print(runs.report(options.profile))
+            print(runs.report(options.profile).relative_to(paths.ROOT))
         return 0
-    except (ValueError, TypeError, RuntimeError, FileNotFoundError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -23,7 +23,7 @@ def banner(found: list[dict]) -> str:
         return "> **No runs yet.** `make reproduce` makes them; every number below will come from their records."
 
     def each(value):
-        return ", ".join(dict.fromkeys(str(value(record)) for record in found))
+        return "; ".join(dict.fromkeys(str(value(record)) for record in found))
 
     def data(record):
         source, counts = record["data"]["source"], record["data"]["rows"]
@@ -57,8 +57,8 @@ def banner(found: list[dict]) -> str:
         "Profile": each(lambda r: r["profile"]),
         "Runs": f"{len(found)}, of {len({r['experiment'] for r in found})} experiments, {_duration(found)} in all; "
         f"seeds {', '.join(map(str, sorted({r['seed'] for r in found})))}",
-        "Computed by": "; ".join(dict.fromkeys(summaries.computed_by([r]) for r in found)),
-        "Device": "; ".join(dict.fromkeys(device(r) for r in found)),
+        "Computed by": each(lambda r: summaries.computed_by([r])),
+        "Device": each(device),
         "Versions": each(lambda r: ", ".join(f"{name} {version}" for name, version in r["versions"].items())),
         "Code": each(code),
         "Lock file": each(lambda r: f"SHA-256 `{r['lock_sha256'][:16]}`" if r["lock_sha256"] else "none"),

@@ -29,7 +29,7 @@ NOT_IDENTITY = ("experiment", "title", "profile", "record")
 
 
 def experiments() -> dict[str, dict]:
-    """All experiments by name ("saravanan2019/table1_feedforward"), in the order of the papers' tables.
+    """All experiments by name ("saravanan2019/table1_feedforward"), in the order of the papers' tables, ours last.
 
     Each is its YAML file, with ``parameters`` completed by the fields of its named protocol. Raises ValueError naming
     the file where one lacks a key.
@@ -46,7 +46,8 @@ def experiments() -> dict[str, dict]:
         fields = PROTOCOLS[content["protocol"]] if "protocol" in content else {}
         content["parameters"] = {**fields, **content["parameters"]}
         found[f"{path.parent.name}/{path.stem}"] = content
-    return dict(sorted(found.items(), key=lambda item: (item[0].split("/")[0], item[1].get("order", 99), item[0])))
+    order = {name: (name.startswith("ours/"), name.split("/")[0], found[name].get("order", 99), name) for name in found}
+    return {name: found[name] for name in sorted(found, key=order.get)}
 
 
 def notebook_parameters(notebook: str) -> dict:
@@ -116,14 +117,18 @@ def has_gpu() -> bool:
 def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[tuple[str, int]]:
     """The runs of a profile as (experiment, seed): 1 seed for smoke, 5 with a GPU, else what the experiment says.
 
-    ``only``: comma-separated parts of names. Raises ValueError where a part fits no experiment.
+    ``only``: comma-separated parts of names, of which a whole name means just itself. Raises ValueError where a part
+    fits no experiment.
     """
     known = experiments()
-    parts = [part for part in only.split(",") if part]
-    for part in parts:
-        if not any(part in name for name in known):
+    chosen = set() if only else set(known)
+    for part in filter(None, only.split(",")):
+        whole = {name for name in known if part in (name, name.split("/")[1])}
+        fitting = whole or {name for name in known if part in name}
+        if not fitting:
             raise ValueError(f"ONLY: no experiment's name contains {part!r}; there are {', '.join(known)}")
-    names = [name for name in known if not parts or any(part in name for part in parts)]
+        chosen |= fitting
+    names = [name for name in known if name in chosen]
 
     def count(name):
         return seeds or (1 if profile == "smoke" else 5 if has_gpu() else known[name].get("seeds_cpu", 3))
@@ -172,7 +177,7 @@ def execute(name: str, seed: int, profile: str) -> Path:
     place = {"experiment": name, "title": experiment["title"], "profile": profile, "record": str(folder)}
     with locked(folder / ".lock", f"run {name} seed {seed}"):
         (folder / "failure.json").unlink(missing_ok=True)
-        error = run_notebook(experiment["notebook"], folder / "run.ipynb", values | place)
+        error = run_notebook(experiment["notebook"], folder / "run.ipynb", values | place, f"{name} seed {seed}: ")
         if error:
             (folder / "failure.json").write_text(json.dumps(error, indent=1) + "\n")
             raise RuntimeError(f"{name} seed {seed} failed in cell {error['cell']}: {error['error']}")
@@ -181,8 +186,26 @@ def execute(name: str, seed: int, profile: str) -> Path:
     return folder
 
 
-def run_notebook(notebook: str, output: Path, values: dict) -> dict | None:
-    """Execute a notebook by papermill into ``output``; None, or where it failed (``cell``, ``error``, ``source``)."""
+class _Prefixed:
+    """A text file that passes lines on to the terminal, each after a name: runs side by side stay apart."""
+
+    def __init__(self, prefix: str):
+        self.prefix = prefix
+
+    def write(self, text: str) -> None:
+        for line in text.splitlines():
+            if line.strip():
+                print(self.prefix + line, flush=True)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def run_notebook(notebook: str, output: Path, values: dict, prefix: str | None = None) -> dict | None:
+    """Execute a notebook by papermill into ``output``; None, or where it failed (``cell``, ``error``, ``source``).
+
+    What the notebook prints goes to the terminal too, each line after ``prefix``, unless that is None.
+    """
     import papermill
 
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -196,7 +219,7 @@ def run_notebook(notebook: str, output: Path, values: dict) -> dict | None:
             parameters=check_parameters(notebook, values),
             cwd=str(paths.ROOT),
             kernel_name="python3",
-            log_output=True,
+            stdout_file=None if prefix is None else _Prefixed(prefix),
             progress_bar=False,
         )
     except papermill.PapermillExecutionError as error:
@@ -266,7 +289,7 @@ def snakemake(profile: str, todo: list[tuple[str, int]], jobs: int) -> int:
     """Hand the runs to Snakemake, which knows nothing but this list: what is current was decided by the records."""
     listed = paths.RESULTS / "local" / "todo.json"
     listed.write_text(json.dumps(todo))
-    command = [sys.executable, "-m", "snakemake", "--profile", str(paths.ROOT / "profiles/default")]
+    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/default"]
     command += [
         "--cores",
         str(jobs or os.cpu_count()),
@@ -288,6 +311,7 @@ def report_inputs(profile: str) -> str:
         *sorted(paths.EXPERIMENTS.glob("*/*.yaml")),
         *sorted(paths.NOTEBOOKS.glob("*.ipynb")),
         *sorted((paths.ROOT / "fer_lib").glob("*.py")),
+        *sorted((paths.ROOT / "fer_lib").glob("*.css")),
     ]
     return "\n".join(f"{records.file_hash(path)}  {path.relative_to(paths.ROOT)}" for path in sources)
 

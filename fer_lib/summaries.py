@@ -60,22 +60,22 @@ def computed_by(group: list[dict]) -> str:
     return f"{BACKENDS.get(backend, backend)}, {group[0]['precision']}, {group[0]['device']['kind'].upper()}"
 
 
-def collapsed(record: dict) -> str | None:
-    """The one emotion that a collapsed run answers with ("sad"); None for a run that has not collapsed."""
-    counts = headline(record)["predicted"]
+def collapsed(score: dict) -> str | None:
+    """The one emotion that a collapsed network answers with ("sad"), by its score; None where it has not collapsed."""
+    counts = score["predicted"]
     return FER2013[int(np.argmax(counts))] if max(counts) >= COLLAPSED * sum(counts) else None
 
 
-def spread(scores: list[dict], mixed: bool = False) -> dict:
+def spread(scores: list[dict]) -> dict:
     """Of the scores of several seeds on one set of rows: the accuracies and their mean with its two kinds of spread.
 
-    ``low`` and ``high``: t interval over the seeds; NaN for one seed, and for ``mixed`` ones, some collapsed and some
-    not, of which a t interval knows nothing. ``wilson_low`` and ``wilson_high``: sampling of the ``n`` test rows, at
-    the mean accuracy.
+    ``low`` and ``high``: t interval over the seeds; NaN for one seed, and where some collapsed and some did not, since
+    a t interval knows nothing of two behaviours. ``wilson_low`` and ``wilson_high``: sampling of the ``n`` test rows,
+    at the mean accuracy.
     """
     accuracies, n = [score["accuracy"] for score in scores], scores[0]["n"]
     mean, low, high = statistics.t_interval(accuracies)
-    if mixed:
+    if len({bool(collapsed(score)) for score in scores}) > 1:
         low = high = float("nan")
     wilson = statistics.wilson(min(mean, 1.0) * n, n)
     names = ("accuracies", "seeds", "n", "mean", "low", "high", "wilson_low", "wilson_high")
@@ -100,7 +100,7 @@ def accuracies(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
             "rows": rows,
             "epochs": [record["metrics"][kept]["epoch"] if record["history"] else None for record in group],
             "computed_by": computed_by(group),
-            **spread([headline(record) for record in group], mixed=len({bool(collapsed(r)) for r in group}) > 1),
+            **spread([headline(record) for record in group]),
             "remarks": remarks(group, experiment),
         })  # fmt: skip
     return pd.DataFrame(lines)
@@ -108,13 +108,13 @@ def accuracies(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
 
 def remarks(group: list[dict], experiment: dict) -> list[str]:
     """What a reader of a group's mean must know: collapsed runs, a missing interval, other rows, stale records."""
-    found, fallen = [], [record for record in group if collapsed(record)]
+    found, fallen = [], [score for record in group if collapsed(score := headline(record))]
     rows, reported = reading(group[0])[1], experiment.get("reported", {}).get("rows")
     if fallen:
         answers = ", ".join(dict.fromkeys(map(collapsed, fallen)))
-        most = sorted({max(headline(record)["predicted"]) for record in fallen})
+        most = sorted({max(score["predicted"]) for score in fallen})
         share = " to ".join(f"{count:,}" for count in dict.fromkeys([most[0], most[-1]]))
-        rows_given = f"the answer to {share} of {headline(fallen[0])['n']:,} rows"
+        rows_given = f"the answer to {share} of {fallen[0]['n']:,} rows"
         found.append(f"{len(fallen)} of {len(group)} collapsed to {answers} ({rows_given})")
         if len(fallen) < len(group):
             found.append("the mean mixes two behaviours and has no t interval: look at the seeds")

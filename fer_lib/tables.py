@@ -98,9 +98,9 @@ def predicted(group: list[dict]) -> str:
     """How often each emotion is the truth, and how often each run of a group answers with it, as a Markdown table."""
     lines = []
     for record in group:
-        counts = summaries.headline(record)["predicted"]
-        answer = f"seed {record['seed']}" + (f" (collapsed to {word})" if (word := summaries.collapsed(record)) else "")
-        lines.append({"Rows": f"predicted, {answer}"} | {e: f"{c:,}" for e, c in zip(FER2013, counts)})
+        score = summaries.headline(record)
+        answer = f"seed {record['seed']}" + (f" (collapsed to {word})" if (word := summaries.collapsed(score)) else "")
+        lines.append({"Rows": f"predicted, {answer}"} | {e: f"{c:,}" for e, c in zip(FER2013, score["predicted"])})
     truths = [tuple(summaries.confusion([record]).sum(axis=1)) for record in group]
     first = "true" if len(set(truths)) == 1 else f"true, seed {group[0]['seed']}"
     return table([{"Rows": first} | {e: f"{c:,}" for e, c in zip(FER2013, truths[0])}, *lines])

@@ -50,11 +50,11 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not():
 
 @settings(max_examples=15, deadline=None)
 @given(st.tuples(*[st.integers(0, 16)] * 3).filter(any))
-def test_a_face_does_not_depend_on_how_many_are_drawn(counts):
-    many, few = drawn_faces.load(16, 16, 16), drawn_faces.load(*counts)
+def test_a_face_does_not_depend_on_how_many_are_drawn(faces, counts):
+    few = drawn_faces.load(*counts)
     for split, count in zip(SPLITS, counts):
-        assert np.array_equal(few.images[few.rows(split)], many.images[many.rows(split)][:count])
-        assert np.array_equal(few.labels[few.rows(split)], many.labels[many.rows(split)][:count])
+        assert np.array_equal(few.images[few.rows(split)], faces.images[faces.rows(split)][:count])
+        assert np.array_equal(few.labels[few.rows(split)], faces.labels[faces.rows(split)][:count])
 
 
 def test_drawing_leaves_numpys_global_random_state_alone():
@@ -153,8 +153,8 @@ def test_units_12_and_20_widen_the_mouth_and_unit_23_narrows_it():
 
 
 def test_brows_move_where_their_units_say():
-    inner, outer = (114, 119), (144, 150)
-    rows = (30, 75)
+    inner, outer = (118, 122), (144, 150)
+    rows = (30, 72)
     at = {units: [_darkest_row(_picture(*units), rows, c) for c in (inner, outer)] for units in ((), (1,), (2,), (4,))}
     rest = at[()]
     assert at[1,][0] < rest[0] - 6 and abs(at[1,][1] - rest[1]) < 4
@@ -164,17 +164,20 @@ def test_brows_move_where_their_units_say():
 
 def test_lids_open_with_unit_5_and_narrow_with_units_6_and_7():
     def white(*units):
-        return (_picture(*units)[60:100, 105:155] > 190).sum()
+        picture = _picture(*units)
+        return (picture[66:88, 110:150] > np.median(picture) + 25).sum()
 
     assert white(5) > 1.3 * white()
     assert white(7) < 0.8 * white() and white(6) < 0.8 * white()
 
 
-def test_the_jaw_drop_opens_a_dark_mouth_further_than_parted_lips():
-    def dark(*units):
-        return (_picture(*units)[130:185, 75:117] < 50).sum()
+def test_parted_lips_show_teeth_and_the_jaw_drop_opens_a_dark_mouth():
+    def mouth(*units):
+        part = _picture(*units)[130:185, 75:117]
+        return (part > 190).sum(), (part < 40).sum()
 
-    assert dark() < dark(25) < dark(26)
+    assert mouth()[0] < 20 < mouth(25)[0]
+    assert mouth(26)[1] > 3 * max(mouth()[1], mouth(25)[1])
 
 
 def test_the_middle_face_is_symmetric_but_for_the_light():
@@ -189,15 +192,6 @@ def test_any_face_can_be_drawn_at_any_size(emotion, seed, size):
     face = drawn_faces.draw(emotion, np.random.default_rng(seed), size)
     assert face.shape == (size, size) and face.dtype == np.uint8 and face.flags.c_contiguous
     assert np.array_equal(face, drawn_faces.draw(emotion, np.random.default_rng(seed), size))
-
-
-def test_a_tree_does_better_than_chance_but_not_well(faces):
-    from sklearn.tree import DecisionTreeClassifier
-
-    train, test = faces.rows("Training"), faces.rows("PublicTest+PrivateTest")
-    pixels = faces.images.reshape(len(faces), -1)
-    tree = DecisionTreeClassifier(min_samples_split=40, random_state=0).fit(pixels[train], faces.labels[train])
-    assert 0.2 < tree.score(pixels[test], faces.labels[test]) < 0.45
 
 
 @pytest.mark.slow

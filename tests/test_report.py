@@ -80,6 +80,7 @@ def test_no_t_interval_over_collapsed_and_learning_seeds(tmp_path):
     found = [network(tmp_path, 0, lambda y: always(y, 4)), network(tmp_path, 1, lambda y: answers(y, 2))]
     row = only(summaries.accuracies(found, EXPERIMENTS))
     assert np.isnan(row["low"]) and "two behaviours" in row["remarks"][1]
+    assert np.isnan(only(summaries.honest(found, EXPERIMENTS))["PrivateTest"]["low"])
 
 
 def test_one_seed_has_no_interval_and_says_so(tmp_path):

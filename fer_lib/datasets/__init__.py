@@ -83,7 +83,7 @@ def banner(faces: Faces) -> str:
     counts = ", ".join(f"{np.sum(faces.split == code):,} {name}" for code, name in enumerate(SPLITS))
     if faces.name == "drawn_faces":
         return (
-            f"> **Made from drawn faces** ({counts}), because they were asked for or no FER2013 was found. "
+            f"> ⚠ **Made from drawn faces** ({counts}), because they were asked for or no FER2013 was found. "
             "They prove that the machinery works and say nothing about the papers."
         )
     return f"> Made from **FER2013** ({counts}; {faces.source['file']}, MD5 {faces.source['md5']})."

@@ -58,11 +58,11 @@ RANGES = {
     "mouth_height": (0.62, 0.72), "lip": (0.06, 0.12), "lip_tone": (0.58, 0.86), "age": (0.3, 1.0),
     "long_hair": (0, 1), "bald": (0, 1), "beard": (0, 1), "moustache": (0, 1), "glasses": (0, 1),
     # Pose: radians, pixels (of 48) in half a head width, pixels.
-    "yaw": (-0.3, 0.3), "pitch": (-0.12, 0.12), "roll": (-0.17, 0.17), "scale": (18, 21.5),
-    "x": (-2.2, 2.2), "y": (-2.2, 2.2),
+    "yaw": (-0.3, 0.3), "pitch": (-0.12, 0.12), "roll": (-0.15, 0.15), "scale": (18, 21.5),
+    "x": (-2, 2), "y": (-2, 2),
     # Light and camera: the light comes from an angle; contrast and brightness are the picture's spread and mean, and
     # noise is a standard deviation, where white is 1; blur is in pixels.
-    "light": (-np.pi, np.pi), "light_strength": (0.0, 0.3), "contrast": (0.16, 0.24), "brightness": (0.28, 0.44),
+    "light": (-np.pi, np.pi), "light_strength": (0.0, 0.3), "contrast": (0.18, 0.26), "brightness": (0.24, 0.40),
     "blur": (0.2, 0.75), "noise": (0.005, 0.035),
     "background": (40, 220), "clutter": (0, 255), "clutter_x": (-1.2, 1.2), "clutter_y": (-1.4, 0.4),
     "occlusion": (0, 1), "occlusion_x": (-1, 1), "occlusion_y": (-1, 1), "occlusion_angle": (0, np.pi),
