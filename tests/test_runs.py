@@ -158,5 +158,3 @@ def test_profile_full_without_data_says_what_to_do(study):
         runs.reproduce("full")
     with pytest.raises(ValueError, match="PROFILE: found 'fast', expected one of smoke, full"):
         runs.reproduce("fast")
-
-
