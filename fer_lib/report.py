@@ -138,7 +138,8 @@ def markdown(found: list[dict], experiments: dict[str, dict], failures: list[str
     return "\n".join([
         "# Results\n",
         "*Written by `make report` from the records in `runs/`; no number here is typed.* "
-        "The whole report, with curves and confusion matrices, is [report.html](report.html): one file, to be opened "
+        "The whole report, with curves and confusion matrices, is [report.html](report.html), the data are in "
+        "[dataset.html](dataset.html): one file each, to be opened "
             "offline.\n",
         banner(found),
         failed(list(failures)),

@@ -324,25 +324,27 @@ def report_is_current(profile: str) -> bool:
 
 
 def report(profile: str, failed: list[str] = ()) -> Path:
-    """Execute the report and data-set notebooks and write ``report.html`` and ``README.md``; returns the HTML file."""
+    """Write ``report.html``, ``dataset.html`` and ``README.md`` of a profile; returns the first.
+
+    Only a page below ``results/local`` shows people: ``dataset_with_people.html``, where FER2013 is here.
+    """
     from . import report as pages
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
     inputs = report_inputs(profile)
-    data = "drawn_faces" if profile == "smoke" else "fer2013"
-    notebooks = {
-        "4_report": {"results": str(folder), "profile": profile, "failures": list(failed)},
-        "1_dataset": {"data": data, "show_people": True},  # stays in the local folder, whatever the profile
-    }
-    if data == "fer2013" and not fer2013.find():
-        del notebooks["1_dataset"]
-    for name, values in notebooks.items():
-        error = run_notebook(name, local / f"{name}.ipynb", values)
-        if error:
-            raise RuntimeError(f"{name} failed in cell {error['cell']}: {error['error']}; see {local / name}.ipynb")
-        pages.to_html(
-            local / f"{name}.ipynb", (folder / "report.html") if name == "4_report" else local / f"{name}.html"
-        )
+    about_data = {"data": "drawn_faces" if profile == "smoke" else "fer2013"}
+    made = [
+        ("4_report", {"results": str(folder), "profile": profile, "failures": list(failed)}, folder / "report.html")
+    ]
+    if profile == "smoke" or fer2013.find():
+        made.append(("1_dataset", about_data, folder / "dataset.html"))
+    if profile != "smoke" and fer2013.find():
+        made.append(("1_dataset", about_data | {"show_people": True}, local / "dataset_with_people.html"))
+    for notebook, values, page in made:
+        executed = local / f"{page.stem}.ipynb"
+        if error := run_notebook(notebook, executed, values):
+            raise RuntimeError(f"{notebook} failed in cell {error['cell']}: {error['error']}; see {executed}")
+        pages.to_html(executed, page)
     (folder / "README.md").write_text(pages.markdown(records.load(folder), experiments(), list(failed)))
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"
