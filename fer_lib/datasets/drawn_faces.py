@@ -1,9 +1,10 @@
 """Drawn faces: a small data set made from FACS action units, for when FER2013 is not there.
 
 An emotion is a set of action units (Ekman & Friesen's Facial Action Coding System; the sets are EMFACS prototypes);
-each unit moves a few measures of a face; the face belongs to a random person in a random pose and light. Networks can
-learn it and it is hard enough to tell good ones from bad ones. It proves machinery, nothing about people: no accuracy
-on drawn faces says anything about an accuracy on photographs.
+each unit moves a few measures of a face; the face belongs to a random person in a random pose and light. Pose is what
+a decision tree on pixels cannot follow: after 2,800 faces a tree gets about 38 %, a feed-forward network 50 to 55 %
+and a small CNN 80 %. That proves machinery, and nothing about people: no accuracy on drawn faces says anything about
+an accuracy on photographs.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def draw(expression: str | Mapping[int, float], rng: np.random.Generator | None 
 
     expression: an emotion's name, or action units with intensities from 0 to 1, such as ``{12: 1.0, 6: 0.5}``.
     rng: draws the person, pose, light and, for a named emotion, the units' intensities; None gives the middle person,
-        from the front, in even light, without noise, every unit of the prototype in full.
+        from the front, in nearly even light, without noise, every unit of the prototype in full.
     Raises ValueError for an unknown emotion or unit, an intensity outside 0..1, or a size below 8.
     """
     if size < 8:
@@ -335,6 +336,7 @@ def load(training: int = 1400, public_test: int = 175, private_test: int = 175, 
 
     Face i of a split depends on the seed, the split and i alone, not on how many are asked for. Each seven faces in
     turn hold every emotion once, in random order, so classes are balanced (FER2013's are not).
+    The bytes are the same wherever NumPy and OpenCV are the same; ``sha256`` tells.
     seed: 0 or more. Raises ValueError for a negative seed or count, or for no faces at all.
     """
     counts = {"training": training, "public_test": public_test, "private_test": private_test}
