@@ -269,10 +269,9 @@ def reproduce(profile: str = "", seeds: int | None = None, only: str = "", force
             print(f"All {total} runs are there and the report is up to date: nothing to do. FORCE=1 repeats them.")
             print(f"Report: {(paths.results_folder(profile) / 'report.html').relative_to(paths.ROOT)}")
             return 0
-        about = sum(hours(name) for name, _ in todo) if profile == "full" else 0.01 * len(todo)
-        print(
-            f"{total - len(todo)} of {total} runs are there; {len(todo)} to make, about {about:.1f} hours.", flush=True
-        )
+        minutes = 60 * hours(todo, profile)
+        about = f"{minutes / 60:.0f} hours" if minutes > 90 else f"{minutes:.0f} minutes"
+        print(f"{total - len(todo)} of {total} runs are there; {len(todo)} to make, about {about}.", flush=True)
         started = time.monotonic()
         code = snakemake(profile, todo, jobs) if todo else 0
         failed = failures(profile, wanted(profile, seeds, only))
@@ -289,7 +288,7 @@ def snakemake(profile: str, todo: list[tuple[str, int]], jobs: int) -> int:
     """Hand the runs to Snakemake, which knows nothing but this list: what is current was decided by the records."""
     listed = paths.RESULTS / "local" / "todo.json"
     listed.write_text(json.dumps(todo))
-    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/default"]
+    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/default", "--workflow-profile", "none"]
     command += [
         "--cores",
         str(jobs or os.cpu_count()),

@@ -89,6 +89,13 @@ def test_only_names_that_exist(study):
         runs.wanted("smoke", only="tree")
 
 
+def test_a_whole_name_means_just_itself():
+    assert runs.wanted("full", seeds=1, only="saravanan2019/table1_decision_tree") == [
+        ("saravanan2019/table1_decision_tree", 0)
+    ]
+    assert len(runs.wanted("full", seeds=1, only="decision_tree")) == 2
+
+
 def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
     assert runs.missing("smoke") == [("study/small", 0)]
     folder = runs.execute("study/small", 0, "smoke")
