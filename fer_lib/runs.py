@@ -20,10 +20,10 @@ from .datasets import fer2013
 from .protocol import PROTOCOLS
 
 PROFILES = {
-    "smoke": "drawn faces, 256 training rows, two epochs: shows that everything runs, says nothing of the papers",
+    "smoke": "drawn faces, 128 training rows, two epochs: shows that everything runs, says nothing of the papers",
     "full": "the real FER2013 under the papers' protocol",
 }
-SMOKE = {"data": "drawn_faces", "rows": 256, "epochs": 2}
+SMOKE = {"data": "drawn_faces", "rows": 128, "epochs": 2}
 NOT_IDENTITY = ("experiment", "title", "profile", "record")
 """Notebook parameters that say where a run goes, not what it does."""
 
