@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import os
+import zipfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from .. import paths
 from ..emotions import FER2013
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
@@ -69,13 +75,36 @@ def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str
 
 
 def load(name: str) -> Faces:
-    """Load a data set by name: "drawn_faces", or "fer2013" from where ``fer2013.find`` sees it."""
-    from . import drawn_faces, fer2013
+    """Load a data set by name: "drawn_faces" at their default size, or "fer2013" where ``fer2013.find`` sees it."""
+    from . import fer2013
 
-    loaders = {"drawn_faces": drawn_faces.load, "fer2013": fer2013.load}
+    loaders = {"drawn_faces": _drawn, "fer2013": fer2013.load}
     if name not in loaders:
         raise ValueError(f"data: found {name!r}, expected one of {', '.join(loaders)}")
     return loaders[name]()
+
+
+def _drawn() -> Faces:
+    """The default drawn faces, drawn once for each version of the program that draws them."""
+    import cv2
+
+    from . import drawn_faces
+
+    program = Path(drawn_faces.__file__).read_bytes() + f"{np.__version__} {cv2.__version__}".encode()
+    kept = paths.CACHE / f"drawn-faces-{hashlib.sha256(program).hexdigest()[:12]}.npz"
+    try:
+        with open(kept, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            images, labels, split, source = (arrays[name] for name in ("images", "labels", "split", "source"))
+        sha256, ids = array_hash(images, labels, split), np.arange(len(labels), dtype=np.int32)
+        return Faces(images, labels, split, ids, "drawn_faces", sha256, json.loads(str(source)))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # none yet, or not whole: draw
+        faces = drawn_faces.load()
+    with contextlib.suppress(OSError):  # a folder that cannot be written to costs time, nothing else
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_name(f"{kept.stem}.{os.getpid()}.partial.npz")
+        np.savez(partial, images=faces.images, labels=faces.labels, split=faces.split, source=json.dumps(faces.source))
+        os.replace(partial, kept)
+    return faces
 
 
 def banner(faces: Faces) -> str:
