@@ -4,6 +4,7 @@ fractions of 0 to 1. Every one of them is computed from records."""
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import groupby
 
 import numpy as np
@@ -69,13 +70,13 @@ def collapsed(score: dict) -> str | None:
 def spread(scores: list[dict]) -> dict:
     """Of the scores of several seeds on one set of rows: the accuracies and their mean with its two kinds of spread.
 
-    ``low`` and ``high``: t interval over the seeds; NaN for one seed, and where some collapsed and some did not, since
-    a t interval knows nothing of two behaviours. ``wilson_low`` and ``wilson_high``: sampling of the ``n`` test rows,
+    ``low`` and ``high``: t interval over the seeds; NaN for one seed, and where they behave differently (collapsed or
+    not, or to different answers), of which a t interval knows nothing. ``wilson_low`` and ``wilson_high``: sampling of the ``n`` test rows,
     at the mean accuracy.
     """
     accuracies, n = [score["accuracy"] for score in scores], scores[0]["n"]
     mean, low, high = statistics.t_interval(accuracies)
-    if len({bool(collapsed(score)) for score in scores}) > 1:
+    if len({collapsed(score) for score in scores}) > 1:
         low = high = float("nan")
     wilson = statistics.wilson(min(mean, 1.0) * n, n)
     names = ("accuracies", "seeds", "n", "mean", "low", "high", "wilson_low", "wilson_high")
@@ -111,13 +112,14 @@ def remarks(group: list[dict], experiment: dict) -> list[str]:
     found, fallen = [], [score for record in group if collapsed(score := headline(record))]
     rows, reported = reading(group[0])[1], experiment.get("reported", {}).get("rows")
     if fallen:
-        answers = ", ".join(dict.fromkeys(map(collapsed, fallen)))
+        times = Counter(map(collapsed, fallen))
+        answers = ", ".join(answer if len(times) == 1 else f"{answer} ({k}x)" for answer, k in times.items())
         most = sorted({max(score["predicted"]) for score in fallen})
         share = " to ".join(f"{count:,}" for count in dict.fromkeys([most[0], most[-1]]))
         rows_given = f"the answer to {share} of {fallen[0]['n']:,} rows"
         found.append(f"{len(fallen)} of {len(group)} collapsed to {answers} ({rows_given})")
-        if len(fallen) < len(group):
-            found.append("the mean mixes two behaviours and has no t interval: look at the seeds")
+        if len({collapsed(headline(record)) for record in group}) > 1:
+            found.append("the mean mixes different behaviours and has no t interval: look at the seeds")
     if len(group) == 1:
         found.append("one seed: no interval over seeds")
     if reported and rows != reported:

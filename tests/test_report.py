@@ -79,8 +79,17 @@ def test_collapsed_networks_are_named_with_their_counts(tmp_path):
 def test_no_t_interval_over_collapsed_and_learning_seeds(tmp_path):
     found = [network(tmp_path, 0, lambda y: always(y, 4)), network(tmp_path, 1, lambda y: answers(y, 2))]
     row = only(summaries.accuracies(found, EXPERIMENTS))
-    assert np.isnan(row["low"]) and "two behaviours" in row["remarks"][1]
+    assert np.isnan(row["low"]) and "different behaviours" in row["remarks"][1]
     assert np.isnan(only(summaries.honest(found, EXPERIMENTS))["PrivateTest"]["low"])
+
+
+def test_no_t_interval_over_seeds_that_collapsed_to_different_answers(tmp_path):
+    found = [
+        network(tmp_path, seed, lambda y, answer=answer: always(y, answer)) for seed, answer in enumerate((3, 0, 3))
+    ]
+    row = only(summaries.accuracies(found, EXPERIMENTS))
+    assert np.isnan(row["low"])
+    assert row["remarks"][0].startswith("3 of 3 collapsed to happy (2x), angry (1x)")
 
 
 def test_one_seed_has_no_interval_and_says_so(tmp_path):
