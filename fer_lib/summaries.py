@@ -71,8 +71,8 @@ def spread(scores: list[dict]) -> dict:
     """Of the scores of several seeds on one set of rows: the accuracies and their mean with its two kinds of spread.
 
     ``low`` and ``high``: t interval over the seeds; NaN for one seed, and where they behave differently (collapsed or
-    not, or to different answers), of which a t interval knows nothing. ``wilson_low`` and ``wilson_high``: sampling of the ``n`` test rows,
-    at the mean accuracy.
+    not, or to different answers), of which a t interval knows nothing. ``wilson_low`` and ``wilson_high``: sampling of
+    the ``n`` test rows, at the mean accuracy.
     """
     accuracies, n = [score["accuracy"] for score in scores], scores[0]["n"]
     mean, low, high = statistics.t_interval(accuracies)
