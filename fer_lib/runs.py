@@ -129,11 +129,8 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[tuple
             raise ValueError(f"ONLY: no experiment's name contains {part!r}; there are {', '.join(known)}")
         chosen |= fitting
     names = [name for name in known if name in chosen]
-
-    def count(name):
-        return seeds or (1 if profile == "smoke" else 5 if has_gpu() else known[name].get("seeds_cpu", 3))
-
-    return [(name, seed) for name in names for seed in range(count(name))]
+    seeds = seeds or (1 if profile == "smoke" else 5 if has_gpu() else None)
+    return [(name, seed) for name in names for seed in range(seeds or known[name].get("seeds_cpu", 3))]
 
 
 def missing(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> list[tuple[str, int]]:
