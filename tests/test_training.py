@@ -118,7 +118,8 @@ def test_a_half_written_checkpoint_is_ignored(few_faces, tmp_path):
     np.testing.assert_array_equal(again.logits["last"], whole.logits["last"])
 
 
-@given(st.lists(st.floats(0, 10, width=32), min_size=1, max_size=30), st.integers(1, 6))
+# No subnormal losses: engines round them to zero on some processors, and Keras compares losses in its engine.
+@given(st.lists(st.floats(0, 10, width=32, allow_subnormal=False), min_size=1, max_size=30), st.integers(1, 6))
 def test_early_stopping_stops_where_keras_does(losses, patience):
     stopper = keras.callbacks.EarlyStopping(monitor="val_loss", mode="min", patience=patience)
     stopper.set_model(type("Model", (), {"stop_training": False, "metrics": []})())
