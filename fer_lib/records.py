@@ -2,41 +2,32 @@
 
 A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictions.npz`` (``ids`` int32, ``labels`` and
 ``split`` uint8, and for each kept epoch E, "last" or "best", ``probabilities_E`` (m, 7) float16 and ``classes_E``
-uint8, the argmax before rounding), ``metrics.json``, which is written last, by rename, and holds the SHA-256 of the
-predictions, and ``run.ipynb``, the executed notebook.
+uint8, the argmax before rounding), ``run.ipynb``, the executed notebook, and ``metrics.json``, which is written last,
+by rename, and holds the SHA-256 of the predictions.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import importlib.metadata
 import json
 import os
 import platform
 import resource
-import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 
-from . import audit, metrics, paths
+from . import audit, metrics, provenance
 from .datasets import SPLITS, Faces
 
 SCHEMA = 1
-PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scikit-learn")
+FILES = ("predictions.npz", "run.ipynb", "metrics.json")
+"""A record's files, in the order in which they are put in place."""
 
 
 def label(backend: str, precision: str = "float32") -> str:
     """What computed, as the folder's name has it: runs of different backends or precisions never mix."""
     return backend if precision == "float32" else f"{backend}-{precision}"
-
-
-def file_hash(path: Path, name: str = "sha256") -> str:
-    """Hexadecimal digest of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, name).hexdigest()
 
 
 def assemble(
@@ -92,9 +83,9 @@ def assemble(
         },
         "metrics": scores,
         "history": list(history),
-        "code": code(),
-        "lock_sha256": lock_hash(),
-        "versions": versions(),
+        "code": provenance.code(),
+        "lock_sha256": provenance.lock_hash(),
+        "versions": provenance.versions(),
         "device": device,
         "seconds": round(seconds, 2),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -109,11 +100,22 @@ def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "predictions.partial.npz"
     np.savez_compressed(partial, **arrays)
-    checksum = file_hash(partial)
+    checksum = provenance.file_hash(partial)
     os.replace(partial, folder / "predictions.npz")
     partial = folder / "metrics.json.partial"
     partial.write_text(json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n")
     os.replace(partial, folder / "metrics.json")
+
+
+def put(source: Path, folder: Path) -> None:
+    """Move a whole record from one folder to another, over an older one.
+
+    Whoever is killed here leaves the old record, none or the new one: files of two records never pass for one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").unlink(missing_ok=True)
+    for name in FILES:
+        os.replace(source / name, folder / name)
 
 
 def summary(record: dict) -> str:
@@ -126,41 +128,6 @@ def summary(record: dict) -> str:
                 numbers = f"{scored['n']:,} | {scored['accuracy']:.2%} | {loss}"
                 lines.append(f"| {kept} epoch ({reading['epoch']}) | {name} | {numbers} |")
     return "\n".join(lines)
-
-
-def code() -> dict:
-    """Commit and dirty flag of the code that runs; ``FER_COMMIT`` (and ``FER_DIRTY=1``) where there is no git."""
-    if commit := os.environ.get("FER_COMMIT"):
-        return {"commit": commit, "dirty": os.environ.get("FER_DIRTY") == "1"}
-    commit = git("rev-parse", "HEAD")
-    status = git("status", "--porcelain", "--", "fer_lib", "notebooks", "experiments")
-    return {"commit": commit, "dirty": bool(status) if commit else None}
-
-
-def git(*arguments: str) -> str | None:
-    """What a git command prints about this checkout; None where git or the repository is absent."""
-    try:
-        done = subprocess.run(["git", "-C", paths.ROOT, *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
-def lock_hash() -> str | None:
-    """SHA-256 of the lock file that this environment was made from (``FER_LOCK``, set by the Makefile)."""
-    lock = paths.ROOT / os.environ.get("FER_LOCK", "requirements.lock")
-    return file_hash(lock) if lock.exists() else None
-
-
-def versions() -> dict:
-    """Python's version and those of the packages that can change a number."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def read(folder: Path) -> dict:
@@ -179,7 +146,7 @@ def read(folder: Path) -> dict:
     if found[0] != SCHEMA:
         raise ValueError(f"{path}: found schema {found[0]}, expected {SCHEMA}; run it again with this version")
     predictions = folder / "predictions.npz"
-    actual = file_hash(predictions) if predictions.exists() else "no file"
+    actual = provenance.file_hash(predictions) if predictions.exists() else "no file"
     if actual != found[1]:
         raise ValueError(
             f"{predictions}: found SHA-256 {actual}, expected {found[1]} from metrics.json; "
@@ -200,59 +167,17 @@ def predictions(record: dict) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def is_current(folder: Path, parameters: dict, data_sha256: str) -> bool:
-    """Whether a folder holds a whole record of these parameters on this data. A broken record is not current."""
-    if not (folder / "metrics.json").exists():
-        return False
+def is_current(folder: Path, parameters: dict, data_sha256: str, defaults: dict) -> bool:
+    """Whether a folder holds a whole record of these parameters on this data. A broken record is not current.
+
+    A record from before a parameter existed lacks its name: it did what ``defaults``, its notebook's, say.
+    """
     try:
         record = read(folder)
-    except ValueError:
+    except (OSError, ValueError):
         return False
-    return record["parameters"] == parameters and record["data"]["sha256"] == data_sha256
-
-
-def stale(record: dict) -> list[str]:
-    """Why a record's numbers may differ from what today's code would give; empty where nothing says so.
-
-    Only flags: what makes a record worth running again is its parameters and data, not a commit. Comments and
-    docstrings count for nothing. Checkpoints are not watched: a resumed run equals an unbroken one, and tests say so.
-    """
-    commit = record["code"]["commit"]
-    reasons = ["ran from uncommitted changes"] if record["code"]["dirty"] else []
-    if not commit or not git("rev-parse", "--git-dir"):
-        return reasons
-    if git("cat-file", "-e", commit) is None:
-        return [*reasons, f"its commit {commit[:9]} is not in this history"]
-    modules = [
-        "training.py",
-        "protocol.py",
-        "models",
-        "metrics.py",
-        "trees.py",
-        f"datasets/{record['data']['name']}.py",
-    ]
-    changed = git("diff", "--name-only", "--relative", commit, "--", *(f"fer_lib/{name}" for name in modules)).split()
-    changed = [name for name in changed if _meaning(git("show", f"{commit}:{name}")) != _meaning(_text(name))]
-    return [*reasons, "changed since: " + ", ".join(changed)] if changed else reasons
-
-
-def _text(name: str) -> str | None:
-    path = paths.ROOT / name
-    return path.read_text() if path.exists() else None
-
-
-def _meaning(source: str | None) -> str | None:
-    """A module without what does not run: its syntax tree, docstrings taken out."""
-    if source is None:
-        return None
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [
-                part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
-            ]
-    return ast.dump(tree)
+    known = {name: defaults[name] for name in parameters} | record["parameters"]
+    return known == parameters and record["data"]["sha256"] == data_sha256
 
 
 def cpu() -> dict:

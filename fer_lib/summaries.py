@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from . import records, statistics
+from . import provenance, records, statistics
 from .datasets import SPLITS
 from .emotions import FER2013
 
@@ -41,13 +41,14 @@ def headline(record: dict) -> dict:
 def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
     """Records that may be pooled: they differ in nothing but the seed.
 
-    Another backend, precision, kind of device, profile, data set or parameter makes another group. In the order of
-    ``experiments``, those without an experiment file last.
+    Another backend, precision, kind of device, profile, data set or parameter makes another group; a record from before
+    a parameter existed did what its default does. In the order of ``experiments``, those without an experiment file
+    last.
     """
     order = {name: place for place, name in enumerate(experiments)}
 
     def key(record):
-        parameters = {name: value for name, value in record["parameters"].items() if name != "seed"}
+        parameters = experiments.get(record["experiment"], {}).get("defaults", {}) | record["parameters"] | {"seed": 0}
         identity = [record[name] for name in ("experiment", "backend", "precision", "profile")]
         identity += [record["device"]["kind"], record["data"]["sha256"], json.dumps(parameters, sort_keys=True)]
         return order.get(record["experiment"], len(order)), *identity
@@ -126,7 +127,7 @@ def remarks(group: list[dict], experiment: dict) -> list[str]:
         found.append(f"scored on {rows}, the paper on {reported}")
     if not experiment:
         found.append("no experiment file has this name any more")
-    stale = sorted({reason for record in group for reason in records.stale(record)})
+    stale = sorted({reason for record in group for reason in provenance.stale(record)})
     return found + [f"stale: {reason}" for reason in stale]
 
 

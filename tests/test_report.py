@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from made_up_records import always, answers, network, tree
 
-from fer_lib import records, report, statistics, summaries, tables
+from fer_lib import provenance, report, statistics, summaries, tables
 
 EXPERIMENTS = {
     "saravanan2019/table1_feedforward": {
@@ -100,7 +100,7 @@ def test_one_seed_has_no_interval_and_says_so(tmp_path):
 
 
 def test_stale_records_are_flagged(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "stale", lambda record: ["changed since: fer_lib/training.py"])
+    monkeypatch.setattr(provenance, "stale", lambda record: ["changed since: fer_lib/training.py"])
     found = [network(tmp_path, seed, lambda y: answers(y, 2)) for seed in range(2)]
     assert "stale: changed since: fer_lib/training.py" in report.markdown(found, EXPERIMENTS)
 
