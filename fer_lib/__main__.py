@@ -2,8 +2,9 @@
 
 import argparse
 import sys
+from pathlib import Path
 
-from . import paths, processes, reproduce, runs, schedule
+from . import paths, processes, reproduce, runs, schedule, transport
 
 
 def add_choice(verb: argparse.ArgumentParser) -> None:
@@ -38,6 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
     add_parent(verb)
     verb = verbs.add_parser("report", help="make the report of the runs that are there")
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verb = verbs.add_parser("export", help="pack a profile's records into a tar, to take them to another machine")
+    verb.add_argument("archive", type=Path, metavar="OUT.tar")
+    verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verb.add_argument("--only", default="", help="comma-separated parts of experiments' names")
+    verb.add_argument("--checkpoints", action="store_true", help="those of unfinished runs too, to go on elsewhere")
+    verb = verbs.add_parser("import", help="check what `export` packed, and put it in place")
+    verb.add_argument("archive", type=Path, metavar="IN.tar")
+    verb.add_argument("--force", action="store_true", help="replace records that have other predictions")
     options = parser.parse_args(arguments)
     if getattr(options, "parent", None):
         processes.end_with(options.parent)
@@ -48,6 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
             return reproduce.reproduce(*which, options.force, options.jobs)
         if options.verb == "runs" and options.missing:
             return schedule.make_missing(*which, options.force, options.jobs, options.minutes)
+        if options.verb == "export":
+            return transport.export_records(options.archive, options.profile, options.only, options.checkpoints)
+        if options.verb == "import":
+            return transport.import_records(options.archive, options.force)
         if options.verb == "runs":
             print("\n".join(runs.states(runs.wanted(*which))))
         elif options.verb == "run":

@@ -54,7 +54,6 @@ def execute(
     when this process does, and holds ``lock``, a file's descriptor, as long as it lives.
     """
     import papermill
-    from nbclient.exceptions import DeadKernelError
 
     output.parent.mkdir(parents=True, exist_ok=True)
     if os.environ.get("KERAS_BACKEND") == "jax":  # read when JAX starts in the kernel; without effect on a CPU
@@ -71,15 +70,12 @@ def execute(
                 kernel_manager_class=_kernel_manager(stderr, lock),
                 stdout_file=None if prefix is None else _Prefixed(prefix),
                 progress_bar=False,
+                start_timeout=600,  # seconds: a busy machine is no error
             )
     except papermill.PapermillExecutionError as error:
         problem = {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}", "source": error.source}
-    except DeadKernelError:
-        problem = {
-            "cell": None,
-            "error": f"the kernel died (killed, or out of memory); {_last_words(log)}",
-            "source": "",
-        }
+    except RuntimeError as error:  # so nbclient says that there is no kernel, or no kernel any more
+        problem = {"cell": None, "error": f"{error} (killed, or out of memory?); {_last_words(log)}", "source": ""}
     output.write_text(_anonymous(output.read_text()))
     return problem
 

@@ -21,15 +21,16 @@ PATIENCE = 10.0
 
 
 @contextmanager
-def locked(path: Path, what: str, patience: float = PATIENCE) -> Iterator[int]:
-    """Hold a file's lock; gives its descriptor. Raises RuntimeError where another holds it for ``patience`` seconds.
+def locked(path: Path, what: str, patience: float | None = None) -> Iterator[int]:
+    """Hold a file's lock; gives its descriptor.
 
     The lock belongs to the open file, and goes when the last process that has it open ends. A child that is started
-    with the descriptor (``pass_fds``) holds it too, and goes on holding it should this process be killed.
+    with the descriptor (``pass_fds``) holds it too, and goes on holding it should this process be killed. Raises
+    RuntimeError where another still holds it after ``patience`` seconds (None: ``PATIENCE``).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + (PATIENCE if patience is None else patience)
         while not _lock(file):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{what} is already under way (it holds {path}); wait for it or stop it")

@@ -167,6 +167,44 @@ def predictions(record: dict) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
+def check(record: dict) -> None:
+    """Raise ValueError where a record's predictions, scores and counts of rows do not belong together.
+
+    The scores of PublicTest, PrivateTest and both, or of the rows held out, are computed again. Losses are not: they
+    need more digits than the predictions keep.
+    """
+    arrays, place = predictions(record), record["folder"] / "predictions.npz"
+
+    def demand(holds: bool, what: str) -> None:
+        if not holds:
+            raise ValueError(f"{place}: {what}; run it again where it came from")
+
+    kept = record["metrics"]
+    expected = {"ids", "labels", "split"} | {f"{kind}_{k}" for k in kept for kind in ("probabilities", "classes")}
+    demand(set(arrays) == expected, f"found {', '.join(sorted(arrays))}, expected {', '.join(sorted(expected))}")
+    ids, labels, split = arrays["ids"], arrays["labels"], arrays["split"]
+    n, of_splits = len(ids), list(record["data"]["rows"].values())
+    demand(n > 0 and all(len(values) == n for values in arrays.values()), "arrays of no or of different lengths")
+    demand(bool((np.diff(ids) > 0).all()), "ids do not ascend")
+    demand(0 <= ids[0] and ids[-1] < sum(of_splits), f"ids of {ids[0]} to {ids[-1]}, of {sum(of_splits)} rows")
+    demand(labels.max() < 7 and split.max() < len(SPLITS), "labels or splits out of range")
+    counts = np.bincount(split, minlength=len(SPLITS))
+    demand(bool((counts <= of_splits).all()), f"{counts.tolist()} rows of the splits' {of_splits}")
+    sets = {"PublicTest": split == 1, "PrivateTest": split == 2, "PublicTest+PrivateTest": split > 0}
+    sets["held out"] = np.ones(n, bool)
+    for name, reading in kept.items():
+        p, classes = arrays[f"probabilities_{name}"].astype(np.float32), arrays[f"classes_{name}"]
+        demand(p.shape == (n, 7) and classes.shape == (n,), f"probabilities_{name} is {p.shape}, expected ({n}, 7)")
+        demand(bool((np.abs(p.sum(axis=1) - 1) < 0.01).all()), f"probabilities_{name} do not sum to 1")
+        demand(classes.max() < 7, f"classes_{name} out of range")
+        chosen = p[np.arange(n), classes]
+        demand(bool((chosen >= p.max(axis=1) - 0.001).all()), f"classes_{name} are not the likeliest")
+        for rows in sets.keys() & reading.keys():
+            again = metrics.score(classes[sets[rows]], labels[sets[rows]])
+            written = {key: reading[rows].get(key) for key in again}
+            demand(again == written, f"on {rows} ({name} epoch) they score {again}, metrics.json says {written}")
+
+
 def is_current(folder: Path, parameters: dict, data_sha256: str, defaults: dict) -> bool:
     """Whether a folder holds a whole record of these parameters on this data. A broken record is not current.
 

@@ -13,6 +13,8 @@ from .runs import Run
 
 MARGIN = 15.0
 """Seconds before the deadline at which runs are ended."""
+GRACE = 5.0
+"""Seconds that they are given to end by themselves."""
 
 
 def lock() -> Path:
@@ -132,10 +134,10 @@ def _share_of(jobs: int) -> dict[str, str]:
 
 
 def _end(active: list[subprocess.Popen]) -> None:
-    """Terminate processes, kill those that take more than five seconds; their kernels end with them."""
+    """Terminate processes, kill those that do not end in time; their kernels end with them."""
     for process in active:
         process.terminate()
-    patience = time.monotonic() + 5
+    patience = time.monotonic() + GRACE
     for process in active:
         try:
             process.wait(max(0.0, patience - time.monotonic()))

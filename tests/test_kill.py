@@ -44,7 +44,7 @@ def wait_for(what, process):
     """Wait until ``what()`` is true, as long as the process lives."""
     while not what():
         assert process.poll() is None, "ended before the moment came"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def nothing_survives(study: Study) -> bool:

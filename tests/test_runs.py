@@ -1,12 +1,15 @@
 """Runs: strict parameters, one notebook to one record, failures. Works under every Keras backend."""
 
+import dataclasses
 import json
 import os
+from pathlib import Path
 
+import made_up_records
 import pytest
 import yaml
 
-from fer_lib import datasets, notebooks, paths, records, runs
+from fer_lib import datasets, notebooks, paths, processes, provenance, records, reproduce, runs, summaries
 from fer_lib.protocol import Protocol
 
 EXPERIMENT = """
@@ -144,3 +147,124 @@ def test_a_failing_run_tells_its_cell_and_leaves_the_old_record(study):
 def test_an_unknown_experiment_is_refused(study):
     with pytest.raises(ValueError, match="no experiment is called 'study/large'; expected one of study/small"):
         runs.execute("study/large", 0, "smoke")
+
+
+@pytest.fixture
+def made(study, monkeypatch):
+    """One experiment with a made-up record of its seed 0 at full, on made-up faces that are here; its run."""
+    (study.parent / "saravanan2019").mkdir()
+    (study / "small.yaml").rename(study.parent / "saravanan2019" / "table1_feedforward.yaml")
+    monkeypatch.setattr(datasets, "load", made_up_records.faces)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    run = runs.run("saravanan2019/table1_feedforward", 0, "full")
+    make_record(run)
+    return run
+
+
+def make_record(run, **parameters):
+    wrong = {"parameters": run.parameters | parameters}
+    made_up_records.network(paths.RESULTS, run.seed, lambda y: made_up_records.answers(y, 2), **wrong)
+
+
+def test_a_record_from_before_a_parameter_existed_stays_current(made):
+    path = made.folder / "metrics.json"
+    record = json.loads(path.read_text())
+    for name in ("rows", "precision"):
+        del record["parameters"][name]
+    path.write_text(json.dumps(record))
+    assert runs.are_current([made]) == [True]
+    changed = dataclasses.replace(made, parameters=made.parameters | {"rows": 100})
+    assert runs.are_current([changed]) == [False]
+    record["parameters"]["no_longer_known"] = 1
+    path.write_text(json.dumps(record))
+    assert runs.are_current([made]) == [False]
+
+
+def test_such_a_record_is_pooled_with_newer_ones(made):
+    newer = dataclasses.replace(made, seed=1, parameters=made.parameters | {"seed": 1})
+    make_record(newer)
+    path = made.folder / "metrics.json"
+    record = json.loads(path.read_text())
+    del record["parameters"]["rows"]
+    path.write_text(json.dumps(record))
+    (group,) = summaries.groups(records.load(paths.RESULTS), runs.experiments())
+    assert [record["seed"] for record in group] == [0, 1]
+
+
+def test_each_state_is_listed(made, monkeypatch):
+    found = runs.wanted("full", seeds=5)
+    make_record(found[1], epochs=3)
+    found[2].unfinished.mkdir(parents=True)
+    (found[2].unfinished / "failure.json").write_text('{"cell": 5, "error": "Boom"}')
+    (found[3].unfinished / "checkpoint-0004").mkdir(parents=True)
+    (found[3].unfinished / "checkpoint.partial").mkdir()
+    name = "saravanan2019/table1_feedforward seed"
+    with processes.locked(found[4].lock, "it"):
+        assert runs.states(found) == [
+            f"current    {name} 0",
+            f"missing    {name} 1  the record there is of other parameters or other data",
+            f"failed     {name} 2  cell 5: Boom",
+            f"missing    {name} 3  checkpoint after epoch 4 of 10",
+            f"under way  {name} 4",
+        ]
+    monkeypatch.setattr(provenance, "stale", lambda record: ["changed since: fer_lib/training.py"])
+    assert runs.states(found[:1]) == [f"stale      {name} 0  changed since: fer_lib/training.py"]
+
+
+QUICK = EXPERIMENT + "quick: {epochs: 2}\n"
+
+
+def test_quick_is_a_tenth_with_the_experiments_own_cuts_over_it(study):
+    (study / "small.yaml").write_text(QUICK)
+    quick, full = runs.run("study/small", 0, "quick"), runs.run("study/small", 0, "full")
+    assert quick.parameters == full.parameters | {"rows": 2871, "epochs": 2}
+    assert quick.folder.is_relative_to(paths.RESULTS / "local" / "quick")
+    (study / "small.yaml").write_text(QUICK.replace("epochs: 2", "rows: 500"))
+    assert runs.run("study/small", 0, "quick").parameters["rows"] == 500
+    (study / "small.yaml").write_text(QUICK.replace("epochs: 2", "epoch: 2"))
+    with pytest.raises(ValueError, match="no parameter is called 'epoch'"):
+        runs.run("study/small", 0, "quick")
+
+
+def test_quick_makes_the_papers_rows_once_and_ours_when_named():
+    quick = names(runs.wanted("quick"))
+    assert quick == names(runs.wanted("quick", seeds=1))
+    assert not any(name.startswith("ours/") for name in quick)
+    assert any(name.startswith("saravanan2019/table5") for name in quick)
+    assert names(runs.wanted("quick", only="feedforward_float32")) == ["ours/feedforward_float32 seed 0"]
+
+
+def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatch):
+    monkeypatch.setattr(processes, "has_gpu", lambda: False)
+    (study / "small.yaml").write_text(QUICK)
+    share = 2 * (3 * 2871 + 7178) / (10 * (3 * 28709 + 7178))
+    assert runs.hours(runs.run("study/small", 0, "quick")) == pytest.approx(share)
+    (study / "small.yaml").write_text(QUICK.replace("hours_gpu: 1", "hours_gpu: 1, hours_quick: 0.3"))
+    assert runs.hours(runs.run("study/small", 0, "quick")) == 0.3
+    assert runs.hours(runs.run("study/small", 0, "full")) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "gpu", "profile", "said"),
+    [
+        (None, True, "smoke", "Profile smoke, because no FER2013 is here"),
+        ("fer2013.csv", True, "full", "Profile full, because FER2013 is here (fer2013.csv) and a GPU"),
+        ("fer2013.csv", False, "quick", "PROFILE=full is the papers' protocol: what is missing of it takes about"),
+    ],
+)  # fmt: skip
+def test_data_and_machine_choose_the_profile(made, monkeypatch, capsys, data, gpu, profile, said):
+    monkeypatch.setattr(reproduce.fer2013, "find", lambda: data and Path(data))
+    monkeypatch.setattr(processes, "has_gpu", lambda: gpu)
+    assert reproduce.default_profile() == profile
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_real_profiles_without_data_say_what_to_do(study, profile):
+    with pytest.raises(FileNotFoundError, match=f"PROFILE={profile} needs FER2013: give FER2013=PATH"):
+        reproduce.reproduce(profile)
+
+
+def test_an_unknown_profile_is_refused(study):
+    with pytest.raises(ValueError, match="PROFILE: found 'fast', expected one of smoke, quick, full"):
+        reproduce.reproduce("fast")
