@@ -86,7 +86,7 @@ def experiments() -> dict[str, dict]:
 
 
 def run(name: str, seed: int, profile: str, backend: str = "") -> Run:
-    """A run by its identity; the backend is the experiment's own, else Keras' (``KERAS_BACKEND``) unless given.
+    """A run by its identity. The backend is the experiment's own, else the one given, else ``KERAS_BACKEND``.
 
     Raises ValueError for an unknown experiment; ValueError or TypeError where its notebook does not take a parameter.
     """
@@ -101,7 +101,7 @@ def _run(name: str, experiment: dict, seed: int, profile: str, backend: str = ""
     cut |= experiment.get("quick", {}) if profile == "quick" else {}
     values = notebooks.checked(experiment["notebook"], experiment["parameters"] | cut | {"seed": seed})
     values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
-    backend = backend or experiment.get("backend") or os.environ.get("KERAS_BACKEND", "tensorflow")
+    backend = experiment.get("backend") or backend or os.environ.get("KERAS_BACKEND", "tensorflow")
     return Run(name, seed, profile, experiment, values, backend)
 
 

@@ -111,7 +111,6 @@ def _make(todo: list[Run], jobs: int, clock: _Clock) -> tuple[list[Run], list[Ru
             for process in [process for process in active if process.poll() is not None]:
                 run = active.pop(process)
                 (failed if process.returncode else done).append(run)
-                print(f"{run}: {'FAILED' if process.returncode else 'done'}. ", end="")
                 print(f"{_count(done, failed, active, waiting)} after {clock}.", flush=True)
     finally:
         _end(list(active))

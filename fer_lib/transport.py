@@ -33,7 +33,7 @@ def export_records(out: Path, profile: str = "full", only: str = "", checkpoints
     Names in it are relative to ``results/``. Returns 1 where something was left out, which is said, else 0.
     """
     files, code = [], 0
-    for folder, problem in _folders(profile, runs.chosen(only), checkpoints):
+    for folder, problem in _folders(profile, only, checkpoints):
         print(f"{'left out' if problem else 'packed':<9}  {folder.relative_to(paths.RESULTS)}{problem}")
         code |= bool(problem)
         files += [] if problem else sorted(path for path in folder.iterdir() if path.is_file())
@@ -51,11 +51,14 @@ def export_records(out: Path, profile: str = "full", only: str = "", checkpoints
     return code
 
 
-def _folders(profile: str, names: list[str], checkpoints: bool) -> Iterator[tuple[Path, str]]:
+def _folders(profile: str, only: str, checkpoints: bool) -> Iterator[tuple[Path, str]]:
     """The folders to pack, each with what is wrong with it ("": nothing)."""
-    top = paths.results_folder(profile)
+    top, known, names = paths.results_folder(profile), runs.experiments(), runs.chosen(only)
     for path in sorted((top / "runs").glob("*/*/*/metrics.json")):
-        if path.parent.relative_to(top / "runs").parent.as_posix() in names:
+        name = path.parent.relative_to(top / "runs").parent.as_posix()
+        if name not in known:
+            yield path.parent, ": no experiment has this name"
+        elif name in names:
             try:
                 records.check(records.read(path.parent))
                 absent = [name for name in records.FILES if not (path.parent / name).exists()]

@@ -1,6 +1,7 @@
 """Records: whole or not at all, read only when whole, current by parameters and data."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -58,6 +59,34 @@ def test_changed_predictions_are_found_out(made):
     np.savez_compressed(folder / "predictions.npz", **arrays | {"ids": arrays["ids"] + 1})
     with pytest.raises(ValueError, match=r"predictions.npz: found SHA-256 \w+, expected \w+ from metrics.json"):
         records.read(folder)
+
+
+@pytest.mark.parametrize("moment", range(len(records.FILES)))
+def test_killed_while_it_is_put_in_place_no_record_is_a_mixture_of_two(made, tmp_path, monkeypatch, moment):
+    folder, record, arrays = made
+    new = tmp_path / "new"
+    records.write(new, record | {"seconds": 2.0}, arrays | {"ids": arrays["ids"][::-1]})
+    for place in (folder, new):
+        (place / "run.ipynb").write_text("{}")
+    moved, replace = [], os.replace
+
+    def killed(source, target):
+        if len(moved) == moment:
+            raise KeyboardInterrupt
+        moved.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        records.put(new, folder)
+    assert records.load(folder.parents[3]) == []
+    monkeypatch.setattr(os, "replace", replace)
+    records.write(new, record | {"seconds": 2.0}, arrays)
+    (new / "run.ipynb").write_text("{}")
+    records.put(new, folder)
+    (read,) = records.load(folder.parents[3])
+    assert read["seconds"] == 2.0
+    assert list(new.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1}'])

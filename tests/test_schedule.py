@@ -62,7 +62,7 @@ def test_the_shortest_come_first_one_after_the_other(study, tmp_path, capsys):
     assert [line[:2] for line in log(tmp_path)] == [[what, name] for name in "bca" for what in ("start", "end")]
     out = capsys.readouterr().out
     assert "0 of 3 runs are there; 3 to make, about 6 hours." in out
-    assert "study/b seed 0: done. 1 done, 0 under way, 2 left" in out
+    assert "\n1 done, 0 under way, 2 left after 0.0 minutes." in out
     assert "3 done, 0 under way, 0 left" in out
 
 
@@ -85,7 +85,7 @@ def test_a_failure_does_not_stop_the_rest_and_makes_the_exit_code(study, tmp_pat
     assert schedule.make_missing("full", seeds=1) == 1
     assert [line[1] for line in log(tmp_path) if line[0] == "end"] == ["c", "a"]
     out = capsys.readouterr().out
-    assert "study/b seed 0: FAILED. 0 done, 1 failed, 0 under way, 2 left" in out
+    assert "\n0 done, 1 failed, 0 under way, 2 left after" in out
     assert "FAILED     study/b seed 0" in out
 
 
@@ -116,6 +116,7 @@ def test_interrupted_it_ends_what_it_started(study, tmp_path, monkeypatch):
     def interrupt(seconds):
         sleep(seconds)
         if (tmp_path / "log").exists() and log(tmp_path)[-1] == ["ready"]:
+            monkeypatch.setattr(schedule.time, "sleep", sleep)
             raise KeyboardInterrupt
 
     monkeypatch.setattr(schedule.time, "sleep", interrupt)

@@ -107,6 +107,15 @@ def test_only_and_profile_choose(study, monkeypatch):
     }
 
 
+def test_a_record_of_no_experiment_is_left_out_and_named(study, capsys):
+    run = make(0)
+    run.folder.parent.rename(run.folder.parents[1] / "table9")
+    assert main(["export", str(study / "out.tar")]) == 1
+    assert (
+        "left out   runs/saravanan2019/table9/tensorflow-seed0: no experiment has this name" in capsys.readouterr().out
+    )
+
+
 def test_a_broken_record_is_left_out_and_named(study, capsys):
     make(0)
     (make(1).folder / "run.ipynb").unlink()
