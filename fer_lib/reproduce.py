@@ -38,7 +38,10 @@ def reproduce(profile: str = "", seeds: int | None = None, only: str = "", force
         failed = runs.failures(wanted)
         report(profile, failed)
         left = runs.are_current(wanted).count(False)
-    print(f"{len(todo)} runs in {(time.monotonic() - started) / 60:.1f} minutes; {left} still missing.")
+    print(
+        f"{len(todo)} runs in {(time.monotonic() - started) / 60:.1f} minutes; {left} still missing"
+        + (": the same command goes on." if left else ".")
+    )
     for sentence in failed:
         print(f"FAILED {sentence}")
     print(f"Report: {(paths.results_folder(profile) / 'report.html').relative_to(paths.ROOT)}")
@@ -57,10 +60,10 @@ def default_profile(seeds: int | None = None, only: str = "") -> str:
     if processes.has_gpu():
         print(f"Profile full, because FER2013 is here ({found.name}) and a GPU; PROFILE= chooses another.")
         return "full"
-    papers = schedule.duration(runs.missing("full", seeds, only))
+    papers = runs.missing("full", seeds, only)
     print(
         f"Profile quick, because FER2013 is here ({found.name}), but no GPU. PROFILE=full is the papers' protocol: "
-        f"what is missing of it takes about {papers} here."
+        + (f"what is missing of it takes about {schedule.duration(papers)} here." if papers else "all of it is there.")
     )
     return "quick"
 

@@ -23,6 +23,8 @@ PROFILES = {
 }
 CUTS = {"smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2}, "quick": {"rows": 2871}, "full": {}}
 """What a profile puts over an experiment's parameters, where its notebook has them."""
+START = 20 / 3600
+"""Hours until a kernel and its engine stand and the data are there."""
 NOT_IDENTITY = ("experiment", "title", "profile", "record")
 """Notebook parameters that say where a run goes, not what it does."""
 
@@ -188,15 +190,15 @@ def _failure(run: Run) -> str:
 
 
 def hours(run: Run) -> float:
-    """About how long a run takes here from its last checkpoint on: at full what its YAML file expects."""
+    """About how long a run takes here from its last checkpoint on: at full what its YAML file expects, and START."""
     if run.profile == "smoke":
-        return 20 / 3600
+        return START
     expect = run.experiment["expect"]
     whole = float(expect["hours_gpu" if processes.has_gpu() else "hours_cpu"])
     if run.profile == "quick":
         full = _run(run.name, run.experiment, run.seed, "full")
         whole = float(expect.get("hours_quick", whole * _work(run) / _work(full)))
-    return whole * max(0.0, 1 - epochs_done(run) / run.parameters.get("epochs", 1))
+    return START + whole * max(0.0, 1 - epochs_done(run) / run.parameters.get("epochs", 1))
 
 
 def _work(run: Run) -> int:

@@ -45,8 +45,10 @@ def plan(profile: str, seeds: int | None = None, only: str = "", force: bool = F
 
 def duration(todo: list[Run]) -> str:
     """About how long these runs take here one after the other, in words."""
-    minutes = 60 * sum(map(runs.hours, todo))
-    return f"{minutes / 60:.0f} hours" if minutes > 90 else f"{minutes:.0f} minutes" if minutes > 1.5 else "a minute"
+    hours = sum(map(runs.hours, todo))
+    if hours > 1.6:
+        return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"
+    return f"{60 * hours:.0f} minutes" if 60 * hours > 1.5 else "a minute"
 
 
 def make_missing(

@@ -238,10 +238,10 @@ def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatc
     monkeypatch.setattr(processes, "has_gpu", lambda: False)
     (study / "small.yaml").write_text(QUICK)
     share = 2 * (3 * 2871 + 7178) / (10 * (3 * 28709 + 7178))
-    assert runs.hours(runs.run("study/small", 0, "quick")) == pytest.approx(share)
+    assert runs.hours(runs.run("study/small", 0, "quick")) == pytest.approx(share + runs.START)
     (study / "small.yaml").write_text(QUICK.replace("hours_gpu: 1", "hours_gpu: 1, hours_quick: 0.3"))
-    assert runs.hours(runs.run("study/small", 0, "quick")) == 0.3
-    assert runs.hours(runs.run("study/small", 0, "full")) == 1
+    assert runs.hours(runs.run("study/small", 0, "quick")) == pytest.approx(0.3 + runs.START)
+    assert runs.hours(runs.run("study/small", 0, "full")) == pytest.approx(1 + runs.START)
 
 
 @pytest.mark.parametrize(
