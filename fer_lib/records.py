@@ -1,9 +1,9 @@
 """The one door to ``results/``: a run's record is written whole or not at all, and read only when it is whole.
 
 A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictions.npz`` (``ids`` int32, ``labels`` and
-``split`` uint8, and for each kept epoch E, "last" or "best", ``probabilities_E`` (m, 7) float16 and ``classes_E``
-uint8, the argmax before rounding), ``metrics.json``, which is written last, by rename, and holds the SHA-256 of the
-predictions, and ``run.ipynb``, the executed notebook.
+``split`` uint8, and for each kept epoch E, "last", "best" or "milestone", ``probabilities_E`` (m, 7) float16 and
+``classes_E`` uint8, the argmax before rounding), ``metrics.json``, which is written last, by rename, and holds the
+SHA-256 of the predictions, and ``run.ipynb``, the executed notebook.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ import platform
 import resource
 import subprocess
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from . import audit, metrics, paths
 from .datasets import SPLITS, Faces
+from .protocol import Protocol
 
 SCHEMA = 1
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scikit-learn")
@@ -164,7 +166,7 @@ def versions() -> dict:
 
 
 def read(folder: Path) -> dict:
-    """Read one record, with its ``folder`` added.
+    """Read one record, with its ``folder`` added; parameters that came up after it was made stand at their defaults.
 
     Raises ValueError naming the file where it is no record, or where the predictions are not the ones it was written
     for.
@@ -185,6 +187,8 @@ def read(folder: Path) -> dict:
             f"{predictions}: found SHA-256 {actual}, expected {found[1]} from metrics.json; "
             "restore it from git, or delete the folder to run it again"
         )
+    if "model" in record["parameters"]:  # a tree has parameters of its own
+        record["parameters"] = asdict(Protocol()) | record["parameters"]
     return record | {"folder": folder}
 
 

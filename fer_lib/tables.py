@@ -39,6 +39,8 @@ def _epochs(epochs: list) -> str:
 
 
 def _how_to_run(name: str, experiment: dict) -> str:
+    if other := experiment.get("milestone_of"):
+        return f"read off the runs of {other}, which are missing or ended sooner"
     hours = experiment.get("expect", {})
     cost = [f"{hours[f'hours_{kind}']:g} h on a {kind.upper()}" for kind in ("cpu", "gpu") if f"hours_{kind}" in hours]
     return f"not run yet: `make reproduce ONLY={name}`" + (f" (a seed about {', '.join(cost)})" if cost else "")
