@@ -1,6 +1,7 @@
 """Records: whole or not at all, read only when whole, current by parameters and data."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -126,3 +127,32 @@ def test_comments_and_docstrings_are_no_change_of_code_but_a_number_is():
     before = 'def f(x):\n    """Old words."""\n    return x + 1\n'
     assert records._meaning(before) == records._meaning("def f(x):\n    # new words\n    return x + 1\n")
     assert records._meaning(before) != records._meaning("def f(x):\n    return x + 2\n")
+
+
+def test_a_commit_that_says_that_it_changes_no_number_makes_no_record_stale(tmp_path, monkeypatch):
+    def git(*arguments):
+        return subprocess.run(["git", "-C", tmp_path, *arguments], check=True, capture_output=True, text=True).stdout
+
+    def commit(source, message):
+        (tmp_path / "fer_lib" / "training.py").write_text(source)
+        git("add", "-A")
+        git("-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "-m", message)
+        records._changed_since.cache_clear()
+        return git("rev-parse", "HEAD").strip()
+
+    (tmp_path / "fer_lib").mkdir()
+    git("init", "-q")
+    monkeypatch.setattr(records.paths, "ROOT", tmp_path)
+    record = {"code": {"commit": commit("x = 1\n", "First"), "dirty": False}}
+    assert records.stale(record) == []
+    commit("x = 1  # one\n", "A comment")
+    assert records.stale(record) == []
+    commit("x = 1 + 0\n", "Rewritten\n\nSame numbers: one is one.")
+    assert records.stale(record) == []
+    (tmp_path / "fer_lib" / "training.py").write_text("x = 3\n")
+    records._changed_since.cache_clear()
+    assert records.stale(record) == ["changed since: fer_lib/training.py"]
+    later = commit("x = 2\n", "Another number")
+    assert records.stale(record) == ["changed since: fer_lib/training.py"]
+    assert records.stale({"code": {"commit": later, "dirty": False}}) == []
+    records._changed_since.cache_clear()
