@@ -26,13 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
     verbs.add_parser("audit", help="list FER2013's duplicates, leaked rows, conflicting labels and flat images")
     verb = verbs.add_parser("score", help="score the answers of any network on FER2013's test sets; compare two")
-    verb.add_argument(
-        "answers",
-        nargs="+",
-        help="one or two: CSV with row and emotion, or with row and seven "
-        "probabilities; or a record's predictions.npz[:best]",
-    )
-    verb.add_argument("--json", help="also write the figures to this file")
+    verb.add_argument("answers", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
+    verb.add_argument("--json", metavar="FILE", help="write the figures to this file too")
     options = parser.parse_args(arguments)
     try:
         if options.verb == "reproduce":

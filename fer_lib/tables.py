@@ -162,14 +162,16 @@ def taggers(faces: Faces, counts: np.ndarray) -> str:
     rows = faces.rows("PrivateTest")
     labels = faces.labels[rows]
     same = {
-        "Most chose the label, of 8 emotions, %": ferplus.plurality(counts[rows]) == labels,
-        'of these, "unknown" and no face, %': ferplus.plurality(counts[rows], 10) == labels,
+        "Most chose it, among 8 emotions, %": ferplus.plurality(counts[rows]) == labels,
+        "Most chose it, among 8 emotions, unknown and no face, %": ferplus.plurality(counts[rows], 10) == labels,
     }
     chosen = {emotion: labels == code for code, emotion in enumerate(faces.emotions)} | {"all": labels >= 0}
-    return table([
-        {"Label": name, "Rows": f"{of.sum():,}"} | {title: f"{100 * hit[of].mean():.2f}" for title, hit in same.items()}
+    lines = [
+        {"FER2013's label": name, "Rows": f"{of.sum():,}"}
+        | {title: f"{100 * hit[of].mean():.2f}" for title, hit in same.items()}
         for name, of in chosen.items()
-    ])  # fmt: skip
+    ]
+    return table(lines)
 
 
 def scores(report: dict) -> str:
