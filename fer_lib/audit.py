@@ -19,7 +19,10 @@ from .datasets import SPLITS, Faces
 
 
 def earliest_twins(faces: Faces) -> np.ndarray:
-    """For each row the position, (n,) int64, of the earliest row with the same image: itself where it is the only."""
+    """For each row the position, (n,) int64, of the earliest row with the same image: itself where it is the only.
+
+    Rows of no known part come last.
+    """
     first, twins = {}, np.empty(len(faces), np.int64)
     for position in np.argsort(faces.split, kind="stable").tolist():
         twins[position] = first.setdefault(faces.images[position].tobytes(), position)
@@ -32,18 +35,8 @@ def clean_rows(faces: Faces) -> np.ndarray:
     A PrivateTest row is clean when its image stands neither in Training nor in PublicTest, a PublicTest row when it
     does not stand in Training. Of FER2013's 3,589 PrivateTest rows 3,275 are.
     """
-    return faces.split[earliest_twins(faces)] == faces.split
-
-
-def labels_borne(faces: Faces, twins: np.ndarray) -> np.ndarray:
-    """With which labels each row's image stands in which part: (n, 3, 7) bool over splits and emotions.
-
-    ``twins`` are the ``earliest_twins``. A row's own label is among them; a row without a label adds none.
-    """
-    borne = np.zeros((len(faces), len(SPLITS), len(faces.emotions)), bool)
-    labelled = faces.labels < len(faces.emotions)
-    borne[twins[labelled], faces.split[labelled], faces.labels[labelled]] = True
-    return borne[twins]
+    earliest = faces.split[earliest_twins(faces)]
+    return (earliest == faces.split) | (faces.split >= len(SPLITS))
 
 
 def marks(faces: Faces) -> dict[str, np.ndarray]:
@@ -53,24 +46,28 @@ def marks(faces: Faces) -> dict[str, np.ndarray]:
     in_training, in_public_test: a test row's image stands in this earlier part. clean: in none (``clean_rows``).
     mislabelled_in_training, contradicted: some row of Training, or of any earlier part, shows a test row's image with
     another label. conflicting: the rows of this image have more than one label. flat: one grey all over.
+
+    A row of no known part leaks from none, a row without a label contradicts none and is not contradicted.
     """
-    twin, rows = earliest_twins(faces), np.arange(len(faces))
-    in_part = np.zeros((len(faces), len(SPLITS)), bool)
-    in_part[twin, faces.split] = True
-    earlier = np.arange(len(SPLITS)) < faces.split[:, None]  # (n, 3): which parts come before a row's own
-    borne = labels_borne(faces, twin)
-    others = borne & (faces.labels[:, None, None] != np.arange(len(faces.emotions)))
-    contradicting = others.any(axis=2) & earlier  # (n, 3)
-    pixels = faces.images.reshape(len(rows), -1)
+    twin, parts, emotions = earliest_twins(faces), np.arange(len(SPLITS)), np.arange(len(faces.emotions))
+    in_part = faces.split[:, None] == parts  # (n, 3)
+    has_label = faces.labels[:, None] == emotions  # (n, 7)
+    shown = np.zeros((len(faces), len(SPLITS) + 1, len(faces.emotions) + 1), bool)
+    shown[twin, np.minimum(faces.split, len(SPLITS)), np.minimum(faces.labels, len(faces.emotions))] = True
+    shown = shown[twin]  # (n, 4, 8): in which part each row's image stands with which label, unknown ones last
+    earlier = (parts < faces.split[:, None]) & in_part.any(axis=1, keepdims=True)  # (n, 3): parts before a row's own
+    leaked = shown[:, :-1].any(axis=2) & earlier
+    other = has_label.any(axis=1)[:, None] & (shown[:, :-1, :-1] & ~has_label[:, None]).any(axis=2) & earlier
+    pixels = faces.images.reshape(len(faces), -1)
     return {
         "twin": twin,
-        "group_size": np.bincount(twin, minlength=len(rows))[twin],
-        "in_training": (in_part[twin] & earlier)[:, 0],
-        "in_public_test": (in_part[twin] & earlier)[:, 1],
-        "clean": faces.split[twin] == faces.split,
-        "mislabelled_in_training": contradicting[:, 0],
-        "contradicted": contradicting.any(axis=1),
-        "conflicting": borne.any(axis=1).sum(axis=1) > 1,
+        "group_size": np.bincount(twin, minlength=len(faces))[twin],
+        "in_training": leaked[:, 0],
+        "in_public_test": leaked[:, 1],
+        "clean": ~leaked.any(axis=1),
+        "mislabelled_in_training": other[:, 0],
+        "contradicted": other.any(axis=1),
+        "conflicting": shown[:, :, :-1].any(axis=1).sum(axis=1) > 1,
         "flat": (pixels == pixels[:, :1]).all(axis=1),
     }
 
@@ -83,26 +80,30 @@ def summary(faces: Faces) -> list[dict]:
     """
     found = marks(faces)
     first = found["twin"] == np.arange(len(faces))
-    test = faces.split > 0
+    rows = {part: faces.split == code for code, part in enumerate(SPLITS)}
+    different = {part: len(np.unique(found["twin"][of])) for part, of in rows.items()}
 
     def line(finding, chosen, parts=SPLITS):
-        counts = {part: int(chosen[faces.rows(part)].sum()) if part in parts else None for part in SPLITS}
+        counts = {part: int(chosen[of].sum()) if part in parts else None for part, of in rows.items()}
         return {"finding": finding, **counts, "all": int(chosen.sum())}
 
-    different = {part: len(np.unique(found["twin"][faces.rows(part)])) for part in SPLITS}
     return [
         line("rows", first | ~first),
         line("different images", first) | different,
         line("images that occur more than once", first & (found["group_size"] > 1), ()),
-        line("rows that show one of these", found["group_size"] > 1),
+        line("rows that show such an image", found["group_size"] > 1),
         line("surplus rows, which repeat an earlier row", ~first),
         line("test rows whose image stands in Training", found["in_training"], SPLITS[1:]),
-        line("of these, a row of Training has another label", found["mislabelled_in_training"], SPLITS[1:]),
+        line("test rows whose image has another label in Training", found["mislabelled_in_training"], SPLITS[1:]),
         line("PrivateTest rows whose image stands in PublicTest", found["in_public_test"], SPLITS[2:]),
         line("leaked rows: image in an earlier part", ~found["clean"], SPLITS[1:]),
-        line("clean rows: image in no earlier part", found["clean"] & test, SPLITS[1:]),
+        line(
+            "clean rows: image in no earlier part",
+            found["clean"] & (rows["PublicTest"] | rows["PrivateTest"]),
+            SPLITS[1:],
+        ),
         line("images with conflicting labels", first & found["conflicting"], ()),
-        line("rows that show one of these", found["conflicting"]),
+        line("rows that show an image with conflicting labels", found["conflicting"]),
         line("flat images, one grey all over", found["flat"]),
     ]
 
@@ -111,10 +112,11 @@ def row_lists(faces: Faces) -> dict[str, list[dict]]:
     """The rows behind the ``summary``: duplicates, leaked, flat, clean_private_test; rows are named by their ids."""
     found = marks(faces)
 
+    parts, emotions = dict(enumerate(SPLITS)), dict(enumerate(faces.emotions))
+
     def said(position):
-        label = faces.labels[position]
-        emotion = faces.emotions[label] if label < len(faces.emotions) else ""
-        return int(faces.ids[position]), SPLITS[faces.split[position]], emotion
+        part, emotion = parts.get(faces.split[position], ""), emotions.get(faces.labels[position], "")
+        return int(faces.ids[position]), part, emotion
 
     def row(position):
         return dict(zip(("row", "split", "emotion"), said(position)))

@@ -41,7 +41,7 @@ def _percent(spread: dict) -> str:
 
 
 def _wilson(spread: dict) -> str:
-    return f"[{100 * spread['wilson_low']:.2f},\u00a0{100 * spread['wilson_high']:.2f}]"
+    return _interval((spread["wilson_low"], spread["wilson_high"]))
 
 
 def _epochs(epochs: list) -> str:
@@ -176,7 +176,13 @@ def taggers(faces: Faces, counts: np.ndarray) -> str:
 
 def scores(report: dict) -> str:
     """What ``scoring.report`` found, as Markdown that reads well in a terminal: each network, then both compared."""
-    parts = [_network(scored) for scored in report["files"]]
+    parts, source = [], report["data"]["source"]
+    if not source.get("official"):
+        parts.append(
+            f"**Not the official FER2013**: a row is one of {source.get('file', 'this data')}, in its order, and may "
+            "show another face than that row of fer2013.csv.\n"
+        )
+    parts += [_network(scored) for scored in report["files"]]
     if report["comparison"]:
         parts.append(_comparison(*(scored["file"] for scored in report["files"]), report["comparison"]))
     parts.append(

@@ -215,7 +215,8 @@ def test_a_file_of_privatetest_alone_is_scored_on_that(official, tmp_path):
     found = scores(written(tmp_path / "x.csv", rows, [0] * 3589), official)
     assert list(found["sets"]) == ["PrivateTest", "PrivateTest clean", "PrivateTest leaked"]
     assert found["not_covered"]["PublicTest"] == {"present": 0, "n": 3589}
-    report = {"files": [found], "comparison": None, "worth": {}, "ferplus": {}}
+    data = {"source": official.source}
+    report = {"data": data, "files": [found], "comparison": None, "worth": {}, "ferplus": {}}
     assert "Not covered: PublicTest (0 of 3,589 rows are there), PublicTest+PrivateTest (3,589 of" in tables.scores(
         report
     )
@@ -416,7 +417,12 @@ def test_the_verb_prints_tables_and_writes_json(small, tmp_path, capsys):
     other = written(tmp_path / "y.csv", small.ids, [3] * len(small))
     assert main(["score", file, other, "--json", str(tmp_path / "out.json")]) == 0
     out = capsys.readouterr().out
-    assert "420 rows" not in out and "| PrivateTest " in out and "100.00" in out and "What each set is worth" in out
+    assert (
+        "**Not the official FER2013**: a row is one of small.npz" in out
+        and "| PrivateTest " in out
+        and "100.00" in out
+        and "What each set is worth" in out
+    )
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["files"][0]["sets"]["PublicTest"]["accuracy"] == 1
     assert report["comparison"]["PublicTest"]["only_first"] == 120
