@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from . import paths, runs
+from .datasets import kaggle
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,8 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
     verb = verbs.add_parser("report", help="make the report of the runs that are there")
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verbs.add_parser("data", help="fetch FER2013 from Kaggle into data/, or say how to get it")
     options = parser.parse_args(arguments)
     try:
+        if options.verb == "data":
+            return kaggle.fetch()
         if options.verb == "reproduce":
             return runs.reproduce(options.profile, options.seeds, options.only, options.force, options.jobs)
         if options.verb == "run":
