@@ -63,7 +63,7 @@ def fetch() -> int:
         try:
             brought = _bring(name)
         except Exception as error:  # kagglehub's errors have no class in common
-            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 240)
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 500)
             print(f"Not from Kaggle's {name} ({reason})", flush=True)
         else:
             print(f"{brought} is {fer2013.described(_read(brought))}\nNow: make reproduce")
