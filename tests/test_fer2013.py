@@ -219,10 +219,8 @@ def test_test_csv_of_kaggle_is_known_by_its_pixels(tmp_path, monkeypatch):
     monkeypatch.setattr(fer2013, "TEST_SHA256", array_hash(arrays[0][test], unknown, unknown))
     faces = load(write(tmp_path / "test.csv", test_text(*arrays)))
     assert_holds(faces, arrays[0][test], unknown, arrays[2][test], np.flatnonzero(test))
-    with pytest.raises(ValueError, match=r"test\.csv: found PublicTest rows without labels, expected some with labels"):
+    with pytest.raises(ValueError, match=r"test\.csv: found PublicTest rows without labels, expected labelled rows"):
         faces.rows("PublicTest")
-    with pytest.raises(ValueError, match=r"test\.csv: found no Training rows"):
-        faces.rows("Training")
 
 
 def test_data_of_all_three_parts_with_labels_runs_the_experiments(tmp_path, monkeypatch):

@@ -130,7 +130,10 @@ def test_pictures_stand_in_the_order_of_part_number_emotion(tmp_path):
     for grey, name in enumerate(names):
         picture = np.full((48, 48, 3), 40 * grey, np.uint8)  # in colour, all channels alike
         files[name] = cv2.imencode("." + name.split(".")[1].lower(), picture)[1].tobytes()
-    folder = write_folder(tmp_path, dict(reversed(files.items())) | {"train/sad/.DS_Store": b"", "LICENSE": b"terms"})
+    clutter = (
+        "LICENSE", "train/sad/.DS_Store", "train/sad/.ipynb_checkpoints/Training_9-checkpoint.jpg", "figures/one.jpg"
+    )  # fmt: skip
+    folder = write_folder(tmp_path, dict(reversed(files.items())) | dict.fromkeys(clutter, b"no picture"))
     faces = load(folder)
     assert faces.images[:, 0, 0].tolist() == [0, 40, 80, 120, 160, 200]
     assert [EMOTIONS[code] for code in faces.labels] == ["sad", "angry", "happy", "fear", "neutral", "angry"]
@@ -383,10 +386,9 @@ def test_bad_picture(tmp_path, packed, name, content, message):
 def test_a_picture_that_stands_twice(tmp_path):
     files = picture_files(*in_parts(*made_up(rows=20)))
     name, content = next(iter(files.items()))
-    path = write_folder(tmp_path / "faces", files | {f"copy/{name}": content})
-    with pytest.raises(
-        ValueError, match=rf"faces: found copy/{name} and {name}, expected each picture once; remove one"
-    ):
+    copy = name.replace("train/", "train/again/")
+    path = write_folder(tmp_path / "faces", files | {copy: content})
+    with pytest.raises(ValueError, match=rf"faces: found {copy} and {name}, expected each picture once; remove one"):
         load(path)
 
 

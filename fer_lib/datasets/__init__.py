@@ -56,17 +56,17 @@ class Faces:
     def rows(self, splits: str) -> np.ndarray:
         """Positions (int64, ascending) of the rows in one split or in several joined by ``+``, to train on or to score.
 
-        ``rows("PublicTest+PrivateTest")`` are the papers' 7,178. Raises ValueError for another name, and where there is
-        no such row or a label is ``UNKNOWN``.
+        ``rows("PublicTest+PrivateTest")`` are the papers' 7,178. Raises ValueError for another name, and where a label
+        is ``UNKNOWN``.
         """
         names = splits.split("+")
         unknown = [name for name in names if name not in SPLITS]
         if unknown:
             raise ValueError(f"no split is called {unknown[0]!r}; expected {', '.join(SPLITS)}, or some joined by '+'")
         rows = np.flatnonzero(np.isin(self.split, [SPLITS.index(name) for name in names]))
-        if not len(rows) or np.any(self.labels[rows] == UNKNOWN):
-            found = f"{splits} rows without labels" if len(rows) else f"no {splits} rows"
-            raise refused(self.source.get("file", self.name), found, "some with labels", "take the whole data set")
+        if np.any(self.labels[rows] == UNKNOWN):
+            found, then = f"{splits} rows without labels", "take a file that has the labels too"
+            raise refused(self.source.get("file", self.name), found, "labelled rows to train on or to score", then)
         return rows
 
     def select(self, rows: np.ndarray) -> Faces:

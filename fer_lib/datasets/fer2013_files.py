@@ -54,7 +54,7 @@ class Content:
 
 def may_hold_data(path: Path) -> bool:
     """Whether there is a file here, or a folder that looks like one of pictures."""
-    return path.is_file() or any((path / name).is_dir() for name in pictures.FOLDERS)
+    return path.is_file() or bool(pictures.parts_in(path))
 
 
 def fingerprint(path: Path) -> str:
@@ -123,8 +123,7 @@ def _unpacked(path: Path, packing: str, stack: ExitStack) -> Content:
 
 def _table(path: Path, names: list[str]) -> str | None:
     """The one table among an archive's members; None where there are pictures instead."""
-    found = [name for name in names if name.lower().endswith(".csv")]
-    found = [name for name in found if "__MACOSX" not in name and not PurePosixPath(name).name.startswith(".")]
+    found = [name for name in names if name.lower().endswith(".csv") and not pictures.is_hidden(name)]
     for whole in WHOLE_TABLES:
         if named := [name for name in found if PurePosixPath(name).name == whole]:
             found = named

@@ -1,9 +1,9 @@
 """FER2013 as pictures: ``<emotion>/<part>_<number>.jpg``, the layout of Kaggle's public folder copy.
 
 That copy has ``train/<emotion>/Training_3908.jpg`` and ``test/<emotion>/PublicTest_88305.jpg`` or ``PrivateTest_...``.
-The label is the folder's name, the part is the file name's; folders further up say nothing and are not read. The
-numbers are no rows of the CSV and can occur twice, so a picture's row id is its place in the order of part, number,
-emotion: 0 is the first of Training, and the parts follow one another as they do in the CSV.
+The label is the name of the folder, the part that of the file; folders further up say nothing. The numbers are no rows
+of the CSV and can occur twice, so a picture's row id is its place in the order of part, number, emotion: 0 is the first
+of Training, and the parts follow one another as they do in the CSV.
 """
 
 from __future__ import annotations
@@ -22,31 +22,39 @@ from tqdm import tqdm
 from ..emotions import FER2013 as EMOTIONS
 from . import PROGRESS, SIDE, SPLITS, refused
 
-FOLDERS = ("train", "test", *EMOTIONS)
-"""A folder that holds one of these is one of pictures."""
-
 _FORMS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _NAME = re.compile(rf"({'|'.join(SPLITS)})_([0-9]+)", re.ASCII)
 _BLOCK = 256  # pictures a thread takes at a time: handing over one by one would cost more than decoding
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a path in a folder or an archive is clutter of the system or of another program."""
+    return any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in name.split("/"))
+
+
 def is_picture(name: str) -> bool:
-    """Whether a path in a folder or an archive is a picture's by its ending; hidden files are none."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in _FORMS and not path.name.startswith(".") and "__MACOSX" not in path.parts
+    """Whether a path in a folder or an archive is a picture's, by its ending."""
+    return name.lower().endswith(tuple(_FORMS)) and not is_hidden(name)
+
+
+def parts_in(folder: Path) -> list[str]:
+    """Which of train and test a folder has; "" where it has folders of emotions instead; nothing for another folder."""
+    found = [name for name in ("train", "test") if (folder / name).is_dir()]
+    return found or [""] * any((folder / name).is_dir() for name in EMOTIONS)
 
 
 def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """(path within the folder, status) of each picture below it, in no order."""
-    waiting = [(folder, "")]
+    """(path within the folder, status) of each picture in its parts, in no order."""
+    waiting = parts_in(folder)
     while waiting:
-        here, prefix = waiting.pop()
-        with os.scandir(here) as entries:
+        here = waiting.pop()
+        with os.scandir(folder / here) as entries:
             for entry in entries:
-                if entry.is_dir():
-                    waiting.append((entry.path, f"{prefix}{entry.name}/"))
-                elif is_picture(entry.name):
-                    yield prefix + entry.name, entry.stat()
+                name = f"{here}/{entry.name}" if here else entry.name
+                if is_picture(entry.name):
+                    yield name, entry.stat()
+                elif entry.is_dir() and not is_hidden(entry.name):
+                    waiting.append(name)
 
 
 def in_folder(folder: Path) -> dict[str, bytes]:
@@ -85,7 +93,7 @@ def _place(path: Path, name: str) -> str:
 
 
 def form(names: Iterable[str]) -> str:
-    """ "JPEG pictures", "PNG pictures", or "JPEG and PNG pictures"."""
+    """What pictures are by their endings: "JPEG pictures", "PNG pictures" or "JPEG and PNG pictures"."""
     return " and ".join(sorted({_FORMS[PurePosixPath(name).suffix.lower()] for name in names})) + " pictures"
 
 
