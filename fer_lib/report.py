@@ -51,7 +51,11 @@ def banner(found: list[dict]) -> str:
         )
     elif profiles != {"full"}:
         which = each(lambda r: r["profile"])
-        warning = f"> ⚠ **Profile {which}.** Runs were cut down: this is not the papers' protocol.\n\n"
+        warning = (
+            f"> ⚠ **Profile {which}.** Runs were cut down (at quick each network learns from a tenth of Training's "
+            "rows, with one seed, some for fewer epochs or scored on fewer test rows): **this is not the papers' "
+            "protocol**, and no number here confirms or refutes one of theirs.\n\n"
+        )
     facts = {
         "Data": each(data),
         "Profile": each(lambda r: r["profile"]),
