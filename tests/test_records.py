@@ -6,8 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from fer_lib import audit, metrics, records
-from fer_lib.datasets import Faces
+from fer_lib import metrics, records
 
 PARAMETERS = {"data": "drawn_faces", "seed": 0, "loss": "logits", "precision": "float32"}
 
@@ -91,25 +90,6 @@ def test_a_record_of_uncommitted_or_unknown_code_is_flagged():
     if records.git("rev-parse", "HEAD"):
         (reason,) = records.stale({"code": {"commit": "0" * 40, "dirty": False}, "data": data})
         assert "not in this history" in reason
-
-
-def test_clean_rows_are_those_whose_image_stands_in_no_earlier_split():
-    images = np.zeros((6, 48, 48), np.uint8)
-    images[:, 0, 0] = [1, 2, 1, 3, 3, 2]  # row 2 repeats Training's row 0, row 4 PublicTest's row 3, row 5 row 1
-    split = np.array([0, 0, 1, 1, 2, 2], np.uint8)
-    labels = np.zeros(6, np.uint8)
-    faces = Faces(images, labels, split, np.arange(6), "drawn_faces", "")
-    assert audit.clean_rows(faces).tolist() == [True, True, False, True, False, False]
-
-
-@pytest.mark.slow
-def test_of_fer2013_3275_privatetest_rows_are_clean(fer2013_csv):
-    from fer_lib.datasets import fer2013
-
-    faces = fer2013.load(fer2013_csv)
-    clean = audit.clean_rows(faces)
-    assert (clean & (faces.split == 2)).sum() == 3275
-    assert (~clean & (faces.split == 1)).sum() == 280
 
 
 def test_scores_by_hand():

@@ -217,6 +217,11 @@ def test_table_escapes_and_aligns():
     assert tables.table([]) == ""
 
 
+def test_a_padded_table_stands_straight():
+    text = tables.table([{"Name": "x", "n": "1,000"}, {"Name": "longer", "n": "-2"}], padded=True)
+    assert text == "| Name   |     n |\n| :----- | ----: |\n| x      | 1,000 |\n| longer |    -2 |\n"
+
+
 def test_html_is_one_file_that_needs_no_network_and_shows_no_code(tmp_path):
     markdown = nbformat.v4.new_output("display_data", {"text/markdown": "### A part\n\n| a |\n|---|\n| 1 |"})
     code = nbformat.v4.new_code_cell("secret_code = 1", outputs=[markdown], execution_count=1)
