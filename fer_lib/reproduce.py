@@ -96,6 +96,8 @@ def report_inputs(profile: str) -> str:
         *sorted((folder / "runs").glob("*/*/*/metrics.json")),
         *sorted((folder / "unfinished").glob("*/*/*/failure.json")),
         *sorted(paths.EXPERIMENTS.glob("*/*.yaml")),
+        *sorted(paths.CLAIMS.glob("*.yaml")),
+        *sorted((folder / "audit").glob("*.csv")),
         *sorted(paths.NOTEBOOKS.glob("*.ipynb")),
         *sorted((paths.ROOT / "fer_lib").glob("*.py")),
         *sorted((paths.ROOT / "fer_lib").glob("*.css")),
@@ -111,10 +113,11 @@ def report_is_current(profile: str) -> bool:
 
 
 def report(profile: str, failed: list[str] = ()) -> Path:
-    """Write ``report.html``, ``dataset.html`` and ``README.md`` of a profile; returns the first.
+    """Write ``report.html``, ``dataset.html``, ``README.md`` and ``claims.json`` of a profile; returns the first.
 
     Only a page below ``results/local`` shows people: ``dataset_with_people.html``, where FER2013 is here.
     """
+    from . import claims
     from . import report as pages
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
@@ -132,6 +135,9 @@ def report(profile: str, failed: list[str] = ()) -> Path:
         if error := notebooks.execute(notebook, executed, values):
             raise RuntimeError(f"{notebook} failed in cell {error['cell']}: {error['error']}; see {executed}")
         pages.to_html(executed, page)
-    (folder / "README.md").write_text(pages.markdown(records.load(folder), runs.experiments(), list(failed)))
+    found, known = records.load(folder), runs.experiments()
+    judged = claims.judged(found, known, folder)
+    (folder / "claims.json").write_text(claims.to_json(judged))
+    (folder / "README.md").write_text(pages.markdown(found, known, list(failed), judged))
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"

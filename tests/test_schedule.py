@@ -116,6 +116,7 @@ def test_interrupted_it_ends_what_it_started(study, tmp_path, monkeypatch):
     def interrupt(seconds):
         sleep(seconds)
         if (tmp_path / "log").exists() and log(tmp_path)[-1] == ["ready"]:
+            monkeypatch.setattr(schedule.time, "sleep", sleep)  # one Ctrl-C, not one at each wait that follows
             raise KeyboardInterrupt
 
     monkeypatch.setattr(schedule.time, "sleep", interrupt)
