@@ -50,6 +50,11 @@ def banner(found: list[dict]) -> str:
             "> ⚠ **Drawn faces.** Every number and picture on this page comes from faces that a program drew, not from "
             "FER2013. They show that the machinery runs from end to end and **say nothing about the papers**.\n\n"
         )
+    elif profiles == {"copy"}:
+        warning = (
+            "> ⚠ **Not the official FER2013.** The runs follow the papers' protocol on another form of the data, whose "
+            "pixels, labels or rows differ from the papers'; the source named below says which.\n\n"
+        )
     elif profiles != {"full"}:
         which = each(lambda r: r["profile"])
         warning = (

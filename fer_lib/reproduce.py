@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import notebooks, paths, processes, provenance, records, runs, schedule
+from . import datasets, notebooks, paths, processes, provenance, records, runs, schedule
 from .datasets import fer2013
 from .runs import Run
 
@@ -46,7 +46,7 @@ def reproduce(profile: str = "", seeds: int | None = None, only: str = "", force
 
 
 def default_profile(seeds: int | None = None, only: str = "") -> str:
-    """What the data and the machine allow: smoke without FER2013, else full with a GPU and quick without; says why."""
+    """What data and machine allow: smoke without FER2013, full (or copy) with a GPU, else quick; says why."""
     found = fer2013.find()
     if not found:
         print(
@@ -54,12 +54,13 @@ def default_profile(seeds: int | None = None, only: str = "") -> str:
             "PROFILE= chooses another."
         )
         return "smoke"
+    whole = "full" if datasets.load("fer2013").source["official"] else "copy"
     if processes.has_gpu():
-        print(f"Profile full, because FER2013 is here ({found.name}) and a GPU; PROFILE= chooses another.")
-        return "full"
-    papers = schedule.duration(runs.missing("full", seeds, only))
+        print(f"Profile {whole}, because FER2013 is here ({found.name}) and a GPU; PROFILE= chooses another.")
+        return whole
+    papers = schedule.duration(runs.missing(whole, seeds, only))
     print(
-        f"Profile quick, because FER2013 is here ({found.name}), but no GPU. PROFILE=full is the papers' protocol: "
+        f"Profile quick, because FER2013 is here ({found.name}), but no GPU. PROFILE={whole} is the papers' protocol: "
         f"what is missing of it takes about {papers} here."
     )
     return "quick"

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from . import datasets, notebooks, paths, processes, provenance, records
+from .datasets import fer2013
 from .protocol import PROTOCOLS
 
 PROFILES = {
@@ -20,8 +21,9 @@ PROFILES = {
     "quick": "the real FER2013, but a tenth of Training's rows for each network and one seed: a look at every row of "
     "the papers' tables, not their protocol",
     "full": "the real FER2013 under the papers' protocol",
+    "copy": "a FER2013 other than the official one, such as the copy as JPEG pictures, under the papers' protocol",
 }
-CUTS = {"smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2}, "quick": {"rows": 2871}, "full": {}}
+CUTS = {"smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2}, "quick": {"rows": 2871}, "full": {}, "copy": {}}
 """What a profile puts over an experiment's parameters, where its notebook has them."""
 NOT_IDENTITY = ("experiment", "title", "profile", "record")
 """Notebook parameters that say where a run goes, not what it does."""
@@ -108,6 +110,20 @@ def _run(name: str, experiment: dict, seed: int, profile: str, backend: str = ""
     return Run(name, seed, profile, experiment, values, backend)
 
 
+def check_data(profile: str) -> None:
+    """Raise where the profile cannot run on what is here: FileNotFoundError without FER2013, ValueError for full on
+    other data than the official, whose records would take the place of those that are committed."""
+    if profile not in PROFILES:
+        raise ValueError(f"PROFILE: found {profile!r}, expected one of {', '.join(PROFILES)}")
+    if profile != "smoke" and not fer2013.find():
+        raise FileNotFoundError(f"PROFILE={profile} needs FER2013: give FER2013=PATH or put fer2013.csv into data/")
+    if profile == "full" and not (source := datasets.load("fer2013").source)["official"]:
+        raise ValueError(
+            f"PROFILE=full is for the official FER2013: found {source['file']} ({source['form']}), which differs; "
+            "PROFILE=copy makes the same runs of it, kept apart"
+        )
+
+
 def chosen(only: str = "") -> list[str]:
     """Names of the experiments that ``only`` asks for: comma-separated parts of names, "" for all.
 
@@ -132,7 +148,7 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     """
     known = experiments()
     names = [name for name in chosen(only) if profile != "quick" or only or not name.startswith("ours/")]
-    seeds = seeds or (1 if profile != "full" else 5 if processes.has_gpu() else None)
+    seeds = seeds or (1 if profile in ("smoke", "quick") else 5 if processes.has_gpu() else None)
     return [
         _run(name, known[name], seed, profile)
         for name in names
@@ -222,6 +238,7 @@ def execute(name: str, seed: int, profile: str) -> Path:
     ``run.ipynb``, the executed notebook, are put in place when they are whole. If the run fails, ``failure.json`` stays
     there and tells the failing cell and its error, an older record stays as it was, and RuntimeError is raised.
     """
+    check_data(profile)
     this = run(name, seed, profile)
     making = this.unfinished
     where = {"experiment": name, "title": this.experiment["title"], "profile": profile, "record": str(making)}

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import made_up_records
@@ -257,14 +258,30 @@ def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatc
     [
         (None, True, "smoke", "Profile smoke, because no FER2013 is here"),
         ("fer2013.csv", True, "full", "Profile full, because FER2013 is here (fer2013.csv) and a GPU"),
+        ("archive.zip", True, "copy", "Profile copy, because FER2013 is here (archive.zip) and a GPU"),
         ("fer2013.csv", False, "quick", "PROFILE=full is the papers' protocol: what is missing of it takes about"),
+        ("archive.zip", False, "quick", "PROFILE=copy is the papers' protocol: what is missing of it takes about"),
     ],
 )  # fmt: skip
-def test_data_and_machine_choose_the_profile(made, monkeypatch, capsys, data, gpu, profile, said):
+def test_data_and_machine_choose_the_profile(made, few_faces, monkeypatch, capsys, data, gpu, profile, said):
+    faces = replace(few_faces, source={"official": data == "fer2013.csv"})
     monkeypatch.setattr(reproduce.fer2013, "find", lambda: data and Path(data))
+    monkeypatch.setattr(reproduce.datasets, "load", lambda name: faces)
     monkeypatch.setattr(processes, "has_gpu", lambda: gpu)
     assert reproduce.default_profile() == profile
     assert said in capsys.readouterr().out
+
+
+def test_other_data_than_the_official_never_makes_a_full_run(study, few_faces, monkeypatch):
+    source = {"official": False, "file": "archive.zip", "form": "JPEG pictures"}
+    monkeypatch.setattr(runs.fer2013, "find", lambda: Path("archive.zip"))
+    monkeypatch.setattr(runs.datasets, "load", lambda name: replace(few_faces, source=source))
+    with pytest.raises(ValueError, match=r"archive.zip \(JPEG pictures\), which differs; PROFILE=copy makes the same"):
+        runs.execute("study/small", 0, "full")
+    with pytest.raises(ValueError, match="PROFILE=full is for the official FER2013"):
+        reproduce.reproduce("full")
+    runs.check_data("copy")
+    assert paths.results_folder("copy") != paths.results_folder("full")
 
 
 @pytest.mark.parametrize("profile", ["quick", "full"])
