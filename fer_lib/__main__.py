@@ -1,10 +1,13 @@
 """``python -m fer_lib``: one verb a capability."""
 
 import argparse
+import json
+import os
 import sys
 from pathlib import Path
 
 from . import paths, processes, reproduce, runs, schedule, transport
+from .datasets import kaggle
 
 
 def add_choice(verb: argparse.ArgumentParser) -> None:
@@ -39,6 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
     add_parent(verb)
     verb = verbs.add_parser("report", help="make the report of the runs that are there")
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verbs.add_parser("data", help="fetch FER2013 from Kaggle into data/, or say how to get it")
+    verbs.add_parser("audit", help="list FER2013's duplicates, leaked rows, conflicting labels and flat images")
+    verb = verbs.add_parser("score", help="score the answers of any network on FER2013's test sets; compare two")
+    verb.add_argument("answers", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
+    verb.add_argument("--json", metavar="FILE", help="write the figures to this file too")
     verb = verbs.add_parser("export", help="pack a profile's records into a tar, to take them to another machine")
     verb.add_argument("archive", type=Path, metavar="OUT.tar")
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
@@ -51,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     if getattr(options, "parent", None):
         processes.end_with(options.parent)
     try:
+        if options.verb == "data":
+            return kaggle.fetch()
         if options.verb in ("reproduce", "runs"):
             which = options.profile, options.seeds, options.only
         if options.verb == "reproduce":
@@ -68,6 +78,10 @@ def main(arguments: list[str] | None = None) -> int:
                 processes.limit_threads(options.threads)
             folder = runs.execute(options.experiment, options.seed, options.profile)
             print(f"{options.experiment} seed {options.seed}: done, see {folder.relative_to(paths.ROOT)}")
+        elif options.verb == "audit":
+            audit()
+        elif options.verb == "score":
+            score(options.answers, options.json)
         else:
             print(reproduce.report(options.profile).relative_to(paths.ROOT))
         return 0
@@ -77,6 +91,32 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def audit() -> None:
+    from . import audit, datasets, tables
+    from .datasets import fer2013
+
+    faces = fer2013.load()
+    folder = audit.folder(faces)
+    audit.write(faces, folder)
+    print(f"{datasets.banner(faces)}\n\n{tables.audit(audit.summary(faces), padded=True)}")
+    print(f"The rows are listed in {folder.relative_to(paths.ROOT)}/")
+
+
+def score(files: list[str], into: str | None) -> None:
+    from . import datasets, scoring, tables
+    from .datasets import fer2013
+
+    if len(files) > 2:
+        raise ValueError(f"score: found {len(files)} files, expected one, or two to compare; score them in turn")
+    faces = fer2013.load()
+    report = scoring.report(files, faces)
+    print(f"{datasets.banner(faces)}\n\n{tables.scores(report)}")
+    if into:
+        partial = Path(f"{into}.partial")
+        partial.write_text(json.dumps(report, indent=1) + "\n")
+        os.replace(partial, into)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,13 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 
 from . import paths
+
+WATCHED = ("training.py", "augmentation.py", "backends.py", "protocol.py", "models", "metrics.py", "trees.py")
+"""Modules that can move a run's numbers."""
 
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scikit-learn")
 
@@ -60,7 +64,8 @@ def stale(record: dict) -> list[str]:
     """Why a record's numbers may differ from what today's code would give; empty where nothing says so.
 
     Only flags: what makes a record worth running again is its parameters and data, not a commit. Comments and
-    docstrings count for nothing. Checkpoints are not watched: a resumed run equals an unbroken one, and tests say so.
+    docstrings count for nothing, nor does a commit whose message has a line "Same numbers: how that was checked". Data
+    sets are watched by the data's hash; checkpoints are not watched: a resumed run equals an unbroken one.
     """
     commit = record["code"]["commit"]
     reasons = ["ran from uncommitted changes"] if record["code"]["dirty"] else []
@@ -68,17 +73,24 @@ def stale(record: dict) -> list[str]:
         return reasons
     if git("cat-file", "-e", commit) is None:
         return [*reasons, f"its commit {commit[:9]} is not in this history"]
-    modules = [
-        "training.py",
-        "protocol.py",
-        "models",
-        "metrics.py",
-        "trees.py",
-        f"datasets/{record['data']['name']}.py",
-    ]
-    changed = git("diff", "--name-only", "--relative", commit, "--", *(f"fer_lib/{name}" for name in modules)).split()
-    changed = [name for name in changed if _meaning(git("show", f"{commit}:{name}")) != _meaning(_text(name))]
-    return [*reasons, "changed since: " + ", ".join(changed)] if changed else reasons
+    changed = ", ".join(_changed_since(commit))
+    return [*reasons, f"changed since: {changed}"] if changed else reasons
+
+
+@lru_cache
+def _changed_since(commit: str) -> list[str]:
+    """Modules that can move a number and changed their meaning after a commit, commits that say otherwise aside."""
+    watched = [f"fer_lib/{name}" for name in WATCHED]
+    log = ["log", "--format=%H", "--no-merges", "--invert-grep", "--grep=^Same numbers:", f"{commit}..HEAD"]
+    changed = set()
+    for after in [*git(*log, "--", *watched).split(), None]:  # None: what is not committed yet
+        before = f"{after}^" if after else "HEAD"
+        names = git("diff", "--name-only", "--relative", before, *filter(None, [after]), "--", *watched).split()
+        for name in names:
+            now = git("show", f"{after}:{name}") if after else _text(name)
+            if _meaning(git("show", f"{before}:{name}")) != _meaning(now):
+                changed.add(name)
+    return sorted(changed)
 
 
 def _text(name: str) -> str | None:

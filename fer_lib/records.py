@@ -1,9 +1,9 @@
 """The one door to ``results/``: a run's record is written whole or not at all, and read only when it is whole.
 
 A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictions.npz`` (``ids`` int32, ``labels`` and
-``split`` uint8, and for each kept epoch E, "last" or "best", ``probabilities_E`` (m, 7) float16 and ``classes_E``
-uint8, the argmax before rounding), ``run.ipynb``, the executed notebook, and ``metrics.json``, which is written last,
-by rename, and holds the SHA-256 of the predictions.
+``split`` uint8, and for each kept epoch E, "last", "best" or "milestone", ``probabilities_E`` (m, 7) float16 and
+``classes_E`` uint8, the argmax before rounding), ``run.ipynb``, the executed notebook, and ``metrics.json``, which is
+written last, by rename, and holds the SHA-256 of the predictions.
 """
 
 from __future__ import annotations

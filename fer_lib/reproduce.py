@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import notebooks, paths, processes, provenance, records, runs, schedule
+from . import datasets, notebooks, paths, processes, provenance, records, runs, schedule
 from .datasets import fer2013
 from .runs import Run
 
@@ -49,7 +49,7 @@ def reproduce(profile: str = "", seeds: int | None = None, only: str = "", force
 
 
 def default_profile(seeds: int | None = None, only: str = "") -> str:
-    """What the data and the machine allow: smoke without FER2013, else full with a GPU and quick without; says why."""
+    """What data and machine allow: smoke without FER2013, full (or copy) with a GPU, else quick; says why."""
     found = fer2013.find()
     if not found:
         print(
@@ -57,12 +57,13 @@ def default_profile(seeds: int | None = None, only: str = "") -> str:
             "PROFILE= chooses another."
         )
         return "smoke"
+    whole = "full" if datasets.load("fer2013").source["official"] else "copy"
     if processes.has_gpu():
-        print(f"Profile full, because FER2013 is here ({found.name}) and a GPU; PROFILE= chooses another.")
-        return "full"
-    papers = runs.missing("full", seeds, only)
+        print(f"Profile {whole}, because FER2013 is here ({found.name}) and a GPU; PROFILE= chooses another.")
+        return whole
+    papers = runs.missing(whole, seeds, only)
     print(
-        f"Profile quick, because FER2013 is here ({found.name}), but no GPU. PROFILE=full is the papers' protocol: "
+        f"Profile quick, because FER2013 is here ({found.name}), but no GPU. PROFILE={whole} is the papers' protocol: "
         + (f"what is missing of it takes about {schedule.duration(papers)} here." if papers else "all of it is there.")
     )
     return "quick"
@@ -99,6 +100,8 @@ def report_inputs(profile: str) -> str:
         *sorted((folder / "runs").glob("*/*/*/metrics.json")),
         *sorted((folder / "unfinished").glob("*/*/*/failure.json")),
         *sorted(paths.EXPERIMENTS.glob("*/*.yaml")),
+        *sorted(paths.CLAIMS.glob("*.yaml")),
+        *sorted((folder / "audit").glob("*.csv")),
         *sorted(paths.NOTEBOOKS.glob("*.ipynb")),
         *sorted((paths.ROOT / "fer_lib").glob("*.py")),
         *sorted((paths.ROOT / "fer_lib").glob("*.css")),
@@ -114,10 +117,11 @@ def report_is_current(profile: str) -> bool:
 
 
 def report(profile: str, failed: list[str] = ()) -> Path:
-    """Write ``report.html``, ``dataset.html`` and ``README.md`` of a profile; returns the first.
+    """Write ``report.html``, ``dataset.html``, ``README.md`` and ``claims.json`` of a profile; returns the first.
 
     Only a page below ``results/local`` shows people: ``dataset_with_people.html``, where FER2013 is here.
     """
+    from . import claims
     from . import report as pages
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
@@ -135,6 +139,9 @@ def report(profile: str, failed: list[str] = ()) -> Path:
         if error := notebooks.execute(notebook, executed, values):
             raise RuntimeError(f"{notebook} failed in cell {error['cell']}: {error['error']}; see {executed}")
         pages.to_html(executed, page)
-    (folder / "README.md").write_text(pages.markdown(records.load(folder), runs.experiments(), list(failed)))
+    found, known = records.load(folder), runs.experiments()
+    judged = claims.judged(found, known, folder)
+    (folder / "claims.json").write_text(claims.to_json(judged))
+    (folder / "README.md").write_text(pages.markdown(found, known, list(failed), judged))
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"

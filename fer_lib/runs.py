@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from . import datasets, notebooks, paths, processes, provenance, records
+from .datasets import fer2013
 from .protocol import PROTOCOLS
 
 PROFILES = {
@@ -20,8 +21,9 @@ PROFILES = {
     "quick": "the real FER2013, but a tenth of Training's rows for each network and one seed: a look at every row of "
     "the papers' tables, not their protocol",
     "full": "the real FER2013 under the papers' protocol",
+    "copy": "a FER2013 other than the official one, such as the copy as JPEG pictures, under the papers' protocol",
 }
-CUTS = {"smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2}, "quick": {"rows": 2871}, "full": {}}
+CUTS = {"smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2}, "quick": {"rows": 2871}, "full": {}, "copy": {}}
 """What a profile puts over an experiment's parameters, where its notebook has them."""
 START = 20 / 3600
 """Hours until a kernel and its engine stand and the data are there."""
@@ -68,20 +70,21 @@ def experiments() -> dict[str, dict]:
     """All experiments by name ("saravanan2019/table1_feedforward"), in the order of the papers' tables, ours last.
 
     Each is its YAML file, with ``parameters`` completed by the fields of its named protocol, and ``defaults``, its
-    notebook's parameters. Raises ValueError naming the file where one lacks a key.
+    notebook's parameters. One with ``milestone_of`` has no run of its own: it is read off the runs of the experiment
+    named there. Raises ValueError naming the file where one lacks a key.
     """
     found = {}
     for path in sorted(paths.EXPERIMENTS.glob("*/*.yaml")):
         content = yaml.safe_load(path.read_text())
-        missing = [
-            key for key in ("title", "where", "notebook", "reported", "parameters", "expect") if key not in content
-        ]
+        keys = ["title", "where", "reported"]
+        keys += [] if "milestone_of" in content else ["notebook", "parameters", "expect"]
+        missing = [key for key in keys if key not in content]
         if missing:
             file = f"experiments/{path.relative_to(paths.EXPERIMENTS)}"
             raise ValueError(f"{file}: lacks {', '.join(missing)}; see the README on experiments")
         fields = PROTOCOLS[content["protocol"]] if "protocol" in content else {}
-        content["parameters"] = {**fields, **content["parameters"]}
-        content["defaults"] = notebooks.defaults(content["notebook"])
+        content["parameters"] = {**fields, **content.get("parameters", {})}
+        content["defaults"] = notebooks.defaults(content["notebook"]) if "notebook" in content else {}
         found[f"{path.parent.name}/{path.stem}"] = content
     order = {name: (name.startswith("ours/"), name.split("/")[0], found[name].get("order", 99), name) for name in found}
     return {name: found[name] for name in sorted(found, key=order.get)}
@@ -95,6 +98,8 @@ def run(name: str, seed: int, profile: str, backend: str = "") -> Run:
     known = experiments()
     if name not in known:
         raise ValueError(f"no experiment is called {name!r}; expected one of {', '.join(known)}")
+    if other := known[name].get("milestone_of"):
+        raise ValueError(f"{name} has no run of its own, it is read off those of {other}; run that")
     return _run(name, known[name], seed, profile, backend)
 
 
@@ -105,6 +110,20 @@ def _run(name: str, experiment: dict, seed: int, profile: str, backend: str = ""
     values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
     backend = experiment.get("backend") or backend or os.environ.get("KERAS_BACKEND", "tensorflow")
     return Run(name, seed, profile, experiment, values, backend)
+
+
+def check_data(profile: str) -> None:
+    """Raise where the profile cannot run on what is here: FileNotFoundError without FER2013, ValueError for full on
+    other data than the official, whose records would take the place of those that are committed."""
+    if profile not in PROFILES:
+        raise ValueError(f"PROFILE: found {profile!r}, expected one of {', '.join(PROFILES)}")
+    if profile != "smoke" and not fer2013.find():
+        raise FileNotFoundError(f"PROFILE={profile} needs FER2013: give FER2013=PATH or put fer2013.csv into data/")
+    if profile == "full" and not (source := datasets.load("fer2013").source)["official"]:
+        raise ValueError(
+            f"PROFILE=full is for the official FER2013: found {source['file']} ({source['form']}), which differs; "
+            "PROFILE=copy makes the same runs of it, kept apart"
+        )
 
 
 def chosen(only: str = "") -> list[str]:
@@ -120,6 +139,7 @@ def chosen(only: str = "") -> list[str]:
         if not fitting:
             raise ValueError(f"ONLY: no experiment's name contains {part!r}; there are {', '.join(known)}")
         names |= fitting
+    names = {known[name].get("milestone_of", name) for name in names}
     return [name for name in known if name in names]
 
 
@@ -130,7 +150,7 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     """
     known = experiments()
     names = [name for name in chosen(only) if profile != "quick" or only or not name.startswith("ours/")]
-    seeds = seeds or (1 if profile != "full" else 5 if processes.has_gpu() else None)
+    seeds = seeds or (1 if profile in ("smoke", "quick") else 5 if processes.has_gpu() else None)
     return [
         _run(name, known[name], seed, profile)
         for name in names
@@ -220,6 +240,7 @@ def execute(name: str, seed: int, profile: str) -> Path:
     ``run.ipynb``, the executed notebook, are put in place when they are whole. If the run fails, ``failure.json`` stays
     there and tells the failing cell and its error, an older record stays as it was, and RuntimeError is raised.
     """
+    check_data(profile)
     this = run(name, seed, profile)
     making = this.unfinished
     where = {"experiment": name, "title": this.experiment["title"], "profile": profile, "record": str(making)}

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from . import paths, processes, runs
-from .datasets import fer2013
 from .runs import Run
 
 MARGIN = 15.0
@@ -25,12 +24,9 @@ def lock() -> Path:
 def plan(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> tuple[list[Run], list[Run]]:
     """The wanted runs and those of them that are to be made; says how many, on what, and about how long that takes.
 
-    Raises FileNotFoundError where the profile needs FER2013 and it is not here.
+    Raises what ``runs.check_data`` raises.
     """
-    if profile not in runs.PROFILES:
-        raise ValueError(f"PROFILE: found {profile!r}, expected one of {', '.join(runs.PROFILES)}")
-    if profile != "smoke" and not fer2013.find():
-        raise FileNotFoundError(f"PROFILE={profile} needs FER2013: give FER2013=PATH or put fer2013.csv into data/")
+    runs.check_data(profile)
     print(f"{profile}: {runs.PROFILES[profile]}. Device: {'GPU' if processes.has_gpu() else 'CPU'}.", flush=True)
     wanted = runs.wanted(profile, seeds, only)
     todo = [run for run, current in zip(wanted, runs.are_current(wanted)) if force or not current]

@@ -1,4 +1,5 @@
-"""How sure we are: intervals over seeds, and over the rows of a test set. The two kinds of spread stand apart."""
+"""How sure we are: intervals over seeds, and over the rows of a test set. The two kinds of spread stand apart.
+Two models that answered the same rows are compared row by row."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
@@ -43,6 +46,95 @@ def wilson(correct: float, n: int, level: float = 0.95) -> tuple[float, float]:
     return float(max(0.0, min(low, share))), float(min(1.0, max(high, share)))
 
 
+def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+    """Exact two-sided p of McNemar's test that two models are right equally often.
+
+    ``first`` and ``second``, (n,) bool: whether each model was right on the same n rows. Only the rows on which one of
+    them was right tell; where there is none, p is 1. Raises ValueError unless both have the same rows, one at least.
+    """
+    only_first, only_second = _discordant(first, second)
+    return float(_mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue)
+
+
+def accuracy_difference(
+    first: np.ndarray, second: np.ndarray, level: float = 0.95, draws: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Accuracy of the second model minus the first's on the same rows: (difference, low, high), fractions.
+
+    The interval is the paired percentile bootstrap's. Drawing n rows with replacement and adding up their differences,
+    each -1, 0 or 1, is drawing the numbers of the three from a multinomial distribution: that is done here, ``draws``
+    times. Arguments and errors as for ``mcnemar``; ValueError for a level outside (0, 1) too.
+    """
+    _check(level)
+    only_first, only_second = _discordant(first, second)
+    n = len(first)
+    counts = [only_first, only_second, n - only_first - only_second]
+    drawn = np.random.default_rng(seed).multinomial(n, np.array(counts) / n, draws)
+    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, [0.5 - level / 2, 0.5 + level / 2])
+    return (only_second - only_first) / n, float(low), float(high)
+
+
+def independent_difference(correct: int, n: int, other: int, m: int, level: float = 0.95) -> tuple[float, float, float]:
+    """Accuracy ``correct`` of ``n`` rows minus ``other`` of ``m`` other rows: (difference, low, high), fractions.
+
+    Newcombe's interval, made of the two Wilson intervals. Raises what ``wilson`` raises.
+    """
+    for right, rows in ((correct, n), (other, m)):
+        wilson(right, rows, level)
+    low, high = confint_proportions_2indep(correct, n, other, m, method="newcomb", compare="diff", alpha=1 - level)
+    return correct / n - other / m, float(low), float(high)
+
+
+def _discordant(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
+    first, second = np.asarray(first, bool), np.asarray(second, bool)
+    if first.ndim != 1 or first.shape != second.shape or len(first) == 0:
+        raise ValueError(
+            f"first, second: found shapes {first.shape} and {second.shape}, expected the same rows, one at least"
+        )
+    return int((first & ~second).sum()), int((second & ~first).sum())
+
+
 def _check(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level: found {level}, expected a fraction between 0 and 1, such as 0.95")
+
+
+def prediction_interval(values: Sequence[float], noise: float = 0.0, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of the values, and where one new value of their kind would fall: (mean, low, high), in the values' unit.
+
+    Student's prediction interval, mean -+ t s sqrt(1 + 1/N): wider than ``t_interval``, which is of the mean. ``noise``
+    is the standard deviation of a further normal spread that the new value has and these do not, such as that of test
+    rows drawn anew; the two half widths add up as squares. One value has no spread: low and high are NaN. Raises what
+    ``t_interval`` raises, and ValueError for a negative noise.
+    """
+    mean, _, high = t_interval(values, level)
+    if not noise >= 0:
+        raise ValueError(f"noise: found {noise}, expected a standard deviation, 0 or more")
+    # The half width of the mean's interval is t s / sqrt(N); that of a new value's sqrt(N + 1) times as much.
+    half = float(np.hypot((high - mean) * np.sqrt(len(values) + 1), stats.norm.ppf(0.5 + level / 2) * noise))
+    return mean, mean - half, mean + half
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's correction of the p values of one family of tests: as many, in their order, none below its raw value.
+
+    Raises ValueError where there is none, or one outside 0 to 1.
+    """
+    p_values = np.asarray(p_values, np.float64)
+    if p_values.ndim != 1 or len(p_values) == 0 or not ((p_values >= 0) & (p_values <= 1)).all():
+        raise ValueError(f"p_values: found {p_values.tolist()}, expected one at least, each from 0 to 1")
+    return multipletests(p_values, method="holm")[1]
+
+
+def rank_correlation(
+    first: Sequence[float], second: Sequence[float], level: float = 0.95
+) -> tuple[float, float, float]:
+    """Spearman's correlation of two series and its interval by Fisher's transformation: (rho, low, high).
+
+    Raises ValueError unless both have the same length, 4 at least, and neither is constant.
+    """
+    _check(level)
+    if len(first) != len(second) or len(first) < 4 or len(set(first)) == 1 or len(set(second)) == 1:
+        raise ValueError(f"found {list(first)} and {list(second)}, expected two series of 4 values or more that vary")
+    found = stats.pearsonr(stats.rankdata(first), stats.rankdata(second))
+    return float(found.statistic), *map(float, found.confidence_interval(level))

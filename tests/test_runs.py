@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import made_up_records
@@ -41,7 +42,10 @@ def study(tmp_path, monkeypatch):
 def test_every_experiment_is_complete_and_its_parameters_are_taken():
     known = runs.experiments()
     assert "saravanan2019/table5_adam_128" in known
+    assert known["saravanan2019/table1_proposed_cnn"]["milestone_of"] in known
     for name, experiment in known.items():
+        if "milestone_of" in experiment:
+            continue
         for profile in runs.PROFILES:
             values = runs.run(name, 0, profile).parameters
             assert values["data"] == ("drawn_faces" if profile == "smoke" else "fer2013")
@@ -81,7 +85,7 @@ def test_a_whole_number_is_taken_for_a_float():
 
 def test_an_experiment_without_a_key_is_named(study):
     (study / "bad.yaml").write_text("title: Bad\n")
-    with pytest.raises(ValueError, match=r"bad.yaml: lacks where, notebook"):
+    with pytest.raises(ValueError, match=r"bad.yaml: lacks where, reported, notebook"):
         # The message is relative to the project, where experiments live.
         runs.experiments()
 
@@ -98,6 +102,11 @@ def test_a_whole_name_means_just_itself():
         "saravanan2019/table1_decision_tree seed 0"
     ]
     assert len(runs.wanted("full", seeds=1, only="decision_tree")) == 2
+
+
+def test_a_milestone_is_had_by_the_run_that_it_belongs_to():
+    found = names(runs.wanted("full", seeds=2, only="table1_proposed_cnn"))
+    assert found == [f"saravanan2019/table5_rmsprop_64 seed {seed}" for seed in (0, 1)]
 
 
 def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
@@ -249,14 +258,30 @@ def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatc
     [
         (None, True, "smoke", "Profile smoke, because no FER2013 is here"),
         ("fer2013.csv", True, "full", "Profile full, because FER2013 is here (fer2013.csv) and a GPU"),
+        ("archive.zip", True, "copy", "Profile copy, because FER2013 is here (archive.zip) and a GPU"),
         ("fer2013.csv", False, "quick", "PROFILE=full is the papers' protocol: what is missing of it takes about"),
+        ("archive.zip", False, "quick", "PROFILE=copy is the papers' protocol: what is missing of it takes about"),
     ],
 )  # fmt: skip
-def test_data_and_machine_choose_the_profile(made, monkeypatch, capsys, data, gpu, profile, said):
+def test_data_and_machine_choose_the_profile(made, few_faces, monkeypatch, capsys, data, gpu, profile, said):
+    faces = replace(few_faces, source={"official": data == "fer2013.csv"})
     monkeypatch.setattr(reproduce.fer2013, "find", lambda: data and Path(data))
+    monkeypatch.setattr(reproduce.datasets, "load", lambda name: faces)
     monkeypatch.setattr(processes, "has_gpu", lambda: gpu)
     assert reproduce.default_profile() == profile
     assert said in capsys.readouterr().out
+
+
+def test_other_data_than_the_official_never_makes_a_full_run(study, few_faces, monkeypatch):
+    source = {"official": False, "file": "archive.zip", "form": "JPEG pictures"}
+    monkeypatch.setattr(runs.fer2013, "find", lambda: Path("archive.zip"))
+    monkeypatch.setattr(runs.datasets, "load", lambda name: replace(few_faces, source=source))
+    with pytest.raises(ValueError, match=r"archive.zip \(JPEG pictures\), which differs; PROFILE=copy makes the same"):
+        runs.execute("study/small", 0, "full")
+    with pytest.raises(ValueError, match="PROFILE=full is for the official FER2013"):
+        reproduce.reproduce("full")
+    runs.check_data("copy")
+    assert paths.results_folder("copy") != paths.results_folder("full")
 
 
 @pytest.mark.parametrize("profile", ["quick", "full"])

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -37,8 +38,8 @@ def study(tmp_path, monkeypatch, few_faces):
         (folder / f"{name}.yaml").write_text(EXPERIMENT.format(hours=hours))
     monkeypatch.setattr(paths, "EXPERIMENTS", tmp_path / "experiments")
     monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(datasets, "load", lambda name: few_faces)
-    monkeypatch.setattr(schedule.fer2013, "find", lambda: tmp_path / "fer2013.csv")
+    monkeypatch.setattr(datasets, "load", lambda name: replace(few_faces, source={"official": True}))
+    monkeypatch.setattr(runs.fer2013, "find", lambda: tmp_path / "fer2013.csv")
     monkeypatch.setattr(schedule, "MARGIN", 0.0)
     monkeypatch.setattr(schedule, "GRACE", 0.5)
     monkeypatch.setattr(processes, "has_gpu", lambda: False)
@@ -116,7 +117,7 @@ def test_interrupted_it_ends_what_it_started(study, tmp_path, monkeypatch):
     def interrupt(seconds):
         sleep(seconds)
         if (tmp_path / "log").exists() and log(tmp_path)[-1] == ["ready"]:
-            monkeypatch.setattr(schedule.time, "sleep", sleep)
+            monkeypatch.setattr(schedule.time, "sleep", sleep)  # one Ctrl-C, not one at each wait that follows
             raise KeyboardInterrupt
 
     monkeypatch.setattr(schedule.time, "sleep", interrupt)
