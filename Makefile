@@ -15,7 +15,7 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce report lab bench test test-slow lint lock clean
+.PHONY: help reproduce report audit lab bench test test-slow lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ reproduce: $(ENV) ## Run what is missing, then the report. Options: PROFILE= SEE
 
 report: $(ENV) ## Write the report anew from the runs that stand in results/. Option: PROFILE=
 	@.venv/bin/python -m fer_lib report $(if $(PROFILE),--profile "$(PROFILE)")
+
+audit: $(ENV) ## List FER2013's duplicates, leaked rows, conflicting labels and flat images in results/audit
+	@.venv/bin/python -m fer_lib audit
 
 lab: $(ENV) ## Open the notebooks in JupyterLab
 	.venv/bin/jupyter lab notebooks

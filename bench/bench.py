@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 import sys
@@ -102,11 +103,12 @@ def main(arguments: list[str] | None = None) -> int:
     threads = str(os.cpu_count())  # as the Snakefile sets them for a run on all cores
     for name, value in zip(SETTINGS[1:4], (threads, threads, "1"), strict=True):
         os.environ.setdefault(name, value)
+    os.environ["TQDM_DISABLE"] = "1"  # the lines of the turns are progress enough
     figures = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": records.cpu() | {"cores": os.cpu_count()},
         "load_average": round(os.getloadavg()[0], 1),
-        "versions": records.versions(),
+        "versions": records.versions() | {"pandas": importlib.metadata.version("pandas")},
         "code": records.code(),
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
     }

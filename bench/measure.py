@@ -199,13 +199,12 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 7, sizes=(1024,
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=backends.BACKEND == "jax",
     )
-    scale = training.scaler(faces.images, protocol.input_scale)
+    train_epoch = training.epoch_trainer(model, faces, training.scaler(faces.images, protocol.input_scale), protocol)
 
     def fit_seconds(batches: int, turn: int) -> float:
-        some = faces.select(np.arange(batches * protocol.batch_size) % len(faces))
-        data = training.Batches(some, scale, protocol.batch_size, 0, turn)
+        order = np.random.default_rng(turn).permutation(batches * protocol.batch_size) % len(faces)
         started = time.perf_counter()
-        model.fit(data, epochs=1, shuffle=False, verbose=0)
+        train_epoch(turn, order)
         return time.perf_counter() - started
 
     squares = {n: ops.cast(np.random.default_rng(0).normal(size=(n, n)), protocol.precision) for n in sizes}
@@ -215,6 +214,7 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 7, sizes=(1024,
     products = math.ceil(seconds / 10 / min(_matmul_seconds(squares[size], 1) for _ in range(5)))
     fit_seconds(1, 0)
     batches = min(225, math.ceil(seconds / min(fit_seconds(1, 0) for _ in range(2))))  # an epoch has 225
+    fit_seconds(batches, 0)  # JAX compiles once for each number of batches
 
     flop, images = training_flop(model), batches * protocol.batch_size
     rates = {"images_per_s": [], "gflop_per_s": [], "matmul_gflop_per_s": [], "share_of_matmul": []}

@@ -1,7 +1,10 @@
 """``python -m fer_lib``: one verb a capability."""
 
 import argparse
+import json
+import os
 import sys
+from pathlib import Path
 
 from . import paths, runs
 
@@ -21,6 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
     verb = verbs.add_parser("report", help="make the report of the runs that are there")
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verbs.add_parser("audit", help="list FER2013's duplicates, leaked rows, conflicting labels and flat images")
+    verb = verbs.add_parser("score", help="score the answers of any network on FER2013's test sets; compare two")
+    verb.add_argument("answers", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
+    verb.add_argument("--json", metavar="FILE", help="write the figures to this file too")
     options = parser.parse_args(arguments)
     try:
         if options.verb == "reproduce":
@@ -28,12 +35,40 @@ def main(arguments: list[str] | None = None) -> int:
         if options.verb == "run":
             folder = runs.execute(options.experiment, options.seed, options.profile)
             print(f"{options.experiment} seed {options.seed}: done, see {folder.relative_to(paths.ROOT)}")
+        elif options.verb == "audit":
+            audit()
+        elif options.verb == "score":
+            score(options.answers, options.json)
         else:
             print(runs.report(options.profile).relative_to(paths.ROOT))
         return 0
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def audit() -> None:
+    from . import audit, datasets, tables
+
+    faces = datasets.load("fer2013")
+    folder = audit.folder(faces)
+    audit.write(faces, folder)
+    print(f"{datasets.banner(faces)}\n\n{tables.audit(audit.summary(faces), padded=True)}")
+    print(f"The rows are listed in {folder.relative_to(paths.ROOT)}/")
+
+
+def score(files: list[str], into: str | None) -> None:
+    from . import datasets, scoring, tables
+
+    if len(files) > 2:
+        raise ValueError(f"score: found {len(files)} files, expected one, or two to compare; score them in turn")
+    faces = datasets.load("fer2013")
+    report = scoring.report(files, faces)
+    print(f"{datasets.banner(faces)}\n\n{tables.scores(report)}")
+    if into:
+        partial = Path(f"{into}.partial")
+        partial.write_text(json.dumps(report, indent=1) + "\n")
+        os.replace(partial, into)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from .datasets import SPLITS, Faces
+from . import audit
+from .datasets import SPLITS, Faces, ferplus
 from .emotions import FER2013
 
 THEME = {
@@ -76,6 +77,45 @@ def class_distribution(faces: Faces) -> Figure:
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.grid(visible=False, axis="x")
     figure.legend(loc="outside upper left", ncols=3)
+    return figure
+
+
+@rc_context(THEME)
+def leakage(faces: Faces) -> Figure:
+    """The share of each emotion's test rows whose image stands in an earlier part too (see ``audit``)."""
+    figure, axes = _figure(6.4, 3.0)
+    clean, places = audit.clean_rows(faces), np.arange(len(faces.emotions))
+    for code, colour, aside in ((1, ORANGE, -0.19), (2, GREEN, 0.19)):
+        of = [clean[(faces.split == code) & (faces.labels == label)] for label in places]
+        shares = [100 * float(np.mean(~rows)) if len(rows) else 0.0 for rows in of]
+        axes.bar(places + aside, shares, color=colour, label=SPLITS[code], width=0.38)
+    axes.set_xticks(places, faces.emotions)
+    axes.set(xlabel="Emotion", ylabel="Leaked rows (%)", ylim=(0, max(1.0, axes.get_ylim()[1])))
+    axes.grid(visible=False, axis="x")
+    figure.legend(loc="outside upper left", ncols=2)
+    return figure
+
+
+@rc_context(THEME)
+def taggers(faces: Faces, counts: np.ndarray) -> Figure:
+    """How many of FER+'s ten taggers chose FER2013's label, as shares of each emotion's PrivateTest rows.
+
+    ``counts`` (n, 10) of the same faces (``ferplus.counts_for``).
+    """
+    figure, axes = _figure(6.4, 3.4)
+    rows, places = faces.rows("PrivateTest"), np.arange(len(faces.emotions))
+    agree, labels = ferplus.agreement(counts, faces.labels)[rows], faces.labels[rows]
+    left, colours = np.zeros(len(places)), seaborn.color_palette("Blues_r", len(ferplus.LEVELS))
+    for (level, (low, high)), colour in zip(ferplus.LEVELS.items(), colours, strict=True):
+        inside = (low <= agree) & (agree <= high)
+        shares = np.array([100 * inside[labels == label].mean() for label in places])
+        axes.barh(places, shares, left=left, color=colour, label=f"{level} of 10", height=0.75)
+        left = left + shares
+    axes.set_yticks(places, faces.emotions)
+    axes.invert_yaxis()
+    axes.set(xlabel="Rows of PrivateTest (%)", ylabel="FER2013's label", xlim=(0, 100))
+    axes.grid(visible=False)
+    figure.legend(loc="outside upper left", ncols=4)
     return figure
 
 

@@ -1,6 +1,6 @@
 """What a training run does, as explicit fields; no engine is imported here."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 AS_PUBLISHED = {
     "input_scale": "0..255",
@@ -32,6 +32,9 @@ CHOICES = {
     "kept_epoch": ("last", "best"),
     "optimizer": ("adam", "rmsprop", "sgd"),
     "precision": ("float32", "bfloat16"),
+    "class_weights": ("none", "balanced"),
+    "sampling": ("shuffled", "balanced"),
+    "augmentation": ("none", "flip", "flip and affine"),
 }
 
 
@@ -40,9 +43,8 @@ class Protocol:
     """Every choice that makes a training run, checked when it is made: TypeError or ValueError name the parameter."""
 
     model: str = "simple_cnn"  # a builder of fer_lib.models
-    input_scale: str = (
-        "0..1"  # "0..255" (as they are), "0..1", "standardised" (by mean and deviation of the training pixels)
-    )
+    model_options: dict = field(default_factory=dict)  # arguments of that builder: what its paper leaves open
+    input_scale: str = "0..1"  # "0..255" (as they are), "0..1", "standardised" (by mean and deviation in training)
     loss: str = "logits"  # "logits", or "clipped": probabilities clipped to 1e-7 as in old Keras
     train_rows: str = "Training"  # splits, joined by "+"
     validation_rows: str = "PublicTest"  # whose loss early stopping watches; "" for none
@@ -57,10 +59,15 @@ class Protocol:
     patience: int = 0  # stop after so many epochs without a lower validation loss; 0: never
     precision: str = "float32"  # or "bfloat16": matrix products and activations, weights stay float32
     rows: int = 0  # use so many training rows, drawn once; 0: all
+    test_rows: int = 0  # predict so many of the PublicTest and PrivateTest rows, drawn once; 0: all
+    milestone: int = 0  # keep the predictions after this epoch too; 0: of the last and the best epoch only
+    class_weights: str = "none"  # "balanced": a rare emotion's loss counts as much in all as a frequent one's
+    sampling: str = "shuffled"  # "balanced": as many rows an epoch, drawn with replacement, each emotion as often
+    augmentation: str = "none"  # "flip", "flip and affine": random changes of training faces, see fer_lib.augmentation
 
     def __post_init__(self):
         for item in fields(self):
-            value, kind = getattr(self, item.name), type(item.default)
+            value, kind = getattr(self, item.name), item.type
             if kind is float and type(value) is int:
                 object.__setattr__(self, item.name, float(value))
             elif type(value) is not kind:
@@ -77,6 +84,8 @@ class Protocol:
             "epochs": 1,
             "patience": 0,
             "rows": 0,
+            "test_rows": 0,
+            "milestone": 0,
             "decay": 0,
         }.items():
             if getattr(self, name) < low:

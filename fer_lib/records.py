@@ -1,9 +1,9 @@
 """The one door to ``results/``: a run's record is written whole or not at all, and read only when it is whole.
 
 A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictions.npz`` (``ids`` int32, ``labels`` and
-``split`` uint8, and for each kept epoch E, "last" or "best", ``probabilities_E`` (m, 7) float16 and ``classes_E``
-uint8, the argmax before rounding), ``metrics.json``, which is written last, by rename, and holds the SHA-256 of the
-predictions, and ``run.ipynb``, the executed notebook.
+``split`` uint8, and for each kept epoch E, "last", "best" or "milestone", ``probabilities_E`` (m, 7) float16 and
+``classes_E`` uint8, the argmax before rounding), ``metrics.json``, which is written last, by rename, and holds the
+SHA-256 of the predictions, and ``run.ipynb``, the executed notebook.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ import platform
 import resource
 import subprocess
 import time
+from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from . import audit, metrics, paths
 from .datasets import SPLITS, Faces
+from .protocol import Protocol
 
 SCHEMA = 1
+WATCHED = ("training.py", "augmentation.py", "backends.py", "protocol.py", "models", "metrics.py", "trees.py")
+"""Modules that can move a run's numbers."""
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scikit-learn")
 
 
@@ -164,7 +169,7 @@ def versions() -> dict:
 
 
 def read(folder: Path) -> dict:
-    """Read one record, with its ``folder`` added.
+    """Read one record, with its ``folder`` added; parameters that came up after it was made stand at their defaults.
 
     Raises ValueError naming the file where it is no record, or where the predictions are not the ones it was written
     for.
@@ -185,6 +190,8 @@ def read(folder: Path) -> dict:
             f"{predictions}: found SHA-256 {actual}, expected {found[1]} from metrics.json; "
             "restore it from git, or delete the folder to run it again"
         )
+    if "model" in record["parameters"]:  # a tree has parameters of its own
+        record["parameters"] = asdict(Protocol()) | record["parameters"]
     return record | {"folder": folder}
 
 
@@ -215,7 +222,8 @@ def stale(record: dict) -> list[str]:
     """Why a record's numbers may differ from what today's code would give; empty where nothing says so.
 
     Only flags: what makes a record worth running again is its parameters and data, not a commit. Comments and
-    docstrings count for nothing. Checkpoints are not watched: a resumed run equals an unbroken one, and tests say so.
+    docstrings count for nothing, nor does a commit whose message has a line "Same numbers: how that was checked". Data
+    sets are watched by the data's hash; checkpoints are not watched: a resumed run equals an unbroken one.
     """
     commit = record["code"]["commit"]
     reasons = ["ran from uncommitted changes"] if record["code"]["dirty"] else []
@@ -223,17 +231,24 @@ def stale(record: dict) -> list[str]:
         return reasons
     if git("cat-file", "-e", commit) is None:
         return [*reasons, f"its commit {commit[:9]} is not in this history"]
-    modules = [
-        "training.py",
-        "protocol.py",
-        "models",
-        "metrics.py",
-        "trees.py",
-        f"datasets/{record['data']['name']}.py",
-    ]
-    changed = git("diff", "--name-only", "--relative", commit, "--", *(f"fer_lib/{name}" for name in modules)).split()
-    changed = [name for name in changed if _meaning(git("show", f"{commit}:{name}")) != _meaning(_text(name))]
-    return [*reasons, "changed since: " + ", ".join(changed)] if changed else reasons
+    changed = ", ".join(_changed_since(commit))
+    return [*reasons, f"changed since: {changed}"] if changed else reasons
+
+
+@lru_cache
+def _changed_since(commit: str) -> list[str]:
+    """Modules that can move a number and changed their meaning after a commit, commits that say otherwise aside."""
+    watched = [f"fer_lib/{name}" for name in WATCHED]
+    log = ["log", "--format=%H", "--no-merges", "--invert-grep", "--grep=^Same numbers:", f"{commit}..HEAD"]
+    changed = set()
+    for after in [*git(*log, "--", *watched).split(), None]:  # None: what is not committed yet
+        before = f"{after}^" if after else "HEAD"
+        names = git("diff", "--name-only", "--relative", before, *filter(None, [after]), "--", *watched).split()
+        for name in names:
+            now = git("show", f"{after}:{name}") if after else _text(name)
+            if _meaning(git("show", f"{before}:{name}")) != _meaning(now):
+                changed.add(name)
+    return sorted(changed)
 
 
 def _text(name: str) -> str | None:

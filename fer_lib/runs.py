@@ -31,20 +31,21 @@ NOT_IDENTITY = ("experiment", "title", "profile", "record")
 def experiments() -> dict[str, dict]:
     """All experiments by name ("saravanan2019/table1_feedforward"), in the order of the papers' tables, ours last.
 
-    Each is its YAML file, with ``parameters`` completed by the fields of its named protocol. Raises ValueError naming
-    the file where one lacks a key.
+    Each is its YAML file, with ``parameters`` completed by the fields of its named protocol. One with ``milestone_of``
+    has no run of its own: it is read off the runs of the experiment named there. Raises ValueError naming the file
+    where one lacks a key.
     """
     found = {}
     for path in sorted(paths.EXPERIMENTS.glob("*/*.yaml")):
         content = yaml.safe_load(path.read_text())
-        missing = [
-            key for key in ("title", "where", "notebook", "reported", "parameters", "expect") if key not in content
-        ]
+        keys = ["title", "where", "reported"]
+        keys += [] if "milestone_of" in content else ["notebook", "parameters", "expect"]
+        missing = [key for key in keys if key not in content]
         if missing:
             file = f"experiments/{path.relative_to(paths.EXPERIMENTS)}"
             raise ValueError(f"{file}: lacks {', '.join(missing)}; see the README on experiments")
         fields = PROTOCOLS[content["protocol"]] if "protocol" in content else {}
-        content["parameters"] = {**fields, **content["parameters"]}
+        content["parameters"] = {**fields, **content.get("parameters", {})}
         found[f"{path.parent.name}/{path.stem}"] = content
     order = {name: (name.startswith("ours/"), name.split("/")[0], found[name].get("order", 99), name) for name in found}
     return {name: found[name] for name in sorted(found, key=order.get)}
@@ -128,6 +129,7 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[tuple
         if not fitting:
             raise ValueError(f"ONLY: no experiment's name contains {part!r}; there are {', '.join(known)}")
         chosen |= fitting
+    chosen = {known[name].get("milestone_of", name) for name in chosen}
     names = [name for name in known if name in chosen]
     seeds = seeds or (1 if profile == "smoke" else 5 if has_gpu() else None)
     return [(name, seed) for name in names for seed in range(seeds or known[name].get("seeds_cpu", 3))]

@@ -1,4 +1,5 @@
-"""How sure we are: intervals over seeds, and over the rows of a test set. The two kinds of spread stand apart."""
+"""How sure we are: intervals over seeds, and over the rows of a test set. The two kinds of spread stand apart.
+Two models that answered the same rows are compared row by row."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
@@ -41,6 +43,54 @@ def wilson(correct: float, n: int, level: float = 0.95) -> tuple[float, float]:
     low, high = proportion_confint(correct, n, alpha=1 - level, method="wilson")
     share = correct / n  # at 0 and n the formula's end is the share itself, but for rounding
     return float(max(0.0, min(low, share))), float(min(1.0, max(high, share)))
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+    """Exact two-sided p of McNemar's test that two models are right equally often.
+
+    ``first`` and ``second``, (n,) bool: whether each model was right on the same n rows. Only the rows on which one of
+    them was right tell; where there is none, p is 1. Raises ValueError unless both have the same rows, one at least.
+    """
+    only_first, only_second = _discordant(first, second)
+    return float(_mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue)
+
+
+def accuracy_difference(
+    first: np.ndarray, second: np.ndarray, level: float = 0.95, draws: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Accuracy of the second model minus the first's on the same rows: (difference, low, high), fractions.
+
+    The interval is the paired percentile bootstrap's. Drawing n rows with replacement and adding up their differences,
+    each -1, 0 or 1, is drawing the numbers of the three from a multinomial distribution: that is done here, ``draws``
+    times. Arguments and errors as for ``mcnemar``; ValueError for a level outside (0, 1) too.
+    """
+    _check(level)
+    only_first, only_second = _discordant(first, second)
+    n = len(first)
+    counts = [only_first, only_second, n - only_first - only_second]
+    drawn = np.random.default_rng(seed).multinomial(n, np.array(counts) / n, draws)
+    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, [0.5 - level / 2, 0.5 + level / 2])
+    return (only_second - only_first) / n, float(low), float(high)
+
+
+def independent_difference(correct: int, n: int, other: int, m: int, level: float = 0.95) -> tuple[float, float, float]:
+    """Accuracy ``correct`` of ``n`` rows minus ``other`` of ``m`` other rows: (difference, low, high), fractions.
+
+    Newcombe's interval, made of the two Wilson intervals. Raises what ``wilson`` raises.
+    """
+    for right, rows in ((correct, n), (other, m)):
+        wilson(right, rows, level)
+    low, high = confint_proportions_2indep(correct, n, other, m, method="newcomb", compare="diff", alpha=1 - level)
+    return correct / n - other / m, float(low), float(high)
+
+
+def _discordant(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
+    first, second = np.asarray(first, bool), np.asarray(second, bool)
+    if first.ndim != 1 or first.shape != second.shape or len(first) == 0:
+        raise ValueError(
+            f"first, second: found shapes {first.shape} and {second.shape}, expected the same rows, one at least"
+        )
+    return int((first & ~second).sum()), int((second & ~first).sum())
 
 
 def _check(level: float) -> None:

@@ -38,11 +38,31 @@ def headline(record: dict) -> dict:
     return record["metrics"][kept][rows]
 
 
+def with_milestones(found: list[dict], experiments: dict[str, dict]) -> list[dict]:
+    """The records, and those that are read off them: the first epochs of a longer run, where it kept their end."""
+    made = list(found)
+    for name, experiment in experiments.items():
+        for record in found:
+            if record["experiment"] != experiment.get("milestone_of") or "milestone" not in record["metrics"]:
+                continue
+            epochs = record["metrics"]["milestone"]["epoch"]
+            parameters = record["parameters"] | {"epochs": epochs, "patience": 0, "kept_epoch": "milestone"}
+            made.append(record | {
+                "experiment": name,
+                "title": experiment["title"],
+                "parameters": parameters,
+                "metrics": {"milestone": record["metrics"]["milestone"]},
+                "history": record["history"][:epochs],
+            })  # fmt: skip
+    return made
+
+
 def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
     """Records that may be pooled: they differ in nothing but the seed.
 
     Another backend, precision, kind of device, profile, data set or parameter makes another group. In the order of
-    ``experiments``, those without an experiment file last.
+    ``experiments``, those without an experiment file last. A row of a table that is the first epochs of another row's
+    runs is a group too.
     """
     order = {name: place for place, name in enumerate(experiments)}
 
@@ -52,7 +72,8 @@ def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
         identity += [record["device"]["kind"], record["data"]["sha256"], json.dumps(parameters, sort_keys=True)]
         return order.get(record["experiment"], len(order)), *identity
 
-    return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(sorted(found, key=key), key=key)]
+    found = sorted(with_milestones(found, experiments), key=key)
+    return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(found, key=key)]
 
 
 def computed_by(group: list[dict]) -> str:
@@ -120,6 +141,8 @@ def remarks(group: list[dict], experiment: dict) -> list[str]:
         found.append(f"{len(fallen)} of {len(group)} collapsed to {answers} ({rows_given})")
         if len({collapsed(headline(record)) for record in group}) > 1:
             found.append("the mean mixes different behaviours and has no t interval: look at the seeds")
+    if other := experiment.get("milestone_of"):
+        found.append(f"read off the runs of {other}")
     if len(group) == 1:
         found.append("one seed: no interval over seeds")
     if reported and rows != reported:

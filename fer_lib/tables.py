@@ -7,19 +7,30 @@ import re
 import numpy as np
 
 from . import summaries
-from .datasets import SPLITS, Faces, fer2013
+from .datasets import SPLITS, Faces, fer2013, ferplus
 from .emotions import FER2013
 
 STUDIES = {"saravanan2019": "Saravanan et al. 2019", "vorontsov2018": "Vorontsov & Averkin 2018", "ours": "Ours"}
 
 
-def table(lines: list[dict]) -> str:
-    """A Markdown table of dicts with equal keys; columns of numbers, dashes and bracketed intervals stand right."""
+def table(lines: list[dict], padded: bool = False) -> str:
+    """A Markdown table of dicts with equal keys; columns of numbers, dashes and bracketed intervals stand right.
+
+    ``padded`` columns stand straight in a terminal too.
+    """
     if not lines:
         return ""
     rows = [[str(cell).replace("|", "\\|") for cell in line.values()] for line in lines]
-    rule = ["---:" if all(re.match(r"[\d–[]|$", cell) for cell in column) else ":---" for column in zip(*rows)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (list(lines[0]), rule, *rows)) + "\n"
+    columns = [_column(column, padded) for column in zip(lines[0], *rows)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in zip(*columns)) + "\n"
+
+
+def _column(cells: tuple[str, ...], padded: bool) -> list[str]:
+    width = max(4, *map(len, cells)) if padded else 0
+    rule = "-" * max(width - 1, 3)
+    if all(re.match(r"[-+]?\d|[–[]|$", cell) for cell in cells[1:]):
+        return [cells[0].rjust(width), f"{rule}:", *(cell.rjust(width) for cell in cells[1:])]
+    return [cells[0].ljust(width), f":{rule}", *(cell.ljust(width) for cell in cells[1:])]
 
 
 def _percent(spread: dict) -> str:
@@ -30,7 +41,7 @@ def _percent(spread: dict) -> str:
 
 
 def _wilson(spread: dict) -> str:
-    return f"[{100 * spread['wilson_low']:.2f},\u00a0{100 * spread['wilson_high']:.2f}]"
+    return _interval((spread["wilson_low"], spread["wilson_high"]))
 
 
 def _epochs(epochs: list) -> str:
@@ -39,6 +50,8 @@ def _epochs(epochs: list) -> str:
 
 
 def _how_to_run(name: str, experiment: dict) -> str:
+    if other := experiment.get("milestone_of"):
+        return f"read off the runs of {other}, which are missing or ended sooner"
     hours = experiment.get("expect", {})
     cost = [f"{hours[f'hours_{kind}']:g} h on a {kind.upper()}" for kind in ("cpu", "gpu") if f"hours_{kind}" in hours]
     return f"not run yet: `make reproduce ONLY={name}`" + (f" (a seed about {', '.join(cost)})" if cost else "")
@@ -130,3 +143,112 @@ def class_counts(faces: Faces) -> str:
         "All counts are those of the official file." if same else "**These are not the counts of the official file.**"
     )
     return f"{table(lines)}\n{said}\n"
+
+
+def audit(findings: list[dict], padded: bool = False) -> str:
+    """The findings of ``audit.summary`` as a Markdown table."""
+    names = {"finding": "Finding", "all": "All"}
+    lines = [{names.get(key, key): _count(value) for key, value in finding.items()} for finding in findings]
+    return table(lines, padded)
+
+
+def _count(value: int | str | None) -> str:
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else value
+
+
+def taggers(faces: Faces, counts: np.ndarray) -> str:
+    """How often the choice of most of FER+'s ten taggers is FER2013's label on PrivateTest, as a Markdown table.
+
+    ``counts`` (n, 10) of the same faces (``ferplus.counts_for``).
+    """
+    rows = faces.rows("PrivateTest")
+    labels = faces.labels[rows]
+    same = {
+        "Most chose it, among 8 emotions, %": ferplus.plurality(counts[rows]) == labels,
+        "Most chose it, among 8 emotions, unknown and no face, %": ferplus.plurality(counts[rows], 10) == labels,
+    }
+    chosen = {emotion: labels == code for code, emotion in enumerate(faces.emotions)} | {"all": labels >= 0}
+    lines = [
+        {"FER2013's label": name, "Rows": f"{of.sum():,}"}
+        | {title: f"{100 * hit[of].mean():.2f}" for title, hit in same.items()}
+        for name, of in chosen.items()
+    ]
+    return table(lines)
+
+
+def scores(report: dict) -> str:
+    """What ``scoring.report`` found, as Markdown that reads well in a terminal: each network, then both compared."""
+    parts, source = [], report["data"]["source"]
+    if not source.get("official"):
+        parts.append(
+            f"**Not the official FER2013**: a row is one of {source.get('file', 'this data')}, in its order, and may "
+            "show another face than that row of fer2013.csv.\n"
+        )
+    parts += [_network(scored) for scored in report["files"]]
+    if report["comparison"]:
+        parts.append(_comparison(*(scored["file"] for scored in report["files"]), report["comparison"]))
+    parts.append(
+        "What each set is worth:\n\n" + "".join(f"- {name}: {text}\n" for name, text in report["worth"].items())
+    )
+    if "left_out" in report["ferplus"]:
+        parts.append(f"Rows by how many of ten taggers agree are left out. {report['ferplus']['left_out']}\n")
+    return "\n".join(parts)
+
+
+def _network(scored: dict) -> str:
+    lines = [
+        {
+            "Set": name,
+            "Rows": f"{score['n']:,}",
+            "Accuracy, %": f"{100 * score['accuracy']:.2f}",
+            "Wilson interval": _interval(score["interval"]),
+            "Balanced accuracy, %": f"{100 * score['balanced_accuracy']:.2f}",
+            "Macro F1, %": f"{100 * score['macro_f1']:.2f}",
+            "Log-loss": f"{score['log_loss']:.4f}" if "log_loss" in score else "–",
+            "Calibration error, %": f"{100 * score['calibration_error']:.2f}" if "log_loss" in score else "–",
+        }
+        for name, score in scored["sets"].items()
+    ]
+    few = {name: score for name, score in scored["sets"].items() if "agree" not in name and "leaked" not in name}
+    recalls = [{"Recall, %": e} | {name: _recall(few[name]["recall"].get(e)) for name in few} for e in FER2013]
+    remarks = []
+    if lacking := scored["not_covered"].items():
+        there = (f"{name} ({rows['present']:,} of {rows['n']:,} rows are there)" for name, rows in lacking)
+        remarks.append(f"Not covered: {', '.join(there)}.")
+    if scored["training_rows"]:
+        remarks.append(f"{scored['training_rows']:,} Training rows are there too; no set scores them.")
+    if gap := scored.get("leaked_minus_clean"):
+        points = f"{100 * gap['difference']:+.2f} points {_interval(gap['interval'], '+')}"
+        remarks.append(f"Leaked minus clean rows of PrivateTest: {points}.")
+    largest = max(scored["sets"], key=lambda name: scored["sets"][name]["n"])
+    answers = ", ".join(f"{emotion} {count:,}" for emotion, count in scored["sets"][largest]["predicted"].items())
+    remarks.append(f"Answers on {largest}: {answers}.")
+    return "\n".join([f"## {scored['file']}\n", table(lines, True), *remarks, "", table(recalls, True)])
+
+
+def _interval(interval: tuple[float, float], sign: str = "") -> str:
+    low, high = (format(100 * end, f"{sign}.2f") for end in interval)
+    return f"[{low},\u00a0{high}]"
+
+
+def _recall(found: dict | None) -> str:
+    return f"{100 * found['recall']:.2f} {_interval(found['interval'])}" if found else "–"
+
+
+def _comparison(first: str, second: str, comparison: dict) -> str:
+    lines = [
+        {
+            "Set": name,
+            "Rows": f"{found['n']:,}",
+            "Only first right": f"{found['only_first']:,}",
+            "Only second right": f"{found['only_second']:,}",
+            "Second minus first, points": f"{100 * found['difference']:+.2f}",
+            "Paired bootstrap interval": _interval(found["interval"], "+"),
+            "McNemar's exact p": f"{found['mcnemar_p']:.3g}",
+        }
+        for name, found in comparison.items()
+    ]
+    return (
+        f"## Second against first\n\n- first: {first}\n- second: {second}\n\n{table(lines, True)}\n"
+        "Each line is a test of its own: decide before looking which set counts.\n"
+    )

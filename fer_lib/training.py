@@ -10,9 +10,10 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import ops
+from sklearn.utils.class_weight import compute_sample_weight
 from tqdm.auto import tqdm
 
-from . import backends, checkpoints, metrics, models
+from . import augmentation, backends, checkpoints, metrics, models
 from .datasets import Faces
 from .protocol import Protocol
 
@@ -23,13 +24,13 @@ class Training:
 
     model: keras.Model
     history: list[dict]
-    logits: dict[str, np.ndarray]  # "last" and "best"
+    logits: dict[str, np.ndarray]  # of the "last" and the "best" epoch, and of the "milestone" where one was reached
     best_epoch: int
     seconds: float
 
 
 def loss_function(form: str):
-    """Mean cross-entropy of a batch as a function of (labels (b,) integer, logits (b, 7) float32).
+    """Cross-entropy of each row, (b,) float32, as a function of (labels (b,) integer, logits (b, 7) float32).
 
     "logits" takes log-softmax: its gradient never vanishes on a wrong answer. "clipped" is old Keras (2.1,
     TensorFlow backend): softmax, renormalised, clipped to [1e-7, 1 - 1e-7], then the logarithm. Where a network is so
@@ -40,10 +41,10 @@ def loss_function(form: str):
     def clipped(labels, logits):
         p = ops.softmax(logits)
         p = ops.clip(p / ops.sum(p, axis=-1, keepdims=True), metrics.EPSILON, 1 - metrics.EPSILON)
-        return -ops.mean(ops.log(_of_label(p, labels)))
+        return -ops.log(_of_label(p, labels))
 
     def logits_(labels, logits):
-        return -ops.mean(_of_label(ops.log_softmax(logits), labels))
+        return -_of_label(ops.log_softmax(logits), labels)
 
     return {"clipped": clipped, "logits": logits_}[form]
 
@@ -65,42 +66,81 @@ def make_optimizer(protocol: Protocol) -> keras.Optimizer:
 
 def training_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
     """Positions of the rows to train on: ``train_rows``, or ``rows`` of them drawn once, the same for all seeds."""
-    rows = faces.rows(protocol.train_rows)
-    if protocol.rows > len(rows):
-        raise ValueError(f"rows: found {protocol.rows}, but {protocol.train_rows} of {faces.name} has {len(rows)}")
-    return np.sort(np.random.default_rng(0).choice(rows, protocol.rows, replace=False)) if protocol.rows else rows
+    return _drawn(faces, protocol.train_rows, "rows", protocol.rows)
+
+
+def evaluated_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
+    """Positions of the rows to predict: all of both tests, or ``test_rows`` of them drawn once, as ``rows`` are."""
+    return _drawn(faces, "PublicTest+PrivateTest", "test_rows", protocol.test_rows)
+
+
+def _drawn(faces: Faces, splits: str, field: str, count: int) -> np.ndarray:
+    rows = faces.rows(splits)
+    if count > len(rows):
+        raise ValueError(f"{field}: found {count}, but {splits} of {faces.name} has {len(rows)}")
+    return np.sort(np.random.default_rng(0).choice(rows, count, replace=False)) if count else rows
 
 
 def scaler(images: np.ndarray, input_scale: str):
-    """A function from (b, 48, 48) uint8 to (b, 48, 48, 1) float32; ``images`` are the training images."""
+    """A function from (b, 48, 48) uint8, NumPy's or JAX's, to (b, 48, 48, 1) float32; ``images``: those trained on."""
     shift, width = {"0..255": (0.0, 1.0), "0..1": (0.0, 255.0), "standardised": (None, None)}[input_scale]
     if shift is None:
         shift, width = float(images.mean(dtype=np.float64)), float(images.std(dtype=np.float64))
-    return lambda batch: ((np.asarray(batch, np.float32) - np.float32(shift)) / np.float32(width))[..., None]
+    return lambda batch: ((batch.astype("float32") - np.float32(shift)) / np.float32(width))[..., None]
+
+
+def epoch_order(labels: np.ndarray, sampling: str, seed: int, epoch: int) -> np.ndarray:
+    """Which of the (n,) training rows an epoch shows, in which order: (n,) int64 that follow from (seed, epoch) alone.
+
+    "shuffled": each once. "balanced": drawn with replacement, every emotion equally often on average.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    if sampling == "shuffled":
+        return rng.permutation(len(labels))
+    weights = compute_sample_weight("balanced", labels)
+    return rng.choice(len(labels), len(labels), p=weights / weights.sum())
 
 
 class Batches(keras.utils.PyDataset):
-    """One epoch of training batches, in an order that follows from (seed, epoch) alone."""
+    """One epoch of training batches: images as the network wants them, labels, and the rows' weights if there are."""
 
-    def __init__(self, faces: Faces, scale, batch_size: int, seed: int, epoch: int):
+    def __init__(self, images, labels, weights, scale, batch_size: int, order: np.ndarray):
         super().__init__()
-        self.faces, self.scale, self.batch_size = faces, scale, batch_size
-        self.order = np.random.default_rng([seed, epoch]).permutation(len(faces))
+        self.arrays = (images, labels) if weights is None else (images, labels, weights)
+        self.scale, self.batch_size, self.order = scale, batch_size, order
 
     def __len__(self):
         return math.ceil(len(self.order) / self.batch_size)
 
     def __getitem__(self, index):
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.scale(self.faces.images[rows]), self.faces.labels[rows].astype(np.int32)
+        images, *rest = (array[rows] for array in self.arrays)
+        return self.scale(images), *rest
+
+
+def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol):
+    """A function from (epoch's number, order of rows) that trains one epoch and returns its mean loss and metrics."""
+    balanced = protocol.class_weights == "balanced"
+    weights = compute_sample_weight("balanced", fitted.labels).astype(np.float32) if balanced else None
+    arrays = fitted.images, fitted.labels.astype(np.int32), weights
+    if backends.BACKEND == "jax":
+        scanned = backends.scanned_epochs(model, *arrays, scale, protocol.batch_size)
+        return lambda epoch, order: scanned(order)
+
+    def fit(epoch: int, order: np.ndarray) -> dict:
+        batches = Batches(*arrays, scale, protocol.batch_size, order)
+        bar = _Bar(epoch, protocol.epochs, len(batches))
+        history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[bar]).history
+        return {name: values[-1] for name, values in history.items()}
+
+    return fit
 
 
 def reseed(model: keras.Model, seed: int, epoch: int) -> None:
-    """Start an epoch's dropout streams from (seed, epoch): a resumed run draws what an unbroken one would."""
-    generators = [layer.seed_generator for layer in model._flatten_layers() if hasattr(layer, "seed_generator")]
-    for number, generator in enumerate(generators):
-        state = np.random.SeedSequence([seed, epoch, number]).generate_state(2)
-        generator.state.assign(state.astype(generator.state.dtype))
+    """Start an epoch's random layers from (seed, epoch): a resumed run draws what an unbroken one would."""
+    states = [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
+    for number, state in enumerate(states):
+        state.assign(np.random.SeedSequence([seed, epoch, number]).generate_state(2).astype(state.dtype))
 
 
 def should_stop(losses: list[float], patience: int) -> bool:
@@ -126,10 +166,10 @@ def train(
     backends.make_deterministic(seed)
     keras.config.set_dtype_policy("mixed_bfloat16" if protocol.precision == "bfloat16" else "float32")
     fitted = faces.select(training_rows(faces, protocol))
-    evaluated = faces.select(faces.rows("PublicTest+PrivateTest"))
+    evaluated = faces.select(evaluated_rows(faces, protocol))
     scale = scaler(fitted.images, protocol.input_scale)
 
-    model = models.build(protocol.model)
+    model = augmentation.augmented(models.build(protocol.model, protocol.model_options), protocol.augmentation)
     model.compile(
         make_optimizer(protocol),
         loss_function(protocol.loss),
@@ -139,11 +179,7 @@ def train(
     inputs = scale(evaluated.images)
     sets = {"PublicTest": evaluated.split == 1, "PrivateTest": evaluated.split == 2}
     sets["PublicTest+PrivateTest"] = evaluated.split > 0
-    watched = (
-        np.isin(np.arange(len(evaluated)), evaluated.rows(protocol.validation_rows))
-        if protocol.validation_rows
-        else None
-    )
+    watched = evaluated.rows(protocol.validation_rows) if protocol.validation_rows else None
 
     state = Training(model, [], {}, 0, 0.0)
     identity = {"protocol": asdict(protocol), "seed": seed, "data": faces.sha256, "backend": backends.BACKEND}
@@ -152,28 +188,27 @@ def train(
         state.history, state.best_epoch, state.seconds = facts["history"], facts["best_epoch"], facts["seconds"]
         progress(f"continuing after epoch {len(state.history)}")
     before = state.seconds
+    train_epoch = epoch_trainer(model, fitted, scale, protocol)
     while len(state.history) < protocol.epochs and not should_stop(
         [entry["watched_loss"] for entry in state.history], protocol.patience
     ):
         epoch = len(state.history) + 1
         clock = time.monotonic()
         reseed(model, seed, epoch)
-        batches = Batches(fitted, scale, protocol.batch_size, seed, epoch)
-        fit = model.fit(
-            batches, epochs=1, shuffle=False, verbose=0, callbacks=[_Bar(epoch, protocol.epochs, len(batches))]
-        )
+        fit = train_epoch(epoch, epoch_order(fitted.labels, protocol.sampling, seed, epoch))
         logits = model.predict(inputs, batch_size=256, verbose=0).astype(np.float32)
         losses = metrics.cross_entropy(logits, evaluated.labels, protocol.loss)
         hits = logits.argmax(axis=1) == evaluated.labels
         penalty = float(sum(ops.convert_to_numpy(value) for value in model.losses))
-        entry = {name: values[-1] for name, values in fit.history.items()}
-        entry = {"epoch": epoch, **entry, "penalty": penalty, "learning_rate": float(model.optimizer.learning_rate)}
+        entry = {"epoch": epoch, **fit, "penalty": penalty, "learning_rate": float(model.optimizer.learning_rate)}
         for name, rows in sets.items():
             entry |= {f"{name}_loss": float(losses[rows].mean()), f"{name}_accuracy": float(hits[rows].mean())}
         entry["watched_loss"] = float(losses[watched].mean()) + penalty if watched is not None else 0.0
         entry["seconds"] = time.monotonic() - clock
         if epoch == 1 or entry["PublicTest_accuracy"] > max(e["PublicTest_accuracy"] for e in state.history):
             state.logits["best"], state.best_epoch = logits, epoch
+        if epoch == protocol.milestone:
+            state.logits["milestone"] = logits
         state.logits["last"] = logits
         state.history.append(entry)
         state.seconds = before + time.monotonic() - started

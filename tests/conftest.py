@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from fer_lib import paths
-from fer_lib.datasets import Faces, array_hash
+from fer_lib.datasets import Faces, array_hash, fer2013
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = paths.ROOT.parent / "shared" / "data" / "fer2013"
+SHARED_FERPLUS = paths.ROOT.parent / "shared" / "data" / "ferplus" / "fer2013new.csv"
 
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch, tmp_path):
     """No test finds FER2013, or a cache, that it was not given."""
     monkeypatch.delenv("FER2013", raising=False)
+    monkeypatch.delenv("FERPLUS", raising=False)
     monkeypatch.setattr(paths, "DATA", tmp_path / "data")
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
 
@@ -36,6 +38,23 @@ def fer2013_csv(tmp_path_factory) -> Path:
         command = [sys.executable, str(SHARED / "unpack.py"), "csv", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return out
+
+
+@pytest.fixture(scope="session")
+def fer2013_faces(fer2013_csv, tmp_path_factory) -> Faces:
+    """The official FER2013, parsed once for all tests; skipped where there is none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "CACHE", tmp_path_factory.mktemp("fer2013-cache"))
+        return fer2013.load(fer2013_csv)
+
+
+@pytest.fixture(scope="session")
+def ferplus_csv() -> Path:
+    """FER+'s fer2013new.csv; the test is skipped where there is none."""
+    path = Path(os.environ.get("FER_TEST_FERPLUS", SHARED_FERPLUS))
+    if not path.exists():
+        pytest.skip("FER+ is not here: set FER_TEST_FERPLUS to fer2013new.csv to run this test")
+    return path
 
 
 @pytest.fixture

@@ -46,7 +46,12 @@ def network(results: Path, seed: int, last, best=None, *, name="table1_feedforwa
         | {f"{rows}_accuracy": a for rows in ("PublicTest", "PrivateTest", "PublicTest+PrivateTest")}
         for k, a in enumerate(climb)
     ]
-    logits = {"last": last(test.labels), "best": (best or last)(test.labels)}
+    kept = {
+        "last": {"epoch": ran, "logits": last(test.labels)},
+        "best": {"epoch": 2, "logits": (best or last)(test.labels)},
+    }
+    if milestone := changes.pop("milestone", None):
+        kept["milestone"] = {"epoch": 3, "logits": milestone(test.labels)}
     record, arrays = records.assemble(
         experiment=f"saravanan2019/{name}",
         title=changes.pop("title", "Feed-forward network"),
@@ -54,7 +59,7 @@ def network(results: Path, seed: int, last, best=None, *, name="table1_feedforwa
         parameters=parameters,
         faces=everything,
         evaluated=test,
-        kept={"last": {"epoch": ran, "logits": logits["last"]}, "best": {"epoch": 2, "logits": logits["best"]}},
+        kept=kept,
         backend=changes.pop("backend", "tensorflow"),
         device={"kind": "cpu", "name": "Abacus 9000", "threads": 2},
         seconds=90.0,

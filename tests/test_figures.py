@@ -107,3 +107,14 @@ def test_captioned_figure_says_in_words_what_it_shows():
 def test_pictures_are_the_same_bytes_every_time():
     one, two = (figures.class_distribution(faces())._repr_png_() for _ in range(2))
     assert one == two
+
+
+def test_taggers_shows_shares_of_each_emotion_that_add_up():
+    data = faces()
+    counts = np.zeros((len(data), 10), np.uint8)
+    counts[:, 1] = 10  # all ten see happiness everywhere
+    axes = figures.taggers(data, counts).axes[0]
+    widths = np.array([bar.get_width() for bar in axes.patches]).reshape(4, 7)
+    assert np.allclose(widths.sum(axis=0), 100)
+    assert widths[0].tolist() == [0, 0, 0, 100, 0, 0, 0] and widths[3, 3] == 0
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(FER2013)

@@ -42,6 +42,31 @@ def test_logits_are_not_squashed_and_stay_float32_under_mixed_precision():
     assert np.abs(keras.ops.convert_to_numpy(out)).sum(axis=1).max() > 1.5
 
 
+def test_the_eleven_layers_are_four_convolutions_each_pooled_and_three_dense():
+    model = models.build("eleven_layers")
+    assert model.count_params() == 3_276_551
+    kinds = [keras.layers.Conv2D, keras.layers.MaxPooling2D, keras.layers.Dense]
+    found = [layer for layer in model.layers if type(layer) in kinds]
+    assert [type(layer) for layer in found] == [*kinds[:2] * 4, *kinds[2:] * 3]
+    assert [layer.filters for layer in found[:8:2]] == [32, 64, 128, 256]
+    assert [layer.output.shape[1] for layer in found[1:8:2]] == [24, 12, 6, 3]
+    assert [layer.units for layer in found[8:]] == [1024, 512, 7]
+
+
+def test_what_a_paper_leaves_open_is_an_option():
+    options = {"width": 8, "kernel": 5, "dense": 64, "dropout": 0.25, "batch_normalisation": True}
+    model = models.build("eleven_layers", options)
+    first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    assert first.filters == 8
+    assert first.kernel_size == (5, 5)
+    assert sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers) == 4
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.25, 0.25]
+    with pytest.raises(ValueError, match="model_options: found 'depth' for eleven_layers, expected one of width, ker"):
+        models.build("eleven_layers", {"depth": 8})
+    with pytest.raises(ValueError, match="model_options: found 'width' for simple_cnn, expected none"):
+        models.build("simple_cnn", {"width": 8})
+
+
 def test_an_unknown_model_is_refused_by_name():
     with pytest.raises(ValueError, match=r"model: found 'simplecnn', expected one of feedforward, simple_cnn"):
         models.build("simplecnn")

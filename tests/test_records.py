@@ -1,12 +1,12 @@
 """Records: whole or not at all, read only when whole, current by parameters and data."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 
-from fer_lib import audit, metrics, records
-from fer_lib.datasets import Faces
+from fer_lib import metrics, records
 
 PARAMETERS = {"data": "drawn_faces", "seed": 0, "loss": "logits", "precision": "float32"}
 
@@ -92,25 +92,6 @@ def test_a_record_of_uncommitted_or_unknown_code_is_flagged():
         assert "not in this history" in reason
 
 
-def test_clean_rows_are_those_whose_image_stands_in_no_earlier_split():
-    images = np.zeros((6, 48, 48), np.uint8)
-    images[:, 0, 0] = [1, 2, 1, 3, 3, 2]  # row 2 repeats Training's row 0, row 4 PublicTest's row 3, row 5 row 1
-    split = np.array([0, 0, 1, 1, 2, 2], np.uint8)
-    labels = np.zeros(6, np.uint8)
-    faces = Faces(images, labels, split, np.arange(6), "drawn_faces", "")
-    assert audit.clean_rows(faces).tolist() == [True, True, False, True, False, False]
-
-
-@pytest.mark.slow
-def test_of_fer2013_3275_privatetest_rows_are_clean(fer2013_csv):
-    from fer_lib.datasets import fer2013
-
-    faces = fer2013.load(fer2013_csv)
-    clean = audit.clean_rows(faces)
-    assert (clean & (faces.split == 2)).sum() == 3275
-    assert (~clean & (faces.split == 1)).sum() == 280
-
-
 def test_scores_by_hand():
     score = metrics.score(np.array([3, 3, 3, 0]), np.array([3, 0, 3, 0]), np.array([0.0, 1.0, 0.0, 1.0]))
     assert score["correct"] == 3
@@ -126,3 +107,32 @@ def test_comments_and_docstrings_are_no_change_of_code_but_a_number_is():
     before = 'def f(x):\n    """Old words."""\n    return x + 1\n'
     assert records._meaning(before) == records._meaning("def f(x):\n    # new words\n    return x + 1\n")
     assert records._meaning(before) != records._meaning("def f(x):\n    return x + 2\n")
+
+
+def test_a_commit_that_says_that_it_changes_no_number_makes_no_record_stale(tmp_path, monkeypatch):
+    def git(*arguments):
+        return subprocess.run(["git", "-C", tmp_path, *arguments], check=True, capture_output=True, text=True).stdout
+
+    def commit(source, message):
+        (tmp_path / "fer_lib" / "training.py").write_text(source)
+        git("add", "-A")
+        git("-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "-m", message)
+        records._changed_since.cache_clear()
+        return git("rev-parse", "HEAD").strip()
+
+    (tmp_path / "fer_lib").mkdir()
+    git("init", "-q")
+    monkeypatch.setattr(records.paths, "ROOT", tmp_path)
+    record = {"code": {"commit": commit("x = 1\n", "First"), "dirty": False}}
+    assert records.stale(record) == []
+    commit("x = 1  # one\n", "A comment")
+    assert records.stale(record) == []
+    commit("x = 1 + 0\n", "Rewritten\n\nSame numbers: one is one.")
+    assert records.stale(record) == []
+    (tmp_path / "fer_lib" / "training.py").write_text("x = 3\n")
+    records._changed_since.cache_clear()
+    assert records.stale(record) == ["changed since: fer_lib/training.py"]
+    later = commit("x = 2\n", "Another number")
+    assert records.stale(record) == ["changed since: fer_lib/training.py"]
+    assert records.stale({"code": {"commit": later, "dirty": False}}) == []
+    records._changed_since.cache_clear()

@@ -141,6 +141,35 @@ def test_trees_are_read_on_the_rows_they_have(tmp_path):
     assert honest["experiment"] == "saravanan2019/table1_decision_tree" and honest["epochs"] == [None]
 
 
+def test_a_milestone_is_read_off_the_longer_run(tmp_path):
+    long = "saravanan2019/long"
+    first = {"title": "First epochs", "where": "Table I, row 4", "reported": {"accuracy": 60.0}, "milestone_of": long}
+    experiments = {"saravanan2019/first": first, long: {"title": "Long"}}
+    found = [
+        network(tmp_path, seed, lambda y: answers(y, 2), milestone=lambda y: answers(y, 5), name="long")
+        for seed in (0, 1)
+    ]
+    found.append(network(tmp_path, 2, lambda y: answers(y, 2), name="long"))  # ended before the milestone
+    rows = summaries.accuracies(found, experiments).set_index("experiment")
+    first = rows.loc["saravanan2019/first"]
+    assert first["accuracies"] == pytest.approx([280 / 350] * 2)
+    assert first["epochs"] == [3, 3]
+    assert "read off the runs of saravanan2019/long" in first["remarks"]
+    assert rows.loc["saravanan2019/long"]["accuracies"] == pytest.approx([0.5] * 3)
+    group = summaries.groups(found, experiments)[0]
+    assert summaries.confusion(group).trace() == 2 * 280
+    assert len(group[0]["history"]) == 3
+    assert "First epochs" in tables.results(found, experiments)
+    assert "which are missing or ended sooner" in tables.results([], experiments)
+
+
+def test_records_made_before_a_parameter_came_up_are_pooled_with_later_ones(tmp_path):
+    old = network(tmp_path, 0, lambda y: answers(y, 2))
+    new = network(tmp_path, 1, lambda y: answers(y, 3), parameters={"augmentation": "none"})
+    other = network(tmp_path, 2, lambda y: answers(y, 3), parameters={"augmentation": "flip"})
+    assert [len(group) for group in summaries.groups([old, new, other], EXPERIMENTS)] == [1, 2]
+
+
 def test_confusion_counts_the_headline_rows_of_all_seeds(tmp_path):
     found = [
         network(tmp_path, seed, lambda y: always(y, 3), parameters={"evaluation_rows": "PrivateTest"})
@@ -186,6 +215,11 @@ def test_table_escapes_and_aligns():
     text = tables.table([{"a": "x|y", "b": "1.0 [0.5, 2]"}, {"a": "z", "b": "–"}])
     assert text == "| a | b |\n| :--- | ---: |\n| x\\|y | 1.0 [0.5, 2] |\n| z | – |\n"
     assert tables.table([]) == ""
+
+
+def test_a_padded_table_stands_straight():
+    text = tables.table([{"Name": "x", "n": "1,000"}, {"Name": "longer", "n": "-2"}], padded=True)
+    assert text == "| Name   |     n |\n| :----- | ----: |\n| x      | 1,000 |\n| longer |    -2 |\n"
 
 
 def test_html_is_one_file_that_needs_no_network_and_shows_no_code(tmp_path):

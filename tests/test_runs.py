@@ -37,7 +37,10 @@ def study(tmp_path, monkeypatch):
 def test_every_experiment_is_complete_and_its_parameters_are_taken():
     known = runs.experiments()
     assert "saravanan2019/table5_adam_128" in known
+    assert known["saravanan2019/table1_proposed_cnn"]["milestone_of"] in known
     for experiment in known.values():
+        if "milestone_of" in experiment:
+            continue
         for profile in runs.PROFILES:
             values = runs.parameters(experiment, 0, profile)
             assert values["data"] == ("fer2013" if profile == "full" else "drawn_faces")
@@ -77,7 +80,7 @@ def test_a_whole_number_is_taken_for_a_float():
 
 def test_an_experiment_without_a_key_is_named(study):
     (study / "bad.yaml").write_text("title: Bad\n")
-    with pytest.raises(ValueError, match=r"bad.yaml: lacks where, notebook"):
+    with pytest.raises(ValueError, match=r"bad.yaml: lacks where, reported, notebook"):
         # The message is relative to the project, where experiments live.
         runs.experiments()
 
@@ -94,6 +97,11 @@ def test_a_whole_name_means_just_itself():
         ("saravanan2019/table1_decision_tree", 0)
     ]
     assert len(runs.wanted("full", seeds=1, only="decision_tree")) == 2
+
+
+def test_a_milestone_is_had_by_the_run_that_it_belongs_to():
+    runs_of_it = runs.wanted("full", seeds=2, only="table1_proposed_cnn")
+    assert runs_of_it == [("saravanan2019/table5_rmsprop_64", seed) for seed in (0, 1)]
 
 
 def test_one_run_makes_one_record_and_is_not_missing_any_more(study):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from fer_lib import statistics
 
@@ -87,3 +88,62 @@ def test_wilson_narrows_with_more_rows(n, share):
 def test_wilson_refuses_impossible_counts(correct, n):
     with pytest.raises(ValueError, match="correct, n: found"):
         statistics.wilson(correct, n)
+
+
+RIGHT = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60).map(lambda rows: np.array(rows).T)
+
+
+def test_mcnemar_of_known_values():
+    # of 6 rows on which they differ 1 went to the first: 2 x (1 + 6) / 2^6
+    first, second = np.array([1, 1, 1, 0, 0, 0, 0, 0, 0], bool), np.array([1, 1, 0, 1, 1, 1, 1, 1, 0], bool)
+    assert statistics.mcnemar(first, second) == pytest.approx(2 * 7 / 64)
+    assert statistics.mcnemar(first, first) == 1
+
+
+@given(RIGHT)
+def test_mcnemar_is_the_sign_test_of_the_rows_that_differ(right):
+    first, second = right
+    won, lost = int((second & ~first).sum()), int((first & ~second).sum())
+    expected = stats.binomtest(won, won + lost).pvalue if won + lost else 1
+    assert statistics.mcnemar(first, second) == pytest.approx(expected)
+    assert statistics.mcnemar(second, first) == statistics.mcnemar(first, second)
+
+
+@given(RIGHT)
+def test_the_accuracy_difference_lies_in_its_interval_and_turns_its_sign(right):
+    difference, low, high = statistics.accuracy_difference(*right)
+    assert difference == pytest.approx(right[1].mean() - right[0].mean())
+    assert -1 <= low <= difference + 1e-12 and difference - 1e-12 <= high <= 1
+    assert statistics.accuracy_difference(*right) == (difference, low, high)
+    assert statistics.accuracy_difference(right[1], right[0])[0] == pytest.approx(-difference)
+
+
+def test_the_accuracy_difference_has_the_interval_of_scipy_s_paired_bootstrap():
+    random = np.random.default_rng(0)
+    first, second = random.random(500) < 0.6, random.random(500) < 0.66
+    ours = statistics.accuracy_difference(first, second)
+    theirs = stats.bootstrap(
+        (first.astype(float), second.astype(float)),
+        lambda one, two, axis: two.mean(axis=axis) - one.mean(axis=axis),
+        paired=True, vectorized=True, method="percentile", n_resamples=5000, rng=1,
+    ).confidence_interval  # fmt: skip
+    assert ours[1:] == pytest.approx((theirs.low, theirs.high), abs=0.005)
+
+
+def test_independent_difference_of_a_published_example():
+    # Newcombe 1998 (Statistics in Medicine 17, 873-890), table II, example a, method 10
+    difference, low, high = statistics.independent_difference(56, 70, 48, 80)
+    assert difference == pytest.approx(0.2)
+    assert (low, high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+@pytest.mark.parametrize("compare", [statistics.mcnemar, statistics.accuracy_difference])
+@pytest.mark.parametrize("rows", [([], []), ([True], [True, False]), ([[True]], [[True]])])
+def test_only_the_same_rows_can_be_compared(compare, rows):
+    with pytest.raises(ValueError, match="first, second: found shapes"):
+        compare(*map(np.array, rows))
+
+
+def test_impossible_counts_have_no_difference():
+    with pytest.raises(ValueError, match="correct, n: found 3 of 2"):
+        statistics.independent_difference(1, 2, 3, 2)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_lib import metrics, training
+from fer_lib import augmentation, metrics, training
 from fer_lib.protocol import PROTOCOLS, Protocol
 
 SMALL = Protocol(model="feedforward", epochs=3, batch_size=16, learning_rate=1e-4)
@@ -21,12 +21,12 @@ def gradient(form: str, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if keras.backend.backend() == "jax":
         import jax
 
-        return np.asarray(jax.grad(lambda value: loss(labels, value))(x))
+        return np.asarray(jax.grad(lambda value: loss(labels, value).mean())(x))
     import tensorflow
 
     with tensorflow.GradientTape() as tape:
         tape.watch(x)
-        value = loss(labels, x)
+        value = keras.ops.mean(loss(labels, x))
     return tape.gradient(value, x).numpy()
 
 
@@ -58,10 +58,8 @@ def test_the_clipped_loss_of_a_wrong_answer_is_old_keras_plateau():
 def test_the_training_loss_and_the_scored_loss_are_the_same_function(form):
     logits = np.random.default_rng(1).normal(0, 20, size=(50, 7)).astype(np.float32)
     labels = np.random.default_rng(2).integers(0, 7, 50)
-    trained = float(
-        keras.ops.convert_to_numpy(training.loss_function(form)(labels, keras.ops.convert_to_tensor(logits)))
-    )
-    assert trained == pytest.approx(metrics.cross_entropy(logits, labels, form).mean(), rel=1e-5)
+    trained = keras.ops.convert_to_numpy(training.loss_function(form)(labels, keras.ops.convert_to_tensor(logits)))
+    np.testing.assert_allclose(trained, metrics.cross_entropy(logits, labels, form), rtol=1e-5, atol=1e-6)
 
 
 def test_a_network_learns_and_the_same_seed_gives_the_same_predictions(few_faces):
@@ -81,9 +79,12 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
-def test_a_run_killed_after_any_epoch_ends_like_an_unbroken_one(few_faces, tmp_path, optimizer):
-    protocol = replace(SMALL, optimizer=optimizer, decay=1e-3, epochs=4, patience=3)
+RANDOM = {"augmentation": "flip and affine", "sampling": "balanced", "class_weights": "balanced"}
+
+
+@pytest.mark.parametrize("fields", [{"optimizer": "adam"}, {"optimizer": "rmsprop"}, {"optimizer": "sgd"}, RANDOM])
+def test_a_run_killed_after_any_epoch_ends_like_an_unbroken_one(few_faces, tmp_path, fields):
+    protocol = replace(SMALL, decay=1e-3, epochs=4, patience=3, milestone=2, **fields)
     whole, _ = training.train(few_faces, protocol, 5, progress=lambda line: None)
     for last in (2, 3, 4, 5):  # killed in epoch 2 before its state is kept, then in 3, then in 4, then not
 
@@ -98,6 +99,7 @@ def test_a_run_killed_after_any_epoch_ends_like_an_unbroken_one(few_faces, tmp_p
     assert [entry["loss"] for entry in broken.history] == [entry["loss"] for entry in whole.history]
     np.testing.assert_array_equal(broken.logits["last"], whole.logits["last"])
     np.testing.assert_array_equal(broken.logits["best"], whole.logits["best"])
+    np.testing.assert_array_equal(broken.logits["milestone"], whole.logits["milestone"])
     assert broken.best_epoch == whole.best_epoch
 
 
@@ -162,11 +164,97 @@ def test_a_subset_of_training_rows_is_the_same_for_all_seeds(few_faces):
         training.training_rows(few_faces, replace(SMALL, rows=99))
 
 
+def test_a_milestone_is_what_a_run_of_so_many_epochs_ends_with(few_faces):
+    long, _ = training.train(few_faces, replace(SMALL, milestone=2), 4, progress=lambda line: None)
+    short, _ = training.train(few_faces, replace(SMALL, epochs=2), 4, progress=lambda line: None)
+    np.testing.assert_array_equal(long.logits["milestone"], short.logits["last"])
+
+
+def test_a_subset_of_test_rows_is_predicted_as_in_the_whole(few_faces):
+    whole, everything = training.train(few_faces, replace(SMALL, epochs=1), 4, progress=lambda line: None)
+    some, evaluated = training.train(few_faces, replace(SMALL, epochs=1, test_rows=9), 4, progress=lambda line: None)
+    assert len(evaluated) == 9
+    assert (np.diff(evaluated.ids) > 0).all()
+    same = np.isin(everything.ids, evaluated.ids)
+    np.testing.assert_allclose(some.logits["last"], whole.logits["last"][same], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"test_rows: found 99, but PublicTest\+PrivateTest of drawn_faces has 28"):
+        training.evaluated_rows(few_faces, replace(SMALL, test_rows=99))
+
+
+UNEVEN = np.repeat(np.arange(7, dtype=np.uint8), (500, 10, 200, 900, 300, 100, 400))
+
+
+def test_shuffled_epochs_show_each_row_once():
+    order = training.epoch_order(UNEVEN, "shuffled", 0, 1)
+    assert sorted(order) == list(range(len(UNEVEN)))
+    assert (order != training.epoch_order(UNEVEN, "shuffled", 0, 2)).any()
+    assert (order != training.epoch_order(UNEVEN, "shuffled", 1, 1)).any()
+
+
+def test_balanced_sampling_shows_each_emotion_as_often():
+    order = training.epoch_order(UNEVEN, "balanced", 0, 1)
+    assert len(order) == len(UNEVEN)
+    shown = np.bincount(UNEVEN[order], minlength=7)
+    assert shown.min() > 0.8 * len(UNEVEN) / 7
+    assert shown.max() < 1.2 * len(UNEVEN) / 7
+
+
+def test_class_weights_make_a_rare_emotion_count(few_faces):
+    """42 training rows, of which disgust keeps one: its logit must rise where its loss counts sevenfold."""
+    labels = few_faces.labels.copy()
+    labels[:42][labels[:42] == 1] = 0
+    labels[1] = 1
+    uneven = replace(few_faces, labels=labels)
+    protocol = replace(SMALL, epochs=8)
+    plain, _ = training.train(uneven, protocol, 0, progress=lambda line: None)
+    weighted, _ = training.train(uneven, replace(protocol, class_weights="balanced"), 0, progress=lambda line: None)
+    gain = metrics.probabilities(weighted.logits["last"]) - metrics.probabilities(plain.logits["last"])
+    assert gain[:, 1].mean() > 0.02
+    assert gain[:, 0].mean() < -0.02
+
+
+@pytest.mark.parametrize("name", ["flip", "flip and affine"])
+def test_augmentation_changes_faces_in_training_and_none_in_prediction(name):
+    same = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Activation("linear")])
+    assert augmentation.augmented(same, "none") is same
+    network = augmentation.augmented(same, name)
+    assert network.count_params() == 0
+    faces = np.random.default_rng(0).uniform(0, 255, (40, 48, 48, 1)).astype(np.float32)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(network(faces, training=False)), faces)
+    shown = keras.ops.convert_to_numpy(network(faces, training=True))
+    assert shown.shape == faces.shape
+    mirrored = (shown == faces[:, :, ::-1]).all(axis=(1, 2, 3)).sum()
+    kept = (shown == faces).all(axis=(1, 2, 3)).sum()
+    if name == "flip":
+        assert mirrored + kept == 40
+        assert mirrored > 5
+        assert kept > 5
+    else:
+        assert mirrored + kept < 5
+    again = keras.ops.convert_to_numpy(network(faces, training=True))
+    assert (shown != again).any()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX trains an epoch as one program")
+def test_a_scanned_epoch_is_what_fit_does(few_faces, monkeypatch):
+    protocol = replace(SMALL, model="simple_cnn", class_weights="balanced", epochs=2)
+    scanned, _ = training.train(few_faces, protocol, 3, progress=lambda line: None)
+    monkeypatch.setattr(training.backends, "scanned_epochs", None)
+    monkeypatch.setattr(training.backends, "BACKEND", "jax, a batch at a time")
+    by_fit, _ = training.train(few_faces, protocol, 3, progress=lambda line: None)
+    np.testing.assert_allclose(scanned.logits["last"], by_fit.logits["last"], rtol=1e-3, atol=1e-4)
+    for one, other in zip(scanned.history, by_fit.history):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["accuracy"] == pytest.approx(other["accuracy"])
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"loss": "clip"}, "loss: found 'clip', expected one of logits, clipped"),
         ({"learning_rate": "1e-3"}, r"learning_rate: found '1e-3' \(str\), expected float; in YAML write 1.0e-3"),
+        ({"augmentation": "mirror"}, "augmentation: found 'mirror', expected one of none, flip, flip and affine"),
+        ({"model_options": "wide"}, r"model_options: found 'wide' \(str\), expected dict"),
         ({"epochs": 0}, "epochs: found 0, expected 1 or more"),
         ({"epochs": 2.0}, r"epochs: found 2.0 \(float\), expected int"),
         ({"patience": 4, "validation_rows": ""}, "patience: found 4 with no validation_rows"),

@@ -1,21 +1,31 @@
 """Network builders: one module a paper or family, one function an architecture."""
 
+import inspect
+
 import keras
 
-from . import saravanan2019
+from . import saravanan2019, vorontsov2018
 
 ARCHITECTURES = {
     "feedforward": saravanan2019.feedforward,
     "simple_cnn": saravanan2019.simple_cnn,
     "proposed_cnn": saravanan2019.proposed_cnn,
+    "eleven_layers": vorontsov2018.eleven_layers,
 }
 
 
-def build(name: str) -> keras.Model:
+def build(name: str, options: dict | None = None) -> keras.Model:
     """Build an architecture by name: (n, 48, 48, 1) grey levels in, (n, 7) float32 logits out.
 
-    Raises ValueError for a name that no builder bears.
+    ``options`` are arguments of its builder. Raises ValueError for a name that no builder bears, and for an option
+    that the builder does not have.
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"model: found {name!r}, expected one of {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name]()
+    builder, options = ARCHITECTURES[name], options or {}
+    known = inspect.signature(builder).parameters
+    for option in options:
+        if option not in known:
+            expected = f"one of {', '.join(known)}" if known else "none: this architecture is wholly published"
+            raise ValueError(f"model_options: found {option!r} for {name}, expected {expected}")
+    return builder(**options)

@@ -1,0 +1,132 @@
+"""FER+ (Barsoum et al. 2016): FER2013's faces labelled anew, each by ten taggers, brought by the reader.
+
+``fer2013new.csv`` (github.com/microsoft/FERPlus, MIT licence; 35,887 rows) holds no pictures: Usage, Image name, and
+how many of the ten chose each of ``COLUMNS``. Its rows are those of Kaggle's ``fer2013.csv``, in the same order, and
+that order is the only tie between the two: 173 rows have no image name (all ten saw no face), four names occur twice,
+and the names of rows 5,274 and 34,334 are wrong. Row 28,709 + k is thus FER2013's k-th PublicTest row, whatever its
+name says. In one row only nine taggers are counted.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .. import paths
+from ..emotions import FER2013
+from . import SPLITS, Faces
+
+NAME = "fer2013new.csv"
+TAGGERS = 10
+COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
+"""What a tagger could choose: eight emotions, "unknown", and NF, no face."""
+
+IN_FER2013 = tuple(FER2013.index(name) for name in ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear"))
+"""FER2013's code of each of the first seven columns; the last three have none."""
+
+LEVELS = {"10": (10, 10), "6 to 9": (6, 9), "1 to 5": (1, 5), "0": (0, 0)}
+"""How many of the ten chose FER2013's label: all, most, some, none. These levels need no explanation, and each holds
+583 rows of PrivateTest or more."""
+
+HOW = f"get {NAME} from github.com/microsoft/FERPlus, then set FERPLUS=PATH to where it is, or put it into data/"
+"""What to do where ``find()`` finds nothing."""
+
+
+def find() -> Path | None:
+    """The FER+ file: the environment variable ``FERPLUS`` (a file, or a folder holding ``NAME``), else in ``data/``.
+
+    None where there is none. Raises FileNotFoundError when the variable is set but leads to no file.
+    """
+    named = os.environ.get("FERPLUS")
+    path = Path(named).expanduser() if named else paths.DATA
+    found = path / NAME if path.is_dir() else path
+    if found.is_file():
+        return found
+    if named:
+        raise FileNotFoundError(f"FERPLUS={named}: found no such file, expected {NAME} or its folder; correct the path")
+    return None
+
+
+def load(path: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The taggers' counts, (n, 10) uint8 in the order of ``COLUMNS``, and each row's split, (n,) uint8.
+
+    Raises FileNotFoundError where there is no file, ValueError naming file and line for one that is malformed.
+    """
+    path = find() if path is None else Path(path)
+    if path is None:
+        raise FileNotFoundError(f"FER+ is not here: {HOW}")
+    header = ["usage", "image name", *(column.lower() for column in COLUMNS)]
+    counts, split = [], []
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.reader(file)
+        try:
+            found = next(reader, [])
+            if [name.strip().lower() for name in found] != header:
+                raise _refused(
+                    path, 1, f"the columns {','.join(found)[:100]!r}", f"Usage,Image name,{','.join(COLUMNS)}"
+                )
+            for row in filter(None, reader):
+                counts.append(_counts(path, reader.line_num, row))
+                split.append(SPLITS.index(row[0]))
+        except csv.Error as error:
+            raise _refused(path, reader.line_num, f"no CSV ({error})", "one row for each face") from error
+    if not counts:
+        raise _refused(path, 2, "no rows", "one row for each face")
+    return np.array(counts, np.uint8), np.array(split, np.uint8)
+
+
+def _counts(path: Path, line: int, row: list[str]) -> list[int]:
+    if len(row) != 2 + len(COLUMNS) or row[0] not in SPLITS:
+        expected = f"{2 + len(COLUMNS)} fields, the first one of {', '.join(SPLITS)}"
+        raise _refused(path, line, f"{len(row)} fields, the first {row[0]!r}", expected)
+    numbers = [int(text) if text.isascii() and text.isdigit() else -1 for text in row[2:]]
+    if min(numbers) < 0 or not 0 < sum(numbers) <= TAGGERS:
+        raise _refused(path, line, f"the counts {','.join(row[2:])[:60]!r}", f"whole numbers that add up to {TAGGERS}")
+    return numbers
+
+
+def _refused(path: Path, line: int, found: str, expected: str) -> ValueError:
+    return ValueError(f"{path}, line {line}: found {found}, expected {expected}; fetch {NAME} again")
+
+
+def missing(faces: Faces) -> str:
+    """Why ``counts_for`` these faces cannot be had here, and what to do; "" where they can."""
+    if not faces.source.get("official"):
+        return f"FER+ fits the official FER2013 only, row by row; these {faces.name} are other rows."
+    return "" if find() else f"FER+ is not here: {HOW}."
+
+
+def counts_for(faces: Faces) -> np.ndarray:
+    """The taggers' counts of these faces, (len(faces), 10) uint8, by their row numbers.
+
+    Raises ValueError unless the faces are rows of the official FER2013, whose order FER+ shares, and what ``load``
+    raises.
+    """
+    if reason := missing(faces):
+        raise ValueError(reason)
+    counts, split = load()
+    if faces.ids.max(initial=0) >= len(counts) or not np.array_equal(split[faces.ids], faces.split):
+        raise ValueError(
+            f"{find()}: found {len(counts):,} rows, or a Usage, other than FER2013's, expected the same rows in the "
+            f"same order; fetch {NAME} again"
+        )
+    return counts[faces.ids]
+
+
+def plurality(counts: np.ndarray, columns: int = 8) -> np.ndarray:
+    """FER2013's code of what most taggers chose, (n,) int8; -1 where that is contempt, "unknown" or NF.
+
+    ``columns``: how many of ``COLUMNS`` may win, 8 for the emotions, 10 for all. Where choices tie the first wins, so
+    neutral in the 176 rows where nobody chose an emotion.
+    """
+    codes = np.array([*IN_FER2013, -1, -1, -1], np.int8)
+    return codes[counts[:, :columns].argmax(axis=1)]
+
+
+def agreement(counts: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many of the ten taggers chose FER2013's label, (n,) uint8; ``labels`` (n,) are its codes 0 to 6."""
+    column = np.argsort(IN_FER2013)  # code -> column
+    return counts[np.arange(len(labels)), column[labels]]
