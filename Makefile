@@ -15,7 +15,7 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce report audit lab bench test test-slow lint lock clean
+.PHONY: help data reproduce report audit lab bench test test-slow lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,9 @@ reproduce: $(ENV) ## Run what is missing, then the report. Options: PROFILE= SEE
 	@.venv/bin/python -m fer_lib reproduce \
 		$(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(ONLY),--only "$(ONLY)") \
 		$(if $(FORCE),--force) $(if $(JOBS),--jobs "$(JOBS)")
+
+data: $(ENV) ## Fetch FER2013 from Kaggle into data/, or say how to get it
+	@.venv/bin/python -m fer_lib data
 
 report: $(ENV) ## Write the report anew from the runs that stand in results/. Option: PROFILE=
 	@.venv/bin/python -m fer_lib report $(if $(PROFILE),--profile "$(PROFILE)")
@@ -54,8 +57,8 @@ lint: $(ENV) ## Check style and formatting with ruff
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) pyproject.toml
 lock: ## Compile the three locks from pyproject.toml (needs uv). Option: UPGRADE=1
-	$(COMPILE) --extra test --extra study --extra tensorflow -o requirements.lock
-	$(COMPILE) --extra test --extra study --extra gpu -c requirements.lock -o requirements-gpu.lock
+	$(COMPILE) --extra test --extra study --extra data --extra tensorflow -o requirements.lock
+	$(COMPILE) --extra test --extra study --extra data --extra gpu -c requirements.lock -o requirements-gpu.lock
 	$(COMPILE) --extra test --extra jax -c requirements.lock -o requirements-jax.lock
 
 clean: ## Remove the environments, caches and local results; never results/runs or data

@@ -105,16 +105,17 @@ def write_csv(faces: Faces, path: Path, rows: int) -> None:
 def csv_to_read(scratch: Path) -> tuple[Path, dict]:
     """A plain CSV of FER2013's size, and what it is: ``data`` in words, ``rows``, ``megabytes``."""
     found = fer2013.find()
-    faces = fer2013.load(found) if found else datasets.load("drawn_faces")
-    rows = len(faces) if found else ROWS
-    if found and found.suffix.lower() == ".csv":
-        path = found
-        what = "the official fer2013.csv" if faces.source["official"] else "a fer2013.csv other than the official one"
+    faces = fer2013.load(found) if found else None
+    if faces and faces.source["official"]:
+        plain = found.suffix.lower() == ".csv" and faces.source["kaggle_file"] == "fer2013.csv"
+        what = "the official fer2013.csv" if plain else f"fer2013.csv written from {found.name}"
     else:
-        path = scratch / "fer2013.csv"
-        what = f"written as CSV from {found.name}" if found else "drawn faces, repeated to FER2013's number of rows"
-        write_csv(faces, path, rows)
-    return path, {"data": what, "rows": rows, "megabytes": round(path.stat().st_size / 1e6)}
+        plain, faces = False, datasets.load("drawn_faces")
+        what = "drawn faces repeated to FER2013's number of rows, for want of the official data"
+    path = found if plain else scratch / "fer2013.csv"
+    if not plain:
+        write_csv(faces, path, ROWS)
+    return path, {"data": what, "rows": ROWS, "megabytes": round(path.stat().st_size / 1e6)}
 
 
 def loading(path: Path, cache: Path, turns: int = 5) -> dict:
@@ -167,15 +168,20 @@ def has_bfloat16(device: dict) -> bool:
     return device["kind"] == "gpu" or "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def _matmul_seconds(square, count: int) -> float:
-    """Time of ``count`` products of a matrix with itself."""
+def timed(function, *arguments) -> np.ndarray:
+    """How long a call takes: seconds by the clock, and seconds of this process on all processors."""
+    started = time.perf_counter(), time.process_time()
+    function(*arguments)
+    return np.array([time.perf_counter() - started[0], time.process_time() - started[1]])
+
+
+def multiply(square, count: int) -> None:
+    """``count`` products of a matrix with itself."""
     from keras import ops
 
-    started = time.perf_counter()
     for _ in range(count):
         product = ops.matmul(square, square)
     ops.convert_to_numpy(product[0, 0])  # waits for the device
-    return time.perf_counter() - started
 
 
 def training_rate(protocol: Protocol, faces: Faces, turns: int = 7, sizes=(1024, 2048, 4096), seconds=8.0) -> dict:
@@ -184,6 +190,10 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 7, sizes=(1024,
     The network trains as ``fer_lib.training`` trains it, ``seconds`` a turn or one batch, on the faces from the first
     again when they come to an end. The size of the matrices is the fastest of ``sizes``; they are multiplied
     before and after each turn's training, for a tenth of ``seconds`` each.
+
+    On a machine that does other things too, the share by the clock is too low: threads that wait for each other after
+    every layer lose more to an interruption than a long product does. The share by processor time, given for a CPU,
+    leaves interruptions out, and idle threads too: it is too high. The truth lies between the two.
     """
     import keras
     from keras import ops
@@ -201,36 +211,44 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 7, sizes=(1024,
     )
     train_epoch = training.epoch_trainer(model, faces, training.scaler(faces.images, protocol.input_scale), protocol)
 
-    def fit_seconds(batches: int, turn: int) -> float:
-        order = np.random.default_rng(turn).permutation(batches * protocol.batch_size) % len(faces)
-        started = time.perf_counter()
-        train_epoch(turn, order)
-        return time.perf_counter() - started
+    def train(batches: int, turn: int) -> None:
+        train_epoch(turn, np.random.default_rng(turn).permutation(batches * protocol.batch_size) % len(faces))
+
+    def fastest(function, *arguments) -> float:
+        return min(timed(function, *arguments)[0] for _ in range(4))
 
     squares = {n: ops.cast(np.random.default_rng(0).normal(size=(n, n)), protocol.precision) for n in sizes}
-    for square in squares.values():
-        _matmul_seconds(square, 1)  # the first is slower
-    size = max(sizes, key=lambda n: n**3 / min(_matmul_seconds(squares[n], 1) for _ in range(5)))
-    products = math.ceil(seconds / 10 / min(_matmul_seconds(squares[size], 1) for _ in range(5)))
-    fit_seconds(1, 0)
-    batches = min(225, math.ceil(seconds / min(fit_seconds(1, 0) for _ in range(2))))  # an epoch has 225
-    fit_seconds(batches, 0)  # JAX compiles once for each number of batches
+    size = max(sizes, key=lambda n: n**3 / fastest(multiply, squares[n], 1))
+    products = math.ceil(seconds / 10 / fastest(multiply, squares[size], 1))
+    train(1, 0)
+    batches = min(225, math.ceil(seconds / fastest(train, 1, 0)))  # an epoch has 225
+    train(batches, 0)  # JAX compiles once for each number of batches
 
-    flop, images = training_flop(model), batches * protocol.batch_size
-    rates = {"images_per_s": [], "gflop_per_s": [], "matmul_gflop_per_s": [], "share_of_matmul": []}
+    device, images = backends.device(), batches * protocol.batch_size
+    gflop = training_flop(model) / 1e9, 2 * size**3 / 1e9
+    rates = {
+        "images_per_s": [],
+        "gflop_per_s": [],
+        "matmul_gflop_per_s": [],
+        "share": [],
+        "share_by_processor_time": [],
+    }
     for turn in range(turns):
-        multiplied = _matmul_seconds(squares[size], products)
-        trained = fit_seconds(batches, turn)
-        multiplied += _matmul_seconds(squares[size], products)
-        step, ceiling = images * flop / trained, 2 * products * 2 * size**3 / multiplied
-        for name, value in zip(rates, (images / trained, step / 1e9, ceiling / 1e9, step / ceiling), strict=True):
-            rates[name].append(value)
+        multiplied = timed(multiply, squares[size], products)
+        trained = timed(train, batches, turn)
+        multiplied += timed(multiply, squares[size], products)
+        rate, ceiling = images * gflop[0] / trained, 2 * products * gflop[1] / multiplied
+        share = rate / ceiling
+        for values, value in zip(rates.values(), (images / trained[0], rate[0], ceiling[0], *share), strict=True):
+            values.append(value)
         say(
-            f"training in {protocol.precision} {turn + 1}/{turns}: {images / trained:.3g} images/s, "
-            f"{step / 1e9:.0f} of {ceiling / 1e9:.0f} GFLOP/s, {step / ceiling:.0%}"
+            f"training in {protocol.precision} {turn + 1}/{turns}: {images / trained[0]:.3g} images/s, "
+            f"{rate[0]:.0f} of {ceiling[0]:.0f} GFLOP/s: {share[0]:.0%}, {share[1]:.0%} by processor time"
         )
-    facts = {"backend": backends.BACKEND, "device": backends.device(), "batches_a_turn": batches, "matmul_size": size}
-    return facts | {"gflop_an_image": flop / 1e9} | {name: spread(values) for name, values in rates.items()}
+    if device["kind"] == "gpu":  # the processor only hands over
+        del rates["share_by_processor_time"]
+    facts = {"backend": backends.BACKEND, "device": device, "batches_a_turn": batches, "matmul_size": size}
+    return facts | {"gflop_an_image": gflop[0]} | {name: spread(values) for name, values in rates.items()}
 
 
 def training_rates() -> dict[str, dict]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from . import paths, runs
+from .datasets import kaggle
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,12 +25,15 @@ def main(arguments: list[str] | None = None) -> int:
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
     verb = verbs.add_parser("report", help="make the report of the runs that are there")
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verbs.add_parser("data", help="fetch FER2013 from Kaggle into data/, or say how to get it")
     verbs.add_parser("audit", help="list FER2013's duplicates, leaked rows, conflicting labels and flat images")
     verb = verbs.add_parser("score", help="score the answers of any network on FER2013's test sets; compare two")
     verb.add_argument("answers", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
     verb.add_argument("--json", metavar="FILE", help="write the figures to this file too")
     options = parser.parse_args(arguments)
     try:
+        if options.verb == "data":
+            return kaggle.fetch()
         if options.verb == "reproduce":
             return runs.reproduce(options.profile, options.seeds, options.only, options.force, options.jobs)
         if options.verb == "run":
@@ -49,8 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def audit() -> None:
     from . import audit, datasets, tables
+    from .datasets import fer2013
 
-    faces = datasets.load("fer2013")
+    faces = fer2013.load()
     folder = audit.folder(faces)
     audit.write(faces, folder)
     print(f"{datasets.banner(faces)}\n\n{tables.audit(audit.summary(faces), padded=True)}")
@@ -59,10 +64,11 @@ def audit() -> None:
 
 def score(files: list[str], into: str | None) -> None:
     from . import datasets, scoring, tables
+    from .datasets import fer2013
 
     if len(files) > 2:
         raise ValueError(f"score: found {len(files)} files, expected one, or two to compare; score them in turn")
-    faces = datasets.load("fer2013")
+    faces = fer2013.load()
     report = scoring.report(files, faces)
     print(f"{datasets.banner(faces)}\n\n{tables.scores(report)}")
     if into:

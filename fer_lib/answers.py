@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .datasets import Faces
+from .datasets import Faces, refused
 from .emotions import FER2013
 
 SUM_TOLERANCE = 0.01
@@ -48,10 +48,6 @@ def _answers(name: str, faces: Faces, rows: list[int], classes, probabilities) -
     return {"file": name, "classes": all_classes, "probabilities": all_probabilities}
 
 
-def _refused(place: object, found: str, expected: str, then: str) -> ValueError:
-    return ValueError(f"{place}: found {found}, expected {expected}; {then}")
-
-
 # ---- CSV
 
 
@@ -66,25 +62,21 @@ def _read_csv(path: Path, faces: Faces) -> dict:
             for cells in filter(None, reader):
                 place = f"{path}, line {reader.line_num}"
                 if len(cells) != len(header):
-                    raise _refused(place, f"{len(cells)} fields", f"{len(header)}, as above", "correct the line")
+                    raise refused(place, f"{len(cells)} fields", f"{len(header)}, as above", "correct the line")
                 cell = dict(zip(header, map(str.strip, cells)))
                 row = cell["row"]
                 position = positions.get(int(row)) if re.fullmatch("[0-9]{1,9}", row) else None
                 if position is None:
                     expected = f"a row of FER2013's CSV, {min(positions)} to {max(positions)}"
-                    raise _refused(place, f"row {row!r}", expected, "count rows from 0, without the header")
+                    raise refused(place, f"row {row!r}", expected, "count rows from 0, without the header")
                 if position in lines:
-                    raise _refused(
-                        place, f"row {row} again", f"it in line {lines[position]} only", "remove one of them"
-                    )
+                    raise refused(place, f"row {row} again", f"it in line {lines[position]} only", "remove one of them")
                 lines[position] = reader.line_num
                 answers.append(answer(place, cell))
         except csv.Error as error:
-            raise _refused(
-                f"{path}, line {reader.line_num}", f"no CSV ({error})", EXPECTED, "save it as CSV"
-            ) from error
+            raise refused(f"{path}, line {reader.line_num}", f"no CSV ({error})", EXPECTED, "save it as CSV") from error
     if not answers:
-        raise _refused(f"{path}, line 2", "no row", "one line for each row that was answered", "add them")
+        raise refused(f"{path}, line 2", "no row", "one line for each row that was answered", "add them")
     if answer is _emotion:
         return _answers(str(path), faces, list(lines), answers, None)
     return _answers(str(path), faces, list(lines), np.argmax(answers, axis=1), answers)
@@ -94,17 +86,17 @@ def _answer(path: Path, header: list[str]):
     """The function that reads the answer of one line, by the columns that there are."""
     named = [name for name in FER2013 if name in header]
     if not header:
-        raise _refused(path, "an empty file", EXPECTED, "write the answers into it")
+        raise refused(path, "an empty file", EXPECTED, "write the answers into it")
     once = all(header.count(name) <= 1 for name in ("row", "emotion", *FER2013))
     if "row" not in header or not once or not (named or "emotion" in header):
         found = f"the columns {','.join(header)[:100]!r}"
-        raise _refused(f"{path}, line 1", found, f"{EXPECTED}, once each", "name the columns so, with commas between")
+        raise refused(f"{path}, line 1", found, f"{EXPECTED}, once each", "name the columns so, with commas between")
     if named and "emotion" in header:
         found = f"emotion and {', '.join(named)}"
-        raise _refused(f"{path}, line 1", found, "one or the other", "keep what the network answered")
+        raise refused(f"{path}, line 1", found, "one or the other", "keep what the network answered")
     if 0 < len(named) < len(FER2013):
         absent = ", ".join(name for name in FER2013 if name not in named)
-        raise _refused(f"{path}, line 1", f"no column {absent}", f"all of {', '.join(FER2013)}", "add what is missing")
+        raise refused(f"{path}, line 1", f"no column {absent}", f"all of {', '.join(FER2013)}", "add what is missing")
     return _probabilities if named else _emotion
 
 
@@ -113,7 +105,7 @@ def _emotion(place: str, cell: dict[str, str]) -> int:
     answer = cell["emotion"].lower()
     if answer not in codes:
         expected = f"one of {', '.join(FER2013)}, or 0 to {len(FER2013) - 1}"
-        raise _refused(place, f"emotion {cell['emotion']!r}", expected, "correct the line")
+        raise refused(place, f"emotion {cell['emotion']!r}", expected, "correct the line")
     return codes[answer]
 
 
@@ -123,13 +115,13 @@ def _probabilities(place: str, cell: dict[str, str]) -> list[float]:
         try:
             values.append(float(cell[name]))
         except ValueError:
-            raise _refused(place, f"{name} {cell[name]!r}", "a number from 0 to 1", "correct the line") from None
+            raise refused(place, f"{name} {cell[name]!r}", "a number from 0 to 1", "correct the line") from None
         if not 0 <= values[-1] <= 1:  # so that NaN is refused too
             then = "apply softmax to logits, divide percents by 100"
-            raise _refused(place, f"{name} {cell[name]}", "a probability from 0 to 1", then)
+            raise refused(place, f"{name} {cell[name]}", "a probability from 0 to 1", then)
     if abs(sum(values) - 1) > SUM_TOLERANCE:
         then = "apply softmax to what the network gives"
-        raise _refused(place, f"probabilities that add up to {sum(values):.4g}", "1", then)
+        raise refused(place, f"probabilities that add up to {sum(values):.4g}", "1", then)
     return values
 
 
@@ -145,18 +137,18 @@ def _read_npz(path: Path, epoch: str | None, faces: Faces) -> dict:
         epochs = [name.removeprefix("classes_") for name in arrays if name.startswith("classes_")]
         epoch = epoch or ("last" if "last" in epochs else epochs[0])
     except (ValueError, KeyError, IndexError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise _refused(path, f"something else ({error})", expected, then) from error
+        raise refused(path, f"something else ({error})", expected, then) from error
     if epoch not in epochs:
-        raise _refused(path, f"no epoch {epoch!r}", f"one of {', '.join(epochs)}", f"for example {path}:{epochs[0]}")
+        raise refused(path, f"no epoch {epoch!r}", f"one of {', '.join(epochs)}", f"for example {path}:{epochs[0]}")
     classes, values = arrays[f"classes_{epoch}"], arrays.get(f"probabilities_{epoch}")
     if values is None or not _sound(ids, labels, classes, values):
-        raise _refused(path, "arrays of other shapes, types or values", expected, then)
+        raise refused(path, "arrays of other shapes, types or values", expected, then)
     positions = {row: position for position, row in enumerate(faces.ids.tolist())}
     rows = [positions.get(row, -1) for row in ids.tolist()]
     same = (np.array(rows) >= 0) & (labels == faces.labels[rows])
     if not same.all():
         found = f"row {ids[np.argmin(same)]} with a label that it does not have in this {faces.name}"
-        raise _refused(path, found, "answers to its rows", "score it on the data that it was made from")
+        raise refused(path, found, "answers to its rows", "score it on the data that it was made from")
     return _answers(f"{path}, {epoch} epoch", faces, rows, classes, values)
 
 

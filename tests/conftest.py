@@ -10,6 +10,7 @@ import pytest
 
 from fer_lib import paths
 from fer_lib.datasets import Faces, array_hash, fer2013
+from fer_lib.records import file_hash
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = paths.ROOT.parent / "shared" / "data" / "fer2013"
@@ -55,6 +56,26 @@ def ferplus_csv() -> Path:
     if not path.exists():
         pytest.skip("FER+ is not here: set FER_TEST_FERPLUS to fer2013new.csv to run this test")
     return path
+
+
+@pytest.fixture(scope="session")
+def official_files(fer2013_csv, tmp_path_factory) -> dict[str, Path]:
+    """Kaggle's four tables by name, byte for byte, the other three made from the rows of fer2013.csv."""
+    folder = tmp_path_factory.mktemp("official")
+    rows = [line.split(",") for line in fer2013_csv.read_text().splitlines()[1:]]
+    training = [row for row in rows if row[2] == "Training"]
+    others = rows[len(training) :]
+    texts = {
+        "icml_face_data.csv": ("emotion, Usage, pixels\n", (f"{e},{u},{p}\n" for e, p, u in rows)),
+        "train.csv": ("emotion,pixels\r\n", (f'{e},"{p}"\r\n' for e, p, _ in training)),
+        "test.csv": ("pixels\r\n", (f'"{p}"\r\n' for _, p, _ in others)),
+    }
+    for name, (header, lines) in texts.items():
+        with open(folder / name, "w", newline="") as file:
+            file.write(header)
+            file.writelines(lines)
+        assert fer2013.KAGGLE_FILES[file_hash(folder / name, "md5")] == name
+    return {"fer2013.csv": fer2013_csv} | {name: folder / name for name in texts}
 
 
 @pytest.fixture

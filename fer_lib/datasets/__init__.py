@@ -18,14 +18,23 @@ from ..emotions import FER2013
 SPLITS = ("Training", "PublicTest", "PrivateTest")
 """FER2013's three parts, in the order of their codes 0, 1, 2; every data set here has the same three."""
 
+SIDE = 48
+"""Width and height of every face here, in pixels."""
+
+PROGRESS = {"delay": 1, "disable": None, "leave": False}
+"""How tqdm shows reading: only where it lasts, only on a terminal, and gone when it is done."""
+
+UNKNOWN = 255
+"""The label, or the part, of a face whose file does not tell it; such data is looked at, never trained on or scored."""
+
 
 @dataclass(frozen=True)
 class Faces:
     """Labelled grey faces.
 
     images: (n, 48, 48) uint8, 0 black to 255 white; may be memory-mapped, never written to.
-    labels: (n,) uint8, an index into ``emotions``.
-    split: (n,) uint8, an index into ``SPLITS``.
+    labels: (n,) uint8, an index into ``emotions``, or ``UNKNOWN``.
+    split: (n,) uint8, an index into ``SPLITS``, or ``UNKNOWN``.
     ids: (n,) int32, the row's number in its source file, counted from 0 without the header.
     name: "fer2013" or "drawn_faces".
     sha256: hash of the whole data set's arrays (see ``array_hash``); a selection keeps its source's.
@@ -45,15 +54,20 @@ class Faces:
         return len(self.labels)
 
     def rows(self, splits: str) -> np.ndarray:
-        """Positions (int64, ascending) of the rows in one split or in several joined by ``+``.
+        """Positions (int64, ascending) of the rows in one split or in several joined by ``+``, to train on or to score.
 
-        ``rows("PublicTest+PrivateTest")`` are the papers' 7,178. Raises ValueError for another name.
+        ``rows("PublicTest+PrivateTest")`` are the papers' 7,178. Raises ValueError for another name, and where a label
+        is ``UNKNOWN``.
         """
         names = splits.split("+")
         unknown = [name for name in names if name not in SPLITS]
         if unknown:
             raise ValueError(f"no split is called {unknown[0]!r}; expected {', '.join(SPLITS)}, or some joined by '+'")
-        return np.flatnonzero(np.isin(self.split, [SPLITS.index(name) for name in names]))
+        rows = np.flatnonzero(np.isin(self.split, [SPLITS.index(name) for name in names]))
+        if np.any(self.labels[rows] == UNKNOWN):
+            found, then = f"{splits} rows without labels", "take a file that has the labels too"
+            raise refused(self.source.get("file", self.name), found, "labelled rows to train on or to score", then)
+        return rows
 
     def select(self, rows: np.ndarray) -> Faces:
         """The faces at these positions, in this order."""
@@ -61,6 +75,11 @@ class Faces:
             self.images[rows], self.labels[rows], self.split[rows], self.ids[rows],
             self.name, self.sha256, self.source, self.emotions,
         )  # fmt: skip
+
+
+def refused(place: object, found: str, expected: str, then: str) -> ValueError:
+    """The error for bad data, in the form that all have here: where, what is there, what should be, the next step."""
+    return ValueError(f"{place}: found {found}, expected {expected}; {then}")
 
 
 def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str:
@@ -75,10 +94,13 @@ def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str
 
 
 def load(name: str) -> Faces:
-    """Load a data set by name: "drawn_faces" at their default size, or "fer2013" where ``fer2013.find`` sees it."""
+    """Load a data set to run experiments on, by name: "drawn_faces" at their default size, or "fer2013".
+
+    FER2013 is what ``fer2013.find`` sees. Raises ValueError where that lacks a part or labels (see ``fer2013.load``).
+    """
     from . import fer2013
 
-    loaders = {"drawn_faces": _drawn, "fer2013": fer2013.load}
+    loaders = {"drawn_faces": _drawn, "fer2013": lambda: fer2013.load(whole=True)}
     if name not in loaders:
         raise ValueError(f"data: found {name!r}, expected one of {', '.join(loaders)}")
     return loaders[name]()
@@ -115,4 +137,6 @@ def banner(faces: Faces) -> str:
             f"> ⚠ **Made from drawn faces** ({counts}), because they were asked for or no FER2013 was found. "
             "They prove that the machinery works and say nothing about the papers."
         )
-    return f"> Made from **FER2013** ({counts}; {faces.source['file']}, MD5 {faces.source['md5']})."
+    source = faces.source
+    other = "" if source["official"] else f"; not the official data, read from {source['form']}"
+    return f"> Made from **FER2013** ({counts}; {source['file']}, MD5 {source['md5']}{other})."
