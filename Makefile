@@ -21,7 +21,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 reproduce: $(ENV) ## Run what is missing, then the report. Options: PROFILE= SEEDS= ONLY= FORCE=1 JOBS= FER2013=
-	@.venv/bin/python -m fer_lib reproduce \
+	@exec .venv/bin/python -m fer_lib reproduce --parent $$PPID \
 		$(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(ONLY),--only "$(ONLY)") \
 		$(if $(FORCE),--force) $(if $(JOBS),--jobs "$(JOBS)")
 

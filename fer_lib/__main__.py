@@ -6,8 +6,18 @@ import os
 import sys
 from pathlib import Path
 
-from . import paths, runs
+from . import paths, processes, reproduce, runs, schedule, transport
 from .datasets import kaggle
+
+
+def add_choice(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--seeds", type=int, help="seeds of each experiment")
+    verb.add_argument("--only", default="", help="comma-separated parts of experiments' names")
+    verb.add_argument("--force", action="store_true", help="repeat runs that have a current record")
+
+
+def add_parent(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--parent", type=int, metavar="PID", help="end when this process, which started it, has ended")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,14 +25,21 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     verb = verbs.add_parser("reproduce", help="make every run that is missing, then the report")
     verb.add_argument("--profile", default="", choices=["", *runs.PROFILES], help="default: by the data that is here")
-    verb.add_argument("--seeds", type=int, help="seeds of each experiment")
-    verb.add_argument("--only", default="", help="comma-separated parts of experiments' names")
-    verb.add_argument("--force", action="store_true", help="repeat runs that have a current record")
+    add_choice(verb)
     verb.add_argument("--jobs", type=int, default=0, help="CPU cores to use (default: all)")
+    add_parent(verb)
+    verb = verbs.add_parser("runs", help="list a profile's runs and what is there of each; or make what is missing")
+    verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    add_choice(verb)
+    verb.add_argument("--missing", action="store_true", help="make the missing runs, without Snakemake and report")
+    verb.add_argument("--minutes", type=float, help="end then; the next call goes on (default: when all are made)")
+    verb.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     verb = verbs.add_parser("run", help="make one run")
     verb.add_argument("experiment", help="for example saravanan2019/table1_feedforward")
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verb.add_argument("--threads", type=int, help="CPU threads to compute with (default: all)")
+    add_parent(verb)
     verb = verbs.add_parser("report", help="make the report of the runs that are there")
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
     verbs.add_parser("data", help="fetch FER2013 from Kaggle into data/, or say how to get it")
@@ -30,13 +47,35 @@ def main(arguments: list[str] | None = None) -> int:
     verb = verbs.add_parser("score", help="score the answers of any network on FER2013's test sets; compare two")
     verb.add_argument("answers", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
     verb.add_argument("--json", metavar="FILE", help="write the figures to this file too")
+    verb = verbs.add_parser("export", help="pack a profile's records into a tar, to take them to another machine")
+    verb.add_argument("archive", type=Path, metavar="OUT.tar")
+    verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verb.add_argument("--only", default="", help="comma-separated parts of experiments' names")
+    verb.add_argument("--checkpoints", action="store_true", help="those of unfinished runs too, to go on elsewhere")
+    verb = verbs.add_parser("import", help="check what `export` packed, and put it in place")
+    verb.add_argument("archive", type=Path, metavar="IN.tar")
+    verb.add_argument("--force", action="store_true", help="replace records that have other predictions")
     options = parser.parse_args(arguments)
+    if getattr(options, "parent", None):
+        processes.end_with(options.parent)
     try:
         if options.verb == "data":
             return kaggle.fetch()
+        if options.verb in ("reproduce", "runs"):
+            which = options.profile, options.seeds, options.only
         if options.verb == "reproduce":
-            return runs.reproduce(options.profile, options.seeds, options.only, options.force, options.jobs)
-        if options.verb == "run":
+            return reproduce.reproduce(*which, options.force, options.jobs)
+        if options.verb == "runs" and options.missing:
+            return schedule.make_missing(*which, options.force, options.jobs, options.minutes)
+        if options.verb == "export":
+            return transport.export_records(options.archive, options.profile, options.only, options.checkpoints)
+        if options.verb == "import":
+            return transport.import_records(options.archive, options.force)
+        if options.verb == "runs":
+            print("\n".join(runs.states(runs.wanted(*which))))
+        elif options.verb == "run":
+            if options.threads:
+                processes.limit_threads(options.threads)
             folder = runs.execute(options.experiment, options.seed, options.profile)
             print(f"{options.experiment} seed {options.seed}: done, see {folder.relative_to(paths.ROOT)}")
         elif options.verb == "audit":
@@ -44,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.verb == "score":
             score(options.answers, options.json)
         else:
-            print(runs.report(options.profile).relative_to(paths.ROOT))
+            print(reproduce.report(options.profile).relative_to(paths.ROOT))
         return 0
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

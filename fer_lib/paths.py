@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 EXPERIMENTS = ROOT / "experiments"
+CLAIMS = ROOT / "claims"
 DATA = ROOT / "data"
 CACHE = Path(os.environ.get("FER_CACHE", DATA / "cache"))
 RESULTS = ROOT / "results"

@@ -2,46 +2,32 @@
 
 A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictions.npz`` (``ids`` int32, ``labels`` and
 ``split`` uint8, and for each kept epoch E, "last", "best" or "milestone", ``probabilities_E`` (m, 7) float16 and
-``classes_E`` uint8, the argmax before rounding), ``metrics.json``, which is written last, by rename, and holds the
-SHA-256 of the predictions, and ``run.ipynb``, the executed notebook.
+``classes_E`` uint8, the argmax before rounding), ``run.ipynb``, the executed notebook, and ``metrics.json``, which is
+written last, by rename, and holds the SHA-256 of the predictions.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import importlib.metadata
 import json
 import os
 import platform
 import resource
-import subprocess
 import time
-from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from . import audit, metrics, paths
+from . import audit, metrics, provenance
 from .datasets import SPLITS, Faces
-from .protocol import Protocol
 
 SCHEMA = 1
-WATCHED = ("training.py", "augmentation.py", "backends.py", "protocol.py", "models", "metrics.py", "trees.py")
-"""Modules that can move a run's numbers."""
-PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scikit-learn")
+FILES = ("predictions.npz", "run.ipynb", "metrics.json")
+"""A record's files, in the order in which they are put in place."""
 
 
 def label(backend: str, precision: str = "float32") -> str:
     """What computed, as the folder's name has it: runs of different backends or precisions never mix."""
     return backend if precision == "float32" else f"{backend}-{precision}"
-
-
-def file_hash(path: Path, name: str = "sha256") -> str:
-    """Hexadecimal digest of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, name).hexdigest()
 
 
 def assemble(
@@ -97,9 +83,9 @@ def assemble(
         },
         "metrics": scores,
         "history": list(history),
-        "code": code(),
-        "lock_sha256": lock_hash(),
-        "versions": versions(),
+        "code": provenance.code(),
+        "lock_sha256": provenance.lock_hash(),
+        "versions": provenance.versions(),
         "device": device,
         "seconds": round(seconds, 2),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -114,11 +100,22 @@ def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "predictions.partial.npz"
     np.savez_compressed(partial, **arrays)
-    checksum = file_hash(partial)
+    checksum = provenance.file_hash(partial)
     os.replace(partial, folder / "predictions.npz")
     partial = folder / "metrics.json.partial"
     partial.write_text(json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n")
     os.replace(partial, folder / "metrics.json")
+
+
+def put(source: Path, folder: Path) -> None:
+    """Move a whole record from one folder to another, over an older one.
+
+    Whoever is killed here leaves the old record, none or the new one: files of two records never pass for one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").unlink(missing_ok=True)
+    for name in FILES:
+        os.replace(source / name, folder / name)
 
 
 def summary(record: dict) -> str:
@@ -133,43 +130,8 @@ def summary(record: dict) -> str:
     return "\n".join(lines)
 
 
-def code() -> dict:
-    """Commit and dirty flag of the code that runs; ``FER_COMMIT`` (and ``FER_DIRTY=1``) where there is no git."""
-    if commit := os.environ.get("FER_COMMIT"):
-        return {"commit": commit, "dirty": os.environ.get("FER_DIRTY") == "1"}
-    commit = git("rev-parse", "HEAD")
-    status = git("status", "--porcelain", "--", "fer_lib", "notebooks", "experiments")
-    return {"commit": commit, "dirty": bool(status) if commit else None}
-
-
-def git(*arguments: str) -> str | None:
-    """What a git command prints about this checkout; None where git or the repository is absent."""
-    try:
-        done = subprocess.run(["git", "-C", paths.ROOT, *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
-def lock_hash() -> str | None:
-    """SHA-256 of the lock file that this environment was made from (``FER_LOCK``, set by the Makefile)."""
-    lock = paths.ROOT / os.environ.get("FER_LOCK", "requirements.lock")
-    return file_hash(lock) if lock.exists() else None
-
-
-def versions() -> dict:
-    """Python's version and those of the packages that can change a number."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def read(folder: Path) -> dict:
-    """Read one record, with its ``folder`` added; parameters that came up after it was made stand at their defaults.
+    """Read one record, with its ``folder`` added.
 
     Raises ValueError naming the file where it is no record, or where the predictions are not the ones it was written
     for.
@@ -184,14 +146,12 @@ def read(folder: Path) -> dict:
     if found[0] != SCHEMA:
         raise ValueError(f"{path}: found schema {found[0]}, expected {SCHEMA}; run it again with this version")
     predictions = folder / "predictions.npz"
-    actual = file_hash(predictions) if predictions.exists() else "no file"
+    actual = provenance.file_hash(predictions) if predictions.exists() else "no file"
     if actual != found[1]:
         raise ValueError(
             f"{predictions}: found SHA-256 {actual}, expected {found[1]} from metrics.json; "
             "restore it from git, or delete the folder to run it again"
         )
-    if "model" in record["parameters"]:  # a tree has parameters of its own
-        record["parameters"] = asdict(Protocol()) | record["parameters"]
     return record | {"folder": folder}
 
 
@@ -207,67 +167,55 @@ def predictions(record: dict) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def is_current(folder: Path, parameters: dict, data_sha256: str) -> bool:
-    """Whether a folder holds a whole record of these parameters on this data. A broken record is not current."""
-    if not (folder / "metrics.json").exists():
-        return False
+def check(record: dict) -> None:
+    """Raise ValueError where a record's predictions, scores and counts of rows do not belong together.
+
+    The scores of PublicTest, PrivateTest and both, or of the rows held out, are computed again. Losses are not: they
+    need more digits than the predictions keep.
+    """
+    arrays, place = predictions(record), record["folder"] / "predictions.npz"
+
+    def demand(holds: bool, what: str) -> None:
+        if not holds:
+            raise ValueError(f"{place}: {what}; run it again where it came from")
+
+    kept = record["metrics"]
+    expected = {"ids", "labels", "split"} | {f"{kind}_{k}" for k in kept for kind in ("probabilities", "classes")}
+    demand(set(arrays) == expected, f"found {', '.join(sorted(arrays))}, expected {', '.join(sorted(expected))}")
+    ids, labels, split = arrays["ids"], arrays["labels"], arrays["split"]
+    n, of_splits = len(ids), list(record["data"]["rows"].values())
+    demand(n > 0 and all(len(values) == n for values in arrays.values()), "arrays of no or of different lengths")
+    demand(bool((np.diff(ids) > 0).all()), "ids do not ascend")
+    demand(0 <= ids[0] and ids[-1] < sum(of_splits), f"ids of {ids[0]} to {ids[-1]}, of {sum(of_splits)} rows")
+    demand(labels.max() < 7 and split.max() < len(SPLITS), "labels or splits out of range")
+    counts = np.bincount(split, minlength=len(SPLITS))
+    demand(bool((counts <= of_splits).all()), f"{counts.tolist()} rows of the splits' {of_splits}")
+    sets = {"PublicTest": split == 1, "PrivateTest": split == 2, "PublicTest+PrivateTest": split > 0}
+    sets["held out"] = np.ones(n, bool)
+    for name, reading in kept.items():
+        p, classes = arrays[f"probabilities_{name}"].astype(np.float32), arrays[f"classes_{name}"]
+        demand(p.shape == (n, 7) and classes.shape == (n,), f"probabilities_{name} is {p.shape}, expected ({n}, 7)")
+        demand(bool((np.abs(p.sum(axis=1) - 1) < 0.01).all()), f"probabilities_{name} do not sum to 1")
+        demand(classes.max() < 7, f"classes_{name} out of range")
+        chosen = p[np.arange(n), classes]
+        demand(bool((chosen >= p.max(axis=1) - 0.001).all()), f"classes_{name} are not the likeliest")
+        for rows in sets.keys() & reading.keys():
+            again = metrics.score(classes[sets[rows]], labels[sets[rows]])
+            written = {key: reading[rows].get(key) for key in again}
+            demand(again == written, f"on {rows} ({name} epoch) they score {again}, metrics.json says {written}")
+
+
+def is_current(folder: Path, parameters: dict, data_sha256: str, defaults: dict) -> bool:
+    """Whether a folder holds a whole record of these parameters on this data. A broken record is not current.
+
+    A record from before a parameter existed lacks its name: it did what ``defaults``, its notebook's, say.
+    """
     try:
         record = read(folder)
-    except ValueError:
+    except (OSError, ValueError):
         return False
-    return record["parameters"] == parameters and record["data"]["sha256"] == data_sha256
-
-
-def stale(record: dict) -> list[str]:
-    """Why a record's numbers may differ from what today's code would give; empty where nothing says so.
-
-    Only flags: what makes a record worth running again is its parameters and data, not a commit. Comments and
-    docstrings count for nothing, nor does a commit whose message has a line "Same numbers: how that was checked". Data
-    sets are watched by the data's hash; checkpoints are not watched: a resumed run equals an unbroken one.
-    """
-    commit = record["code"]["commit"]
-    reasons = ["ran from uncommitted changes"] if record["code"]["dirty"] else []
-    if not commit or not git("rev-parse", "--git-dir"):
-        return reasons
-    if git("cat-file", "-e", commit) is None:
-        return [*reasons, f"its commit {commit[:9]} is not in this history"]
-    changed = ", ".join(_changed_since(commit))
-    return [*reasons, f"changed since: {changed}"] if changed else reasons
-
-
-@lru_cache
-def _changed_since(commit: str) -> list[str]:
-    """Modules that can move a number and changed their meaning after a commit, commits that say otherwise aside."""
-    watched = [f"fer_lib/{name}" for name in WATCHED]
-    log = ["log", "--format=%H", "--no-merges", "--invert-grep", "--grep=^Same numbers:", f"{commit}..HEAD"]
-    changed = set()
-    for after in [*git(*log, "--", *watched).split(), None]:  # None: what is not committed yet
-        before = f"{after}^" if after else "HEAD"
-        names = git("diff", "--name-only", "--relative", before, *filter(None, [after]), "--", *watched).split()
-        for name in names:
-            now = git("show", f"{after}:{name}") if after else _text(name)
-            if _meaning(git("show", f"{before}:{name}")) != _meaning(now):
-                changed.add(name)
-    return sorted(changed)
-
-
-def _text(name: str) -> str | None:
-    path = paths.ROOT / name
-    return path.read_text() if path.exists() else None
-
-
-def _meaning(source: str | None) -> str | None:
-    """A module without what does not run: its syntax tree, docstrings taken out."""
-    if source is None:
-        return None
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [
-                part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
-            ]
-    return ast.dump(tree)
+    known = {name: defaults[name] for name in parameters} | record["parameters"]
+    return known == parameters and record["data"]["sha256"] == data_sha256
 
 
 def cpu() -> dict:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from . import figures, paths, summaries, tables
+from . import verdicts as rules
 
 STYLE = Path(__file__).with_name("report.css")
 
@@ -49,9 +50,18 @@ def banner(found: list[dict]) -> str:
             "> ⚠ **Drawn faces.** Every number and picture on this page comes from faces that a program drew, not from "
             "FER2013. They show that the machinery runs from end to end and **say nothing about the papers**.\n\n"
         )
+    elif profiles == {"copy"}:
+        warning = (
+            "> ⚠ **Not the official FER2013.** The runs follow the papers' protocol on another form of the data, whose "
+            "pixels, labels or rows differ from the papers'; the source named below says which.\n\n"
+        )
     elif profiles != {"full"}:
         which = each(lambda r: r["profile"])
-        warning = f"> ⚠ **Profile {which}.** Runs were cut down: this is not the papers' protocol.\n\n"
+        warning = (
+            f"> ⚠ **Profile {which}.** Runs were cut down (at quick each network learns from a tenth of Training's "
+            "rows, with one seed, some for fewer epochs or scored on fewer test rows): **this is not the papers' "
+            "protocol**, and no number here confirms or refutes one of theirs.\n\n"
+        )
     facts = {
         "Data": each(data),
         "Profile": each(lambda r: r["profile"]),
@@ -133,8 +143,19 @@ def show_sections(found: list[dict], experiments: dict[str, dict]) -> None:
         display(Markdown(tables.predicted(group)))
 
 
-def markdown(found: list[dict], experiments: dict[str, dict], failures: list[str] = ()) -> str:
-    """The text of ``results/README.md``: banner and tables, with a link to the whole report beside it."""
+def verdicts(judged: list[dict]) -> str:
+    """The section on the claims (see ``claims.judged``): how many of each verdict, each with its own, and the rules."""
+    if not judged:
+        return "## Verdicts\n\nNone: a claim is tested by full runs on FER2013 only.\n"
+    counts = [sum(line["verdict"] == word for line in judged) for word in rules.VERDICTS]
+    said = ", ".join(f"{count} {word}" for count, word in zip(counts, rules.VERDICTS))
+    used = [f"- **{kind[0].upper()}{kind[1:]}**: {text}" for kind, text in rules.RULES.items()]
+    return "\n".join(["## Verdicts\n", f"**{len(judged)} claims of both papers: {said}.** {VERDICTS}",
+                      tables.verdicts(judged), "### The rules\n", RULES, *used, ""])  # fmt: skip
+
+
+def markdown(found: list[dict], experiments: dict[str, dict], failures: list[str] = (), judged: list[dict] = ()) -> str:
+    """The text of ``results/README.md``: banner, verdicts and tables, with a link to the whole report beside it."""
     return "\n".join([
         "# Results\n",
         "*Written by `make report` from the records in `runs/`; no number here is typed.* "
@@ -143,6 +164,7 @@ def markdown(found: list[dict], experiments: dict[str, dict], failures: list[str
             "offline.\n",
         banner(found),
         failed(list(failures)),
+        verdicts(list(judged)),
         "## Reported and measured\n",
         READING,
         tables.results(found, experiments),
@@ -183,6 +205,15 @@ def to_html(notebook: Path, page: Path) -> None:
     )
 
 
+VERDICTS = """\
+Each stands below with what the paper reports, what came out here, and why the verdict is what it is; `claims.json`
+holds the same for programs, with the runs that tell. To fail to reproduce a figure is a result; to have too few seeds
+for one is none yet.
+"""
+RULES = """\
+One for each kind of claim (`fer_lib/verdicts.py`; its history tells which runs were there when it was written). Runs
+on other backends, precisions or devices are never pooled: the group with most seeds judges, the others are named.
+"""
 READING = """\
 Each line is a group of runs that differ in nothing but the seed; backends, precisions and devices are never pooled.
 Two kinds of spread stand apart, both at 95 %: the *t interval* says how far other seeds would move the mean, the

@@ -1,39 +1,75 @@
-"""One run: parameters -> papermill -> record; and ``make reproduce``, which makes all runs that are missing."""
+"""The runs of the study: which there are, what is there of each, and how one is made."""
 
 from __future__ import annotations
 
-import ast
-import fcntl
 import json
 import os
+import re
 import shutil
-import subprocess
 import sys
-import time
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from . import datasets, paths, records
+from . import datasets, notebooks, paths, processes, provenance, records
 from .datasets import fer2013
 from .protocol import PROTOCOLS
 
 PROFILES = {
     "smoke": "drawn faces, 128 training rows, two epochs: shows that everything runs, says nothing of the papers",
+    "quick": "the real FER2013, but a tenth of Training's rows for each network and one seed: a look at every row of "
+    "the papers' tables, not their protocol",
     "full": "the real FER2013 under the papers' protocol",
+    "copy": "a FER2013 other than the official one, such as the copy as JPEG pictures, under the papers' protocol",
 }
-SMOKE = {"data": "drawn_faces", "rows": 128, "epochs": 2}
+CUTS = {"smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2}, "quick": {"rows": 2871}, "full": {}, "copy": {}}
+"""What a profile puts over an experiment's parameters, where its notebook has them."""
 NOT_IDENTITY = ("experiment", "title", "profile", "record")
 """Notebook parameters that say where a run goes, not what it does."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: an experiment with a seed, at a profile, on a backend. That is its identity, and gives one record."""
+
+    name: str  # of the experiment: "saravanan2019/table1_feedforward"
+    seed: int
+    profile: str
+    experiment: dict  # as ``experiments`` gives it
+    parameters: dict  # of the notebook: complete, checked, the profile's cuts made
+    backend: str
+
+    def __str__(self) -> str:
+        return f"{self.name} seed {self.seed}"
+
+    @property
+    def place(self) -> str:
+        """Its folder below ``runs/`` or ``unfinished/``: "saravanan2019/table1_feedforward/tensorflow-seed0"."""
+        precision = self.parameters.get("precision", "float32")
+        return f"{self.name}/{records.label(self.backend, precision)}-seed{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its record lies when it is done."""
+        return paths.results_folder(self.profile) / "runs" / self.place
+
+    @property
+    def unfinished(self) -> Path:
+        """Where it is made: checkpoints, log, failure. Git ignores it, and it goes when the record is in place."""
+        return paths.results_folder(self.profile) / "unfinished" / self.place
+
+    @property
+    def lock(self) -> Path:
+        return self.unfinished.with_name(f"{self.unfinished.name}.lock")
 
 
 def experiments() -> dict[str, dict]:
     """All experiments by name ("saravanan2019/table1_feedforward"), in the order of the papers' tables, ours last.
 
-    Each is its YAML file, with ``parameters`` completed by the fields of its named protocol. One with ``milestone_of``
-    has no run of its own: it is read off the runs of the experiment named there. Raises ValueError naming the file
-    where one lacks a key.
+    Each is its YAML file, with ``parameters`` completed by the fields of its named protocol, and ``defaults``, its
+    notebook's parameters. One with ``milestone_of`` has no run of its own: it is read off the runs of the experiment
+    named there. Raises ValueError naming the file where one lacks a key.
     """
     found = {}
     for path in sorted(paths.EXPERIMENTS.glob("*/*.yaml")):
@@ -46,303 +82,181 @@ def experiments() -> dict[str, dict]:
             raise ValueError(f"{file}: lacks {', '.join(missing)}; see the README on experiments")
         fields = PROTOCOLS[content["protocol"]] if "protocol" in content else {}
         content["parameters"] = {**fields, **content.get("parameters", {})}
+        content["defaults"] = notebooks.defaults(content["notebook"]) if "notebook" in content else {}
         found[f"{path.parent.name}/{path.stem}"] = content
     order = {name: (name.startswith("ours/"), name.split("/")[0], found[name].get("order", 99), name) for name in found}
     return {name: found[name] for name in sorted(found, key=order.get)}
 
 
-def notebook_parameters(notebook: str) -> dict:
-    """Names and default values of a notebook's parameters: the assignments of its cell tagged "parameters"."""
-    cells = json.loads((paths.NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
-    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
-    source = "".join(tagged[0]["source"])
-    return {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign)
-    }
+def run(name: str, seed: int, profile: str, backend: str = "") -> Run:
+    """A run by its identity; the backend is the experiment's own, else Keras' (``KERAS_BACKEND``) unless given.
 
-
-def check_parameters(notebook: str, parameters: dict) -> dict:
-    """The notebook's defaults with ``parameters`` over them.
-
-    papermill only warns of a name that the notebook does not have, and passes any type on; here both are refused:
-    TypeError for a value of another type than the default (an int for a float is taken), ValueError for a name.
-    """
-    defaults = notebook_parameters(notebook)
-    for name, value in parameters.items():
-        if name not in defaults:
-            raise ValueError(f"{notebook}: no parameter is called {name!r}; expected one of {', '.join(defaults)}")
-        default = defaults[name]
-        if type(default) is float and type(value) is int:
-            parameters = parameters | {name: float(value)}
-        elif type(value) is not type(default):
-            raise TypeError(
-                f"{notebook}: parameter {name} is {value!r} ({type(value).__name__}), "
-                f"expected {type(default).__name__} like {default!r}"
-                + ("; YAML reads 1e-3 as text, write 1.0e-3" if type(default) is float else "")
-            )
-    return defaults | parameters
-
-
-def backend(experiment: dict) -> str:
-    """What computes an experiment: scikit-learn for the tree, Keras' backend otherwise."""
-    return experiment.get("backend") or os.environ.get("KERAS_BACKEND", "tensorflow")
-
-
-def parameters(experiment: dict, seed: int, profile: str) -> dict:
-    """The parameters that make a run what it is, complete and checked; smoke runs cut the published ones down."""
-    wanted = experiment["parameters"] | {"seed": seed}
-    if profile == "smoke":
-        names = notebook_parameters(experiment["notebook"])
-        wanted |= {name: value for name, value in SMOKE.items() if name in names}
-    full = check_parameters(experiment["notebook"], wanted)
-    return {name: value for name, value in full.items() if name not in NOT_IDENTITY}
-
-
-def run_folder(name: str, experiment: dict, seed: int, profile: str) -> Path:
-    """Where a run's record lies."""
-    precision = parameters(experiment, seed, profile).get("precision", "float32")
-    computed_by = records.label(backend(experiment), precision)
-    return paths.results_folder(profile) / "runs" / name / f"{computed_by}-seed{seed}"
-
-
-def has_gpu() -> bool:
-    """Whether an NVIDIA driver answers."""
-    try:
-        return subprocess.run(["nvidia-smi", "-L"], check=False, capture_output=True).returncode == 0
-    except OSError:
-        return False
-
-
-def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[tuple[str, int]]:
-    """The runs of a profile as (experiment, seed): 1 seed for smoke, 5 with a GPU, else what the experiment says.
-
-    ``only``: comma-separated parts of names, of which a whole name means just itself. Raises ValueError where a part
-    fits no experiment.
+    Raises ValueError for an unknown experiment; ValueError or TypeError where its notebook does not take a parameter.
     """
     known = experiments()
-    chosen = set() if only else set(known)
+    if name not in known:
+        raise ValueError(f"no experiment is called {name!r}; expected one of {', '.join(known)}")
+    if other := known[name].get("milestone_of"):
+        raise ValueError(f"{name} has no run of its own, it is read off those of {other}; run that")
+    return _run(name, known[name], seed, profile, backend)
+
+
+def _run(name: str, experiment: dict, seed: int, profile: str, backend: str = "") -> Run:
+    cut = {parameter: value for parameter, value in CUTS[profile].items() if parameter in experiment["defaults"]}
+    cut |= experiment.get("quick", {}) if profile == "quick" else {}
+    values = notebooks.checked(experiment["notebook"], experiment["parameters"] | cut | {"seed": seed})
+    values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
+    backend = backend or experiment.get("backend") or os.environ.get("KERAS_BACKEND", "tensorflow")
+    return Run(name, seed, profile, experiment, values, backend)
+
+
+def check_data(profile: str) -> None:
+    """Raise where the profile cannot run on what is here: FileNotFoundError without FER2013, ValueError for full on
+    other data than the official, whose records would take the place of those that are committed."""
+    if profile not in PROFILES:
+        raise ValueError(f"PROFILE: found {profile!r}, expected one of {', '.join(PROFILES)}")
+    if profile != "smoke" and not fer2013.find():
+        raise FileNotFoundError(f"PROFILE={profile} needs FER2013: give FER2013=PATH or put fer2013.csv into data/")
+    if profile == "full" and not (source := datasets.load("fer2013").source)["official"]:
+        raise ValueError(
+            f"PROFILE=full is for the official FER2013: found {source['file']} ({source['form']}), which differs; "
+            "PROFILE=copy makes the same runs of it, kept apart"
+        )
+
+
+def chosen(only: str = "") -> list[str]:
+    """Names of the experiments that ``only`` asks for: comma-separated parts of names, "" for all.
+
+    A whole name means just itself. Raises ValueError where a part fits no experiment.
+    """
+    known = experiments()
+    names = set() if only else set(known)
     for part in filter(None, only.split(",")):
         whole = {name for name in known if part in (name, name.split("/")[1])}
         fitting = whole or {name for name in known if part in name}
         if not fitting:
             raise ValueError(f"ONLY: no experiment's name contains {part!r}; there are {', '.join(known)}")
-        chosen |= fitting
-    chosen = {known[name].get("milestone_of", name) for name in chosen}
-    names = [name for name in known if name in chosen]
-    seeds = seeds or (1 if profile == "smoke" else 5 if has_gpu() else None)
-    return [(name, seed) for name in names for seed in range(seeds or known[name].get("seeds_cpu", 3))]
+        names |= fitting
+    names = {known[name].get("milestone_of", name) for name in names}
+    return [name for name in known if name in names]
 
 
-def missing(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> list[tuple[str, int]]:
+def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
+    """The runs of a profile: 1 seed for smoke and quick; at full 5 with a GPU, else what the experiment says, or 3.
+
+    quick is for the papers' tables, and makes experiments of ours only where they are asked for by name.
+    """
+    known = experiments()
+    names = [name for name in chosen(only) if profile != "quick" or only or not name.startswith("ours/")]
+    seeds = seeds or (1 if profile in ("smoke", "quick") else 5 if processes.has_gpu() else None)
+    return [
+        _run(name, known[name], seed, profile)
+        for name in names
+        for seed in range(seeds or known[name].get("seeds_cpu", 3))
+    ]
+
+
+def missing(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> list[Run]:
     """The wanted runs that have no current record (all of them with ``force``)."""
-    known, hashes, result = experiments(), {}, []
-    for name, seed in wanted(profile, seeds, only):
-        values = parameters(known[name], seed, profile)
-        if values["data"] not in hashes:
-            hashes[values["data"]] = datasets.load(values["data"]).sha256
-        if force or not records.is_current(
-            run_folder(name, known[name], seed, profile), values, hashes[values["data"]]
-        ):
-            result.append((name, seed))
-    return result
+    found = wanted(profile, seeds, only)
+    return [run for run, current in zip(found, are_current(found)) if force or not current]
 
 
-@contextmanager
-def locked(path: Path, what: str):
-    """Hold a lock that goes with its owner, however he dies. Raises RuntimeError where another holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RuntimeError(f"{what} is already under way (it holds {path}); wait for it or stop it") from None
-        yield
+def are_current(found: list[Run]) -> list[bool]:
+    """Of each run, whether its record is there, whole, and of today's parameters and data."""
+    hashes = {name: datasets.load(name).sha256 for name in {run.parameters["data"] for run in found}}
+    return [
+        records.is_current(run.folder, run.parameters, hashes[run.parameters["data"]], run.experiment["defaults"])
+        for run in found
+    ]
+
+
+def states(found: list[Run]) -> list[str]:
+    """One line for each run: under way, current, stale, failed or missing, its name, and what there is to say."""
+    lines = []
+    for run, current in zip(found, are_current(found)):
+        stale = provenance.stale(records.read(run.folder)) if current else []
+        failed, epochs = _failure(run), epochs_done(run)
+        state = "current" if current else "failed" if failed else "missing"
+        said = [*stale, failed]
+        if not current and (run.folder / "metrics.json").exists():
+            said.append("the record there is of other parameters or other data")
+        if epochs:
+            said.append(f"checkpoint after epoch {epochs} of {run.parameters['epochs']}")
+        state = "under way" if processes.is_locked(run.lock) else "stale" if stale else state
+        lines.append(f"{state:<9}  {run}  {'; '.join(filter(None, said))}".rstrip())
+    return lines
+
+
+def epochs_done(run: Run) -> int:
+    """After how many epochs an unfinished run would go on."""
+    kept = [re.fullmatch(r"checkpoint-(\d+)", path.name) for path in run.unfinished.glob("checkpoint-*")]
+    return max((int(match[1]) for match in kept if match), default=0)
+
+
+def failures(found: list[Run]) -> list[str]:
+    """A sentence for each of these runs that failed when it was last tried."""
+    return [f"{run}: {said}" for run in found if (said := _failure(run))]
+
+
+def _failure(run: Run) -> str:
+    try:
+        error = json.loads((run.unfinished / "failure.json").read_text())
+    except (OSError, ValueError):
+        return ""
+    return (f"cell {error['cell']}: " if error["cell"] else "") + error["error"]
+
+
+def hours(run: Run) -> float:
+    """About how long a run takes here from its last checkpoint on: at full what its YAML file expects."""
+    if run.profile == "smoke":
+        return 20 / 3600
+    expect = run.experiment["expect"]
+    whole = float(expect["hours_gpu" if processes.has_gpu() else "hours_cpu"])
+    if run.profile == "quick":
+        full = _run(run.name, run.experiment, run.seed, "full")
+        whole = float(expect.get("hours_quick", whole * _work(run) / _work(full)))
+    return whole * max(0.0, 1 - epochs_done(run) / run.parameters.get("epochs", 1))
+
+
+def _work(run: Run) -> int:
+    """What a training computes, in forward passes of one face; a backward pass costs twice as much."""
+    parameters = run.parameters
+    rows = 3 * (parameters.get("rows") or 28_709) + (parameters.get("test_rows") or 7_178)
+    return parameters.get("epochs", 1) * rows
+
+
+def command(run: Run) -> list[str]:
+    """The command that makes a run in a process of its own."""
+    return [sys.executable, "-m", "fer_lib", "run", run.name, "--seed", str(run.seed), "--profile", run.profile]
 
 
 def execute(name: str, seed: int, profile: str) -> Path:
     """Make one run: execute its notebook, which writes the record. Returns the record's folder.
 
-    The executed notebook is kept as ``run.ipynb``, of a failed run too; then ``failure.json`` tells the failing cell
-    and its error, RuntimeError is raised, and an older record stays as it was.
+    All is made in ``Run.unfinished``: what was killed there is taken up from its last checkpoint, and the record and
+    ``run.ipynb``, the executed notebook, are put in place when they are whole. If the run fails, ``failure.json`` stays
+    there and tells the failing cell and its error, an older record stays as it was, and RuntimeError is raised.
     """
-    known = experiments()
-    if name not in known:
-        raise ValueError(f"no experiment is called {name!r}; expected one of {', '.join(known)}")
-    experiment = known[name]
-    values = parameters(experiment, seed, profile)
-    folder = run_folder(name, experiment, seed, profile)
-    place = {"experiment": name, "title": experiment["title"], "profile": profile, "record": str(folder)}
-    with locked(folder / ".lock", f"run {name} seed {seed}"):
-        (folder / "failure.json").unlink(missing_ok=True)
-        error = run_notebook(experiment["notebook"], folder / "run.ipynb", values | place, f"{name} seed {seed}: ")
+    check_data(profile)
+    this = run(name, seed, profile)
+    making = this.unfinished
+    where = {"experiment": name, "title": this.experiment["title"], "profile": profile, "record": str(making)}
+    with processes.locked(this.lock, f"run {this}") as lock:
+        for left in making.glob("*"):  # by a run that was killed or failed
+            if not left.match("checkpoint-*"):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        notebook = this.experiment["notebook"]
+        error = notebooks.execute(notebook, making / "run.ipynb", this.parameters | where, f"{this}: ", lock)
         if error:
-            (folder / "failure.json").write_text(json.dumps(error, indent=1) + "\n")
-            raise RuntimeError(f"{name} seed {seed} failed in cell {error['cell']}: {error['error']}")
-        for checkpoint in folder.glob("checkpoint*"):
-            shutil.rmtree(checkpoint)
-    return folder
+            (making / "failure.json").write_text(json.dumps(error, indent=1) + "\n")
+            raise RuntimeError(f"{this} failed: {_failure(this)}")
+        records.put(making, this.folder)
+        shutil.rmtree(making)
+    return this.folder
 
 
-class _Prefixed:
-    """A text file that passes lines on to the terminal, each after a name: runs side by side stay apart."""
-
-    def __init__(self, prefix: str):
-        self.prefix = prefix
-
-    def write(self, text: str) -> None:
-        for line in text.splitlines():
-            if line.strip():
-                print(self.prefix + line, flush=True)
-
-    def flush(self) -> None:
-        sys.stdout.flush()
-
-
-def run_notebook(notebook: str, output: Path, values: dict, prefix: str | None = None) -> dict | None:
-    """Execute a notebook by papermill into ``output``; None, or where it failed (``cell``, ``error``, ``source``).
-
-    What the notebook prints goes to the terminal too, each line after ``prefix``, unless that is None.
-    """
-    import papermill
-
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if os.environ.get("KERAS_BACKEND") == "jax":  # read when JAX starts in the kernel; without effect on a CPU
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
-    problem = None
-    try:
-        papermill.execute_notebook(
-            str(paths.NOTEBOOKS / f"{notebook}.ipynb"),
-            str(output),
-            parameters=check_parameters(notebook, values),
-            cwd=str(paths.ROOT),
-            kernel_name="python3",
-            stdout_file=None if prefix is None else _Prefixed(prefix),
-            progress_bar=False,
-        )
-    except papermill.PapermillExecutionError as error:
-        problem = {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}", "source": error.source}
-    # Nobody's folders belong into a result.
-    output.write_text(output.read_text().replace(str(paths.ROOT) + "/", "").replace(str(Path.home()), "~"))
-    return problem
-
-
-def failures(profile: str, runs: list[tuple[str, int]]) -> list[str]:
-    """A sentence for each of these runs that failed when it was last tried."""
-    known, found = experiments(), []
-    for name, seed in runs:
-        path = run_folder(name, known[name], seed, profile) / "failure.json"
-        if path.exists():
-            error = json.loads(path.read_text())
-            found.append(f"{name} seed {seed}: cell {error['cell']}: {error['error']}")
-    return found
-
-
-def hours(todo: list[tuple[str, int]], profile: str) -> float:
-    """About how long these runs take here: at full what their YAML files expect, else some 20 seconds each."""
-    if profile != "full":
-        return len(todo) * 20 / 3600
-    known, device = experiments(), "hours_gpu" if has_gpu() else "hours_cpu"
-    return sum(float(known[name]["expect"][device]) for name, _ in todo)
-
-
-def reproduce(profile: str = "", seeds: int | None = None, only: str = "", force: bool = False, jobs: int = 0) -> int:
-    """Make every missing run of a profile, then the report. Returns the exit code: 0, or 1 where a run failed."""
-    found = fer2013.find()
-    if not profile:
-        profile = "full" if found else "smoke"
-        why = (
-            f"FER2013 is here ({found.name})" if found else "no FER2013 is here (FER2013=PATH or data/ would bring it)"
-        )
-        print(f"Profile {profile}, because {why}; PROFILE= chooses another.")
-    if profile not in PROFILES:
-        raise ValueError(f"PROFILE: found {profile!r}, expected one of {', '.join(PROFILES)}")
-    if profile == "full" and not found:
-        raise FileNotFoundError("PROFILE=full needs FER2013: give FER2013=PATH or put fer2013.csv into data/")
-    print(f"{profile}: {PROFILES[profile]}. Device: {'GPU' if has_gpu() else 'CPU'}.", flush=True)
-    with locked(paths.RESULTS / "local" / ".lock", "make reproduce"):
-        todo = missing(profile, seeds, only, force)
-        total = len(wanted(profile, seeds, only))
-        if not todo and report_is_current(profile):
-            print(f"All {total} runs are there and the report is up to date: nothing to do. FORCE=1 repeats them.")
-            print(f"Report: {(paths.results_folder(profile) / 'report.html').relative_to(paths.ROOT)}")
-            return 0
-        minutes = 60 * hours(todo, profile)
-        about = f"{minutes / 60:.0f} hours" if minutes > 90 else f"{minutes:.0f} minutes"
-        print(f"{total - len(todo)} of {total} runs are there; {len(todo)} to make, about {about}.", flush=True)
-        started = time.monotonic()
-        code = snakemake(profile, todo, jobs) if todo else 0
-        failed = failures(profile, wanted(profile, seeds, only))
-        report(profile, failed)
-    left = missing(profile, seeds, only)
-    print(f"{len(todo)} runs in {(time.monotonic() - started) / 60:.1f} minutes; {len(left)} still missing.")
-    for sentence in failed:
-        print(f"FAILED {sentence}")
-    print(f"Report: {(paths.results_folder(profile) / 'report.html').relative_to(paths.ROOT)}")
-    return 1 if failed or left or code else 0
-
-
-def snakemake(profile: str, todo: list[tuple[str, int]], jobs: int) -> int:
-    """Hand the runs to Snakemake, which knows nothing but this list: what is current was decided by the records."""
-    listed = paths.RESULTS / "local" / "todo.json"
-    listed.write_text(json.dumps(todo))
-    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/default", "--workflow-profile", "none"]
-    command += [
-        "--cores",
-        str(jobs or os.cpu_count()),
-        "--resources",
-        "gpu=1",
-        "--config",
-        f"profile={profile}",
-        f"todo={listed}",
-    ]
-    return subprocess.run(command, check=False, cwd=paths.ROOT).returncode
-
-
-def report_inputs(profile: str) -> str:
-    """A fingerprint of all that the report is made from."""
-    folder = paths.results_folder(profile)
-    sources = [
-        *sorted((folder / "runs").glob("*/*/*/metrics.json")),
-        *sorted((folder / "runs").glob("*/*/*/failure.json")),
-        *sorted(paths.EXPERIMENTS.glob("*/*.yaml")),
-        *sorted(paths.NOTEBOOKS.glob("*.ipynb")),
-        *sorted((paths.ROOT / "fer_lib").glob("*.py")),
-        *sorted((paths.ROOT / "fer_lib").glob("*.css")),
-    ]
-    return "\n".join(f"{records.file_hash(path)}  {path.relative_to(paths.ROOT)}" for path in sources)
-
-
-def report_is_current(profile: str) -> bool:
-    """Whether the report stands and was made here from what is here now."""
-    stamp = paths.RESULTS / "local" / f"report-{profile}.stamp"
-    made = (paths.results_folder(profile) / "report.html").exists() and stamp.exists()
-    return made and stamp.read_text() == report_inputs(profile)
-
-
-def report(profile: str, failed: list[str] = ()) -> Path:
-    """Write ``report.html``, ``dataset.html`` and ``README.md`` of a profile; returns the first.
-
-    Only a page below ``results/local`` shows people: ``dataset_with_people.html``, where FER2013 is here.
-    """
-    from . import report as pages
-
-    folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
-    inputs = report_inputs(profile)
-    about_data = {"data": "drawn_faces" if profile == "smoke" else "fer2013"}
-    made = [
-        ("4_report", {"results": str(folder), "profile": profile, "failures": list(failed)}, folder / "report.html")
-    ]
-    if profile == "smoke" or fer2013.find():
-        made.append(("1_dataset", about_data, folder / "dataset.html"))
-    if profile != "smoke" and fer2013.find():
-        made.append(("1_dataset", about_data | {"show_people": True}, local / "dataset_with_people.html"))
-    for notebook, values, page in made:
-        executed = local / f"{page.stem}.ipynb"
-        if error := run_notebook(notebook, executed, values):
-            raise RuntimeError(f"{notebook} failed in cell {error['cell']}: {error['error']}; see {executed}")
-        pages.to_html(executed, page)
-    (folder / "README.md").write_text(pages.markdown(records.load(folder), experiments(), list(failed)))
-    (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
-    return folder / "report.html"
+def discard_unfinished(run: Run) -> None:
+    """Remove what is left of making a run, unless it is under way."""
+    if run.unfinished.exists() and not processes.is_locked(run.lock):
+        shutil.rmtree(run.unfinished)

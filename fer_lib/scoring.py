@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import audit, metrics, records, statistics
+from . import audit, metrics, provenance, statistics
 from .answers import read
 from .datasets import SPLITS, Faces, ferplus
 from .emotions import FER2013
@@ -58,7 +58,9 @@ def report(files: list[str], faces: Faces) -> dict:
     """
     reason = ferplus.missing(faces)
     counts = None if reason else ferplus.counts_for(faces)
-    about = {"left_out": reason} if reason else {"file": ferplus.NAME, "md5": records.file_hash(ferplus.find(), "md5")}
+    about = (
+        {"left_out": reason} if reason else {"file": ferplus.NAME, "md5": provenance.file_hash(ferplus.find(), "md5")}
+    )
     masks = sets(faces, counts)
     given = [read(file, faces) for file in files]
     scored = [score(answers, faces, masks) for answers in given]

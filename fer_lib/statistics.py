@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 
@@ -96,3 +97,44 @@ def _discordant(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
 def _check(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level: found {level}, expected a fraction between 0 and 1, such as 0.95")
+
+
+def prediction_interval(values: Sequence[float], noise: float = 0.0, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of the values, and where one new value of their kind would fall: (mean, low, high), in the values' unit.
+
+    Student's prediction interval, mean -+ t s sqrt(1 + 1/N): wider than ``t_interval``, which is of the mean. ``noise``
+    is the standard deviation of a further normal spread that the new value has and these do not, such as that of test
+    rows drawn anew; the two half widths add up as squares. One value has no spread: low and high are NaN. Raises what
+    ``t_interval`` raises, and ValueError for a negative noise.
+    """
+    mean, _, high = t_interval(values, level)
+    if not noise >= 0:
+        raise ValueError(f"noise: found {noise}, expected a standard deviation, 0 or more")
+    # The half width of the mean's interval is t s / sqrt(N); that of a new value's sqrt(N + 1) times as much.
+    half = float(np.hypot((high - mean) * np.sqrt(len(values) + 1), stats.norm.ppf(0.5 + level / 2) * noise))
+    return mean, mean - half, mean + half
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's correction of the p values of one family of tests: as many, in their order, none below its raw value.
+
+    Raises ValueError where there is none, or one outside 0 to 1.
+    """
+    p_values = np.asarray(p_values, np.float64)
+    if p_values.ndim != 1 or len(p_values) == 0 or not ((p_values >= 0) & (p_values <= 1)).all():
+        raise ValueError(f"p_values: found {p_values.tolist()}, expected one at least, each from 0 to 1")
+    return multipletests(p_values, method="holm")[1]
+
+
+def rank_correlation(
+    first: Sequence[float], second: Sequence[float], level: float = 0.95
+) -> tuple[float, float, float]:
+    """Spearman's correlation of two series and its interval by Fisher's transformation: (rho, low, high).
+
+    Raises ValueError unless both have the same length, 4 at least, and neither is constant.
+    """
+    _check(level)
+    if len(first) != len(second) or len(first) < 4 or len(set(first)) == 1 or len(set(second)) == 1:
+        raise ValueError(f"found {list(first)} and {list(second)}, expected two series of 4 values or more that vary")
+    found = stats.pearsonr(stats.rankdata(first), stats.rankdata(second))
+    return float(found.statistic), *map(float, found.confidence_interval(level))

@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from . import records, statistics
+from . import provenance, records, statistics
 from .datasets import SPLITS
 from .emotions import FER2013
 
@@ -60,14 +60,16 @@ def with_milestones(found: list[dict], experiments: dict[str, dict]) -> list[dic
 def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
     """Records that may be pooled: they differ in nothing but the seed.
 
-    Another backend, precision, kind of device, profile, data set or parameter makes another group. In the order of
-    ``experiments``, those without an experiment file last. A row of a table that is the first epochs of another row's
-    runs is a group too.
+    Another backend, precision, kind of device, profile, data set or parameter makes another group; a record from before
+    a parameter existed did what its default does. In the order of ``experiments``, those without an experiment file
+    last. A row of a table that is the first epochs of another row's runs is a group too.
     """
     order = {name: place for place, name in enumerate(experiments)}
 
     def key(record):
-        parameters = {name: value for name, value in record["parameters"].items() if name != "seed"}
+        experiment = experiments.get(record["experiment"], {})
+        made_by = experiments.get(experiment.get("milestone_of"), experiment)
+        parameters = made_by.get("defaults", {}) | record["parameters"] | {"seed": 0}
         identity = [record[name] for name in ("experiment", "backend", "precision", "profile")]
         identity += [record["device"]["kind"], record["data"]["sha256"], json.dumps(parameters, sort_keys=True)]
         return order.get(record["experiment"], len(order)), *identity
@@ -149,7 +151,7 @@ def remarks(group: list[dict], experiment: dict) -> list[str]:
         found.append(f"scored on {rows}, the paper on {reported}")
     if not experiment:
         found.append("no experiment file has this name any more")
-    stale = sorted({reason for record in group for reason in records.stale(record)})
+    stale = sorted({reason for record in group for reason in provenance.stale(record)})
     return found + [f"stale: {reason}" for reason in stale]
 
 

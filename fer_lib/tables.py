@@ -85,6 +85,43 @@ def results(found: list[dict], experiments: dict[str, dict]) -> str:
     return "\n".join(f"### {heading}\n\n{table(lines)}" for heading, lines in tables.items())
 
 
+def verdicts(judged: list[dict]) -> str:
+    """The claims with their verdicts (see ``claims.judge``): a heading and a Markdown table for each paper."""
+    tables: dict[str, list[dict]] = {}
+    for line in judged:
+        study, name = line["id"].split("/")
+        because = line["because"][:1].upper() + line["because"][1:]
+        others = f"Not pooled with: {'; '.join(line['others'])}." if line["others"] else ""
+        tables.setdefault(STUDIES.get(study, study), []).append({
+            "Claim": f"{line['claim']} `{name}`",
+            "Where": line["where"],
+            "Reported": _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else ""),
+            "Ours [95 % interval]": _measured(line),
+            "Seeds": line["seeds"] or "–",
+            "Verdict": f"**{line['verdict']}**",
+            "Why": " ".join(filter(None, [f"{because}.", line["why"], line["note"], others])),
+        })  # fmt: skip
+    return "\n".join(f"### Claims of {heading}\n\n{table(lines)}" for heading, lines in tables.items())
+
+
+def _figure(value) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _measured(line: dict) -> str:
+    """A claim's figure: "60.12 % [59.40, 60.84]", "3 of 3 [0.44, 1.00]", "+2.31 points [1.20, 3.40]", "35,887"."""
+    value, unit = line["measured"], line["unit"]
+    if value is None:
+        return "–"
+    low, high = line["interval"] or (None, None)
+    interval = "" if low is None else f" [{low:.2f},\u00a0{high:.2f}]"
+    if unit == "seeds":
+        return f"{value} of {line['seeds']}{interval}"
+    if not isinstance(value, float):
+        return _figure(value)
+    return f"{value:+.2f} points{interval}" if unit == "points" else f"{value:.2f} {unit}".rstrip() + interval
+
+
 def honest_results(found: list[dict], experiments: dict[str, dict]) -> str:
     """The honest reading as a Markdown table, or a sentence where no record has one."""
     lines = [

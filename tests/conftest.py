@@ -10,7 +10,7 @@ import pytest
 
 from fer_lib import paths
 from fer_lib.datasets import Faces, array_hash, fer2013
-from fer_lib.records import file_hash
+from fer_lib.provenance import file_hash
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = paths.ROOT.parent / "shared" / "data" / "fer2013"

@@ -1,15 +1,16 @@
-"""Runs: strict parameters, one notebook to one record, locks, failures. Runs under every Keras backend."""
+"""Runs: strict parameters, one notebook to one record, failures. Works under every Keras backend."""
 
+import dataclasses
 import json
 import os
-import subprocess
-import sys
-import time
+from dataclasses import replace
+from pathlib import Path
 
+import made_up_records
 import pytest
 import yaml
 
-from fer_lib import datasets, paths, records, runs
+from fer_lib import datasets, notebooks, paths, processes, provenance, records, reproduce, runs, summaries
 from fer_lib.protocol import Protocol
 
 EXPERIMENT = """
@@ -21,6 +22,10 @@ reported: {}
 parameters: {data: fer2013, model: feedforward, epochs: 10}
 expect: {hours_cpu: 1, hours_gpu: 1}
 """
+
+
+def names(found):
+    return [str(run) for run in found]
 
 
 @pytest.fixture
@@ -38,12 +43,12 @@ def test_every_experiment_is_complete_and_its_parameters_are_taken():
     known = runs.experiments()
     assert "saravanan2019/table5_adam_128" in known
     assert known["saravanan2019/table1_proposed_cnn"]["milestone_of"] in known
-    for experiment in known.values():
+    for name, experiment in known.items():
         if "milestone_of" in experiment:
             continue
         for profile in runs.PROFILES:
-            values = runs.parameters(experiment, 0, profile)
-            assert values["data"] == ("fer2013" if profile == "full" else "drawn_faces")
+            values = runs.run(name, 0, profile).parameters
+            assert values["data"] == ("drawn_faces" if profile == "smoke" else "fer2013")
             if experiment["notebook"] == "3_train_network":
                 Protocol(**{name: value for name, value in values.items() if name not in ("data", "seed")})
         assert experiment["deviations"]
@@ -71,11 +76,11 @@ def test_experiments_stand_in_the_order_of_the_tables():
 )
 def test_unknown_and_mistyped_parameters_are_refused(wrong, error, message):
     with pytest.raises(error, match=message):
-        runs.check_parameters("3_train_network", wrong)
+        notebooks.checked("3_train_network", wrong)
 
 
 def test_a_whole_number_is_taken_for_a_float():
-    assert runs.check_parameters("3_train_network", {"decay": 1})["decay"] == 1.0
+    assert notebooks.checked("3_train_network", {"decay": 1})["decay"] == 1.0
 
 
 def test_an_experiment_without_a_key_is_named(study):
@@ -86,26 +91,26 @@ def test_an_experiment_without_a_key_is_named(study):
 
 
 def test_only_names_that_exist(study):
-    assert runs.wanted("smoke", only="smal") == [("study/small", 0)]
+    assert names(runs.wanted("smoke", only="smal")) == ["study/small seed 0"]
     assert len(runs.wanted("smoke", seeds=4)) == 4
     with pytest.raises(ValueError, match="ONLY: no experiment's name contains 'tree'; there are study/small"):
         runs.wanted("smoke", only="tree")
 
 
 def test_a_whole_name_means_just_itself():
-    assert runs.wanted("full", seeds=1, only="saravanan2019/table1_decision_tree") == [
-        ("saravanan2019/table1_decision_tree", 0)
+    assert names(runs.wanted("full", seeds=1, only="saravanan2019/table1_decision_tree")) == [
+        "saravanan2019/table1_decision_tree seed 0"
     ]
     assert len(runs.wanted("full", seeds=1, only="decision_tree")) == 2
 
 
 def test_a_milestone_is_had_by_the_run_that_it_belongs_to():
-    runs_of_it = runs.wanted("full", seeds=2, only="table1_proposed_cnn")
-    assert runs_of_it == [("saravanan2019/table5_rmsprop_64", seed) for seed in (0, 1)]
+    found = names(runs.wanted("full", seeds=2, only="table1_proposed_cnn"))
+    assert found == [f"saravanan2019/table5_rmsprop_64 seed {seed}" for seed in (0, 1)]
 
 
 def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
-    assert runs.missing("smoke") == [("study/small", 0)]
+    assert names(runs.missing("smoke")) == ["study/small seed 0"]
     folder = runs.execute("study/small", 0, "smoke")
     record = records.read(folder)
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -118,31 +123,33 @@ def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
     assert record["data"]["sha256"] == datasets.load("drawn_faces").sha256
     assert len(record["history"]) == 2
     assert len(records.predictions(record)["ids"]) == 350
-    assert not list(folder.glob("checkpoint*"))
+    assert sorted(path.name for path in folder.iterdir()) == sorted(records.FILES)
+    assert not runs.run("study/small", 0, "smoke").unfinished.exists()
     log = (folder / "run.ipynb").read_text()
     assert str(paths.ROOT) + "/" not in log
     assert "epoch   2/2" in log
     assert runs.missing("smoke") == []
-    assert runs.missing("smoke", force=True) == [("study/small", 0)]
+    assert names(runs.missing("smoke", force=True)) == ["study/small seed 0"]
     content = yaml.safe_load((study / "small.yaml").read_text())
     content["parameters"]["batch_size"] = 64  # other parameters: no longer current
     (study / "small.yaml").write_text(yaml.safe_dump(content))
-    assert runs.missing("smoke") == [("study/small", 0)]
+    assert names(runs.missing("smoke")) == ["study/small seed 0"]
 
 
 def test_a_failing_run_tells_its_cell_and_leaves_the_old_record(study):
     content = yaml.safe_load((study / "small.yaml").read_text())
-    folder = runs.run_folder("study/small", runs.experiments()["study/small"], 0, "smoke")
-    folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text("the old record")
     content["parameters"]["model"] = "no_such_model"
     (study / "small.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(RuntimeError, match="study/small seed 0 failed in cell .*no_such_model"):
+    run = runs.run("study/small", 0, "smoke")
+    run.folder.mkdir(parents=True)
+    (run.folder / "metrics.json").write_text("the old record")
+    with pytest.raises(RuntimeError, match="study/small seed 0 failed: cell .*no_such_model"):
         runs.execute("study/small", 0, "smoke")
-    assert (folder / "metrics.json").read_text() == "the old record"
-    failure = json.loads((folder / "failure.json").read_text())
+    assert [path.name for path in run.folder.iterdir()] == ["metrics.json"]
+    assert (run.folder / "metrics.json").read_text() == "the old record"
+    failure = json.loads((run.unfinished / "failure.json").read_text())
     assert "training.train" in failure["source"]
-    (sentence,) = runs.failures("smoke", [("study/small", 0)])
+    (sentence,) = runs.failures([run])
     assert "model: found 'no_such_model'" in sentence
 
 
@@ -151,25 +158,138 @@ def test_an_unknown_experiment_is_refused(study):
         runs.execute("study/large", 0, "smoke")
 
 
-def test_a_lock_is_refused_while_held_and_goes_with_its_owner(tmp_path):
-    path = tmp_path / "lock"
-    script = (
-        "import sys, time, pathlib; from fer_lib import runs\n"
-        "with runs.locked(pathlib.Path(sys.argv[1]), 'it'): print('held', flush=True); time.sleep(60)"
-    )
-    holder = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, cwd=paths.ROOT)
-    assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(RuntimeError, match="it is already under way"), runs.locked(path, "it"):
-        pass
-    holder.kill()
-    holder.wait()
-    time.sleep(0.1)
-    with runs.locked(path, "it"):
-        pass
+@pytest.fixture
+def made(study, monkeypatch):
+    """One experiment with a made-up record of its seed 0 at full, on made-up faces that are here; its run."""
+    (study.parent / "saravanan2019").mkdir()
+    (study / "small.yaml").rename(study.parent / "saravanan2019" / "table1_feedforward.yaml")
+    monkeypatch.setattr(datasets, "load", made_up_records.faces)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    run = runs.run("saravanan2019/table1_feedforward", 0, "full")
+    make_record(run)
+    return run
 
 
-def test_profile_full_without_data_says_what_to_do(study):
-    with pytest.raises(FileNotFoundError, match="PROFILE=full needs FER2013: give FER2013=PATH"):
-        runs.reproduce("full")
-    with pytest.raises(ValueError, match="PROFILE: found 'fast', expected one of smoke, full"):
-        runs.reproduce("fast")
+def make_record(run, **parameters):
+    wrong = {"parameters": run.parameters | parameters}
+    made_up_records.network(paths.RESULTS, run.seed, lambda y: made_up_records.answers(y, 2), **wrong)
+
+
+def test_a_record_from_before_a_parameter_existed_stays_current(made):
+    path = made.folder / "metrics.json"
+    record = json.loads(path.read_text())
+    for name in ("rows", "precision"):
+        del record["parameters"][name]
+    path.write_text(json.dumps(record))
+    assert runs.are_current([made]) == [True]
+    changed = dataclasses.replace(made, parameters=made.parameters | {"rows": 100})
+    assert runs.are_current([changed]) == [False]
+    record["parameters"]["no_longer_known"] = 1
+    path.write_text(json.dumps(record))
+    assert runs.are_current([made]) == [False]
+
+
+def test_such_a_record_is_pooled_with_newer_ones(made):
+    newer = dataclasses.replace(made, seed=1, parameters=made.parameters | {"seed": 1})
+    make_record(newer)
+    path = made.folder / "metrics.json"
+    record = json.loads(path.read_text())
+    del record["parameters"]["rows"]
+    path.write_text(json.dumps(record))
+    (group,) = summaries.groups(records.load(paths.RESULTS), runs.experiments())
+    assert [record["seed"] for record in group] == [0, 1]
+
+
+def test_each_state_is_listed(made, monkeypatch):
+    found = runs.wanted("full", seeds=5)
+    make_record(found[1], epochs=3)
+    found[2].unfinished.mkdir(parents=True)
+    (found[2].unfinished / "failure.json").write_text('{"cell": 5, "error": "Boom"}')
+    (found[3].unfinished / "checkpoint-0004").mkdir(parents=True)
+    (found[3].unfinished / "checkpoint.partial").mkdir()
+    name = "saravanan2019/table1_feedforward seed"
+    with processes.locked(found[4].lock, "it"):
+        assert runs.states(found) == [
+            f"current    {name} 0",
+            f"missing    {name} 1  the record there is of other parameters or other data",
+            f"failed     {name} 2  cell 5: Boom",
+            f"missing    {name} 3  checkpoint after epoch 4 of 10",
+            f"under way  {name} 4",
+        ]
+    monkeypatch.setattr(provenance, "stale", lambda record: ["changed since: fer_lib/training.py"])
+    assert runs.states(found[:1]) == [f"stale      {name} 0  changed since: fer_lib/training.py"]
+
+
+QUICK = EXPERIMENT + "quick: {epochs: 2}\n"
+
+
+def test_quick_is_a_tenth_with_the_experiments_own_cuts_over_it(study):
+    (study / "small.yaml").write_text(QUICK)
+    quick, full = runs.run("study/small", 0, "quick"), runs.run("study/small", 0, "full")
+    assert quick.parameters == full.parameters | {"rows": 2871, "epochs": 2}
+    assert quick.folder.is_relative_to(paths.RESULTS / "local" / "quick")
+    (study / "small.yaml").write_text(QUICK.replace("epochs: 2", "rows: 500"))
+    assert runs.run("study/small", 0, "quick").parameters["rows"] == 500
+    (study / "small.yaml").write_text(QUICK.replace("epochs: 2", "epoch: 2"))
+    with pytest.raises(ValueError, match="no parameter is called 'epoch'"):
+        runs.run("study/small", 0, "quick")
+
+
+def test_quick_makes_the_papers_rows_once_and_ours_when_named():
+    quick = names(runs.wanted("quick"))
+    assert quick == names(runs.wanted("quick", seeds=1))
+    assert not any(name.startswith("ours/") for name in quick)
+    assert any(name.startswith("saravanan2019/table5") for name in quick)
+    assert names(runs.wanted("quick", only="feedforward_float32")) == ["ours/feedforward_float32 seed 0"]
+
+
+def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatch):
+    monkeypatch.setattr(processes, "has_gpu", lambda: False)
+    (study / "small.yaml").write_text(QUICK)
+    share = 2 * (3 * 2871 + 7178) / (10 * (3 * 28709 + 7178))
+    assert runs.hours(runs.run("study/small", 0, "quick")) == pytest.approx(share)
+    (study / "small.yaml").write_text(QUICK.replace("hours_gpu: 1", "hours_gpu: 1, hours_quick: 0.3"))
+    assert runs.hours(runs.run("study/small", 0, "quick")) == 0.3
+    assert runs.hours(runs.run("study/small", 0, "full")) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "gpu", "profile", "said"),
+    [
+        (None, True, "smoke", "Profile smoke, because no FER2013 is here"),
+        ("fer2013.csv", True, "full", "Profile full, because FER2013 is here (fer2013.csv) and a GPU"),
+        ("archive.zip", True, "copy", "Profile copy, because FER2013 is here (archive.zip) and a GPU"),
+        ("fer2013.csv", False, "quick", "PROFILE=full is the papers' protocol: what is missing of it takes about"),
+        ("archive.zip", False, "quick", "PROFILE=copy is the papers' protocol: what is missing of it takes about"),
+    ],
+)  # fmt: skip
+def test_data_and_machine_choose_the_profile(made, few_faces, monkeypatch, capsys, data, gpu, profile, said):
+    faces = replace(few_faces, source={"official": data == "fer2013.csv"})
+    monkeypatch.setattr(reproduce.fer2013, "find", lambda: data and Path(data))
+    monkeypatch.setattr(reproduce.datasets, "load", lambda name: faces)
+    monkeypatch.setattr(processes, "has_gpu", lambda: gpu)
+    assert reproduce.default_profile() == profile
+    assert said in capsys.readouterr().out
+
+
+def test_other_data_than_the_official_never_makes_a_full_run(study, few_faces, monkeypatch):
+    source = {"official": False, "file": "archive.zip", "form": "JPEG pictures"}
+    monkeypatch.setattr(runs.fer2013, "find", lambda: Path("archive.zip"))
+    monkeypatch.setattr(runs.datasets, "load", lambda name: replace(few_faces, source=source))
+    with pytest.raises(ValueError, match=r"archive.zip \(JPEG pictures\), which differs; PROFILE=copy makes the same"):
+        runs.execute("study/small", 0, "full")
+    with pytest.raises(ValueError, match="PROFILE=full is for the official FER2013"):
+        reproduce.reproduce("full")
+    runs.check_data("copy")
+    assert paths.results_folder("copy") != paths.results_folder("full")
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_real_profiles_without_data_say_what_to_do(study, profile):
+    with pytest.raises(FileNotFoundError, match=f"PROFILE={profile} needs FER2013: give FER2013=PATH"):
+        reproduce.reproduce(profile)
+
+
+def test_an_unknown_profile_is_refused(study):
+    with pytest.raises(ValueError, match="PROFILE: found 'fast', expected one of smoke, quick, full"):
+        reproduce.reproduce("fast")

@@ -14,7 +14,7 @@ from made_up_records import faces as made_up_faces
 from made_up_records import network
 from sklearn import metrics as sklearn_metrics
 
-from fer_lib import answers, paths, records, scoring, statistics, tables
+from fer_lib import answers, paths, provenance, records, scoring, statistics, tables
 from fer_lib.__main__ import main
 from fer_lib.datasets import Faces
 from fer_lib.emotions import FER2013
@@ -132,7 +132,7 @@ def test_levels_of_agreement_divide_privatetest(official, tmp_path, ferplus_csv,
     levels = {name: score for name, score in report["files"][0]["sets"].items() if "agree" in name}
     assert [score["n"] for score in levels.values()] == [739, 1226, 1041, 583]
     assert list(report["worth"]) == [*TEST_SETS, *levels]
-    assert report["ferplus"] == {"file": "fer2013new.csv", "md5": records.file_hash(ferplus_csv, "md5")}
+    assert report["ferplus"] == {"file": "fer2013new.csv", "md5": provenance.file_hash(ferplus_csv, "md5")}
     text = tables.scores(report)
     assert "PrivateTest, 6 to 9 of 10 taggers agree | 1,226 |" in text and "left out" not in text
 

@@ -1,0 +1,112 @@
+"""Where a record's numbers come from: the code, its commit, the lock file and versions, and whether code moved on."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+from . import paths
+
+WATCHED = ("training.py", "augmentation.py", "backends.py", "protocol.py", "models", "metrics.py", "trees.py")
+"""Modules that can move a run's numbers."""
+
+PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scikit-learn")
+
+
+def file_hash(path: Path, name: str = "sha256") -> str:
+    """Hexadecimal digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, name).hexdigest()
+
+
+def code() -> dict:
+    """Commit and dirty flag of the code that runs; ``FER_COMMIT`` (and ``FER_DIRTY=1``) where there is no git."""
+    if commit := os.environ.get("FER_COMMIT"):
+        return {"commit": commit, "dirty": os.environ.get("FER_DIRTY") == "1"}
+    commit = git("rev-parse", "HEAD")
+    status = git("status", "--porcelain", "--", "fer_lib", "notebooks", "experiments")
+    return {"commit": commit, "dirty": bool(status) if commit else None}
+
+
+def git(*arguments: str) -> str | None:
+    """What a git command prints about this checkout; None where git or the repository is absent."""
+    try:
+        done = subprocess.run(["git", "-C", paths.ROOT, *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def lock_hash() -> str | None:
+    """SHA-256 of the lock file that this environment was made from (``FER_LOCK``, set by the Makefile)."""
+    lock = paths.ROOT / os.environ.get("FER_LOCK", "requirements.lock")
+    return file_hash(lock) if lock.exists() else None
+
+
+def versions() -> dict:
+    """Python's version and those of the packages that can change a number."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def stale(record: dict) -> list[str]:
+    """Why a record's numbers may differ from what today's code would give; empty where nothing says so.
+
+    Only flags: what makes a record worth running again is its parameters and data, not a commit. Comments and
+    docstrings count for nothing, nor does a commit whose message has a line "Same numbers: how that was checked". Data
+    sets are watched by the data's hash; checkpoints are not watched: a resumed run equals an unbroken one.
+    """
+    commit = record["code"]["commit"]
+    reasons = ["ran from uncommitted changes"] if record["code"]["dirty"] else []
+    if not commit or not git("rev-parse", "--git-dir"):
+        return reasons
+    if git("cat-file", "-e", commit) is None:
+        return [*reasons, f"its commit {commit[:9]} is not in this history"]
+    changed = ", ".join(_changed_since(commit))
+    return [*reasons, f"changed since: {changed}"] if changed else reasons
+
+
+@lru_cache
+def _changed_since(commit: str) -> list[str]:
+    """Modules that can move a number and changed their meaning after a commit, commits that say otherwise aside."""
+    watched = [f"fer_lib/{name}" for name in WATCHED]
+    log = ["log", "--format=%H", "--no-merges", "--invert-grep", "--grep=^Same numbers:", f"{commit}..HEAD"]
+    changed = set()
+    for after in [*git(*log, "--", *watched).split(), None]:  # None: what is not committed yet
+        before = f"{after}^" if after else "HEAD"
+        names = git("diff", "--name-only", "--relative", before, *filter(None, [after]), "--", *watched).split()
+        for name in names:
+            now = git("show", f"{after}:{name}") if after else _text(name)
+            if _meaning(git("show", f"{before}:{name}")) != _meaning(now):
+                changed.add(name)
+    return sorted(changed)
+
+
+def _text(name: str) -> str | None:
+    path = paths.ROOT / name
+    return path.read_text() if path.exists() else None
+
+
+def _meaning(source: str | None) -> str | None:
+    """A module without what does not run: its syntax tree, docstrings taken out."""
+    if source is None:
+        return None
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [
+                part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+            ]
+    return ast.dump(tree)
