@@ -43,7 +43,7 @@ def table(figures: dict) -> str:
         line("fer2013.csv as torchvision reads it, s", load["torchvision_s"], ".3g"),
         line("with pandas and `numpy.fromstring`, nothing checked, s", load["pandas_s"], ".3g"),
         line("`fer2013.load()`, first time, s", load["first_s"], ".3g"),
-        line("torchvision's way takes so many times longer", load["times_torchvision"], ".1f", "4", lambda x: x >= 4),
+        line("torchvision's way takes so many times longer", load["times_torchvision"], ".2f", "4", lambda x: x >= 4),
         line("`fer2013.load()`, cached, s", load["cached_s"], ".2g", "under 0.05", lambda x: x < 0.05),
         line("the same, and every pixel read, s", load["cached_read_s"], ".2g"),
     ]
