@@ -13,7 +13,7 @@ from pathlib import Path
 
 import measure
 
-from fer_lib import paths, records
+from fer_lib import paths, provenance, records
 
 KEPT = paths.ROOT / "bench" / "bench.json"
 README = paths.ROOT / "README.md"
@@ -110,8 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": records.cpu() | {"cores": os.cpu_count()},
         "load_average": round(os.getloadavg()[0], 1),
-        "versions": records.versions() | {"pandas": importlib.metadata.version("pandas")},
-        "code": records.code(),
+        "versions": provenance.versions() | {"pandas": importlib.metadata.version("pandas")},
+        "code": provenance.code(),
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
     }
     try:

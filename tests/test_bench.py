@@ -40,6 +40,33 @@ def test_a_goal_is_met_or_missed_by_the_median():
         assert f"| {times:.2f} | 1.00 | 99.00 | 4: {word} |" in bench.table(figures)
 
 
+def test_what_was_measured_is_printed_and_kept_where_it_was_asked_for(tmp_path, monkeypatch, capsys):
+    figures = json.loads(bench.KEPT.read_text())
+    (tmp_path / "README.md").write_text("Before\n" + "".join(bench.MARKS) + "after\n")
+    monkeypatch.setattr(bench, "README", tmp_path / "README.md")
+    monkeypatch.setattr(bench, "KEPT", tmp_path / "bench" / "bench.json")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(measure, "csv_to_read", lambda scratch: (tmp_path, {"data": "nothing"}))
+    monkeypatch.setattr(measure, "loading", lambda path, cache: figures["loading"])
+    monkeypatch.setattr(measure, "apart", lambda function: figures["training"])
+    monkeypatch.setattr(measure, "starting", lambda scratch: figures["starting"])
+    assert bench.main([]) == 0
+    local = json.loads((tmp_path / "results" / "local" / "bench.json").read_text())
+    assert local["loading"] == figures["loading"]
+    assert set(local) == set(figures)
+    assert bench.table(local) in capsys.readouterr().out
+    assert not bench.KEPT.exists()
+    assert bench.main(["--keep"]) == 0
+    kept = json.loads(bench.KEPT.read_text())
+    assert bench.README.read_text() == "Before\n" + bench.MARKS[0] + bench.table(kept) + bench.MARKS[1] + "after\n"
+    monkeypatch.setattr(measure, "starting", lambda scratch: measure.command_seconds(["false"], tmp_path, {}))
+    assert bench.main(["--keep"]) == 1
+    assert "error: false: found exit code 1" in capsys.readouterr().err
+    assert json.loads(bench.KEPT.read_text()) == kept
+
+
 def test_all_readers_read_the_same(tmp_path, few_faces):
     path = tmp_path / "few.csv"
     measure.write_csv(few_faces, path, 75)
