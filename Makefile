@@ -15,7 +15,7 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce report audit lab test test-slow lint lock clean
+.PHONY: help data reproduce report audit lab bench test test-slow lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ audit: $(ENV) ## List FER2013's duplicates, leaked rows, conflicting labels and 
 
 lab: $(ENV) ## Open the notebooks in JupyterLab
 	.venv/bin/jupyter lab notebooks
+
+bench: $(ENV) ## Measure how fast loading, training and starting are. Options: FER2013= KEEP=1 (for README and git)
+	@.venv/bin/python bench/bench.py $(if $(KEEP),--keep)
 
 # One notebook's cells share a kernel, one module's tests share fixtures: each goes to one worker as a whole (loadscope).
 test: lint ## Lint, the fast tests and every notebook
