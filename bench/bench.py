@@ -66,7 +66,8 @@ def table(figures: dict) -> str:
     facts = (
         f"Measured {figures['date']} on {rate['device']['name']}, {rate['device']['threads']} threads"
         + (f", {figures['machine']['name']}" if rate["device"]["kind"] == "gpu" else "")
-        + f", load average {figures['load_average']} before the first figure; {versions}"
+        + ", load average {} before and {} after; ".format(*figures["load_average"])
+        + versions
         + (f"; TF_ENABLE_ONEDNN_OPTS={onednn}" if onednn else "")
         + f". Loaded: {load['rows']:,} rows, {load['data']}, {load['megabytes']} MB, in memory already. "
         + ("" if "bfloat16" in figures["training"] else "No bfloat16: this machine has no units for it. ")
@@ -109,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
     figures = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": records.cpu() | {"cores": os.cpu_count()},
-        "load_average": round(os.getloadavg()[0], 1),
+        "load_average": [round(os.getloadavg()[0], 1)],
         "versions": provenance.versions() | {"pandas": importlib.metadata.version("pandas")},
         "code": provenance.code(),
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
@@ -123,6 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
             figures["loading"] = about | measure.loading(path, scratch / "cache")
             figures["training"] = measure.apart(measure.training_rates)
             figures["starting"] = measure.starting(scratch)
+        figures["load_average"].append(round(os.getloadavg()[0], 1))
         measure.say("\n" + table(figures))
         kept = KEPT if options.keep else paths.RESULTS / "local" / "bench.json"
         kept.parent.mkdir(parents=True, exist_ok=True)

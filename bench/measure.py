@@ -184,16 +184,15 @@ def multiply(square, count: int) -> None:
     ops.convert_to_numpy(product[0, 0])  # waits for the device
 
 
-def training_rate(protocol: Protocol, faces: Faces, turns: int = 7, sizes=(1024, 2048, 4096), seconds=8.0) -> dict:
+def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024, 2048, 4096), seconds=4.0) -> dict:
     """Training beside the product of square matrices of the same precision, by the same engine and threads.
 
     The network trains as ``fer_lib.training`` trains it, ``seconds`` a turn or one batch, on the faces from the first
     again when they come to an end. The size of the matrices is the fastest of ``sizes``; they are multiplied
     before and after each turn's training, for a tenth of ``seconds`` each.
 
-    On a machine that does other things too, the share by the clock is too low: threads that wait for each other after
-    every layer lose more to an interruption than a long product does. The share by processor time, given for a CPU,
-    leaves interruptions out, and idle threads too: it is too high. The truth lies between the two.
+    On a machine that does other things too the share by the clock tells of them as well. The share by processor time,
+    given for a CPU, leaves them out, and with them the time in which a thread has nothing to do.
     """
     import keras
     from keras import ops
