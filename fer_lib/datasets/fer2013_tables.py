@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import TextIO
 
 import numpy as np
@@ -30,30 +30,23 @@ def parse(place: str, text: TextIO) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     if not first:
         raise refused(place, "an empty file", "the columns emotion, pixels, Usage", "fetch it again")
     delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(chain([first], text), delimiter=delimiter)
     images, labels, split = [], bytearray(), bytearray()
     emotions = [str(code) for code in range(len(EMOTIONS))]
-    try:
-        header = next(reader)
-        names = [name.strip().lower() for name in header]
-        there = tuple(name for name in COLUMNS for _ in range(names.count(name)))
-        if there not in (COLUMNS, COLUMNS[:2], COLUMNS[:1]):
-            found = f"the columns {_shown(delimiter.join(header))}"
-            raise refused(
-                f"{place}, line 1", found, "emotion, pixels and Usage, once each", "take Kaggle's fer2013.csv"
-            )
-        rows = _rows(place, reader, len(header), [names.index(name) for name in there])
-        with tqdm(desc="Reading", unit=" rows", **PROGRESS) as bar:
-            while block := list(islice(rows, _BLOCK)):
-                images.append(_pixels(block))
-                if "emotion" in there:
-                    labels += bytes(_code(row[0], "emotion", row[2], emotions) for row in block)
-                if "usage" in there:
-                    split += bytes(_code(row[0], "Usage", row[3], SPLITS) for row in block)
-                bar.update(len(block))
-    except csv.Error as error:
-        where = f"{place}, line {reader.line_num}"
-        raise refused(where, f"no CSV ({error})", "emotion,pixels,Usage", "fetch the file again") from error
+    header = _fields(f"{place}, line 1", first, delimiter)
+    names = [name.strip().lower() for name in header]
+    there = tuple(name for name in COLUMNS for _ in range(names.count(name)))
+    if there not in (COLUMNS, COLUMNS[:2], COLUMNS[:1]):
+        found = f"the columns {_shown(delimiter.join(header))}"
+        raise refused(f"{place}, line 1", found, "emotion, pixels and Usage, once each", "take Kaggle's fer2013.csv")
+    rows = _rows(place, text, delimiter, len(header), [names.index(name) for name in there])
+    with tqdm(desc="Reading", unit=" rows", **PROGRESS) as bar:
+        while block := list(islice(rows, _BLOCK)):
+            images.append(_pixels(block))
+            if "emotion" in there:
+                labels += bytes(_code(row[0], "emotion", row[2], emotions) for row in block)
+            if "usage" in there:
+                split += bytes(_code(row[0], "Usage", row[3], SPLITS) for row in block)
+            bar.update(len(block))
     if not images:
         raise refused(place, "a header and no rows", "one row for each face", "fetch the file again")
     images = np.concatenate(images)
@@ -64,16 +57,31 @@ def parse(place: str, text: TextIO) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return images, np.frombuffer(labels, np.uint8), np.frombuffer(split, np.uint8)
 
 
-def _rows(place: str, reader, width: int, columns: list[int]) -> Iterator[tuple[str, ...]]:
+def _rows(place: str, lines: TextIO, delimiter: str, width: int, columns: list[int]) -> Iterator[tuple[str, ...]]:
     """(place, pixels, emotion, usage) of each row as text, as far as there are such columns; place: where it stands.
 
     Blank lines are passed over.
     """
-    for number, row in enumerate(filter(None, reader)):
-        here = f"{place}, line {reader.line_num} (data row {number}, counted from 0)"
-        if len(row) != width:
-            raise refused(here, f"{len(row)} fields", f"{width}, as in the header", _ANEW)
-        yield here, *(row[column].strip() for column in columns)
+    row = 0
+    for number, line in enumerate(lines, 2):
+        if line.isspace():
+            continue
+        here = f"{place}, line {number} (data row {row}, counted from 0)"
+        fields = _fields(here, line, delimiter)
+        if len(fields) != width:
+            raise refused(here, f"{len(fields)} fields", f"{width}, as in the header", _ANEW)
+        yield here, *(fields[column].strip() for column in columns)
+        row += 1
+
+
+def _fields(place: str, line: str, delimiter: str) -> list[str]:
+    """A line's fields; those with quotes by the csv module, which takes two seconds more for 300 MB."""
+    if '"' not in line:
+        return line.rstrip("\r\n").split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise refused(place, f"no CSV ({error})", "emotion,pixels,Usage", "fetch the file again") from error
 
 
 def _code(place: str, column: str, text: str, names: Sequence[str]) -> int:
