@@ -46,7 +46,7 @@ test: lint ## Lint, the fast tests and every notebook
 		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
 
 test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebook on JAX without TensorFlow
-	.venv/bin/pytest -m slow
+	.venv/bin/pytest -m slow -n 2 --dist loadscope
 	KERAS_BACKEND=jax .venv-jax/bin/pytest -m "not slow" tests/test_models.py tests/test_training.py tests/test_runs.py
 
 lint: $(ENV) ## Check style and formatting with ruff
