@@ -25,7 +25,7 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray]) -> Figure:
     """Each quantity (down) after each step, a column for each input scale, a thin line for each setting.
 
     ``sweep`` and ``traces`` as a record has them (see ``records.traces``). Colour tells the loss; lines are full at the
-    highest learning rate and dashed below. Loss and gradient are on scales that are logarithmic down to 0.01 and 0.001,
+    highest learning rate and dashed below. Loss and gradient are on scales that are logarithmic down to 1 and 0.001,
     and linear below, so that 0 has a place.
     """
     scales = list(dict.fromkeys(line["input_scale"] for line in sweep))
@@ -43,7 +43,7 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray]) -> Figure:
     for row, (name, label) in enumerate(SHOWN.items()):
         axes[row, 0].set_ylabel(label)
         if name in ("loss", "gradient_norm"):
-            axes[row, 0].set_yscale("symlog", linthresh=0.01 if name == "loss" else 0.001)
+            axes[row, 0].set_yscale("symlog", linthresh=1 if name == "loss" else 0.001)
             axes[row, 0].set_ylim(bottom=0)
         else:
             axes[row, 0].set_ylim(-0.04, 1.04)

@@ -134,8 +134,9 @@ def take_steps(
                 rows = order[start : start + protocol.batch_size]
                 trace.append(step(scale(fitted.images[rows]), labels[rows]))
                 bar.update()
-    given = network.predict(scale(asked.images), batch_size=256, verbose=0).argmax(axis=1).astype(np.uint8)
-    return np.array(trace, np.float32), given, network.count_params()
+    parts = [scale(asked.images[start : start + 256]) for start in range(0, len(asked), 256)]
+    logits = np.concatenate([ops.convert_to_numpy(network(part, training=False)) for part in parts])
+    return np.array(trace, np.float32), logits.argmax(axis=1).astype(np.uint8), network.count_params()
 
 
 def _stepper(network: keras.Model, optimizer: keras.Optimizer, loss):
