@@ -64,8 +64,8 @@ def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
 
     Another backend, precision, kind of device, profile, data set or parameter makes another group; a record from before
     a parameter existed did what its default does. In the order of ``experiments``, those without an experiment file
-    last. A row of a table that is the first epochs of another row's runs is a group too; a sweep, which is not scored,
-    is none.
+    last. A row of a table that is the first epochs of another row's runs is a group too. A sweep, whose record has no
+    accuracy, is in none.
     """
     order = {name: place for place, name in enumerate(experiments)}
 
@@ -77,8 +77,7 @@ def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
         identity += [record["device"]["kind"], record["data"]["sha256"], json.dumps(parameters, sort_keys=True)]
         return order.get(record["experiment"], len(order)), *identity
 
-    scored = [record for record in found if "sweep" not in record]
-    found = sorted(with_milestones(scored, experiments), key=key)
+    found = sorted(with_milestones([r for r in found if "sweep" not in r], experiments), key=key)
     return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(found, key=key)]
 
 
