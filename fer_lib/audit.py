@@ -39,6 +39,14 @@ def clean_rows(faces: Faces) -> np.ndarray:
     return (earliest == faces.split) | (faces.split >= len(SPLITS))
 
 
+def leaking_rows(faces: Faces) -> np.ndarray:
+    """Which Training rows show an image that stands in a test set too, (n,) bool."""
+    twins = earliest_twins(faces)
+    tested = np.zeros(len(faces), bool)
+    tested[twins[(faces.split > 0) & (faces.split < len(SPLITS))]] = True
+    return tested[twins] & (faces.split == 0)
+
+
 def marks(faces: Faces) -> dict[str, np.ndarray]:
     """What is to be said of each row, (n,) each, bool but for the first two.
 

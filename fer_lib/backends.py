@@ -1,4 +1,4 @@
-"""The one module that knows which engine runs below Keras: determinism, an epoch as one program, the device's name."""
+"""The one module that knows which engine runs below Keras: determinism, an epoch as one program, gradients, devices."""
 
 from functools import partial
 
@@ -69,6 +69,28 @@ def scanned_epochs(model: keras.Model, images, labels, weights, scale, batch_siz
         return {name: float(value) for name, value in model.get_metrics_result().items()}
 
     return epoch
+
+
+def value_and_gradient(function):
+    """The compiled form of a function of (weights, ...) -> (scalar, rest): it gives ((scalar, rest), gradients).
+
+    ``weights`` is a list of tensors, and so are the gradients, one of each. The function must leave no trace of itself,
+    as Keras' ``stateless_call`` does.
+    """
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(jax.value_and_grad(function, has_aux=True))
+    import tensorflow
+
+    @tensorflow.function(reduce_retracing=True)
+    def both(weights, *rest):
+        with tensorflow.GradientTape() as tape:
+            tape.watch(weights)
+            value, more = function(weights, *rest)
+        return (value, more), tape.gradient(value, weights, unconnected_gradients="zero")
+
+    return both
 
 
 def device() -> dict:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import numpy as np
+
+from .protocol import Protocol
 
 
 def save(folder: Path, model: keras.Model, logits: dict[str, np.ndarray], facts: dict) -> None:
@@ -34,11 +37,14 @@ def save(folder: Path, model: keras.Model, logits: dict[str, np.ndarray], facts:
 def restore(folder: Path, model: keras.Model, identity: dict) -> tuple[dict[str, np.ndarray], dict] | None:
     """Load the newest state whose facts bear this ``identity`` into a compiled model; returns its logits and facts.
 
-    None where there is none: a state of other parameters, data, seed or backend is left alone.
+    None where there is none: a state of other parameters, data, seed or backend is left alone. A state from before a
+    field of the protocol existed did what the field's default does.
     """
+    defaults = asdict(Protocol())
     for kept in sorted(folder.glob("checkpoint-*"), reverse=True):
         facts = json.loads((kept / "state.json").read_text())
-        if facts["identity"] == identity:
+        found = facts["identity"]
+        if found | {"protocol": defaults | found["protocol"]} == identity:
             model.optimizer.build(model.trainable_variables)
             model.load_weights(kept / "model.weights.h5")
             with np.load(kept / "logits.npz", allow_pickle=False) as arrays:

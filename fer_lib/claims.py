@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from . import ledger, measures, paths, statistics, summaries, verdicts
+from .emotions import FER2013
 from .verdicts import Verdict
 
 
@@ -124,8 +125,8 @@ def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> tuple[
         return verdicts.no_relation(claim["of"], claim["with"]), "rank correlation", kind
     if not seeds:
         return Verdict(verdicts.INCONCLUSIVE, None, None, "no seed that all were run with alike"), "", kind
-    if kind == "ordering":
-        return _ordering(claim, seeds), "points", kind
+    if kind in ("ordering", "no difference"):
+        return _compared(claim, seeds), "points", kind
     measure, unit = measures.MEASURES[claim.get("measure", "accuracy")]
     values = [[float(measure(record, *_reading(claim, record))) for record in pair] for pair in seeds]
     if kind == "behaviour":
@@ -149,23 +150,38 @@ def _reading(claim: dict, record: dict) -> tuple[str, str]:
     return claim.get("epoch", kept), claim.get("rows", rows)
 
 
-def _ordering(claim: dict, seeds: list[tuple[dict, ...]]) -> Verdict:
-    """Each experiment against the next, or with ``first`` the first against each of the others, seed by seed."""
+def _compared(claim: dict, seeds: list[tuple[dict, ...]]) -> Verdict:
+    """Pairs of models by their answers to the same rows, seed by seed.
+
+    Each experiment against the next; with ``first``, or where there shall be no difference, the first against each of
+    the others; with ``average`` the mean of all seeds' probabilities against each seed.
+    """
+    alike = claim["kind"] == "no difference"
     places = range(1, len(claim["runs"]))
-    pairs = [(0, k) for k in places] if claim.get("first") else [(k - 1, k) for k in places]
+    pairs = [(0, k) for k in places] if claim.get("first") or alike else [(k - 1, k) for k in places]
     given = [[measures.answers(record, *_reading(claim, record)) for record in records] for records in seeds]
+    if claim.get("average"):
+        pairs, mean = [(0, 1)], np.mean([answers["probabilities"] for (answers,) in given], axis=0, dtype=np.float64)
+        given = [[answers | {"classes": mean.argmax(axis=1)}, answers] for (answers,) in given]
     found = []
     for better, worse in pairs:
         for answers in given:
             if not np.array_equal(answers[better]["ids"], answers[worse]["ids"]):
                 names = f"{claim['runs'][better]} and {claim['runs'][worse]}"
                 raise ValueError(f"runs: {names} were scored on different rows; expected the same (rows: would say)")
-            right = [answers[k]["classes"] == answers[k]["labels"] for k in (worse, better)]
+            right = [_right(answers[k], claim.get("emotion")) for k in (worse, better)]
             found.append((*statistics.accuracy_difference(*right), statistics.mcnemar(*right)))
     differences, lows, highs, p_values = np.array(found).T.reshape(4, len(pairs), len(seeds))
-    smallest = np.unravel_index(differences.argmin(), differences.shape)
-    interval = (100 * float(lows[smallest]), 100 * float(highs[smallest]))
-    return verdicts.ordering(100 * differences, p_values)._replace(interval=interval)
+    shown = np.abs(differences).argmax() if alike else differences.argmin()
+    interval = (100 * float(lows.flat[shown]), 100 * float(highs.flat[shown]))
+    rule = verdicts.no_difference if alike else verdicts.ordering
+    return rule(100 * differences, p_values)._replace(interval=interval)
+
+
+def _right(answers: dict[str, np.ndarray], emotion: str | None) -> np.ndarray:
+    """Which of the rows are answered rightly, bool; where an emotion is given, of its rows only."""
+    right = answers["classes"] == answers["labels"]
+    return right[answers["labels"] == FER2013.index(emotion)] if emotion else right
 
 
 def _count(claim: dict, results: Path) -> Verdict:

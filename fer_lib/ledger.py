@@ -10,13 +10,15 @@ from pathlib import Path
 import yaml
 
 from . import measures
+from .emotions import FER2013
 
 ALWAYS = ("id", "where", "claim", "kind", "reported")
 ANY = ("missing", "why", "note")
 KEYS = {
     "accuracy": (("runs",), ("measure", "rows", "epoch", "unknown_rows")),
     "behaviour": (("runs", "measure", "within"), ("rows", "epoch")),
-    "ordering": (("runs",), ("first", "rows", "epoch")),
+    "ordering": (("runs",), ("first", "average", "emotion", "rows", "epoch")),
+    "no difference": (("runs",), ("rows", "epoch")),
     "speed": (("runs", "measure", "within"), ()),
     "count": (("measure",), ()),
     "quoted": (("source",), ()),
@@ -78,8 +80,12 @@ def _problem_with_runs(claim: dict, experiments: dict[str, dict]) -> str:
             return f"runs: no experiment is called {name!r}; expected one of {', '.join(experiments)}"
     if kind in ("accuracy", "speed") and len(names) > 1:
         return f"runs: found {len(names)} experiments, expected one"
-    if kind == "ordering" and len(names) < 2:
+    if kind in ("ordering", "no difference") and len(names) < 2 and not claim.get("average"):
         return "runs: found one experiment, expected two or more, the best first"
+    if claim.get("average") and len(names) > 1:
+        return f"runs: found {len(names)} experiments, expected the one whose seeds are averaged"
+    if claim.get("emotion", FER2013[0]) not in FER2013:
+        return f"emotion: found {claim['emotion']!r}, expected one of {', '.join(FER2013)}"
     return ""
 
 

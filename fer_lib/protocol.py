@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, fields
 
+from .emotions import FER2013
+
 AS_PUBLISHED = {
     "input_scale": "0..255",
     "loss": "clipped",
@@ -25,6 +27,8 @@ HONEST = {
 
 PROTOCOLS = {"as_published": AS_PUBLISHED, "honest": HONEST}
 
+WITHOUT_TWINS = "Training without twins"
+"""Training but for the rows whose image also stands in PublicTest or PrivateTest."""
 
 CHOICES = {
     "input_scale": ("0..255", "0..1", "standardised"),
@@ -46,7 +50,8 @@ class Protocol:
     model_options: dict = field(default_factory=dict)  # arguments of that builder: what its paper leaves open
     input_scale: str = "0..1"  # "0..255" (as they are), "0..1", "standardised" (by mean and deviation in training)
     loss: str = "logits"  # "logits", or "clipped": probabilities clipped to 1e-7 as in old Keras
-    train_rows: str = "Training"  # splits, joined by "+"
+    train_rows: str = "Training"  # splits, joined by "+", or WITHOUT_TWINS
+    at_most: dict = field(default_factory=dict)  # {"happy": 3582}: of an emotion only so many of them, drawn once
     validation_rows: str = "PublicTest"  # whose loss early stopping watches; "" for none
     evaluation_rows: str = "PrivateTest"  # the rows whose accuracy is the run's headline
     kept_epoch: str = "best"  # the headline's epoch: "last", or "best" on PublicTest (both are stored)
@@ -54,6 +59,8 @@ class Protocol:
     learning_rate: float = 1e-3
     decay: float = 0.0  # learning rate / (1 + decay x step), as old Keras had it
     epsilon: float = 1e-7  # of adam and rmsprop
+    momentum: float = 0.0  # of sgd
+    weight_decay: float = 0.0  # each step takes this times the learning rate off every weight (decoupled)
     batch_size: int = 128
     epochs: int = 10
     patience: int = 0  # stop after so many epochs without a lower validation loss; 0: never
@@ -87,8 +94,16 @@ class Protocol:
             "test_rows": 0,
             "milestone": 0,
             "decay": 0,
+            "momentum": 0,
+            "weight_decay": 0,
         }.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected {low} or more")
         if self.patience and not self.validation_rows:
             raise ValueError(f"patience: found {self.patience} with no validation_rows, expected 0 or rows to watch")
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"momentum: found {self.momentum} with {self.optimizer}, expected 0, or sgd")
+        for emotion, count in self.at_most.items():
+            if emotion not in FER2013 or type(count) is not int or count < 1:
+                expected = f"some of {', '.join(FER2013)}, each with 1 row or more"
+                raise ValueError(f"at_most: found {emotion}: {count!r}, expected {expected}")

@@ -15,6 +15,8 @@ from . import paths
 
 WATCHED = ("training.py", "augmentation.py", "backends.py", "protocol.py", "models", "metrics.py", "trees.py")
 """Modules that can move a run's numbers."""
+WATCHED_BY_SWEEPS = (*WATCHED, "first_steps.py")
+"""Those that can move a sweep's."""
 
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scikit-learn")
 
@@ -73,14 +75,14 @@ def stale(record: dict) -> list[str]:
         return reasons
     if git("cat-file", "-e", commit) is None:
         return [*reasons, f"its commit {commit[:9]} is not in this history"]
-    changed = ", ".join(_changed_since(commit))
+    changed = ", ".join(_changed_since(commit, WATCHED_BY_SWEEPS if "sweep" in record else WATCHED))
     return [*reasons, f"changed since: {changed}"] if changed else reasons
 
 
 @lru_cache
-def _changed_since(commit: str) -> list[str]:
-    """Modules that can move a number and changed their meaning after a commit, commits that say otherwise aside."""
-    watched = [f"fer_lib/{name}" for name in WATCHED]
+def _changed_since(commit: str, names: tuple[str, ...]) -> list[str]:
+    """Which of these modules changed their meaning after a commit, commits that say otherwise aside."""
+    watched = [f"fer_lib/{name}" for name in names]
     log = ["log", "--format=%H", "--no-merges", "--invert-grep", "--grep=^Same numbers:", f"{commit}..HEAD"]
     changed = set()
     for after in [*git(*log, "--", *watched).split(), None]:  # None: what is not committed yet

@@ -4,6 +4,10 @@ A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictio
 ``split`` uint8, and for each kept epoch E, "last", "best" or "milestone", ``probabilities_E`` (m, 7) float16 and
 ``classes_E`` uint8, the argmax before rounding), ``run.ipynb``, the executed notebook, and ``metrics.json``, which is
 written last, by rename, and holds the SHA-256 of the predictions.
+
+The record of a sweep (``fer_lib.first_steps``) is a diagnostic: it has no scores (``metrics`` is empty), but a line for
+each of its settings under ``sweep``, and beside ids, labels and split of the PublicTest rows that were asked about
+``answers`` (settings, m) uint8 and for each quantity Q that was traced ``trace_Q`` (settings, steps) float32.
 """
 
 from __future__ import annotations
@@ -167,11 +171,17 @@ def predictions(record: dict) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
+def traces(record: dict) -> dict[str, np.ndarray]:
+    """What a sweep traced: of each quantity (settings, steps) float32, in the order of ``record["sweep"]``."""
+    arrays = predictions(record)
+    return {name.removeprefix("trace_"): values for name, values in arrays.items() if name.startswith("trace_")}
+
+
 def check(record: dict) -> None:
     """Raise ValueError where a record's predictions, scores and counts of rows do not belong together.
 
-    The scores of PublicTest, PrivateTest and both, or of the rows held out, are computed again. Losses are not: they
-    need more digits than the predictions keep.
+    The scores of PublicTest, PrivateTest and both, or of the rows held out, are computed again, and the accuracies of a
+    sweep. Losses are not: they need more digits than the predictions keep.
     """
     arrays, place = predictions(record), record["folder"] / "predictions.npz"
 
@@ -179,12 +189,23 @@ def check(record: dict) -> None:
         if not holds:
             raise ValueError(f"{place}: {what}; run it again where it came from")
 
-    kept = record["metrics"]
+    kept, sweep = record["metrics"], record.get("sweep")
     expected = {"ids", "labels", "split"} | {f"{kind}_{k}" for k in kept for kind in ("probabilities", "classes")}
+    traced = {name for name in arrays if name.startswith("trace_")} if sweep else set()
+    expected |= traced | {"answers"} if sweep else set()
     demand(set(arrays) == expected, f"found {', '.join(sorted(arrays))}, expected {', '.join(sorted(expected))}")
     ids, labels, split = arrays["ids"], arrays["labels"], arrays["split"]
     n, of_splits = len(ids), list(record["data"]["rows"].values())
-    demand(n > 0 and all(len(values) == n for values in arrays.values()), "arrays of no or of different lengths")
+    by_row = [values for name, values in arrays.items() if name not in traced | {"answers"}]
+    demand(n > 0 and all(len(values) == n for values in by_row), "arrays of no or of different lengths")
+    for name in traced:
+        shape = (len(sweep), record["parameters"]["steps"])
+        demand(arrays[name].shape == shape, f"{name} is {arrays[name].shape}, expected {shape}")
+    if sweep:
+        demand(arrays["answers"].shape == (len(sweep), n), f"answers of shape {arrays['answers'].shape}")
+        again = (arrays["answers"] == labels).mean(axis=1).tolist()
+        written = [line["accuracy"] for line in sweep]
+        demand(np.allclose(again, written), f"its settings score {again}, metrics.json says {written}")
     demand(bool((np.diff(ids) > 0).all()), "ids do not ascend")
     demand(0 <= ids[0] and ids[-1] < sum(of_splits), f"ids of {ids[0]} to {ids[-1]}, of {sum(of_splits)} rows")
     demand(labels.max() < 7 and split.max() < len(SPLITS), "labels or splits out of range")

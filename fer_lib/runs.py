@@ -23,7 +23,12 @@ PROFILES = {
     "full": "the real FER2013 under the papers' protocol",
     "copy": "a FER2013 other than the official one, such as the copy as JPEG pictures, under the papers' protocol",
 }
-CUTS = {"smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2}, "quick": {"rows": 2871}, "full": {}, "copy": {}}
+CUTS = {
+    "smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2, "steps": 5, "repeats": 1, "asked": 100},
+    "quick": {"rows": 2871},
+    "full": {},
+    "copy": {},
+}
 """What a profile puts over an experiment's parameters, where its notebook has them."""
 START = 20 / 3600
 """Hours until a kernel and its engine stand and the data are there."""
@@ -144,18 +149,28 @@ def chosen(only: str = "") -> list[str]:
 
 
 def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
-    """The runs of a profile: 1 seed for smoke and quick; at full 5 with a GPU, else what the experiment says, or 3.
+    """The runs of a profile. ``seeds``: of each; where it is not given 1 for smoke and quick, else what the experiment
+    says (``seeds``), else 5 with a GPU, and without one what it says of that (``seeds_cpu``), or 3.
 
-    quick is for the papers' tables, and makes experiments of ours only where they are asked for by name.
+    smoke and quick are for the papers' tables, and make experiments of ours only where they are asked for by name; but
+    smoke shows every kind of notebook, and so makes one of ours for each that the papers' have not.
     """
     known = experiments()
-    names = [name for name in chosen(only) if profile != "quick" or only or not name.startswith("ours/")]
-    seeds = seeds or (1 if profile in ("smoke", "quick") else 5 if processes.has_gpu() else None)
-    return [
-        _run(name, known[name], seed, profile)
-        for name in names
-        for seed in range(seeds or known[name].get("seeds_cpu", 3))
-    ]
+    names = chosen(only)
+    if profile in ("smoke", "quick") and not only:
+        ours = [name for name in names if name.startswith("ours/")]
+        names = [name for name in names if name not in ours]
+        for name in ours if profile == "smoke" else []:
+            if known[name]["notebook"] not in [known[other].get("notebook") for other in names]:
+                names.append(name)
+    has_gpu = processes.has_gpu()
+
+    def count(experiment: dict) -> int:
+        if seeds or profile in ("smoke", "quick"):
+            return seeds or 1
+        return experiment.get("seeds") or (5 if has_gpu else experiment.get("seeds_cpu", 3))
+
+    return [_run(name, known[name], seed, profile) for name in names for seed in range(count(known[name]))]
 
 
 def missing(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> list[Run]:

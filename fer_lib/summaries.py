@@ -18,6 +18,8 @@ BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn"}
 COLLAPSED = 0.99
 """A network that gives one class to this share of the rows, or to more, is called collapsed."""
 HONEST = ("PublicTest", "PrivateTest", "PrivateTest clean")
+DIAGNOSTIC = ("4_first_steps",)
+"""Notebooks whose runs look for causes and score nothing: they stand in no table of accuracies."""
 
 
 def reading(record: dict) -> tuple[str, str]:
@@ -62,7 +64,8 @@ def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
 
     Another backend, precision, kind of device, profile, data set or parameter makes another group; a record from before
     a parameter existed did what its default does. In the order of ``experiments``, those without an experiment file
-    last. A row of a table that is the first epochs of another row's runs is a group too.
+    last. A row of a table that is the first epochs of another row's runs is a group too. A sweep, whose record has no
+    accuracy, is in none.
     """
     order = {name: place for place, name in enumerate(experiments)}
 
@@ -74,7 +77,7 @@ def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
         identity += [record["device"]["kind"], record["data"]["sha256"], json.dumps(parameters, sort_keys=True)]
         return order.get(record["experiment"], len(order)), *identity
 
-    found = sorted(with_milestones(found, experiments), key=key)
+    found = sorted(with_milestones([r for r in found if "sweep" not in r], experiments), key=key)
     return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(found, key=key)]
 
 
@@ -178,6 +181,30 @@ def honest(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
             **{name: spread([score[name] for score in scores]) for name in HONEST},
         })  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def outcomes(sweep: list[dict]) -> list[dict]:
+    """What became of the settings of a sweep, those pooled that differ in nothing but the seed, as lines of a table."""
+    factors = ("input_scale", "loss", "learning_rate")
+    pooled: dict[tuple, list[dict]] = {}
+    for line in sweep:
+        pooled.setdefault(tuple(line[name] for name in factors), []).append(line)
+    lines = []
+    for (scale, loss, rate), some in pooled.items():
+        answers = Counter(line["collapsed_to"] for line in some if line["collapsed_to"])
+        lines.append({
+            "Pixels": scale,
+            "Loss": loss,
+            "Learning rate": f"{rate:g}",
+            "Seeds": len(some),
+            "Collapsed": sum(answers.values()),
+            "To": ", ".join(f"{answer} {count}x" for answer, count in answers.most_common()) or "–",
+            "Without gradient at the end": sum(line["stuck_since"] is not None for line in some),
+            "Loss, first step": f"{np.mean([line['first_loss'] for line in some]):.2f}",
+            "Last step": f"{np.mean([line['final_loss'] for line in some]):.2f}",
+            "Accuracy, %": f"{100 * np.mean([line['accuracy'] for line in some]):.1f}",
+        })  # fmt: skip
+    return lines
 
 
 def confusion(group: list[dict]) -> np.ndarray:

@@ -66,6 +66,8 @@ def results(found: list[dict], experiments: dict[str, dict]) -> str:
     tables: dict[str, list[dict]] = {}
     for name in dict.fromkeys([*experiments, *(row["experiment"] for row in measured)]):
         experiment = experiments.get(name, {})
+        if experiment.get("notebook") in summaries.DIAGNOSTIC:
+            continue
         paper, _, place = experiment.get("where", "").partition(", ")
         study = name.split("/")[0]
         heading = ", ".join(filter(None, [STUDIES.get(study, study), paper]))

@@ -13,9 +13,9 @@ from keras import ops
 from sklearn.utils.class_weight import compute_sample_weight
 from tqdm.auto import tqdm
 
-from . import augmentation, backends, checkpoints, metrics, models
+from . import audit, augmentation, backends, checkpoints, metrics, models
 from .datasets import Faces
-from .protocol import Protocol
+from .protocol import WITHOUT_TWINS, Protocol
 
 
 @dataclass
@@ -58,26 +58,42 @@ def make_optimizer(protocol: Protocol) -> keras.Optimizer:
     rate = protocol.learning_rate
     if protocol.decay:
         rate = keras.optimizers.schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=protocol.decay)
+    weight_decay = protocol.weight_decay or None
     if protocol.optimizer == "sgd":
-        return keras.optimizers.SGD(rate)
+        return keras.optimizers.SGD(rate, momentum=protocol.momentum, weight_decay=weight_decay)
     make = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[protocol.optimizer]
-    return make(rate, epsilon=protocol.epsilon)
+    return make(rate, epsilon=protocol.epsilon, weight_decay=weight_decay)
 
 
 def training_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
-    """Positions of the rows to train on: ``train_rows``, or ``rows`` of them drawn once, the same for all seeds."""
-    return _drawn(faces, protocol.train_rows, "rows", protocol.rows)
+    """Positions of the rows to train on: ``train_rows``, of each emotion ``at_most`` so many, and of these ``rows``.
+
+    What is drawn is drawn once, the same for all seeds.
+    """
+    without_twins = protocol.train_rows == WITHOUT_TWINS
+    rows = faces.rows("Training" if without_twins else protocol.train_rows)
+    if without_twins:
+        rows = rows[~audit.leaking_rows(faces)[rows]]
+    for emotion, most in protocol.at_most.items():
+        of_emotion = faces.labels[rows] == faces.emotions.index(emotion)
+        kept = drawn(faces, rows[of_emotion], f"{emotion} rows of {protocol.train_rows}", f"at_most {emotion}", most)
+        rows = np.sort(np.concatenate([rows[~of_emotion], kept]))
+    return drawn(faces, rows, protocol.train_rows, "rows", protocol.rows)
 
 
 def evaluated_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
     """Positions of the rows to predict: all of both tests, or ``test_rows`` of them drawn once, as ``rows`` are."""
-    return _drawn(faces, "PublicTest+PrivateTest", "test_rows", protocol.test_rows)
+    splits = "PublicTest+PrivateTest"
+    return drawn(faces, faces.rows(splits), splits, "test_rows", protocol.test_rows)
 
 
-def _drawn(faces: Faces, splits: str, field: str, count: int) -> np.ndarray:
-    rows = faces.rows(splits)
+def drawn(faces: Faces, rows: np.ndarray, name: str, field: str, count: int) -> np.ndarray:
+    """``count`` of some rows, ascending, always the same ones; 0: all.
+
+    Raises ValueError, with the rows' ``name`` and the parameter's (``field``), where they are fewer.
+    """
     if count > len(rows):
-        raise ValueError(f"{field}: found {count}, but {splits} of {faces.name} has {len(rows)}")
+        raise ValueError(f"{field}: found {count}, but {name} of {faces.name} has {len(rows)}")
     return np.sort(np.random.default_rng(0).choice(rows, count, replace=False)) if count else rows
 
 

@@ -20,16 +20,19 @@ def split(faces: Faces, random_split: bool, seed: int) -> tuple[Faces, Faces]:
 
 
 def fit(
-    fitted: Faces, evaluated: Faces, min_samples_split: int, seed: int
+    fitted: Faces, evaluated: Faces, min_samples_split: int, seed: int, **others
 ) -> tuple[DecisionTreeClassifier, np.ndarray]:
     """Fit scikit-learn's default tree but for ``min_samples_split`` (the paper: 40) on (n, 2304) grey levels.
 
-    ``seed`` breaks ties between equally good splits. Returns the tree and its (m, 7) float64 probabilities for
-    ``evaluated``. Raises ValueError where ``fitted`` lacks one of the emotions: its column would be missing.
+    ``seed`` breaks ties between equally good splits. ``others`` are further parameters of scikit-learn's
+    ``DecisionTreeClassifier``; a ``max_depth`` of 0 sets no limit. Returns the tree and its (m, 7) float64
+    probabilities for ``evaluated``. Raises ValueError where ``fitted`` lacks one of the emotions: its column would be
+    missing.
     """
     absent = sorted(set(range(len(fitted.emotions))) - set(np.unique(fitted.labels).tolist()))
     if absent:
         raise ValueError(f"no training row is {fitted.emotions[absent[0]]}; expected every emotion; use more rows")
-    tree = DecisionTreeClassifier(min_samples_split=min_samples_split, random_state=seed)
+    others = others | {"max_depth": others.get("max_depth") or None}
+    tree = DecisionTreeClassifier(min_samples_split=min_samples_split, random_state=seed, **others)
     tree.fit(fitted.images.reshape(len(fitted), -1), fitted.labels)
     return tree, tree.predict_proba(evaluated.images.reshape(len(evaluated), -1))

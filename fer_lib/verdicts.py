@@ -24,6 +24,8 @@ LEVEL = 0.05
 """Of a family of tests, after Holm's correction."""
 WEAK = 0.3
 """A rank correlation between -0.3 and 0.3 counts as none."""
+ALIKE = 1.0
+"""Points of accuracy that may lie between models which are to be alike."""
 
 RULES = {
     "accuracy": "The reported figure is reproduced when it lies, to within one unit of its last printed digit, in the "
@@ -40,6 +42,10 @@ RULES = {
     "in every seed, not reproduced when one goes significantly the other way in more than half of the seeds, and "
     "otherwise, or with fewer than 3 seeds, inconclusive. The figure given is the smallest difference, with its paired "
     "bootstrap interval.",
+    "no difference": "The first model's answers are compared with each of the others' as for an ordering. That they do "
+    "not differ is reproduced when no test is significant and no accuracy is more than 1 point from the first's, not "
+    "reproduced when one comparison is significant in more than half of the seeds, and otherwise, or with fewer than 3 "
+    "seeds, inconclusive. The figure given is the largest difference.",
     "count": "Equality, at the digits that the paper prints.",
     "speed": "Reproduced when the slowest run keeps within the stated limit, not reproduced when the fastest does not, "
     "and otherwise inconclusive.",
@@ -132,6 +138,26 @@ def ordering(differences: Sequence[Sequence[float]], p_values: Sequence[Sequence
     elif (2 * fails.sum(axis=1) > seeds).any():
         verdict = NOT_REPRODUCED
     return Verdict(verdict, float(differences.min()), None, because)
+
+
+def no_difference(differences: Sequence[Sequence[float]], p_values: Sequence[Sequence[float]]) -> Verdict:
+    """Whether changes of a model change its accuracy, by paired tests: (comparisons, seeds) of each.
+
+    ``differences``: points of accuracy. ``p_values``: not corrected; all are one family. Measured is the largest
+    difference, with its sign; its interval is the caller's to give.
+    """
+    differences = np.asarray(differences, np.float64)
+    significant = statistics.holm(np.ravel(p_values)).reshape(differences.shape) < LEVEL
+    seeds = differences.shape[1]
+    because = f"{significant.sum()} of {significant.size} paired tests show a difference"
+    verdict = INCONCLUSIVE
+    if seeds < SEEDS:
+        because += f"; {_seeds(seeds)}, {SEEDS} are needed"
+    elif (2 * significant.sum(axis=1) > seeds).any():
+        verdict = NOT_REPRODUCED
+    elif not significant.any() and np.abs(differences).max() <= ALIKE:
+        verdict = REPRODUCED
+    return Verdict(verdict, float(differences.flat[np.abs(differences).argmax()]), None, because)
 
 
 def count(reported: float | str, measured: float | str) -> Verdict:

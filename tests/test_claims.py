@@ -175,6 +175,9 @@ def test_cut_down_runs_and_drawn_faces_are_judged_by_nothing(tmp_path):
         ({"kind": "behaviour", "runs": [A], "measure": "epochs", "within": 3}, "within: found 3, expected"),
         ({"kind": "behaviour", "runs": [A], "measure": "epochs", "within": [3, 2]}, "within: found"),
         ({"kind": "ordering", "runs": [A]}, "expected two or more, the best first"),
+        ({"kind": "no difference", "runs": [A]}, "expected two or more"),
+        ({"kind": "ordering", "runs": [A, B], "average": True}, "runs: found 2 experiments, expected the one whose"),
+        ({"kind": "ordering", "runs": [A, B], "emotion": "glad"}, "emotion: found 'glad', expected one of angry"),
         ({"kind": "count", "measure": "epochs"}, "measure: found 'epochs', expected one of images"),
         ({"kind": "quoted"}, "lacks source"),
         ({"reported": "a lot", "runs": [A]}, "reported: found 'a lot', expected a number"),
@@ -319,6 +322,44 @@ def test_ordering_of_other_rows_is_an_error(tmp_path):
     assert only(tmp_path, {"kind": "ordering", "runs": [A, B], "rows": "PrivateTest"}, found)["seeds"] == 3
     with pytest.raises(ValueError, match="rows: found 'PrivateTest clean', expected splits"):
         only(tmp_path, {"kind": "ordering", "runs": [A, B], "rows": "PrivateTest clean"}, found)
+
+
+def test_ordering_on_one_emotion_looks_at_its_rows_alone(tmp_path):
+    def without(code, every):
+        return lambda y: np.where((y == code)[:, None], always(y, (code + 1) % 7), answers(y, every))
+
+    found = [network(tmp_path, seed, without(2, 100), name="a") for seed in range(3)]  # good, but blind to fear
+    found += learned(tmp_path, (2, 2, 2), "b")
+    assert only(tmp_path, {"kind": "ordering", "runs": [A, B]}, found)["verdict"] == "reproduced"
+    fear = only(tmp_path, {"kind": "ordering", "runs": [A, B], "emotion": "fear"}, found)
+    assert (fear["verdict"], fear["measured"]) == ("not reproduced", pytest.approx(-50))
+
+
+def test_an_average_of_seeds_is_held_against_each_of_them(tmp_path):
+    def wrong(seed):  # each seed is wrong, and not sure, on rows of its own
+        def logits(y):
+            own = (np.arange(len(y)) % 3 == seed)[:, None]
+            return np.where(own, answers((y + 1) % 7, 999) / 2, answers(y, 999))
+
+        return logits
+
+    found = [network(tmp_path, seed, wrong(seed), name="a") for seed in range(3)]
+    entry = {"kind": "ordering", "runs": [A], "average": True}
+    line = only(tmp_path, entry, found)
+    assert line["verdict"] == "reproduced" and line["measured"] > 30
+    assert line["because"] == "3 of 3 paired tests as claimed"
+    assert only(tmp_path, entry, found[:1])["verdict"] == "inconclusive"
+
+
+def test_no_difference_gives_the_largest_with_its_interval(tmp_path):
+    found = learned(tmp_path, (5, 5, 5)) + learned(tmp_path, (2, 2, 2), "b")
+    found += [tree(tmp_path, seed, name="fixed", wrong_every=5) for seed in range(3)]
+    line = only(tmp_path, {"kind": "no difference", "runs": [A, FIXED]}, found)
+    assert (line["verdict"], line["measured"], line["rule"]) == ("reproduced", 0, verdicts.RULES["no difference"])
+    line = only(tmp_path, {"kind": "no difference", "runs": [A, FIXED, B]}, found)
+    assert (line["verdict"], line["measured"]) == ("not reproduced", pytest.approx(30))
+    assert 0 < line["interval"][0] < 30 < line["interval"][1]
+    assert line["because"] == "3 of 6 paired tests show a difference"
 
 
 def test_speed_takes_the_slowest_run(tmp_path):

@@ -67,6 +67,21 @@ def test_what_a_paper_leaves_open_is_an_option():
         models.build("simple_cnn", {"width": 8})
 
 
+def test_the_wide_cnn_is_shallow_and_as_large_as_the_proposed_one():
+    deep, wide = models.build("proposed_cnn").count_params(), models.build("wide_cnn")
+    assert wide.count_params() == 22_389_271
+    assert [layer.units for layer in wide.layers if isinstance(layer, keras.layers.Dense)] == [722, 7]
+    assert sum(isinstance(layer, keras.layers.Conv2D) for layer in wide.layers) == 2
+    a_unit = 22 * 22 * 64 + 1 + 7
+    assert abs(wide.count_params() - deep) < a_unit / 2  # one unit fewer, or more, is further off
+
+
+def test_dropout_of_the_proposed_cnn_is_an_option():
+    model = models.build("proposed_cnn", {"dropout": 0.4, "dense_dropout": 0.7})
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.4, 0.4, 0.7]
+    assert model.count_params() == 22_386_119
+
+
 def test_an_unknown_model_is_refused_by_name():
     with pytest.raises(ValueError, match=r"model: found 'simplecnn', expected one of feedforward, simple_cnn"):
         models.build("simplecnn")

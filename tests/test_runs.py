@@ -47,7 +47,7 @@ def test_every_experiment_is_complete_and_its_parameters_are_taken():
         if "milestone_of" in experiment:
             continue
         for profile in runs.PROFILES:
-            values = runs.run(name, 0, profile).parameters
+            values = runs._run(name, experiment, 0, profile).parameters
             assert values["data"] == ("drawn_faces" if profile == "smoke" else "fer2013")
             if experiment["notebook"] == "3_train_network":
                 Protocol(**{name: value for name, value in values.items() if name not in ("data", "seed")})
@@ -233,6 +233,26 @@ def test_quick_is_a_tenth_with_the_experiments_own_cuts_over_it(study):
     (study / "small.yaml").write_text(QUICK.replace("epochs: 2", "epoch: 2"))
     with pytest.raises(ValueError, match="no parameter is called 'epoch'"):
         runs.run("study/small", 0, "quick")
+
+
+def test_smoke_shows_every_kind_of_notebook_once_and_ours_when_named():
+    smoke, known = runs.wanted("smoke"), runs.experiments()
+    ours = [run for run in smoke if run.name.startswith("ours/")]
+    assert [run.experiment["notebook"] for run in ours] == ["4_first_steps"]
+    assert ours[0].parameters["steps"] == 5 and ours[0].parameters["data"] == "drawn_faces"
+    papers = [name for name, e in known.items() if not name.startswith("ours/") and "notebook" in e]
+    assert [run.name for run in smoke if run not in ours] == papers
+    assert names(runs.wanted("smoke", only="filling_wide")) == ["ours/filling_wide seed 0"]
+
+
+@pytest.mark.parametrize(("gpu", "few", "many"), [(True, 5, 10), (False, 1, 10)])
+def test_an_experiment_may_ask_for_seeds(study, monkeypatch, gpu, few, many):
+    monkeypatch.setattr(processes, "has_gpu", lambda: gpu)
+    (study / "small.yaml").write_text(EXPERIMENT + "seeds_cpu: 1\n")
+    (study / "twin.yaml").write_text(EXPERIMENT + "seeds: 10\n")
+    assert [len(runs.wanted("full", only=name)) for name in ("small", "twin")] == [few, many]
+    assert len(runs.wanted("full", seeds=2, only="twin")) == 2
+    assert len(runs.wanted("smoke", only="twin")) == len(runs.wanted("quick", only="twin")) == 1
 
 
 def test_quick_makes_the_papers_rows_once_and_ours_when_named():

@@ -1,5 +1,6 @@
 """Training: the loss at saturation, determinism, early stopping, resuming. Runs under every Keras backend."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_lib import augmentation, metrics, training
-from fer_lib.protocol import PROTOCOLS, Protocol
+from fer_lib.protocol import PROTOCOLS, WITHOUT_TWINS, Protocol
 
 SMALL = Protocol(model="feedforward", epochs=3, batch_size=16, learning_rate=1e-4)
 
@@ -111,6 +112,19 @@ def test_a_checkpoint_of_other_parameters_is_not_used(few_faces, tmp_path):
     assert len(result.history) == 1
 
 
+def test_a_checkpoint_from_before_a_field_existed_did_what_its_default_does(few_faces, tmp_path):
+    for weight_decay, goes_on in ((0.1, False), (0.0, True)):
+        folder, lines = tmp_path / str(weight_decay), []
+        training.train(few_faces, replace(SMALL, epochs=1), 0, folder, lambda line: None)
+        state = folder / "checkpoint-0001" / "state.json"
+        facts = json.loads(state.read_text())
+        facts["identity"]["protocol"]["epochs"] = 2
+        del facts["identity"]["protocol"]["weight_decay"]
+        state.write_text(json.dumps(facts))
+        training.train(few_faces, replace(SMALL, epochs=2, weight_decay=weight_decay), 0, folder, lines.append)
+        assert ("continuing after epoch 1" in lines) == goes_on
+
+
 def test_a_half_written_checkpoint_is_ignored(few_faces, tmp_path):
     whole, _ = training.train(few_faces, SMALL, 0, tmp_path, lambda line: None)
     kept = next(tmp_path.glob("checkpoint-*"))
@@ -162,6 +176,47 @@ def test_a_subset_of_training_rows_is_the_same_for_all_seeds(few_faces):
     assert (few_faces.split[rows] == 0).all()
     with pytest.raises(ValueError, match="rows: found 99, but Training of drawn_faces has 42"):
         training.training_rows(few_faces, replace(SMALL, rows=99))
+
+
+def test_rows_whose_image_a_test_set_shows_can_be_left_out(few_faces):
+    images = few_faces.images.copy()
+    images[[3, 7]] = images[50]  # of PublicTest
+    images[60] = images[11]  # of PrivateTest
+    images[13] = images[12]  # both of Training
+    faces = replace(few_faces, images=images)
+    rows = training.training_rows(faces, replace(SMALL, train_rows=WITHOUT_TWINS))
+    assert sorted(set(range(42)) - set(rows)) == [3, 7, 11]
+    with pytest.raises(ValueError, match="rows: found 40, but Training without twins of drawn_faces has 39"):
+        training.training_rows(faces, replace(SMALL, train_rows=WITHOUT_TWINS, rows=40))
+
+
+def test_an_emotion_can_have_fewer_rows(few_faces):
+    everything = training.training_rows(few_faces, SMALL)
+    rows = training.training_rows(few_faces, replace(SMALL, at_most={"happy": 2, "disgust": 5}))
+    assert (np.diff(rows) > 0).all() and set(rows) < set(everything)
+    assert np.bincount(few_faces.labels[rows]).tolist() == [6, 5, 6, 2, 6, 6, 6]
+    other_order = replace(SMALL, at_most={"disgust": 5, "happy": 2})
+    np.testing.assert_array_equal(rows, training.training_rows(few_faces, other_order))
+    with pytest.raises(ValueError, match="at_most happy: found 7, but happy rows of Training of drawn_faces has 6"):
+        training.training_rows(few_faces, replace(SMALL, at_most={"happy": 7}))
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
+def test_weight_decay_takes_its_share_of_a_weight_that_nothing_else_moves(name):
+    weight = keras.Variable(np.array([2.0, -1.0], np.float32))
+    optimizer = training.make_optimizer(Protocol(optimizer=name, learning_rate=0.1, weight_decay=0.5))
+    for _ in range(3):
+        optimizer.apply([np.zeros(2, np.float32)], [weight])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), np.array([2.0, -1.0]) * 0.95**3, rtol=1e-5)
+    assert training.make_optimizer(Protocol(optimizer=name)).weight_decay is None
+
+
+def test_momentum_goes_on_where_the_gradient_has_ended():
+    weight = keras.Variable(np.zeros(1, np.float32))
+    optimizer = training.make_optimizer(Protocol(optimizer="sgd", learning_rate=0.1, momentum=0.9))
+    for gradient in (1.0, 0.0, 0.0):
+        optimizer.apply([np.array([gradient], np.float32)], [weight])
+    assert float(weight[0]) == pytest.approx(-0.1 * (1 + 0.9 + 0.81), rel=1e-5)
 
 
 def test_a_milestone_is_what_a_run_of_so_many_epochs_ends_with(few_faces):
@@ -257,6 +312,10 @@ def test_a_scanned_epoch_is_what_fit_does(few_faces, monkeypatch):
         ({"model_options": "wide"}, r"model_options: found 'wide' \(str\), expected dict"),
         ({"epochs": 0}, "epochs: found 0, expected 1 or more"),
         ({"epochs": 2.0}, r"epochs: found 2.0 \(float\), expected int"),
+        ({"weight_decay": -0.1}, "weight_decay: found -0.1, expected 0 or more"),
+        ({"momentum": 0.9}, "momentum: found 0.9 with adam, expected 0, or sgd"),
+        ({"at_most": {"glad": 3}}, "at_most: found glad: 3, expected some of angry, .*, each with 1 row or more"),
+        ({"at_most": {"happy": 0}}, "at_most: found happy: 0"),
         ({"patience": 4, "validation_rows": ""}, "patience: found 4 with no validation_rows"),
     ],
 )

@@ -225,3 +225,22 @@ def test_relation():
 def test_every_rule_is_written_down():
     assert set(ledger.KEYS) <= set(verdicts.RULES)
     assert len(set(verdicts.VERDICTS)) == 4
+
+
+# ---- no difference
+
+
+def test_no_difference_is_no_significant_test_and_less_than_a_point():
+    found = verdicts.no_difference([[0.5, -0.9, 0.2]], [[0.4, 0.2, 0.8]])
+    assert (found.verdict, found.measured) == (REPRODUCED, -0.9)
+    assert found.because == "0 of 3 paired tests show a difference"
+    assert verdicts.no_difference([[0.5, -1.1, 0.2]], [[0.4, 0.2, 0.8]]).verdict == INCONCLUSIVE  # but what is there?
+    assert verdicts.no_difference([[0.5, -0.9, 0.2]], [[0.4, 0.001, 0.8]]).verdict == INCONCLUSIVE  # one seed of three
+    assert verdicts.no_difference([[0.5, -0.9]], [[0.4, 0.2]]).verdict == INCONCLUSIVE  # two seeds
+
+
+def test_one_change_that_differs_in_most_seeds_refutes_no_difference():
+    p_values = [[0.5, 0.5, 0.5], [1e-4, 1e-4, 0.5]]
+    found = verdicts.no_difference([[0.1, 0.1, 0.1], [-3.0, -2.0, -1.0]], p_values)
+    assert (found.verdict, found.measured) == (NOT_REPRODUCED, -3.0)
+    assert verdicts.no_difference([[0.1] * 3, [-3.0, 2.0, 0.5]], [[0.5] * 3, [1e-4, 0.5, 0.5]]).verdict == INCONCLUSIVE

@@ -10,6 +10,7 @@ ARCHITECTURES = {
     "feedforward": saravanan2019.feedforward,
     "simple_cnn": saravanan2019.simple_cnn,
     "proposed_cnn": saravanan2019.proposed_cnn,
+    "wide_cnn": saravanan2019.wide_cnn,
     "eleven_layers": vorontsov2018.eleven_layers,
 }
 
