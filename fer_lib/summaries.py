@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from . import provenance, records, statistics
+from . import architectures, measures, provenance, records, scoring, statistics
 from .datasets import SPLITS
 from .emotions import FER2013
 
@@ -62,7 +62,8 @@ def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
 
     Another backend, precision, kind of device, profile, data set or parameter makes another group; a record from before
     a parameter existed did what its default does. In the order of ``experiments``, those without an experiment file
-    last. A row of a table that is the first epochs of another row's runs is a group too.
+    last. A row of a table that is the first epochs of another row's runs is a group too. A sweep, whose record has no
+    accuracy, is in none.
     """
     order = {name: place for place, name in enumerate(experiments)}
 
@@ -74,7 +75,7 @@ def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
         identity += [record["device"]["kind"], record["data"]["sha256"], json.dumps(parameters, sort_keys=True)]
         return order.get(record["experiment"], len(order)), *identity
 
-    found = sorted(with_milestones(found, experiments), key=key)
+    found = sorted(with_milestones([r for r in found if "sweep" not in r], experiments), key=key)
     return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(found, key=key)]
 
 
@@ -189,3 +190,74 @@ def confusion(group: list[dict]) -> np.ndarray:
         scored = np.isin(arrays["split"], list(codes))
         np.add.at(counts, (arrays["labels"][scored], arrays[f"classes_{kept}"][scored]), 1)
     return counts
+
+
+def per_class(counts: np.ndarray) -> np.ndarray:
+    """Precision, recall and F1 (3, 7) of each emotion, by ``confusion``'s counts; NaN where there is none to divide by:
+    precision of an emotion that was never answered, recall and F1 of one that has no row."""
+    right, true, answered = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        found = np.array([right / answered, right / true, 2 * right / (true + answered)])
+    found[2, true == 0] = np.nan
+    return found
+
+
+def reliability(group: list[dict]) -> dict:
+    """How often a group's answers are right, by their confidence, over the headline's rows of all seeds.
+
+    Of ``scoring.BINS`` equal bins of confidence, empty ones left out: confidence and accuracy (means) and counts (of
+    answers). errors: each seed's expected calibration error, a fraction.
+    """
+    confidence, right, errors = [], [], []
+    for record in group:
+        given = measures.answers(record, *reading(record))
+        sure, hit = given["probabilities"].max(axis=1).astype(np.float64), given["classes"] == given["labels"]
+        confidence.append(sure)
+        right.append(hit)
+        errors.append(scoring.calibration_error(sure, hit))
+    sure, hit = np.concatenate(confidence), np.concatenate(right)
+    place = np.minimum((sure * scoring.BINS).astype(int), scoring.BINS - 1)
+    counts = np.bincount(place, minlength=scoring.BINS)
+    some = counts > 0
+    means = {name: np.bincount(place, values, scoring.BINS)[some] / counts[some]
+             for name, values in (("confidence", sure), ("accuracy", hit))}  # fmt: skip
+    return {**means, "counts": counts[some], "errors": errors}
+
+
+def costs(found: list[dict], experiments: dict[str, dict], known: dict[str, list[dict]]) -> list[dict]:
+    """What each group of runs cost, those left out that are read off other runs.
+
+    Keys: experiment, title, computed_by, device, runs, epochs, seconds (all added up), memory (bytes, the peak of the
+    hungriest run), flop (of all runs' training, by ``training_flop``; None where it is not known). ``known``:
+    ``architectures.load``'s.
+    """
+    lines = []
+    for group in groups(found, {n: e for n, e in experiments.items() if "milestone_of" not in e}):
+        flop = [training_flop(record, known) for record in group]
+        lines.append({
+            "experiment": group[0]["experiment"],
+            "title": group[0]["title"],
+            "computed_by": computed_by(group),
+            "device": ", ".join(dict.fromkeys(record["device"]["name"] for record in group)),
+            "runs": len(group),
+            "epochs": sum(len(record["history"]) for record in group),
+            "seconds": sum(record["seconds"] for record in group),
+            "memory": max(record["peak_memory_bytes"] for record in group),
+            "flop": None if None in flop else sum(flop),
+        })  # fmt: skip
+    return lines
+
+
+def training_flop(record: dict, known: dict[str, list[dict]]) -> int | None:
+    """Floating-point operations of a network's training: its layers', for each training row in each epoch.
+
+    Predicting the test rows after each epoch is left out. Rows that a run leaves out of Training for their image or
+    their emotion are counted as if they were there. None for a network whose layers are not known, and for a tree.
+    """
+    parameters = record["parameters"]
+    layers = known.get(architectures.key(parameters.get("model", ""), parameters.get("model_options")))
+    if not layers:
+        return None
+    names = parameters.get("train_rows", "Training").split("+")
+    rows = sum(count for split, count in record["data"]["rows"].items() if any(n.startswith(split) for n in names))
+    return architectures.training_flop(layers) * min(rows, parameters.get("rows") or rows) * len(record["history"])

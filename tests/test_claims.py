@@ -16,10 +16,10 @@ from fer_lib import (
     paths,
     records,
     report,
+    result_tables,
     runs,
     statistics,
     summaries,
-    tables,
     verdicts,
 )
 
@@ -424,6 +424,6 @@ def test_the_table_shows_every_claim_and_the_rules(tmp_path):
     assert all(rule in text for rule in verdicts.RULES.values())
     page = report.markdown(found, EXPERIMENTS, [], judged)
     assert page.index("## Verdicts") < page.index("## Reported and measured")
-    assert tables.verdicts(judged) in page
+    assert result_tables.verdicts(judged) in page
     assert [line["id"] for line in json.loads(claims.to_json(judged))["claims"]] == [f"study/{n}" for n in
             ("one", "two", "three", "four", "five", "six")]  # fmt: skip

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from made_up_records import always, answers, network, tree
 
-from fer_lib import provenance, report, statistics, summaries, tables
+from fer_lib import provenance, report, result_tables, statistics, summaries, tables
 
 EXPERIMENTS = {
     "saravanan2019/table1_feedforward": {
@@ -38,7 +38,7 @@ def test_accuracies_equal_a_hand_calculation(tmp_path):
     assert (row["wilson_low"], row["wilson_high"]) == pytest.approx(wilson)
     assert (row["seeds"], row["n"], row["epochs"], row["reported"]) == (3, 350, [4, 4, 4], 17.38)
     assert row["remarks"] == []
-    line = next(line for line in tables.results(found, EXPERIMENTS).splitlines() if "Feed-forward" in line)
+    line = next(line for line in result_tables.results(found, EXPERIMENTS).splitlines() if "Feed-forward" in line)
     assert f"| {100 * np.mean(expected):.2f} [" in line
 
 
@@ -72,8 +72,8 @@ def test_collapsed_networks_are_named_with_their_counts(tmp_path):
     row = only(summaries.accuracies(found, EXPERIMENTS))
     assert row["remarks"] == ["3 of 3 collapsed to sad (the answer to 350 of 350 rows)"]
     assert row["low"] == row["mean"] == pytest.approx(1 / 7)
-    assert "predicted, seed 2 (collapsed to sad) | 0 | 0 | 0 | 0 | 350 | 0 | 0 |" in tables.predicted(found)
-    assert "| true | 50 | 50 |" in tables.predicted(found)
+    assert "predicted, seed 2 (collapsed to sad) | 0 | 0 | 0 | 0 | 350 | 0 | 0 |" in result_tables.predicted(found)
+    assert "| true | 50 | 50 |" in result_tables.predicted(found)
 
 
 def test_no_t_interval_over_collapsed_and_learning_seeds(tmp_path):
@@ -96,7 +96,7 @@ def test_one_seed_has_no_interval_and_says_so(tmp_path):
     found = [network(tmp_path, 0, lambda y: answers(y, 2))]
     row = only(summaries.accuracies(found, EXPERIMENTS))
     assert np.isnan(row["low"]) and row["remarks"] == ["one seed: no interval over seeds"]
-    assert "| 50.00 | [" in tables.results(found, EXPERIMENTS)
+    assert "| 50.00 | [" in result_tables.results(found, EXPERIMENTS)
 
 
 def test_stale_records_are_flagged(tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_stale_records_are_flagged(tmp_path, monkeypatch):
 
 
 def test_missing_rows_are_named_with_the_command_that_runs_them(tmp_path):
-    text = tables.results([network(tmp_path, 0, lambda y: answers(y, 2))], EXPERIMENTS)
+    text = result_tables.results([network(tmp_path, 0, lambda y: answers(y, 2))], EXPERIMENTS)
     assert "### Saravanan et al. 2019, Table V" in text
     line = next(line for line in text.splitlines() if "60.58" in line)
     assert "`make reproduce ONLY=saravanan2019/table5_adam_128`" in line and "10 h on a CPU" in line
@@ -115,7 +115,7 @@ def test_missing_rows_are_named_with_the_command_that_runs_them(tmp_path):
 
 def test_records_without_an_experiment_are_shown_all_the_same(tmp_path):
     found = [network(tmp_path, 0, lambda y: answers(y, 2), name="gone")]
-    assert "no experiment file has this name any more" in tables.results(found, EXPERIMENTS)
+    assert "no experiment file has this name any more" in result_tables.results(found, EXPERIMENTS)
 
 
 def test_honest_reading_takes_the_best_epoch_on_private_rows(tmp_path):
@@ -124,12 +124,12 @@ def test_honest_reading_takes_the_best_epoch_on_private_rows(tmp_path):
     assert row["epochs"] == [2]
     assert row["PrivateTest"]["n"] == 210 and row["PrivateTest"]["mean"] == pytest.approx(168 / 210)
     assert row["PublicTest"]["mean"] == pytest.approx(112 / 140)
-    assert "210\u00a0of\u00a0210" in tables.honest_results(found, EXPERIMENTS)
+    assert "210\u00a0of\u00a0210" in result_tables.honest_results(found, EXPERIMENTS)
 
 
 def test_honest_reading_marks_stopping_on_private_rows(tmp_path):
     found = [network(tmp_path, 0, lambda y: answers(y, 2), parameters={"patience": 4})]
-    assert "Feed-forward network †" in tables.honest_results(found, EXPERIMENTS)
+    assert "Feed-forward network †" in result_tables.honest_results(found, EXPERIMENTS)
 
 
 def test_trees_are_read_on_the_rows_they_have(tmp_path):
@@ -159,8 +159,8 @@ def test_a_milestone_is_read_off_the_longer_run(tmp_path):
     group = summaries.groups(found, experiments)[0]
     assert summaries.confusion(group).trace() == 2 * 280
     assert len(group[0]["history"]) == 3
-    assert "First epochs" in tables.results(found, experiments)
-    assert "which are missing or ended sooner" in tables.results([], experiments)
+    assert "First epochs" in result_tables.results(found, experiments)
+    assert "which are missing or ended sooner" in result_tables.results([], experiments)
 
 
 def test_records_made_before_a_parameter_came_up_are_pooled_with_later_ones(tmp_path):
