@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_lib import datasets, paths
+from fer_lib import architectures, datasets, paths
 from fer_lib.datasets import SPLITS, Faces, array_hash, fer2013
 from fer_lib.protocol import AS_PUBLISHED, Protocol
 

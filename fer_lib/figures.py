@@ -48,6 +48,8 @@ THEME = {
 }
 BLUE, ORANGE, GREEN = "#0173b2", "#de8f05", "#029e73"  # told apart with any kind of colour vision
 GREY = "0.45"
+FEW = 10
+"""Fewer answers than this are no point of a reliability diagram."""
 
 
 class _Figure(Figure):
@@ -188,23 +190,26 @@ def reliability(measured: list[tuple[str, dict]], columns: int = 4) -> Figure:
     """Accuracy of the answers given with about the same confidence, a field for each model.
 
     ``measured``: names with what ``summaries.reliability`` gives. On the dashed line a network is right as often as it
-    is sure; below it, it is too sure. A dot's area tells how many answers it stands for.
+    is sure; below it, it is too sure. A dot's area tells how many answers it stands for; ``FEW`` at least.
     """
     columns = min(columns, len(measured))
     rows = -(-len(measured) // columns)
     figure, panels = canvas(2.4 * columns, 2.45 * rows + 0.2, rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, (name, found) in zip(panels.flat, measured):
         axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1)
-        axes.plot(found["confidence"], found["accuracy"], color=BLUE, lw=1.2)
-        areas = 4 + 120 * found["counts"] / max(1, found["counts"].sum())
-        axes.scatter(found["confidence"], found["accuracy"], s=areas, color=BLUE)
+        enough = found["counts"] >= FEW
+        confidence, accuracy, counts = (found[key][enough] for key in ("confidence", "accuracy", "counts"))
+        axes.plot(confidence, accuracy, color=BLUE, lw=1.2)
+        axes.scatter(
+            confidence, accuracy, s=4 + 120 * counts / max(1, counts.sum()), color=BLUE, clip_on=False, zorder=3
+        )
         axes.set_title("\n".join(textwrap.wrap(name, 30)), fontsize=8.5)
         errors = 100 * np.array(found["errors"])
         axes.text(0.03, 0.95, f"ECE {errors.mean():.1f} %", va="top", transform=axes.transAxes, fontsize=8.5)
     for axes in panels.flat[len(measured) :]:
         axes.set_visible(False)
     for axes in panels.flat:
-        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     figure.supxlabel("Confidence of the answer", fontsize=10)

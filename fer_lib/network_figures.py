@@ -16,9 +16,9 @@ NAMES = {"Conv2D": "Convolution", "MaxPooling2D": "Max pooling", "BatchNormaliza
 
 @rc_context(THEME)
 def network(layers: list[dict], title: str) -> Figure:
-    """A network from its input down: a block for each layer, as wide as the logarithm of its channels or units tells.
+    """A network from its input down (Saravanan et al. 2019, Fig. 3): a block for each layer, wider for more channels.
 
-    Right of it the shape that it gives, its weights, and its share of the multiply-adds (Saravanan et al. 2019, Fig. 3).
+    Right of it the shape that it gives, its weights, and its share of the multiply-adds.
     """
     figure, axes = canvas(4.9, 0.8 + 0.23 * (len(layers) + 1))
     axes.set(xlim=(0, 10), ylim=(len(layers) + 0.6, -1.6))
@@ -29,7 +29,7 @@ def network(layers: list[dict], title: str) -> Figure:
     total = sum(layer["multiply_adds"] for layer in layers) or 1
     for place, layer in enumerate([{"kind": "Input", "details": "", "shape": [48, 48, 1]}, *layers]):
         kind, shape = layer["kind"], layer["shape"]
-        width = 0.9 + 3.6 * min(1.0, math.log2(max(shape[-1], 2)) / 15)
+        width = 3.1 + 1.4 * min(1.0, math.log2(max(shape[-1], 2)) / 15)
         colour = COLOURS.get(kind, "0.6")
         block = FancyBboxPatch((2.3 - width / 2, place - 0.38), width, 0.76, boxstyle="round,pad=0,rounding_size=0.15",
                                fc=colour, ec="none", alpha=0.25 if kind in COLOURS else 0.18)  # fmt: skip

@@ -19,7 +19,7 @@
   document.querySelector("nav").prepend(button);
 }
 
-// ---- tables: a click on a head sorts, up, down and as it was; long tables have a filter
+// ---- tables: a click on a head sorts, up, down and as it was, a line of totals staying last; long ones have a filter
 // A cell's number is the one that it begins with; "–" and empty cells stand last either way.
 const key = (row, column) => {
   const text = row.cells[column].textContent.trim();
@@ -31,7 +31,8 @@ const compare = (a, b) => a.number !== null && b.number !== null ? a.number - b.
 for (const table of document.querySelectorAll("main table")) {
   const body = table.tBodies[0];
   if (!table.tHead || !body || body.rows.length < 2) continue;
-  const rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
+  const all = [...body.rows], heads = [...table.tHead.rows[0].cells];
+  const totals = all.filter((row) => row.cells[0].textContent.trim() === "All"), rows = all.filter((row) => !totals.includes(row));
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -44,10 +45,10 @@ for (const table of document.querySelectorAll("main table")) {
       const sign = next === "descending" ? -1 : 1;
       const sorted = next === "none" ? rows : rows.map((row) => [key(row, column), row])
         .sort(([a], [b]) => a.empty - b.empty || sign * compare(a, b)).map(([, row]) => row);
-      body.append(...sorted);
+      body.append(...sorted, ...totals);
     });
   });
-  if (rows.length >= 8) addFilter(table, rows);
+  if (rows.length >= 12) addFilter(table, rows);
 }
 
 function addFilter(table, rows) {

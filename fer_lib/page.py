@@ -58,5 +58,6 @@ def _tables_in_boxes(body: str) -> str:
         if part.startswith("<h"):
             heading = re.sub("<[^>]*>", "", part)
         elif part.startswith("<table"):
-            parts[k] = f'<div class="scroll" role="region" aria-label="Table: {heading}" tabindex="0">{part}</div>'
+            kind = "scroll verdicts" if 'class="verdict' in part else "scroll"
+            parts[k] = f'<div class="{kind}" role="region" aria-label="Table: {heading}" tabindex="0">{part}</div>'
     return "".join(parts)

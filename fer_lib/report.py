@@ -35,14 +35,14 @@ def warning(found: list[dict]) -> str:
     if profiles != {"full"}:
         return (
             f"> ⚠ **Profile {', '.join(sorted(profiles))}.** Runs were cut down (at quick each network learns from a "
-            "tenth of Training's rows, with one seed, some for fewer epochs or scored on fewer test rows): **this is not the papers' "
-            "protocol**, and no number here confirms or refutes one of theirs.\n"
+            "tenth of Training's rows, with one seed, some for fewer epochs or scored on fewer test rows): **this is "
+            "not the papers' protocol**, and no number here confirms or refutes one of theirs.\n"
         )
     return ""
 
 
 def facts(found: list[dict]) -> str:
-    """Where the numbers come from, as a list: data, profile, runs, devices, versions, code. Empty where there is none."""
+    """Where the numbers come from, as a list: data, profile, runs, devices, versions, code; empty without runs."""
     if not found:
         return ""
 
@@ -115,9 +115,9 @@ def about(group: list[dict], experiment: dict) -> str:
 
 def notebooks_of(group: list[dict], folder: Path) -> str:
     """Links to the executed notebooks of a group's runs, from a page in ``folder``."""
-    places = {record["seed"]: record["folder"] / "run.ipynb" for record in group}
     links = [
-        f"[seed {seed}]({place.resolve().relative_to(folder.resolve()).as_posix()})" for seed, place in places.items()
+        f"[seed {record['seed']}]({(record['folder'] / 'run.ipynb').relative_to(folder).as_posix()})"
+        for record in group
     ]
     return f"**Executed notebooks**: {', '.join(links)}."
 

@@ -34,10 +34,10 @@ def show_networks(known: dict[str, list[dict]]) -> None:
     for name, title in PAPERS.items():
         if name in known:
             weights = sum(layer["parameters"] for layer in known[name])
-            operations = 2 * sum(layer["multiply_adds"] for layer in known[name]) / 1e9
+            operations = 2 * sum(layer["multiply_adds"] for layer in known[name]) / 1e6
             caption = (
-                f"{title}: {weights:,} weights; {operations:.3g} GFLOP to classify one face. Read off the Keras model; "
-                "the softmax belongs to the loss."
+                f"{title}: {weights:,} weights; {operations:,.1f} MFLOP to classify one face. Read off the Keras "
+                "model; the softmax belongs to the loss."
             )
             drawn = network_figures.network(known[name], title)
             display(figures.captioned(drawn, caption, network_figures.in_words(known[name], title)))
@@ -113,10 +113,10 @@ def show_emotions(found: list[dict], experiments: dict[str, dict]) -> None:
     curves = [(name, summaries.reliability(group)) for name, group in zip(names, groups) if group[0]["history"]]
     if curves:
         caption = (
-            f"Reliability of the networks: accuracy of the answers within each of {scoring.BINS} equal bins "
-            "of confidence, seeds together; a dot's area tells how many answers. On the dashed line a network is right "
-            "as often as it is sure, below it too sure. ECE: the mean gap over all answers, mean over seeds (Guo et "
-            "al. 2017)."
+            f"Reliability of the networks: accuracy of the answers within each of {scoring.BINS} equal bins of "
+            f"confidence, seeds together, bins of fewer than {figures.FEW} answers left out; a dot's area tells how "
+            "many. On the dashed line a network is right as often as it is sure, below it too sure. ECE: the mean gap "
+            "over all answers, mean over seeds (Guo et al. 2017)."
         )
         errors = (f"{name} {100 * sum(c['errors']) / len(c['errors']):.1f} %" for name, c in curves)
         said = f"Reliability diagrams. Expected calibration error: {'; '.join(errors)}."

@@ -61,6 +61,14 @@ def test_learning_curves_draw_every_seed_and_end_the_mean_with_the_shortest(tmp_
     assert labels == ["training rows", "PublicTest+PrivateTest", "reported, 17.38 %"]
 
 
+def test_learning_curves_have_a_band_from_the_lowest_to_the_highest_seed(tmp_path):
+    group = [network(tmp_path, seed, lambda y: answers(y, 2)) for seed in range(3)]
+    band = figures.learning_curves(group).axes[0].collections[1].get_paths()[0].vertices[:, 1]
+    last = [record["history"][-1]["PublicTest+PrivateTest_accuracy"] for record in group]
+    assert band.max() == pytest.approx(max(last)) and any(np.isclose(band, min(last)))
+    assert not figures.learning_curves(group[:1]).axes[0].collections
+
+
 def test_learning_curves_need_a_history():
     with pytest.raises(ValueError, match="history"):
         figures.learning_curves([{"history": []}])
@@ -74,6 +82,31 @@ def test_confusion_matrix_gives_shares_of_rows_and_counts():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Predicted", "True")
     assert words(axes)[2 * 8 : 2 * 10] == ["25 %", "8", "75 %", "24"]
     assert words(axes)[-1] == "0"
+
+
+def test_the_papers_confusion_matrix_divides_by_the_wrong_totals():
+    counts = np.zeros((7, 7), int)
+    counts[0, 0], counts[0, 1], counts[1, 1] = 30, 10, 5  # 40 angry faces, 5 disgusted
+    axes = figures.confusion_matrix_as_published(counts, [48, None, 47, 81, 46, 78, 56]).axes[0]
+    assert words(axes)[:4] == ["75 %", "(48 %)", "200 %", ""]
+    assert words(axes)[2 * 8 : 2 * 8 + 2] == ["100 %", ""]
+
+
+def test_per_class_shows_percent_and_a_dash_for_what_is_unknown():
+    scores = np.full((3, 7), 0.5)
+    scores[0, 1] = np.nan
+    figure = figures.per_class([("A", scores), ("B", scores)])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Precision", "Recall", "F1"]
+    assert words(figure.axes[0]) == ["50", "–", *["50"] * 5] * 2 and words(figure.axes[2]) == ["50"] * 14
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["A", "B"]
+
+
+def test_reliability_draws_bins_with_enough_answers_and_names_the_error():
+    found = {"confidence": np.array([0.3, 0.9]), "accuracy": np.array([0.2, 0.5]), "counts": np.array([9, 90])}
+    figure = figures.reliability([(name, found | {"errors": [0.1, 0.3]}) for name in "ABCDE"])
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(shown) == 5 and words(shown[4]) == ["ECE 20.0 %"]
+    assert shown[0].lines[1].get_xdata().tolist() == [0.9]
 
 
 def test_accuracy_overview_marks_reported_and_measured(tmp_path):
@@ -102,6 +135,13 @@ def test_pixel_importance_is_a_picture_of_the_face():
 def test_captioned_figure_says_in_words_what_it_shows():
     page = figures.captioned(figures.confusion_matrix(np.eye(7, dtype=int)), 'Who is <taken> for "whom".').data
     assert 'alt="Who is &lt;taken&gt; for &quot;whom&quot;."' in page and "data:image/png;base64," in page
+    page = figures.captioned(figures.confusion_matrix(np.eye(7, dtype=int)), "A caption.", "What it shows.").data
+    assert 'alt="What it shows."' in page and "<figcaption>A caption." in page
+
+
+def test_photographs_are_told_from_charts():
+    assert '<figure class="photographs">' in figures.captioned(data_figures.mean_faces(faces()), "Faces.").data
+    assert '<figure class="chart half">' in figures.captioned(figures.confusion_matrix(np.eye(7)), "A chart.").data
 
 
 def test_pictures_are_the_same_bytes_every_time():

@@ -1,11 +1,9 @@
-import re
-
-import nbformat
 import numpy as np
 import pytest
 from made_up_records import always, answers, network, tree
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from fer_lib import provenance, report, result_tables, statistics, summaries, tables
+from fer_lib import provenance, report, report_figures, result_tables, statistics, summaries, tables
 
 EXPERIMENTS = {
     "saravanan2019/table1_feedforward": {
@@ -194,7 +192,7 @@ def test_drawn_faces_are_announced_at_the_top(tmp_path):
 
 
 def test_cut_down_runs_on_real_data_are_announced_too(tmp_path):
-    text = report.banner([network(tmp_path, 0, lambda y: answers(y, 2), profile="quick")])
+    text = report.warning([network(tmp_path, 0, lambda y: answers(y, 2), profile="quick")])
     assert text.startswith("> ⚠ **Profile quick.**")
 
 
@@ -224,17 +222,100 @@ def test_a_padded_table_stands_straight():
     assert text == "| Name   |     n |\n| :----- | ----: |\n| x      | 1,000 |\n| longer |    -2 |\n"
 
 
-def test_html_is_one_file_that_needs_no_network_and_shows_no_code(tmp_path):
-    markdown = nbformat.v4.new_output("display_data", {"text/markdown": "### A part\n\n| a |\n|---|\n| 1 |"})
-    code = nbformat.v4.new_code_cell("secret_code = 1", outputs=[markdown], execution_count=1)
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_markdown_cell("# Title & more\n\n> ⚠ **Drawn.**\n\n## Start"), code]
-    )
-    nbformat.write(notebook, tmp_path / "page.ipynb")
-    report.to_html(tmp_path / "page.ipynb", tmp_path / "deep" / "page.html")
-    page = (tmp_path / "deep" / "page.html").read_text()
-    assert "<title>Title &amp; more</title>" in page and "<td" in page and "secret_code" not in page
-    assert '<blockquote class="warning">' in page
-    assert '<a class="h2" href="#Start">Start</a>' in page and 'href="#A-part"' in page
-    assert "<script" not in page and not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", page)
-    assert "@import" not in page and "url(" not in page
+def test_precision_recall_and_f1_are_those_of_scikit_learn():
+    random = np.random.default_rng(0)
+    true, answered = random.integers(0, 7, (2, 500))
+    expected = precision_recall_fscore_support(true, answered)[:3]
+    assert summaries.per_class(confusion_matrix(true, answered)) == pytest.approx(np.array(expected))
+
+
+def test_precision_of_what_is_never_answered_is_unknown(tmp_path):
+    found = [network(tmp_path, seed, lambda y: always(y, 4)) for seed in range(2)]
+    precision, recall, f1 = summaries.per_class(summaries.confusion(found))
+    assert np.isnan(precision[0]) and precision[4] == pytest.approx(1 / 7)
+    assert recall.tolist() == [0, 0, 0, 0, 1, 0, 0] and f1[4] == pytest.approx(2 / 8)
+    text = result_tables.predicted(found)
+    assert "| precision, %, seeds added up | – | – | – | – | 14.3 | – | – |" in text
+    assert "| recall, %, seeds added up | 0.0 | 0.0 | 0.0 | 0.0 | 100.0 | 0.0 | 0.0 |" in text
+
+
+def test_reliability_equals_a_hand_calculation(tmp_path):
+    sure = np.exp(4) / (np.exp(4) + 6)  # what made_up_records.answers gives its answer
+    found = [network(tmp_path, seed, lambda y, k=k: answers(y, k)) for seed, k in enumerate((2, 5))]
+    curve = summaries.reliability(found)
+    assert curve["counts"].tolist() == [700]
+    assert curve["accuracy"] == pytest.approx([(175 + 280) / 700])
+    assert curve["confidence"] == pytest.approx([sure], abs=1e-3)
+    assert curve["errors"] == pytest.approx([sure - 0.5, sure - 0.8], abs=1e-3)
+
+
+LAYERS = {"feedforward": [{"multiply_adds": 1000}, {"multiply_adds": 0}, {"multiply_adds": 10}]}
+
+
+def test_costs_are_added_up_over_seeds_epochs_and_rows(tmp_path):
+    found = [network(tmp_path, seed, lambda y: answers(y, 2), epochs=3 + seed) for seed in range(2)]
+    found.append(tree(tmp_path, 0))
+    of_tree, of_network = sorted(summaries.costs(found, EXPERIMENTS, LAYERS), key=lambda line: line["epochs"])
+    an_image = 2 * (2 * 1000 + 3 * 10)
+    assert of_network["flop"] == an_image * 70 * 7  # 70 Training rows; 3 and 4 epochs
+    assert (of_network["runs"], of_network["epochs"], of_network["seconds"]) == (2, 7, 180.0)
+    assert of_tree["flop"] is None and of_tree["runs"] == 1
+    text = result_tables.costs([of_network | {"flop": 2.5e15}, of_tree])
+    assert "| Feed-forward network | TensorFlow, float32, CPU | Abacus 9000 | 2 | 7 | 0.05 | 2.500 |" in text
+    assert "| All | – | – | 3 | 7 | 0.06 | 2.500 | – |" in text
+    assert result_tables.costs([]) == "No run, no cost.\n"
+
+
+@pytest.mark.parametrize(
+    "parameters, rows",
+    [({"rows": 50}, 50), ({"train_rows": "Training+PublicTest"}, 210), ({"train_rows": "Training without twins"}, 70)],
+)
+def test_rows_that_a_run_trains_on_are_those_that_it_says(tmp_path, parameters, rows):
+    record = network(tmp_path, 0, lambda y: answers(y, 2), parameters=parameters)
+    assert summaries.training_flop(record, LAYERS) == 2 * (2 * 1000 + 3 * 10) * rows * 4
+    assert summaries.training_flop(record, {}) is None
+
+
+def test_a_sweep_stands_in_no_table_of_accuracies(tmp_path):
+    found = [network(tmp_path, 0, lambda y: answers(y, 2)), network(tmp_path, 1, lambda y: answers(y, 2), sweep=[])]
+    assert [len(group) for group in summaries.groups(found, EXPERIMENTS)] == [1]
+
+
+def test_a_page_links_to_the_notebooks_of_its_runs(tmp_path):
+    found = [network(tmp_path, seed, lambda y: answers(y, 2)) for seed in range(2)]
+    place = "runs/saravanan2019/table1_feedforward/tensorflow-seed"
+    expected = f"**Executed notebooks**: [seed 0]({place}0/run.ipynb), [seed 1]({place}1/run.ipynb)."
+    assert report.notebooks_of(found, tmp_path) == expected
+
+
+def test_the_best_model_is_the_papers_or_says_that_it_is_not(tmp_path):
+    found = [network(tmp_path, 0, lambda y: answers(y, 2))]
+    group, said = report_figures.best(found, EXPERIMENTS, "saravanan2019")
+    assert group[0]["seed"] == 0 and said.startswith("The paper's best model, Proposed CNN, Adam, has no run yet.")
+    found.append(network(tmp_path, 0, lambda y: answers(y, 2), name="table5_adam_128"))
+    group, said = report_figures.best(found, EXPERIMENTS, "saravanan2019")
+    assert group[0]["experiment"] == "saravanan2019/table5_adam_128"
+    assert said == "The paper's best model: Proposed CNN, Adam (TensorFlow, float32, CPU; one seed)."
+    assert report_figures.best(found, EXPERIMENTS, "vorontsov2018")[0] == []
+
+
+def test_causes_are_listed_with_what_is_not_explained_yet(tmp_path):
+    line = {"id": "saravanan2019/x", "claim": "It is so.", "where": "Table I", "verdict": "not reproduced", "why": None}
+    assert "none to explain" in report.causes([line | {"verdict": "reproduced"}], tmp_path)
+    text = report.causes([line, line | {"claim": "It was so.", "why": "It was late."}], tmp_path)
+    assert text.startswith("2 claims were not reproduced; the cause is known of 1 of them:")
+    assert "- It was so (Saravanan et al. 2019, Table I): It was late." in text
+    assert text.index("Not explained so far") < text.index("- It is so (") and "causes.html" not in text
+    (tmp_path / "causes.html").touch()
+    assert "[causes.html](causes.html)" in report.causes([line], tmp_path)
+
+
+def test_scope_counts_experiments_runs_and_claims(tmp_path):
+    found = [network(tmp_path, seed, lambda y: answers(y, 2)) for seed in range(2)]
+    judged = [{"id": "saravanan2019/a", "verdict": v} for v in ("reproduced", "inconclusive")]
+    text = result_tables.scope(found, EXPERIMENTS, judged)
+    assert "| Saravanan et al. 2019 | 2 | 1 | 2 | 1 | 2 |" in text
+
+
+def test_protocols_stand_side_by_side():
+    assert "| `kept_epoch` | last | best |" in report.protocols()
