@@ -46,7 +46,9 @@ THEME = {
     "ytick.labelsize": 9.2,
     "ytick.left": False,
 }
-BLUE, ORANGE, GREEN = "#0173b2", "#de8f05", "#029e73"  # told apart with any kind of colour vision
+PALETTE = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
+"""Colours that are told apart with any kind of colour vision (seaborn's "colorblind", without the wait for seaborn)."""
+BLUE, ORANGE, GREEN = PALETTE[:3]
 GREY = "0.45"
 FEW = 10
 """Fewer answers than this are no point of a reliability diagram."""
