@@ -75,7 +75,7 @@ def verdicts(judged: list[dict]) -> str:
         seeds = f"[{line['seeds']}]({next(iter(experiments))}/)" if experiments else line["seeds"]
         lines.append({
             "Claim": f"{line['claim']} `{name}`",
-            "Where": f"{STUDIES.get(study, study)}, {line['where']}",
+            "Where": f"{STUDIES.get(study, study).split()[0]}, {line['where']}",
             "Reported": _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else ""),
             "Ours [95 % interval]": _measured(line),
             "Seeds": seeds or "–",
