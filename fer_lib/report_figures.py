@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import figures, network_figures, report, result_tables, scoring, summaries
+from . import answer_figures, figures, network_figures, report, result_tables, scoring, summaries
 from .architectures import PAPERS
 from .emotions import FER2013
 
@@ -109,18 +109,18 @@ def show_emotions(found: list[dict], experiments: dict[str, dict]) -> None:
         "where the emotion was never answered. The tables below, run by run, have the counts."
     )
     measured = [(name, summaries.per_class(summaries.confusion(group))) for name, group in zip(names, groups)]
-    display(figures.captioned(figures.per_class(measured), caption))
+    display(figures.captioned(answer_figures.per_class(measured), caption))
     curves = [(name, summaries.reliability(group)) for name, group in zip(names, groups) if group[0]["history"]]
     if curves:
         caption = (
             f"Reliability of the networks: accuracy of the answers within each of {scoring.BINS} equal bins of "
-            f"confidence, seeds together, bins of fewer than {figures.FEW} answers left out; a dot's area tells how "
-            "many. On the dashed line a network is right as often as it is sure, below it too sure. ECE: the mean gap "
-            "over all answers, mean over seeds (Guo et al. 2017)."
+            f"confidence, seeds together, bins of fewer than {answer_figures.FEW} answers left out; a dot's area tells "
+            "how many. On the dashed line a network is right as often as it is sure, below it too sure. ECE: the mean "
+            "gap over all answers, mean over seeds (Guo et al. 2017)."
         )
         errors = (f"{name} {100 * sum(c['errors']) / len(c['errors']):.1f} %" for name, c in curves)
         said = f"Reliability diagrams. Expected calibration error: {'; '.join(errors)}."
-        display(figures.captioned(figures.reliability(curves), caption, said))
+        display(figures.captioned(answer_figures.reliability(curves), caption, said))
 
 
 def show_sections(found: list[dict], experiments: dict[str, dict], folder: Path) -> None:

@@ -174,7 +174,7 @@ def predicted(group: list[dict]) -> str:
 
 
 def costs(lines: list[dict]) -> str:
-    """What the runs cost (see ``summaries.costs``), and all of them together, as a Markdown table."""
+    """What the runs cost (see ``costs.of_groups``), and all of them together, as a Markdown table."""
     if not lines:
         return "No run, no cost.\n"
     cells = [

@@ -3,7 +3,7 @@ import pytest
 from made_up_records import always, answers, network, tree
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from fer_lib import provenance, report, report_figures, result_tables, statistics, summaries, tables
+from fer_lib import costs, provenance, report, report_figures, result_tables, statistics, summaries, tables
 
 EXPERIMENTS = {
     "saravanan2019/table1_feedforward": {
@@ -255,7 +255,7 @@ LAYERS = {"feedforward": [{"multiply_adds": 1000}, {"multiply_adds": 0}, {"multi
 def test_costs_are_added_up_over_seeds_epochs_and_rows(tmp_path):
     found = [network(tmp_path, seed, lambda y: answers(y, 2), epochs=3 + seed) for seed in range(2)]
     found.append(tree(tmp_path, 0))
-    of_tree, of_network = sorted(summaries.costs(found, EXPERIMENTS, LAYERS), key=lambda line: line["epochs"])
+    of_tree, of_network = sorted(costs.of_groups(found, EXPERIMENTS, LAYERS), key=lambda line: line["epochs"])
     an_image = 2 * (2 * 1000 + 3 * 10)
     assert of_network["flop"] == an_image * 70 * 7  # 70 Training rows; 3 and 4 epochs
     assert (of_network["runs"], of_network["epochs"], of_network["seconds"]) == (2, 7, 180.0)
@@ -272,8 +272,8 @@ def test_costs_are_added_up_over_seeds_epochs_and_rows(tmp_path):
 )
 def test_rows_that_a_run_trains_on_are_those_that_it_says(tmp_path, parameters, rows):
     record = network(tmp_path, 0, lambda y: answers(y, 2), parameters=parameters)
-    assert summaries.training_flop(record, LAYERS) == 2 * (2 * 1000 + 3 * 10) * rows * 4
-    assert summaries.training_flop(record, {}) is None
+    assert costs.training_flop(record, LAYERS) == 2 * (2 * 1000 + 3 * 10) * rows * 4
+    assert costs.training_flop(record, {}) is None
 
 
 def test_a_sweep_stands_in_no_table_of_accuracies(tmp_path):
