@@ -79,6 +79,11 @@ def facts(found: list[dict]) -> str:
     return "\n".join(f"- **{name}**: {value}" for name, value in listed.items()) + "\n"
 
 
+def banner(found: list[dict]) -> str:
+    """The head of a page: ``warning``, then ``facts``."""
+    return f"{warning(found)}\n{facts(found)}"
+
+
 def _duration(group: list[dict], runs: int = 1) -> str:
     seconds = sum(record["seconds"] for record in group) / runs
     if seconds < 90:
@@ -172,8 +177,7 @@ def markdown(found: list[dict], experiments: dict[str, dict], failures: list[str
         "The whole report, with curves and confusion matrices, is [report.html](report.html), the data are in "
         "[dataset.html](dataset.html): one file each, to be opened "
             "offline.\n",
-        warning(found),
-        facts(found),
+        banner(found),
         failed(list(failures)),
         verdicts(list(judged)),
         "## The rules\n" if judged else "",

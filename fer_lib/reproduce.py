@@ -103,8 +103,7 @@ def report_inputs(profile: str) -> str:
         *sorted(paths.CLAIMS.glob("*.yaml")),
         *sorted((folder / "audit").glob("*.csv")),
         *sorted(paths.NOTEBOOKS.glob("*.ipynb")),
-        *sorted((paths.ROOT / "fer_lib").glob("*.py")),
-        *sorted((paths.ROOT / "fer_lib" / "models").glob("*.py")),
+        *sorted((paths.ROOT / "fer_lib").rglob("*.py")),
         *sorted((paths.ROOT / "fer_lib").glob("page.*s")),
     ]
     return "\n".join(f"{provenance.file_hash(path)}  {path.relative_to(paths.ROOT)}" for path in sources)

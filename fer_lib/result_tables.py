@@ -45,6 +45,8 @@ def results(found: list[dict], experiments: dict[str, dict]) -> str:
     tables: dict[str, list[dict]] = {}
     for name in dict.fromkeys([*experiments, *(row["experiment"] for row in measured)]):
         experiment = experiments.get(name, {})
+        if experiment.get("notebook") in summaries.DIAGNOSTIC:
+            continue
         paper, _, place = experiment.get("where", "").partition(", ")
         study = name.split("/")[0]
         heading = ", ".join(filter(None, [STUDIES.get(study, study), paper]))
@@ -102,7 +104,7 @@ def scope(found: list[dict], experiments: dict[str, dict], judged: list[dict]) -
     lines = []
     for study in dict.fromkeys(name.split("/")[0] for name in [*experiments, *(r["experiment"] for r in found)]):
         known = [name for name in experiments if name.split("/")[0] == study]
-        groups = [g for g in summaries.groups(found, experiments) if g[0]["experiment"].split("/")[0] == study]
+        run = {group[0]["experiment"] for group in summaries.groups(found, experiments)}
         own = [record for record in found if record["experiment"].split("/")[0] == study]
         claims = [line for line in judged if line["id"].split("/")[0] == study]
         lines.append({
@@ -110,7 +112,7 @@ def scope(found: list[dict], experiments: dict[str, dict], judged: list[dict]) -
             "Claims": len(claims) or "–",
             "of them decided": sum(line["verdict"] in VERDICTS[:2] for line in claims) if claims else "–",
             "Experiments": len(known),
-            "of them run": len({group[0]["experiment"] for group in groups} & set(known)),
+            "of them run": len((run | {record["experiment"] for record in own}) & set(known)),
             "Runs": len(own),
         })  # fmt: skip
     return table(lines)

@@ -18,6 +18,8 @@ BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn"}
 COLLAPSED = 0.99
 """A network that gives one class to this share of the rows, or to more, is called collapsed."""
 HONEST = ("PublicTest", "PrivateTest", "PrivateTest clean")
+DIAGNOSTIC = ("4_first_steps",)
+"""Notebooks whose runs look for causes and score nothing: they stand in no table of accuracies."""
 
 
 def reading(record: dict) -> tuple[str, str]:

@@ -192,8 +192,8 @@ def test_drawn_faces_are_announced_at_the_top(tmp_path):
 
 
 def test_cut_down_runs_on_real_data_are_announced_too(tmp_path):
-    text = report.warning([network(tmp_path, 0, lambda y: answers(y, 2), profile="quick")])
-    assert text.startswith("> ⚠ **Profile quick.**")
+    text = report.banner([network(tmp_path, 0, lambda y: answers(y, 2), profile="quick")])
+    assert text.startswith("> ⚠ **Profile quick.**") and "Abacus 9000" in text
 
 
 def test_a_report_of_nothing_says_so_and_lists_what_is_missing():
@@ -279,6 +279,9 @@ def test_rows_that_a_run_trains_on_are_those_that_it_says(tmp_path, parameters, 
 def test_a_sweep_stands_in_no_table_of_accuracies(tmp_path):
     found = [network(tmp_path, 0, lambda y: answers(y, 2)), network(tmp_path, 1, lambda y: answers(y, 2), sweep=[])]
     assert [len(group) for group in summaries.groups(found, EXPERIMENTS)] == [1]
+    assert [line["flop"] for line in costs.of_groups(found, EXPERIMENTS, LAYERS)][1:] == [None]  # its hours count
+    known = EXPERIMENTS | {"ours/steps": {"title": "First steps", "notebook": "4_first_steps"}}
+    assert "First steps" not in result_tables.results(found, known)
 
 
 def test_a_page_links_to_the_notebooks_of_its_runs(tmp_path):
