@@ -49,12 +49,12 @@ test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebo
 	.venv/bin/pytest -m slow
 	KERAS_BACKEND=jax .venv-jax/bin/pytest -m "not slow" tests/test_models.py tests/test_training.py tests/test_runs.py
 
-# Root on Debian or Ubuntu takes the system's package; everybody else what playwright fetches into his own cache.
+# Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.
 browser: $(ENV) ## Get Chromium, where there is none, in which the slow tests look at the pages
-	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
-	else .venv/bin/playwright install --only-shell chromium; fi
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	{ [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } || \
+	.venv/bin/playwright install --only-shell chromium
 
 lint: $(ENV) ## Check style and formatting with ruff
 	.venv/bin/ruff check .
