@@ -15,7 +15,7 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce report audit lab bench test test-slow lint lock clean
+.PHONY: help data reproduce report audit lab bench test test-slow browser lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,13 @@ test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebo
 	KERAS_BACKEND=jax .venv-jax/bin/pytest -m "not slow" tests/test_models.py tests/test_training.py tests/test_runs.py \
 		tests/test_first_steps.py tests/test_schedule.py tests/test_processes.py tests/test_transport.py
 
+# Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.
+browser: $(ENV) ## Get Chromium, where there is none, in which the slow tests look at the pages
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	{ [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } || \
+	.venv/bin/playwright install --only-shell chromium
+
 lint: $(ENV) ## Check style and formatting with ruff
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -58,8 +65,8 @@ lint: $(ENV) ## Check style and formatting with ruff
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) pyproject.toml
 lock: ## Compile the three locks from pyproject.toml (needs uv). Option: UPGRADE=1
-	$(COMPILE) --extra test --extra study --extra data --extra tensorflow -o requirements.lock
-	$(COMPILE) --extra test --extra study --extra data --extra gpu -c requirements.lock -o requirements-gpu.lock
+	$(COMPILE) --extra test --extra browser --extra study --extra data --extra tensorflow -o requirements.lock
+	$(COMPILE) --extra test --extra browser --extra study --extra data --extra gpu -c requirements.lock -o requirements-gpu.lock
 	$(COMPILE) --extra test --extra jax -c requirements.lock -o requirements-jax.lock
 
 clean: ## Remove the environments, caches and local results; never results/runs or data

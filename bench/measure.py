@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_lib import datasets, paths
+from fer_lib import architectures, datasets, paths
 from fer_lib.datasets import SPLITS, Faces, array_hash, fer2013
 from fer_lib.protocol import AS_PUBLISHED, Protocol
 
@@ -143,25 +143,6 @@ def loading(path: Path, cache: Path, turns: int = 5) -> dict:
 # ---- training
 
 
-def training_flop(model) -> int:
-    """Floating-point operations of training on one image, a multiply-add counted as two.
-
-    Exact for dense layers and convolutions without strides or groups, positions on the padding included: once forward,
-    once for the gradient of the weights, and once for that of the input, which the first layer does not need. Biases,
-    activations, pooling, dropout, the loss and the optimiser are left out. Raises ValueError for other layers with
-    weights.
-    """
-    total, passes = 0, 2
-    for layer in model.layers:
-        if layer.weights:
-            if type(layer).__name__ not in ("Conv2D", "Dense"):
-                raise ValueError(f"{layer.name}: found a {type(layer).__name__}, expected Conv2D or Dense")
-            positions = math.prod(layer.output.shape[1:-1])  # 1 for a dense layer
-            total += passes * 2 * positions * math.prod(layer.kernel.shape)
-            passes = 3
-    return total
-
-
 def has_bfloat16(device: dict) -> bool:
     """Whether the device multiplies bfloat16 in units of its own: any GPU, or a CPU that says so."""
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
@@ -224,7 +205,7 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
     train(batches, 0)  # JAX compiles once for each number of batches
 
     device, images = backends.device(), batches * protocol.batch_size
-    gflop = training_flop(model) / 1e9, 2 * size**3 / 1e9
+    gflop = architectures.training_flop(architectures.layers(model)) / 1e9, 2 * size**3 / 1e9
     rates = {
         "images_per_s": [],
         "gflop_per_s": [],

@@ -94,25 +94,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def audit() -> None:
-    from . import audit, datasets, tables
+    from . import audit, data_tables, datasets
     from .datasets import fer2013
 
     faces = fer2013.load()
     folder = audit.folder(faces)
     audit.write(faces, folder)
-    print(f"{datasets.banner(faces)}\n\n{tables.audit(audit.summary(faces), padded=True)}")
+    print(f"{datasets.banner(faces)}\n\n{data_tables.audit(audit.summary(faces), padded=True)}")
     print(f"The rows are listed in {folder.relative_to(paths.ROOT)}/")
 
 
 def score(files: list[str], into: str | None) -> None:
-    from . import datasets, scoring, tables
+    from . import datasets, score_tables, scoring
     from .datasets import fer2013
 
     if len(files) > 2:
         raise ValueError(f"score: found {len(files)} files, expected one, or two to compare; score them in turn")
     faces = fer2013.load()
     report = scoring.report(files, faces)
-    print(f"{datasets.banner(faces)}\n\n{tables.scores(report)}")
+    print(f"{datasets.banner(faces)}\n\n{score_tables.scores(report)}")
     if into:
         partial = Path(f"{into}.partial")
         partial.write_text(json.dumps(report, indent=1) + "\n")

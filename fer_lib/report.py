@@ -1,15 +1,13 @@
-"""What a reader sees of the records: Markdown tables and paragraphs, the same in the report's notebook and in
-``results/README.md``, and the notebook as one HTML file."""
+"""What a reader sees of the records, section by section, as Markdown: the same in the report's notebook and in
+``results/README.md``. ``fer_lib.report_figures`` shows the notebook's figures."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from . import figures, paths, summaries, tables
-from . import verdicts as rules
-
-STYLE = Path(__file__).with_name("report.css")
+from . import paths, protocol, result_tables, summaries
+from . import verdicts as rules_of
+from .tables import table
 
 
 def folder(results: str, profile: str) -> Path:
@@ -18,10 +16,35 @@ def folder(results: str, profile: str) -> Path:
     return Path(results) if results else next((p for p in places if any(p.glob("runs/*/*/*/metrics.json"))), places[0])
 
 
-def banner(found: list[dict]) -> str:
-    """Where the numbers come from: a warning unless it is real data at profile full, then the facts as a list."""
+def warning(found: list[dict]) -> str:
+    """What a reader must know before any number: that there is none, or that they are not the papers'; else empty."""
     if not found:
-        return "> **No runs yet.** `make reproduce` makes them; every number below will come from their records."
+        return "> **No runs yet.** `make reproduce` makes them; every number below will come from their records.\n"
+    names = {record["data"]["name"] for record in found}
+    profiles = {record["profile"] for record in found}
+    if "drawn_faces" in names:
+        return (
+            "> ⚠ **Drawn faces.** Every number and picture on this page comes from faces that a program drew, not from "
+            "FER2013. They show that the machinery runs from end to end and **say nothing about the papers**.\n"
+        )
+    if profiles == {"copy"}:
+        return (
+            "> ⚠ **Not the official FER2013.** The runs follow the papers' protocol on another form of the data, whose "
+            "pixels, labels or rows differ from the papers'; the source named below says which.\n"
+        )
+    if profiles != {"full"}:
+        return (
+            f"> ⚠ **Profile {', '.join(sorted(profiles))}.** Runs were cut down (at quick each network learns from a "
+            "tenth of Training's rows, with one seed, some for fewer epochs or scored on fewer test rows): **this is "
+            "not the papers' protocol**, and no number here confirms or refutes one of theirs.\n"
+        )
+    return ""
+
+
+def facts(found: list[dict]) -> str:
+    """Where the numbers come from, as a list: data, profile, runs, devices, versions, code; empty without runs."""
+    if not found:
+        return ""
 
     def each(value):
         return "; ".join(dict.fromkeys(str(value(record)) for record in found))
@@ -42,27 +65,7 @@ def banner(found: list[dict]) -> str:
         commit = record["code"]["commit"]
         return (f"`{commit[:10]}`" if commit else "unknown") + (" with changes" if record["code"]["dirty"] else "")
 
-    names = {record["data"]["name"] for record in found}
-    profiles = {record["profile"] for record in found}
-    warning = ""
-    if "drawn_faces" in names:
-        warning = (
-            "> ⚠ **Drawn faces.** Every number and picture on this page comes from faces that a program drew, not from "
-            "FER2013. They show that the machinery runs from end to end and **say nothing about the papers**.\n\n"
-        )
-    elif profiles == {"copy"}:
-        warning = (
-            "> ⚠ **Not the official FER2013.** The runs follow the papers' protocol on another form of the data, whose "
-            "pixels, labels or rows differ from the papers'; the source named below says which.\n\n"
-        )
-    elif profiles != {"full"}:
-        which = each(lambda r: r["profile"])
-        warning = (
-            f"> ⚠ **Profile {which}.** Runs were cut down (at quick each network learns from a tenth of Training's "
-            "rows, with one seed, some for fewer epochs or scored on fewer test rows): **this is not the papers' "
-            "protocol**, and no number here confirms or refutes one of theirs.\n\n"
-        )
-    facts = {
+    listed = {
         "Data": each(data),
         "Profile": each(lambda r: r["profile"]),
         "Runs": f"{len(found)}, of {len({r['experiment'] for r in found})} experiments, {_duration(found)} in all; "
@@ -73,7 +76,12 @@ def banner(found: list[dict]) -> str:
         "Code": each(code),
         "Lock file": each(lambda r: f"SHA-256 `{r['lock_sha256'][:16]}`" if r["lock_sha256"] else "none"),
     }
-    return warning + "\n".join(f"- **{name}**: {value}" for name, value in facts.items()) + "\n"
+    return "\n".join(f"- **{name}**: {value}" for name, value in listed.items()) + "\n"
+
+
+def banner(found: list[dict]) -> str:
+    """The head of a page: ``warning``, then ``facts``."""
+    return f"{warning(found)}\n{facts(found)}"
 
 
 def _duration(group: list[dict], runs: int = 1) -> str:
@@ -110,48 +118,55 @@ def about(group: list[dict], experiment: dict) -> str:
     )
 
 
-def show_overview(found: list[dict], experiments: dict[str, dict]) -> None:
-    """Display, in a notebook, reported and measured accuracies in one figure; nothing where there is no run."""
-    from IPython.display import display
-
-    if found:
-        caption = (
-            "Accuracy as reported (diamond) and as measured here: each ring is a seed, the dot their mean, the thick "
-            "bar the 95 % t interval over seeds, the thin line the 95 % Wilson interval of the test rows' sampling."
-        )
-        display(figures.captioned(figures.accuracy_overview(summaries.accuracies(found, experiments)), caption))
-
-
-def show_sections(found: list[dict], experiments: dict[str, dict]) -> None:
-    """Display, in a notebook, a section for each group of records: facts, curves, confusion matrix, answers."""
-    from IPython.display import Markdown, display
-
-    pooled = summaries.groups(found, experiments)
-    titles = [group[0]["title"] for group in pooled]
-    for group, title in zip(pooled, titles):
-        experiment = experiments.get(group[0]["experiment"], {})
-        twin = f" ({summaries.computed_by(group)})" if titles.count(title) > 1 else ""
-        display(Markdown(f"### {title}{twin}\n\n{about(group, experiment)}"))
-        if group[0]["history"]:
-            curves = figures.learning_curves(group, experiment.get("reported", {}).get("accuracy"))
-            caption = f"{title}: accuracy after each epoch, thin for each seed, thick for their mean"
-            display(figures.captioned(curves, f"{caption}. Training accuracy is the epoch's running mean, dropout on."))
-        rows = summaries.reading(group[0])[1].replace("held out", "the rows held out")
-        seeds = "one seed" if len(group) == 1 else f"{len(group)} seeds added up"
-        caption = f"{title}: share and count of the answers to each emotion on {rows}, {seeds}."
-        display(figures.captioned(figures.confusion_matrix(summaries.confusion(group)), caption))
-        display(Markdown(tables.predicted(group)))
+def notebooks_of(group: list[dict], folder: Path) -> str:
+    """Links to the executed notebooks of a group's runs, from a page in ``folder``."""
+    links = [
+        f"[seed {record['seed']}]({(record['folder'] / 'run.ipynb').relative_to(folder).as_posix()})"
+        for record in group
+    ]
+    return f"**Executed notebooks**: {', '.join(links)}."
 
 
 def verdicts(judged: list[dict]) -> str:
-    """The section on the claims (see ``claims.judged``): how many of each verdict, each with its own, and the rules."""
+    """The section on the claims (see ``claims.judged``): how many of each verdict, and each with its own."""
     if not judged:
         return "## Verdicts\n\nNone: a claim is tested by full runs on FER2013 only.\n"
-    counts = [sum(line["verdict"] == word for line in judged) for word in rules.VERDICTS]
-    said = ", ".join(f"{count} {word}" for count, word in zip(counts, rules.VERDICTS))
-    used = [f"- **{kind[0].upper()}{kind[1:]}**: {text}" for kind, text in rules.RULES.items()]
+    counts = [sum(line["verdict"] == word for line in judged) for word in rules_of.VERDICTS]
+    said = ", ".join(f"{count} {word}" for count, word in zip(counts, rules_of.VERDICTS))
     return "\n".join(["## Verdicts\n", f"**{len(judged)} claims of both papers: {said}.** {VERDICTS}",
-                      tables.verdicts(judged), "### The rules\n", RULES, *used, ""])  # fmt: skip
+                      result_tables.verdicts(judged)])  # fmt: skip
+
+
+def rules() -> str:
+    """The rule of each kind of claim, as a list."""
+    listed = [f"- **{kind[0].upper()}{kind[1:]}**: {text}" for kind, text in rules_of.RULES.items()]
+    return "\n".join([RULES, *listed, ""])
+
+
+def protocols() -> str:
+    """The two named protocols, field by field, as a Markdown table."""
+    honest, published = protocol.PROTOCOLS["honest"], protocol.PROTOCOLS["as_published"]
+    lines = [{"Field": f"`{name}`", "as_published": published[name], "honest": honest[name]} for name in published]
+    return table(lines)
+
+
+def causes(judged: list[dict], folder: Path) -> str:
+    """What was not reproduced, each with its cause where one is known, and where the causes are looked into."""
+    missed = [line for line in judged if line["verdict"] == rules_of.NOT_REPRODUCED]
+    if not missed:
+        return "No claim came out as not reproduced so far, so there is none to explain.\n"
+    known = [line for line in missed if line["why"]]
+    said = f"{len(missed)} claims were not reproduced; the cause is known of {len(known)} of them:\n"
+    listed = [f"- {line['claim'].rstrip('.')} ({_short(line)}): {line['why']}" for line in known]
+    open_ones = [f"- {line['claim'].rstrip('.')} ({_short(line)})" for line in missed if not line["why"]]
+    more = ["\nNot explained so far:\n", *open_ones] if open_ones else []
+    page = "\nHow the causes were found: [causes.html](causes.html).\n" if (folder / "causes.html").exists() else ""
+    return "\n".join([said, *listed, *more, page])
+
+
+def _short(line: dict) -> str:
+    study = line["id"].split("/")[0]
+    return f"{result_tables.STUDIES.get(study, study)}, {line['where']}"
 
 
 def markdown(found: list[dict], experiments: dict[str, dict], failures: list[str] = (), judged: list[dict] = ()) -> str:
@@ -165,44 +180,15 @@ def markdown(found: list[dict], experiments: dict[str, dict], failures: list[str
         banner(found),
         failed(list(failures)),
         verdicts(list(judged)),
+        "## The rules\n" if judged else "",
+        rules() if judged else "",
         "## Reported and measured\n",
         READING,
-        tables.results(found, experiments),
+        result_tables.results(found, experiments),
         "## The honest reading\n",
         HONEST,
-        tables.honest_results(found, experiments),
+        result_tables.honest_results(found, experiments),
     ])  # fmt: skip
-
-
-def to_html(notebook: Path, page: Path) -> None:
-    """Write an executed notebook as one HTML file that needs nothing else: no code, pictures and style inside.
-
-    The contents at its side come from its headings. Raises FileNotFoundError where there is no such notebook.
-    """
-    from nbconvert import HTMLExporter  # here, so that tables can be made where there is no Jupyter
-
-    exporter = HTMLExporter(
-        template_name="basic",
-        exclude_input=True,
-        exclude_output_prompt=True,
-        embed_images=True,
-    )
-    body, _ = exporter.from_filename(str(notebook))
-    body = re.sub(r'<a class="anchor-link".*?</a>', "", body)
-    body = re.sub(r"<blockquote>(?=\s*<p>⚠)", '<blockquote class="warning">', body)
-    headings = re.findall(r'<h([123])[^>]* id="([^"]*)"[^>]*>(.*?)</h', body, re.DOTALL)
-    title = next((re.sub("<[^>]*>", "", text) for level, _, text in headings if level == "1"), notebook.stem)
-    links = "\n".join(
-        f'<a class="h{level}" href="#{place}">{text}</a>' for level, place, text in headings if level > "1"
-    )
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
-        f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n"
-        f'<nav aria-label="Contents">\n{links}\n</nav>\n<main>\n{body}\n</main>\n</body>\n</html>\n',
-        encoding="utf-8",
-    )
 
 
 VERDICTS = """\

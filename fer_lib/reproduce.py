@@ -103,8 +103,8 @@ def report_inputs(profile: str) -> str:
         *sorted(paths.CLAIMS.glob("*.yaml")),
         *sorted((folder / "audit").glob("*.csv")),
         *sorted(paths.NOTEBOOKS.glob("*.ipynb")),
-        *sorted((paths.ROOT / "fer_lib").glob("*.py")),
-        *sorted((paths.ROOT / "fer_lib").glob("*.css")),
+        *sorted((paths.ROOT / "fer_lib").rglob("*.py")),
+        *sorted((paths.ROOT / "fer_lib").glob("page.*s")),
     ]
     return "\n".join(f"{provenance.file_hash(path)}  {path.relative_to(paths.ROOT)}" for path in sources)
 
@@ -121,27 +121,29 @@ def report(profile: str, failed: list[str] = ()) -> Path:
 
     Only a page below ``results/local`` shows people: ``dataset_with_people.html``, where FER2013 is here.
     """
-    from . import claims
-    from . import report as pages
+    from . import architectures, claims, page
+    from . import report as contents
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
     inputs = report_inputs(profile)
-    about_data = {"data": "drawn_faces" if profile == "smoke" else "fer2013"}
-    made = [
-        ("4_report", {"results": str(folder), "profile": profile, "failures": list(failed)}, folder / "report.html")
-    ]
-    if profile == "smoke" or fer2013.find():
-        made.append(("1_dataset", about_data, folder / "dataset.html"))
-    if profile != "smoke" and fer2013.find():
-        made.append(("1_dataset", about_data | {"show_people": True}, local / "dataset_with_people.html"))
-    for notebook, values, page in made:
-        executed = local / f"{page.stem}.ipynb"
+    found, known = records.load(folder), runs.experiments()
+    architectures.load(found)  # so that the notebook finds them kept
+    # A notebook, its parameters, and its pages with the tag of the cells that each of them leaves out.
+    results = {"results": str(folder), "profile": profile, "failures": list(failed)}
+    made = [("9_report", results, {folder / "report.html": ""})]
+    if profile == "smoke":
+        made.append(("1_dataset", {"data": "drawn_faces"}, {folder / "dataset.html": ""}))
+    elif fer2013.find():
+        both = {folder / "dataset.html": "people", local / "dataset_with_people.html": ""}
+        made.append(("1_dataset", {"data": "fer2013", "show_people": True}, both))
+    for notebook, values, pages in made:
+        executed = local / f"{notebook}.ipynb"
         if error := notebooks.execute(notebook, executed, values):
             raise RuntimeError(f"{notebook} failed in cell {error['cell']}: {error['error']}; see {executed}")
-        pages.to_html(executed, page)
-    found, known = records.load(folder), runs.experiments()
+        for path, without in pages.items():
+            page.to_html(executed, path, without)
     judged = claims.judged(found, known, folder)
     (folder / "claims.json").write_text(claims.to_json(judged))
-    (folder / "README.md").write_text(pages.markdown(found, known, list(failed), judged))
+    (folder / "README.md").write_text(contents.markdown(found, known, list(failed), judged))
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"

@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from . import provenance, records, statistics
+from . import measures, provenance, records, scoring, statistics
 from .datasets import SPLITS
 from .emotions import FER2013
 
@@ -216,3 +216,35 @@ def confusion(group: list[dict]) -> np.ndarray:
         scored = np.isin(arrays["split"], list(codes))
         np.add.at(counts, (arrays["labels"][scored], arrays[f"classes_{kept}"][scored]), 1)
     return counts
+
+
+def per_class(counts: np.ndarray) -> np.ndarray:
+    """Precision, recall and F1 (3, 7) of each emotion, by ``confusion``'s counts; NaN where there is none to divide by:
+    precision of an emotion that was never answered, recall and F1 of one that has no row."""
+    right, true, answered = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        found = np.array([right / answered, right / true, 2 * right / (true + answered)])
+    found[2, true == 0] = np.nan
+    return found
+
+
+def reliability(group: list[dict]) -> dict:
+    """How often a group's answers are right, by their confidence, over the headline's rows of all seeds.
+
+    Of ``scoring.BINS`` equal bins of confidence, empty ones left out: confidence and accuracy (means) and counts (of
+    answers). errors: each seed's expected calibration error, a fraction.
+    """
+    confidence, right, errors = [], [], []
+    for record in group:
+        given = measures.answers(record, *reading(record))
+        sure, hit = given["probabilities"].max(axis=1).astype(np.float64), given["classes"] == given["labels"]
+        confidence.append(sure)
+        right.append(hit)
+        errors.append(scoring.calibration_error(sure, hit))
+    sure, hit = np.concatenate(confidence), np.concatenate(right)
+    place = np.minimum((sure * scoring.BINS).astype(int), scoring.BINS - 1)
+    counts = np.bincount(place, minlength=scoring.BINS)
+    some = counts > 0
+    means = {name: np.bincount(place, values, scoring.BINS)[some] / counts[some]
+             for name, values in (("confidence", sure), ("accuracy", hit))}  # fmt: skip
+    return {**means, "counts": counts[some], "errors": errors}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_lib import audit, figures, paths, tables
+from fer_lib import audit, data_figures, data_tables, paths
 from fer_lib.__main__ import main
 from fer_lib.datasets import SPLITS, Faces, drawn_faces
 from fer_lib.emotions import FER2013
@@ -138,12 +138,12 @@ def test_drawn_faces_have_nothing_wrong():
     assert {finding: numbers[-1] for finding, numbers in counts(found).items() if numbers[-1]} == {
         "rows": 420, "different images": 420, "clean rows: image in no earlier part": 140,
     }  # fmt: skip
-    assert "| surplus rows, which repeat an earlier row | 0 | 0 | 0 | 0 |" in tables.audit(found)
-    assert [bar.get_height() for bar in figures.leakage(faces).axes[0].patches] == [0] * 14
+    assert "| surplus rows, which repeat an earlier row | 0 | 0 | 0 | 0 |" in data_tables.audit(found)
+    assert [bar.get_height() for bar in data_figures.leakage(faces).axes[0].patches] == [0] * 14
 
 
 def test_the_leakage_figure_shows_shares_of_each_emotion():
-    heights = [bar.get_height() for bar in figures.leakage(EXAMPLE).axes[0].patches]
+    heights = [bar.get_height() for bar in data_figures.leakage(EXAMPLE).axes[0].patches]
     assert heights[3] == 100 and heights[1] == 0  # PublicTest: the happy face leaks, the disgusted one does not
     assert heights[7:9] == [100, 100] and heights[11] == 0  # PrivateTest: angry and disgusted leak, the sad one not
 

@@ -16,10 +16,10 @@ from fer_lib import (
     paths,
     records,
     report,
+    result_tables,
     runs,
     statistics,
     summaries,
-    tables,
     verdicts,
 )
 
@@ -450,21 +450,22 @@ def test_the_table_shows_every_claim_and_the_rules(tmp_path):
         {"id": "six", "kind": "behaviour", "runs": [A], "measure": "epochs", "within": [4, 4], "reported": 4},
     )
     judged = claims.judge(entries, found, EXPERIMENTS, tmp_path)
-    text = report.verdicts(judged)
+    text = report.verdicts(judged) + report.rules()
     assert "**6 claims of both papers: 3 reproduced, 1 not reproduced, 1 inconclusive, 1 not testable.**" in text
     for row in (
-        "| It is so. `one` | Table I | 80.0 % | 80.00 % [80.00,\u00a080.00] | 3 | **reproduced** | Within what",
-        "60.0 % | 50.00 % [50.00,\u00a050.00] | 3 | **not reproduced** | The reported figure lies above what one new",
+        "| It is so. `one` | study, Table I | 80.0 % | 80.00 % [80.00,\u00a080.00] | [3](runs/saravanan2019/a/) |",
+        "60.0 % | 50.00 % [50.00,\u00a050.00] | [3](runs/saravanan2019/b/) | **not reproduced** | The reported",
         "It \\| was late. |",
         "| A over B | +30.00 points [",
         "| 35,887 | 35,887 | – | **reproduced** | Equal. |",
         "| – | – | **not testable** | Missing: a camera. |",
-        "| 4 | 3 of 3 [0.44,\u00a01.00] | 3 | **inconclusive** |",
+        "| 4 | 3 of 3 [0.44,\u00a01.00] | [3](runs/saravanan2019/a/) | **inconclusive** |",
     ):
         assert row in text, row
     assert all(rule in text for rule in verdicts.RULES.values())
+    assert "| Accuracy | 1 | 1 | 0 | 1 | 3 |" in result_tables.verdict_counts(judged)
     page = report.markdown(found, EXPERIMENTS, [], judged)
-    assert page.index("## Verdicts") < page.index("## Reported and measured")
-    assert tables.verdicts(judged) in page
+    assert page.index("## Verdicts") < page.index("## The rules") < page.index("## Reported and measured")
+    assert result_tables.verdicts(judged) in page
     assert [line["id"] for line in json.loads(claims.to_json(judged))["claims"]] == [f"study/{n}" for n in
             ("one", "two", "three", "four", "five", "six")]  # fmt: skip

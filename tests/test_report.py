@@ -1,11 +1,9 @@
-import re
-
-import nbformat
 import numpy as np
 import pytest
 from made_up_records import always, answers, network, tree
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from fer_lib import provenance, report, statistics, summaries, tables
+from fer_lib import costs, provenance, report, report_figures, result_tables, statistics, summaries, tables
 
 EXPERIMENTS = {
     "saravanan2019/table1_feedforward": {
@@ -38,7 +36,7 @@ def test_accuracies_equal_a_hand_calculation(tmp_path):
     assert (row["wilson_low"], row["wilson_high"]) == pytest.approx(wilson)
     assert (row["seeds"], row["n"], row["epochs"], row["reported"]) == (3, 350, [4, 4, 4], 17.38)
     assert row["remarks"] == []
-    line = next(line for line in tables.results(found, EXPERIMENTS).splitlines() if "Feed-forward" in line)
+    line = next(line for line in result_tables.results(found, EXPERIMENTS).splitlines() if "Feed-forward" in line)
     assert f"| {100 * np.mean(expected):.2f} [" in line
 
 
@@ -72,8 +70,8 @@ def test_collapsed_networks_are_named_with_their_counts(tmp_path):
     row = only(summaries.accuracies(found, EXPERIMENTS))
     assert row["remarks"] == ["3 of 3 collapsed to sad (the answer to 350 of 350 rows)"]
     assert row["low"] == row["mean"] == pytest.approx(1 / 7)
-    assert "predicted, seed 2 (collapsed to sad) | 0 | 0 | 0 | 0 | 350 | 0 | 0 |" in tables.predicted(found)
-    assert "| true | 50 | 50 |" in tables.predicted(found)
+    assert "predicted, seed 2 (collapsed to sad) | 0 | 0 | 0 | 0 | 350 | 0 | 0 |" in result_tables.predicted(found)
+    assert "| true | 50 | 50 |" in result_tables.predicted(found)
 
 
 def test_no_t_interval_over_collapsed_and_learning_seeds(tmp_path):
@@ -96,7 +94,7 @@ def test_one_seed_has_no_interval_and_says_so(tmp_path):
     found = [network(tmp_path, 0, lambda y: answers(y, 2))]
     row = only(summaries.accuracies(found, EXPERIMENTS))
     assert np.isnan(row["low"]) and row["remarks"] == ["one seed: no interval over seeds"]
-    assert "| 50.00 | [" in tables.results(found, EXPERIMENTS)
+    assert "| 50.00 | [" in result_tables.results(found, EXPERIMENTS)
 
 
 def test_stale_records_are_flagged(tmp_path, monkeypatch):
@@ -106,7 +104,7 @@ def test_stale_records_are_flagged(tmp_path, monkeypatch):
 
 
 def test_missing_rows_are_named_with_the_command_that_runs_them(tmp_path):
-    text = tables.results([network(tmp_path, 0, lambda y: answers(y, 2))], EXPERIMENTS)
+    text = result_tables.results([network(tmp_path, 0, lambda y: answers(y, 2))], EXPERIMENTS)
     assert "### Saravanan et al. 2019, Table V" in text
     line = next(line for line in text.splitlines() if "60.58" in line)
     assert "`make reproduce ONLY=saravanan2019/table5_adam_128`" in line and "10 h on a CPU" in line
@@ -115,7 +113,7 @@ def test_missing_rows_are_named_with_the_command_that_runs_them(tmp_path):
 
 def test_records_without_an_experiment_are_shown_all_the_same(tmp_path):
     found = [network(tmp_path, 0, lambda y: answers(y, 2), name="gone")]
-    assert "no experiment file has this name any more" in tables.results(found, EXPERIMENTS)
+    assert "no experiment file has this name any more" in result_tables.results(found, EXPERIMENTS)
 
 
 def test_honest_reading_takes_the_best_epoch_on_private_rows(tmp_path):
@@ -124,12 +122,12 @@ def test_honest_reading_takes_the_best_epoch_on_private_rows(tmp_path):
     assert row["epochs"] == [2]
     assert row["PrivateTest"]["n"] == 210 and row["PrivateTest"]["mean"] == pytest.approx(168 / 210)
     assert row["PublicTest"]["mean"] == pytest.approx(112 / 140)
-    assert "210\u00a0of\u00a0210" in tables.honest_results(found, EXPERIMENTS)
+    assert "210\u00a0of\u00a0210" in result_tables.honest_results(found, EXPERIMENTS)
 
 
 def test_honest_reading_marks_stopping_on_private_rows(tmp_path):
     found = [network(tmp_path, 0, lambda y: answers(y, 2), parameters={"patience": 4})]
-    assert "Feed-forward network †" in tables.honest_results(found, EXPERIMENTS)
+    assert "Feed-forward network †" in result_tables.honest_results(found, EXPERIMENTS)
 
 
 def test_trees_are_read_on_the_rows_they_have(tmp_path):
@@ -159,8 +157,8 @@ def test_a_milestone_is_read_off_the_longer_run(tmp_path):
     group = summaries.groups(found, experiments)[0]
     assert summaries.confusion(group).trace() == 2 * 280
     assert len(group[0]["history"]) == 3
-    assert "First epochs" in tables.results(found, experiments)
-    assert "which are missing or ended sooner" in tables.results([], experiments)
+    assert "First epochs" in result_tables.results(found, experiments)
+    assert "which are missing or ended sooner" in result_tables.results([], experiments)
 
 
 def test_records_made_before_a_parameter_came_up_are_pooled_with_later_ones(tmp_path):
@@ -195,7 +193,7 @@ def test_drawn_faces_are_announced_at_the_top(tmp_path):
 
 def test_cut_down_runs_on_real_data_are_announced_too(tmp_path):
     text = report.banner([network(tmp_path, 0, lambda y: answers(y, 2), profile="quick")])
-    assert text.startswith("> ⚠ **Profile quick.**")
+    assert text.startswith("> ⚠ **Profile quick.**") and "Abacus 9000" in text
 
 
 def test_a_report_of_nothing_says_so_and_lists_what_is_missing():
@@ -224,17 +222,103 @@ def test_a_padded_table_stands_straight():
     assert text == "| Name   |     n |\n| :----- | ----: |\n| x      | 1,000 |\n| longer |    -2 |\n"
 
 
-def test_html_is_one_file_that_needs_no_network_and_shows_no_code(tmp_path):
-    markdown = nbformat.v4.new_output("display_data", {"text/markdown": "### A part\n\n| a |\n|---|\n| 1 |"})
-    code = nbformat.v4.new_code_cell("secret_code = 1", outputs=[markdown], execution_count=1)
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_markdown_cell("# Title & more\n\n> ⚠ **Drawn.**\n\n## Start"), code]
-    )
-    nbformat.write(notebook, tmp_path / "page.ipynb")
-    report.to_html(tmp_path / "page.ipynb", tmp_path / "deep" / "page.html")
-    page = (tmp_path / "deep" / "page.html").read_text()
-    assert "<title>Title &amp; more</title>" in page and "<td" in page and "secret_code" not in page
-    assert '<blockquote class="warning">' in page
-    assert '<a class="h2" href="#Start">Start</a>' in page and 'href="#A-part"' in page
-    assert "<script" not in page and not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", page)
-    assert "@import" not in page and "url(" not in page
+def test_precision_recall_and_f1_are_those_of_scikit_learn():
+    random = np.random.default_rng(0)
+    true, answered = random.integers(0, 7, (2, 500))
+    expected = precision_recall_fscore_support(true, answered)[:3]
+    assert summaries.per_class(confusion_matrix(true, answered)) == pytest.approx(np.array(expected))
+
+
+def test_precision_of_what_is_never_answered_is_unknown(tmp_path):
+    found = [network(tmp_path, seed, lambda y: always(y, 4)) for seed in range(2)]
+    precision, recall, f1 = summaries.per_class(summaries.confusion(found))
+    assert np.isnan(precision[0]) and precision[4] == pytest.approx(1 / 7)
+    assert recall.tolist() == [0, 0, 0, 0, 1, 0, 0] and f1[4] == pytest.approx(2 / 8)
+    text = result_tables.predicted(found)
+    assert "| precision, %, seeds added up | – | – | – | – | 14.3 | – | – |" in text
+    assert "| recall, %, seeds added up | 0.0 | 0.0 | 0.0 | 0.0 | 100.0 | 0.0 | 0.0 |" in text
+
+
+def test_reliability_equals_a_hand_calculation(tmp_path):
+    sure = np.exp(4) / (np.exp(4) + 6)  # what made_up_records.answers gives its answer
+    found = [network(tmp_path, seed, lambda y, k=k: answers(y, k)) for seed, k in enumerate((2, 5))]
+    curve = summaries.reliability(found)
+    assert curve["counts"].tolist() == [700]
+    assert curve["accuracy"] == pytest.approx([(175 + 280) / 700])
+    assert curve["confidence"] == pytest.approx([sure], abs=1e-3)
+    assert curve["errors"] == pytest.approx([sure - 0.5, sure - 0.8], abs=1e-3)
+
+
+LAYERS = {"feedforward": [{"multiply_adds": 1000}, {"multiply_adds": 0}, {"multiply_adds": 10}]}
+
+
+def test_costs_are_added_up_over_seeds_epochs_and_rows(tmp_path):
+    found = [network(tmp_path, seed, lambda y: answers(y, 2), epochs=3 + seed) for seed in range(2)]
+    found.append(tree(tmp_path, 0))
+    of_tree, of_network = sorted(costs.of_groups(found, EXPERIMENTS, LAYERS), key=lambda line: line["epochs"])
+    an_image = 2 * (2 * 1000 + 3 * 10)
+    assert of_network["flop"] == an_image * 70 * 7  # 70 Training rows; 3 and 4 epochs
+    assert (of_network["runs"], of_network["epochs"], of_network["seconds"]) == (2, 7, 180.0)
+    assert of_tree["flop"] is None and of_tree["runs"] == 1
+    text = result_tables.costs([of_network | {"flop": 2.5e15}, of_tree])
+    assert "| Feed-forward network | TensorFlow, float32, CPU | Abacus 9000 | 2 | 7 | 0.05 | 2.500 |" in text
+    assert "| All | – | – | 3 | 7 | 0.06 | 2.500 | – |" in text
+    assert result_tables.costs([]) == "No run, no cost.\n"
+
+
+@pytest.mark.parametrize(
+    "parameters, rows",
+    [({"rows": 50}, 50), ({"train_rows": "Training+PublicTest"}, 210), ({"train_rows": "Training without twins"}, 70)],
+)
+def test_rows_that_a_run_trains_on_are_those_that_it_says(tmp_path, parameters, rows):
+    record = network(tmp_path, 0, lambda y: answers(y, 2), parameters=parameters)
+    assert costs.training_flop(record, LAYERS) == 2 * (2 * 1000 + 3 * 10) * rows * 4
+    assert costs.training_flop(record, {}) is None
+
+
+def test_a_sweep_stands_in_no_table_of_accuracies(tmp_path):
+    found = [network(tmp_path, 0, lambda y: answers(y, 2)), network(tmp_path, 1, lambda y: answers(y, 2), sweep=[])]
+    assert [len(group) for group in summaries.groups(found, EXPERIMENTS)] == [1]
+    assert [line["flop"] for line in costs.of_groups(found, EXPERIMENTS, LAYERS)][1:] == [None]  # its hours count
+    known = EXPERIMENTS | {"ours/steps": {"title": "First steps", "notebook": "4_first_steps"}}
+    assert "First steps" not in result_tables.results(found, known)
+
+
+def test_a_page_links_to_the_notebooks_of_its_runs(tmp_path):
+    found = [network(tmp_path, seed, lambda y: answers(y, 2)) for seed in range(2)]
+    place = "runs/saravanan2019/table1_feedforward/tensorflow-seed"
+    expected = f"**Executed notebooks**: [seed 0]({place}0/run.ipynb), [seed 1]({place}1/run.ipynb)."
+    assert report.notebooks_of(found, tmp_path) == expected
+
+
+def test_the_best_model_is_the_papers_or_says_that_it_is_not(tmp_path):
+    found = [network(tmp_path, 0, lambda y: answers(y, 2))]
+    group, said = report_figures.best(found, EXPERIMENTS, "saravanan2019")
+    assert group[0]["seed"] == 0 and said.startswith("The paper's best model, Proposed CNN, Adam, has no run yet.")
+    found.append(network(tmp_path, 0, lambda y: answers(y, 2), name="table5_adam_128"))
+    group, said = report_figures.best(found, EXPERIMENTS, "saravanan2019")
+    assert group[0]["experiment"] == "saravanan2019/table5_adam_128"
+    assert said == "The paper's best model: Proposed CNN, Adam (TensorFlow, float32, CPU; one seed)."
+    assert report_figures.best(found, EXPERIMENTS, "vorontsov2018")[0] == []
+
+
+def test_causes_are_listed_with_what_is_not_explained_yet(tmp_path):
+    line = {"id": "saravanan2019/x", "claim": "It is so.", "where": "Table I", "verdict": "not reproduced", "why": None}
+    assert "none to explain" in report.causes([line | {"verdict": "reproduced"}], tmp_path)
+    text = report.causes([line, line | {"claim": "It was so.", "why": "It was late."}], tmp_path)
+    assert text.startswith("2 claims were not reproduced; the cause is known of 1 of them:")
+    assert "- It was so (Saravanan et al. 2019, Table I): It was late." in text
+    assert text.index("Not explained so far") < text.index("- It is so (") and "causes.html" not in text
+    (tmp_path / "causes.html").touch()
+    assert "[causes.html](causes.html)" in report.causes([line], tmp_path)
+
+
+def test_scope_counts_experiments_runs_and_claims(tmp_path):
+    found = [network(tmp_path, seed, lambda y: answers(y, 2)) for seed in range(2)]
+    judged = [{"id": "saravanan2019/a", "verdict": v} for v in ("reproduced", "inconclusive")]
+    text = result_tables.scope(found, EXPERIMENTS, judged)
+    assert "| Saravanan et al. 2019 | 2 | 1 | 2 | 1 | 2 |" in text
+
+
+def test_protocols_stand_side_by_side():
+    assert "| `kept_epoch` | last | best |" in report.protocols()

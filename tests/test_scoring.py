@@ -14,7 +14,7 @@ from made_up_records import faces as made_up_faces
 from made_up_records import network
 from sklearn import metrics as sklearn_metrics
 
-from fer_lib import answers, paths, provenance, records, scoring, statistics, tables
+from fer_lib import answers, paths, provenance, records, score_tables, scoring, statistics
 from fer_lib.__main__ import main
 from fer_lib.datasets import Faces
 from fer_lib.emotions import FER2013
@@ -133,7 +133,7 @@ def test_levels_of_agreement_divide_privatetest(official, tmp_path, ferplus_csv,
     assert [score["n"] for score in levels.values()] == [739, 1226, 1041, 583]
     assert list(report["worth"]) == [*TEST_SETS, *levels]
     assert report["ferplus"] == {"file": "fer2013new.csv", "md5": provenance.file_hash(ferplus_csv, "md5")}
-    text = tables.scores(report)
+    text = score_tables.scores(report)
     assert "PrivateTest, 6 to 9 of 10 taggers agree | 1,226 |" in text and "left out" not in text
 
 
@@ -141,7 +141,7 @@ def test_without_ferplus_one_line_says_how_to_add_it(official, tmp_path):
     test = official.select(official.rows("PublicTest+PrivateTest"))
     report = scoring.report([written(tmp_path / "x.csv", test.ids, test.labels)], official)
     assert list(report["files"][0]["sets"]) == TEST_SETS
-    (line,) = [line for line in tables.scores(report).splitlines() if "taggers" in line]
+    (line,) = [line for line in score_tables.scores(report).splitlines() if "taggers" in line]
     assert "left out" in line and "set FERPLUS=PATH" in line
 
 
@@ -217,8 +217,9 @@ def test_a_file_of_privatetest_alone_is_scored_on_that(official, tmp_path):
     assert found["not_covered"]["PublicTest"] == {"present": 0, "n": 3589}
     data = {"source": official.source}
     report = {"data": data, "files": [found], "comparison": None, "worth": {}, "ferplus": {}}
-    assert "Not covered: PublicTest (0 of 3,589 rows are there), PublicTest+PrivateTest (3,589 of" in tables.scores(
-        report
+    assert (
+        "Not covered: PublicTest (0 of 3,589 rows are there), PublicTest+PrivateTest (3,589 of"
+        in score_tables.scores(report)
     )
 
 
@@ -269,7 +270,7 @@ def test_two_networks_are_compared_row_by_row(official, tmp_path):
     assert found["difference"] == pytest.approx((third.sum() - fifth.sum()) / 7178)
     assert found["mcnemar_p"] == statistics.mcnemar(~third, ~fifth)
     assert found["interval"] == statistics.accuracy_difference(~third, ~fifth)[1:]
-    text = tables.scores(report)
+    text = score_tables.scores(report)
     assert f"- first: {first}\n- second: {second}\n" in text and "McNemar's exact p" in text
     assert f"{100 * found['difference']:+.2f}" in text
 

@@ -1,0 +1,101 @@
+// Sorts and filters tables, switches between light and dark, and marks where one is. Nothing here is needed to read.
+"use strict";
+
+// ---- light and dark: the reader's system decides until the button is pressed
+{
+  const root = document.documentElement, stored = "fer-theme";
+  const remembered = () => { try { return localStorage.getItem(stored); } catch { return null; } };
+  const remember = (theme) => { try { localStorage.setItem(stored, theme); } catch { /* a page from a file may not */ } };
+  const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const button = document.createElement("button");
+  const name = () => { button.textContent = isDark() ? "Light" : "Dark"; };
+  if (["light", "dark"].includes(remembered())) root.dataset.theme = remembered();
+  button.id = "theme";
+  button.type = "button";
+  button.title = "Switch between light and dark";
+  button.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; remember(root.dataset.theme); name(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
+  name();
+  document.querySelector("nav").prepend(button);
+}
+
+// ---- tables: a click on a head sorts, up, down and as it was, a line of totals staying last; long ones have a filter
+// A cell's number is the one that it begins with; "–" and empty cells stand last either way.
+const key = (row, column) => {
+  const text = row.cells[column].textContent.trim();
+  const number = text.replaceAll(",", "").replace("−", "-").match(/^[-+]?\d+(\.\d+)?/);
+  return { empty: text === "" || text === "–", number: number ? Number(number[0]) : null, text };
+};
+const compare = (a, b) => a.number !== null && b.number !== null ? a.number - b.number : a.text.localeCompare(b.text, "en", { numeric: true });
+
+for (const table of document.querySelectorAll("main table")) {
+  const body = table.tBodies[0];
+  if (!table.tHead || !body || body.rows.length < 2) continue;
+  const all = [...body.rows], heads = [...table.tHead.rows[0].cells];
+  const totals = all.filter((row) => row.cells[0].textContent.trim() === "All"), rows = all.filter((row) => !totals.includes(row));
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const next = { ascending: "descending", descending: "none" }[head.getAttribute("aria-sort")] ?? "ascending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      if (next !== "none") head.setAttribute("aria-sort", next);
+      const sign = next === "descending" ? -1 : 1;
+      const sorted = next === "none" ? rows : rows.map((row) => [key(row, column), row])
+        .sort(([a], [b]) => a.empty - b.empty || sign * compare(a, b)).map(([, row]) => row);
+      body.append(...sorted, ...totals);
+    });
+  });
+  if (rows.length >= 12) addFilter(table, rows);
+}
+
+function addFilter(table, rows) {
+  const tools = document.createElement("div"), input = document.createElement("input"), count = document.createElement("span");
+  const verdictOf = (row) => row.querySelector(".verdict")?.textContent ?? "";
+  const words = [...new Set(rows.map(verdictOf))].filter(Boolean), chosen = new Set();
+  const show = () => {
+    const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !wanted.every((word) => text.includes(word)) || (chosen.size > 0 && !chosen.has(verdictOf(row)));
+    }
+    count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
+  };
+  tools.className = "tools";
+  input.type = "search";
+  input.placeholder = "Filter: words that a row holds";
+  input.setAttribute("aria-label", "Filter the table by words");
+  input.addEventListener("input", show);
+  count.setAttribute("role", "status");
+  tools.append(input);
+  for (const word of words) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `${word} (${rows.filter((row) => verdictOf(row) === word).length})`;
+    button.setAttribute("aria-pressed", "false");
+    button.addEventListener("click", () => {
+      chosen.has(word) ? chosen.delete(word) : chosen.add(word);
+      button.setAttribute("aria-pressed", String(chosen.has(word)));
+      show();
+    });
+    tools.append(button);
+  }
+  tools.append(count);
+  table.closest(".scroll").before(tools);
+  show();
+}
+
+// ---- contents: the section that one reads
+{
+  const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.getAttribute("href").slice(1), link]));
+  const headings = [...document.querySelectorAll("main h2, main h3")].filter((heading) => links.has(heading.id));
+  const mark = () => {
+    const above = headings.filter((heading) => heading.getBoundingClientRect().top < innerHeight / 3);
+    const current = links.get((above.at(-1) ?? headings[0])?.id);
+    for (const link of links.values()) link === current ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
+  };
+  addEventListener("scroll", () => requestAnimationFrame(mark), { passive: true });
+  mark();
+}
