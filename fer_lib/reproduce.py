@@ -103,7 +103,7 @@ def report_inputs(profile: str) -> str:
         *sorted(paths.CLAIMS.glob("*.yaml")),
         *sorted((folder / "audit").glob("*.csv")),
         *sorted(paths.NOTEBOOKS.glob("*.ipynb")),
-        *sorted((paths.ROOT / "fer_lib").glob("*.py")),
+        *sorted((paths.ROOT / "fer_lib").rglob("*.py")),
         *sorted((paths.ROOT / "fer_lib").glob("*.css")),
     ]
     return "\n".join(f"{provenance.file_hash(path)}  {path.relative_to(paths.ROOT)}" for path in sources)
@@ -117,7 +117,9 @@ def report_is_current(profile: str) -> bool:
 
 
 def report(profile: str, failed: list[str] = ()) -> Path:
-    """Write ``report.html``, ``dataset.html``, ``README.md`` and ``claims.json`` of a profile; returns the first.
+    """Write ``report.html``, ``causes.html``, ``dataset.html``, ``README.md`` and ``claims.json`` of a profile.
+
+    Returns the first.
 
     Only a page below ``results/local`` shows people: ``dataset_with_people.html``, where FER2013 is here.
     """
@@ -130,6 +132,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     made = [
         ("4_report", {"results": str(folder), "profile": profile, "failures": list(failed)}, folder / "report.html")
     ]
+    made.append(("8_causes", {"results": str(folder), "profile": profile}, folder / "causes.html"))
     if profile == "smoke" or fer2013.find():
         made.append(("1_dataset", about_data, folder / "dataset.html"))
     if profile != "smoke" and fer2013.find():

@@ -1,0 +1,215 @@
+"""The first cause as a reader sees it: networks that collapsed to one answer."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from .. import figures, statistics, summaries
+from ..tables import table
+from . import collapse, networks
+from . import figures as pictures
+from .words import Cause, counted, direction, joined, missing, number, points
+
+
+def collapsed_networks(
+    runs: list[dict], groups: list[list[dict]], sweeps: list[dict], experiments: dict[str, dict], results: Path
+) -> Cause:
+    """The collapse: how many runs and to what, when, what losses and printed accuracies give away, the first steps."""
+    families = [(first, [first, *others]) for first, others in networks.twins(experiments, "loss")]
+    members = {name for _, names in families for name in names}
+    shown = [g for g in groups if g[0]["history"] and (g[0]["experiment"] in members or not networks.learned(g))]
+    shown = [g for g in shown if g[0]["parameters"]["loss"] in ("clipped", "logits")]
+    conclusion, body = _collapsed(shown, members), []
+    if shown:
+        body.append(table([_outcome(group) for group in shown]))
+    body += missing([name for _, names in families for name in names], groups)
+    counts, flat = collapse.test_counts(), collapse.flat_rows(results)
+    drawn = []
+    for first, names in families:
+        own = [g for g in shown if g[0]["experiment"] in names and f"{collapse.BOTH}_accuracy" in g[0]["history"][0]]
+        if own:
+            drawn.append((experiments[first]["title"], own))
+    if drawn:
+        body.append(figures.captioned(pictures.courses(drawn, counts), (
+            "Test accuracy after each epoch, a line a seed. Dotted lines are the accuracies of giving one emotion as "
+            "the answer to every row: a collapsed network lies on one of them, and can move only to another."
+        )))  # fmt: skip
+    for part in (_courses(shown), _losses(runs, flat), _printed(runs, counts, flat), _first_steps(sweeps)):
+        conclusion += part.conclusion
+        body += part.body
+    return Cause(conclusion, body)
+
+
+def _collapsed(shown: list[list[dict]], members: set[str]) -> list[str]:
+    """How many collapsed as published and from logits, and to what."""
+    sides = {loss: [g for g in shown if g[0]["parameters"]["loss"] == loss] for loss in ("clipped", "logits")}
+    if not sides["clipped"]:
+        return ["No run with the clipped loss of the papers' code is there yet, so nothing is known of the collapse."]
+    told = {loss: [collapse.outcomes(group) for group in of] for loss, of in sides.items()}
+    k, n = (sum(line[key] for line in told["clipped"]) for key in ("collapsed", "seeds"))
+    answers = {}
+    for line in told["clipped"]:
+        for emotion, times in line["answers"].items():
+            answers[emotion] = answers.get(emotion, 0) + times
+    names = joined(dict.fromkeys(group[0]["title"] for group in sides["clipped"]))
+    to = joined(f"{emotion} ({times})" for emotion, times in sorted(answers.items(), key=lambda pair: -pair[1]))
+    said = f"With the clipped loss ({names}) {counted(k, n)} runs collapsed to one answer" + (f": {to}." if to else ".")
+    own = [line for line, group in zip(told["logits"], sides["logits"]) if group[0]["experiment"] in members]
+    if not own:
+        return [said, "Whether the loss is to blame its twins with the loss from logits will tell; none has run yet."]
+    j, m = (sum(line[key] for line in own) for key in ("collapsed", "seeds"))
+    difference = statistics.independent_difference(k, n, j, m)
+    verdict = {1: "the form of the loss makes the difference", -1: "the clipped loss collapses less often",
+               0: "these runs do not tell the two losses apart"}[direction(difference)]  # fmt: skip
+    return [f"{said} Of their twins with the loss from logits {counted(j, m)} did: {verdict} ({points(difference)})."]
+
+
+def _outcome(group: list[dict]) -> dict:
+    line = collapse.outcomes(group)
+    accuracies = [100 * summaries.headline(record)["accuracy"] for record in group]
+    low, high = min(accuracies), max(accuracies)
+    return {
+        "Network": group[0]["title"],
+        "Loss": group[0]["parameters"]["loss"],
+        "Computed by": summaries.computed_by(group),
+        "Collapsed [Wilson interval]": counted(line["collapsed"], line["seeds"]),
+        "To": ", ".join(f"{emotion} ({times})" for emotion, times in line["answers"].items()) or "–",
+        "Accuracy, %": f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}",
+    }
+
+
+def _courses(shown: list[list[dict]]) -> Cause:
+    lines = []
+    for record in (record for group in shown for record in group):
+        when = collapse.course(record)
+        if when and summaries.collapsed(summaries.headline(record)):
+            lines.append((record, when))
+    if not lines:
+        return Cause([])
+    certain = [when["certain_from"] for _, when in lines if when["certain_from"]]
+    moved = sum(1 for _, when in lines if when["changed"] > (when["certain_from"] or math.inf))
+    said = f"{len(certain)} of {len(lines)} collapsed runs end certain of all they answer"
+    if certain:
+        first = sum(1 for epoch in certain if epoch == 1)
+        said += f", {first} of them from the end of the first epoch on"
+    said += (
+        f"; {moved} went over to another answer after that." if moved else "; none of them changed its answer again."
+    )
+    rows = [
+        {
+            "Network": record["title"], "Seed": record["seed"],
+            "Answer": summaries.collapsed(summaries.headline(record)),
+            "Certain from epoch": when["certain_from"] or "–", "Last change in epoch": when["changed"],
+        }
+        for record, when in lines
+    ]  # fmt: skip
+    note = (
+        f"*Certain*: the loss on both tests stays within {100 * collapse.CERTAIN:g} % of what certain answers cost. A "
+        "change of the answer shows as a change of accuracy by more than one row.\n"
+    )
+    return Cause([said], [table(rows) + "\n" + note])
+
+
+def _losses(runs: list[dict], flat: list[dict]) -> Cause:
+    frame = collapse.losses(runs, flat)
+    off = {name: stored - collapse.certain_loss(accuracy / 100) for name, accuracy, stored in collapse.RELEASED}
+    stored = joined(f"{stored:.4f}" for _, _, stored in collapse.RELEASED)
+    worst = max(map(abs, off.values()))
+    follow = "follow" if worst <= 1e-3 else "do not follow"
+    said = f"The losses stored in the released notebooks, {stored}, {follow} from certainty to within {worst:.5f} nats"
+    fallen = frame[frame["answer"].notna()] if len(frame) else frame
+    if len(fallen):
+        worst = (fallen["loss"] - fallen["expected"]).abs().max()
+        said += f", those of our {number(len(fallen), 'collapsed run')} to within {worst:.5f}"
+    said += "."
+    lines = [
+        {"Network": f"{name}, released notebook", "Seed": "–", "Answer": "–", "Accuracy, %": f"{accuracy:.3f}",
+         "Loss": f"{loss:.4f}", "If certain": f"{collapse.certain_loss(accuracy / 100):.4f}", "Nats left over": "–",
+         "Of them the flat picture": "–"}
+        for name, accuracy, loss in collapse.RELEASED
+    ]  # fmt: skip
+    for row in fallen.to_dict("records"):
+        lines.append({
+            "Network": row["title"], "Seed": row["seed"], "Answer": row["answer"],
+            "Accuracy, %": f"{100 * row['accuracy']:.3f}", "Loss": f"{row['loss']:.4f}",
+            "If certain": f"{row['expected']:.4f}", "Nats left over": f"{row['excess']:.2f}",
+            "Of them the flat picture": f"{row['flat']:.2f}" if flat else "–",
+        })  # fmt: skip
+    caption = (
+        "Loss against accuracy on both tests, for the clipped loss. The line is "
+        f"{collapse.WRONG:.3f} x (1 - accuracy), the price of answers of which a network is certain."
+    )
+    note = (
+        "*If certain*: -ln(1e-7) = 16.118 nats for each wrong answer, nothing for a right one. *Nats left over*: what "
+        "all rows together cost beside that. The black picture alone costs some tenths: it puts nothing into the "
+        "network, which can then not be certain.\n"
+    )
+    figure = figures.captioned(pictures.loss_line(frame), caption)
+    return Cause([said], [figure, table(lines) + "\n" + note])
+
+
+def _printed(runs, counts, flat) -> Cause:
+    labels, lines, told = [line["emotion"] for line in flat], [], 0
+    for where, printed in collapse.PRINTED:
+        digits = len(f"{printed}".partition(".")[2])
+        fitting = collapse.gives_away(printed, digits, counts, labels)
+        told += bool(fitting)
+        but = [f" but for {number(fit['extra'], 'flat picture')}" * bool(fit["extra"]) for fit in fitting]
+        answers = [f"always {fit['emotion']}{exception}" for fit, exception in zip(fitting, but)]
+        lines.append({
+            "Printed": f"{printed:.{digits}f}", "Where": where, "Answer that gives it": " or ".join(answers) or "none",
+            "Right rows": " or ".join(f"{fit['correct']:,}" for fit in fitting) or "–",
+            "Exactly, %": " or ".join(f"{100 * fit['accuracy']:.3f}" for fit in fitting) or "–",
+        })  # fmt: skip
+    given = collapse.flat_answers(runs, flat)
+    said = f"{told} of {len(lines)} printed accuracies are those of one answer to every test row"
+    said += ", or to every row but the flat picture, which is then right." if labels else "."
+    if given["runs"]:
+        said += (
+            f" Of our {given['runs']} collapsed runs {given['other']} answer that picture otherwise than all others, "
+            f"{given['right']} of them rightly."
+        )
+    where = ", ".join(
+        f"row {int(line['row']):,} ({line['split']}, labelled {line['emotion']}, grey {line['grey']})" for line in flat
+    )
+    note = f"Flat test pictures, by the audit: {where}. A network answers a black picture from its biases alone.\n"
+    if not flat:
+        note = "Which test pictures are flat, `python -m fer_lib audit` lists; here is no such list.\n"
+    caption = "Accuracy of giving one answer to every row of both tests, and the accuracies that are printed."
+    figure = figures.captioned(pictures.one_answer_rates(counts, collapse.PRINTED), caption)
+    return Cause([said], [figure, table(lines) + "\n" + note])
+
+
+def _first_steps(sweeps: list[dict]) -> Cause:
+    if not sweeps:
+        return Cause([], ["No sweep of the first steps is there yet, so what happens inside is not shown.\n"])
+    made = Cause([])
+    for sweep in sweeps:
+        frame, traces, title = collapse.settings(sweep), collapse.traces(sweep), sweep["title"]
+        levels, (k, n) = collapse.factors(frame), (int(frame["collapsed"].sum()), len(frame))
+        said = f"In the first {frame['steps'].max()} steps {counted(k, n)} settings fell to one answer ({title})"
+        apart = [_levels(levels, name) for name in dict.fromkeys(line["factor"] for line in levels)]
+        if apart:
+            low, *_, high = max(apart, key=lambda own: own[-1]["share"] - own[0]["share"])
+            often = [f"{counted(one['collapsed'], one['settings'])} at {one['level']}" for one in (high, low)]
+            said += f"; what matters most is {low['factor'].replace('_', ' ')}: {', '.join(often)}"
+        made.conclusion.append(said + ".")
+        caption = f"{title}: the first steps, a thin line a setting, thick their median."
+        made.body.append(figures.captioned(pictures.first_steps(frame, traces), caption))
+        if levels:
+            rows = [
+                (f"{line['factor'].replace('_', ' ')}: {line['level']}", (line["share"], *line["interval"]))
+                for own in apart
+                for line in own
+            ]
+            figure = pictures.forest(rows, "Settings that fell to one answer (%), Wilson interval", zero=False)
+            caption = f"{title}: how often each level of each factor fell to one answer, the other factors alike."
+            made.body.append(figures.captioned(figure, caption))
+    return made
+
+
+def _levels(levels: list[dict], factor: str) -> list[dict]:
+    """A factor's levels, the one that collapses most seldom first."""
+    own = [line | {"share": line["collapsed"] / line["settings"]} for line in levels if line["factor"] == factor]
+    return sorted(own, key=lambda line: line["share"])
