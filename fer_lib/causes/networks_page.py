@@ -6,7 +6,7 @@ from .. import figures, statistics, summaries
 from ..tables import table
 from . import figures as pictures
 from . import networks
-from .words import Cause, cell, direction, joined, missing, names_of, number, percent, points
+from .words import Cause, between, cell, direction, joined, missing, names_of, number, percent, points
 
 REPORTED = {"PublicTest": 62.0, "PrivateTest": 60.0}
 """What Vorontsov and Averkin 2018, section 2, report, in percent; that their validation and test batches are these rows
@@ -58,8 +58,8 @@ def overfitting(groups, experiments) -> Cause:
         return Cause(["No network that learned is there yet."])
     widest = max(lines, key=lambda line: line["spread"][0])
     conclusion = [
-        f"After the last epoch training accuracy lies {between(line['spread'][0] for line in lines)} above test accuracy "
-        f"in {number(len(lines), 'network')} that learned; widest for *{widest['title']}*, {points(widest['spread'])}: "
+        f"After the last epoch training accuracy lies {between(line['spread'][0] for line in lines)} above test "
+        f"accuracy in {number(len(lines), 'network')} that learned; widest for *{widest['title']}*, {points(widest['spread'])}: "
         f"{percent(widest['training'])} against {percent(widest['test'])}."
     ]
     titles, shown = names_of(lines), networks.networks(groups)

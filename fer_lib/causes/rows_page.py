@@ -6,7 +6,7 @@ from .. import figures, statistics
 from ..tables import table
 from . import figures as pictures
 from . import rows as test_rows
-from .words import Cause, cell, joined, missing, names_of, number, percent, points
+from .words import Cause, between, cell, direction, joined, missing, names_of, number, percent, points
 
 
 def leaked(groups, experiments, leaked) -> Cause:
@@ -23,12 +23,12 @@ def leaked(groups, experiments, leaked) -> Cause:
         most = max(able, key=lambda line: line["alike"][0])
         sure = sum(direction(line["alike"]) > 0 for line in able)
         conclusion.append(
-            f"{sure} of {number(len(able), 'model')} that learned answer rows whose image stands in Training rightly more "
-            f"often than clean rows of the same emotions (interval over rows above 0): by "
-            f"{between(line['alike'][0] for line in able)}, which is {between(line['share'][0] for line in able)} of their "
-            f"accuracies. Most of all *{most['title']}*, {points(most['alike'])}: {percent(most['leaked'])} of the leaked "
-            f"rows, {percent(most['clean'])} of the clean; it owes them {points(most['share'])} of its "
-            f"{percent(most['accuracy'])}."
+            f"{sure} of {number(len(able), 'model')} that learned answer rows whose image stands in Training rightly "
+            "more often than clean rows of the same emotions (interval over rows above 0): by "
+            f"{between(line['alike'][0] for line in able)}, which makes {between(line['share'][0] for line in able)} "
+            f"of their accuracies. Most of all *{most['title']}*, {points(most['alike'])}: it has "
+            f"{percent(most['leaked'])} of the leaked rows right, {percent(most['clean'])} of the clean, and owes them "
+            f"{points(most['share'])} of its {percent(most['accuracy'])}."
         )
     else:
         conclusion.append("No model that learned is there yet; collapsed ones know no row by heart.")
@@ -103,10 +103,10 @@ def label_noise(groups) -> Cause:
     agreed, other, theirs = (best[key]["accuracy"] for key in ("agreed", "other", "taggers"))
     n, m = best["agreed"]["n"], best["other"]["n"]
     said = (
-        f"The label is met {between(line['rows'][0] for line in lines)} more often where most of FER+'s ten taggers chose "
-        f"it ({n:,} rows of PrivateTest) than where they chose another emotion ({m:,} rows), in "
+        f"The label is met {between(line['rows'][0] for line in lines)} more often where most of FER+'s ten taggers "
+        f"chose it ({n:,} rows of PrivateTest) than where they chose another emotion ({m:,} rows), in "
         f"{number(len(lines), 'model')} that learned. *{best['title']}*: {percent(agreed)} against {percent(other)}, "
-        f"{points(best['rows'])}; and {percent(theirs)} of the latter rows get the taggers' choice instead of the label."
+        f"{points(best['rows'])}; and {percent(theirs)} of the latter rows get the taggers' choice, not the label."
     )
     titles = names_of(lines)
     figure = figures.captioned(pictures.agreement(lines, titles), (
