@@ -162,8 +162,19 @@ def sweeps(found: list[dict]) -> list[dict]:
     return [record for record in found if "sweep" in record]
 
 
+def alike(found: list[dict]) -> dict[str, list[dict]]:
+    """Sweeps by how they were computed; those of one kind may be taken together."""
+    kinds: dict[str, list[dict]] = {}
+    for sweep in found:
+        kinds.setdefault(summaries.computed_by([sweep]), []).append(sweep)
+    return kinds
+
+
 def settings(sweep: dict) -> pd.DataFrame:
-    """One row for each setting of a sweep, as it was recorded; ``collapsed`` tells whether it fell to one answer."""
+    """One row for each setting of a sweep, as it was recorded; ``collapsed`` tells whether it fell to one answer.
+
+    stuck_since: the step from which on its gradient was exactly 0, missing where it was not.
+    """
     frame = pd.DataFrame(sweep["sweep"])
     return frame.assign(collapsed=frame["collapsed_to"].notna() & (frame["collapsed_to"] != ""))
 

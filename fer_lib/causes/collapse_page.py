@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from .. import figures, statistics, summaries
 from ..tables import table
 from . import collapse, networks
@@ -35,7 +38,12 @@ def collapsed_networks(
             "Test accuracy after each epoch, a line a seed. Dotted lines are the accuracies of giving one emotion as "
             "the answer to every row: a collapsed network lies on one of them, and can move only to another."
         )))  # fmt: skip
-    for part in (_courses(shown), _losses(runs, flat), _printed(runs, counts, flat), _first_steps(sweeps)):
+    for part in (
+        _courses(shown),
+        _losses(runs, counts, flat),
+        _printed(runs, counts, flat),
+        _first_steps(sweeps, experiments),
+    ):
         conclusion += part.conclusion
         body += part.body
     return Cause(conclusion, body)
@@ -111,23 +119,27 @@ def _courses(shown: list[list[dict]]) -> Cause:
     return Cause([said], [table(rows) + "\n" + note])
 
 
-def _losses(runs: list[dict], flat: list[dict]) -> Cause:
+def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
     frame = collapse.losses(runs, flat)
-    off = {name: stored - collapse.certain_loss(accuracy / 100) for name, accuracy, stored in collapse.RELEASED}
-    stored = joined(f"{stored:.4f}" for _, _, stored in collapse.RELEASED)
-    worst = max(map(abs, off.values()))
+    n, released = int(counts.sum()), []
+    for name, accuracy, stored in collapse.RELEASED:
+        expected = collapse.certain_loss(round(accuracy / 100 * n) / n)
+        released.append((name, accuracy, stored, expected, n * (stored - expected)))
+    worst = max(abs(stored - expected) for _, _, stored, expected, _ in released)
     follow = "follow" if worst <= 1e-3 else "do not follow"
-    said = f"The losses stored in the released notebooks, {stored}, {follow} from certainty to within {worst:.5f} nats"
+    listed = joined(f"{stored:.4f}" for _, _, stored in collapse.RELEASED)
+    said = f"The losses stored in the released notebooks, {listed}, {follow} from certainty to within {worst:.5f} nats"
     fallen = frame[frame["answer"].notna()] if len(frame) else frame
     if len(fallen):
         worst = (fallen["loss"] - fallen["expected"]).abs().max()
         said += f", those of our {number(len(fallen), 'collapsed run')} to within {worst:.5f}"
     said += "."
+    rounding = n * 0.00005
     lines = [
         {"Network": f"{name}, released notebook", "Seed": "–", "Answer": "–", "Accuracy, %": f"{accuracy:.3f}",
-         "Loss": f"{loss:.4f}", "If certain": f"{collapse.certain_loss(accuracy / 100):.4f}", "Nats left over": "–",
+         "Loss": f"{stored:.4f}", "If certain": f"{expected:.4f}", "Nats left over": f"{left:.2f} ± {rounding:.2f}",
          "Of them the flat picture": "–"}
-        for name, accuracy, loss in collapse.RELEASED
+        for name, accuracy, stored, expected, left in released
     ]  # fmt: skip
     for row in fallen.to_dict("records"):
         lines.append({
@@ -143,7 +155,7 @@ def _losses(runs: list[dict], flat: list[dict]) -> Cause:
     note = (
         "*If certain*: -ln(1e-7) = 16.118 nats for each wrong answer, nothing for a right one. *Nats left over*: what "
         "all rows together cost beside that. The black picture alone costs some tenths: it puts nothing into the "
-        "network, which can then not be certain.\n"
+        "network, which can then not be certain. Of a released loss four digits are known, hence the ±.\n"
     )
     figure = figures.captioned(pictures.loss_line(frame), caption)
     return Cause([said], [figure, table(lines) + "\n" + note])
@@ -181,32 +193,47 @@ def _printed(runs, counts, flat) -> Cause:
     return Cause([said], [figure, table(lines) + "\n" + note])
 
 
-def _first_steps(sweeps: list[dict]) -> Cause:
-    if not sweeps:
-        return Cause([], ["No sweep of the first steps is there yet, so what happens inside is not shown.\n"])
-    made = Cause([])
-    for sweep in sweeps:
-        frame, traces, title = collapse.settings(sweep), collapse.traces(sweep), sweep["title"]
-        levels, (k, n) = collapse.factors(frame), (int(frame["collapsed"].sum()), len(frame))
-        said = f"In the first {frame['steps'].max()} steps {counted(k, n)} settings fell to one answer ({title})"
+def _first_steps(sweeps: list[dict], experiments: dict[str, dict]) -> Cause:
+    asked = [name for name, experiment in experiments.items() if "steps" in networks.complete(experiment)]
+    made = Cause([], missing(asked, [[sweep] for sweep in sweeps], "Sweeps of the first steps that are not there yet"))
+    if not sweeps and not made.body:
+        made.body.append("No sweep of the first steps is there yet, so what happens inside is not shown.\n")
+    for alike, own in collapse.alike(sweeps).items():
+        frame = pd.concat(map(collapse.settings, own), ignore_index=True)
+        levels, k, n = collapse.factors(frame), int(frame["collapsed"].sum()), len(frame)
+        said = f"In the first {frame['steps'].max()} steps {counted(k, n)} settings fell to one answer ({alike})"
         apart = [_levels(levels, name) for name in dict.fromkeys(line["factor"] for line in levels)]
         if apart:
-            low, *_, high = max(apart, key=lambda own: own[-1]["share"] - own[0]["share"])
+            low, *_, high = max(apart, key=lambda lines: lines[-1]["share"] - lines[0]["share"])
             often = [f"{counted(one['collapsed'], one['settings'])} at {one['level']}" for one in (high, low)]
             said += f"; what matters most is {low['factor'].replace('_', ' ')}: {', '.join(often)}"
-        made.conclusion.append(said + ".")
-        caption = f"{title}: the first steps, a thin line a setting, thick their median."
-        made.body.append(figures.captioned(pictures.first_steps(frame, traces), caption))
+        made.conclusion += [said + ".", _without_gradient(frame)]
         if levels:
             rows = [
                 (f"{line['factor'].replace('_', ' ')}: {line['level']}", (line["share"], *line["interval"]))
-                for own in apart
-                for line in own
+                for lines in apart
+                for line in lines
             ]
             figure = pictures.forest(rows, "Settings that fell to one answer (%), Wilson interval", zero=False)
-            caption = f"{title}: how often each level of each factor fell to one answer, the other factors alike."
+            caption = (
+                "How often each level of each factor fell to one answer in the first steps, the other factors alike."
+            )
+            made.body.append(figures.captioned(figure, caption))
+        for sweep in own:
+            figure = pictures.first_steps(collapse.settings(sweep), collapse.traces(sweep))
+            caption = f"{sweep['title']}: what each batch showed before its step; thin a setting, thick their median."
             made.body.append(figures.captioned(figure, caption))
     return made
+
+
+def _without_gradient(frame: pd.DataFrame) -> str:
+    """How many of the fallen settings of each loss have no gradient at all at the end."""
+    fallen = frame[frame["collapsed"]]
+    parts = [
+        f"{int(own['stuck_since'].notna().sum())} of {len(own)} with the loss {loss}"
+        for loss, own in fallen.groupby("loss")
+    ]
+    return f"Of the fallen the gradient is exactly 0 at the end for {joined(parts)}." if parts else ""
 
 
 def _levels(levels: list[dict], factor: str) -> list[dict]:

@@ -59,8 +59,8 @@ def overfitting(groups, experiments) -> Cause:
     widest = max(lines, key=lambda line: line["spread"][0])
     conclusion = [
         f"After the last epoch training accuracy lies {between(line['spread'][0] for line in lines)} above test "
-        f"accuracy in {number(len(lines), 'network')} that learned; widest for *{widest['title']}*, {points(widest['spread'])}: "
-        f"{percent(widest['training'])} against {percent(widest['test'])}."
+        f"accuracy in {number(len(lines), 'network')} that learned; widest for *{widest['title']}*, "
+        f"{points(widest['spread'])}: {percent(widest['training'])} against {percent(widest['test'])}."
     ]
     titles, shown = names_of(lines), networks.networks(groups)
     rows = [summaries.reading(group[0])[1] for group in shown]
