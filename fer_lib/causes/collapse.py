@@ -51,10 +51,16 @@ def certain_loss(accuracy: float) -> float:
 
 
 def outcomes(group: list[dict]) -> dict:
-    """How many runs of a group collapsed: seeds, collapsed, interval (Wilson's), answers (emotion -> runs)."""
+    """How many runs of a group collapsed: title, seeds, collapsed, interval (Wilson's), answers (emotion -> runs)."""
     answers = Counter(filter(None, (summaries.collapsed(summaries.headline(record)) for record in group)))
     k, n = sum(answers.values()), len(group)
-    return {"seeds": n, "collapsed": k, "interval": statistics.wilson(k, n), "answers": dict(answers.most_common())}
+    return {
+        "title": group[0]["title"],
+        "seeds": n,
+        "collapsed": k,
+        "interval": statistics.wilson(k, n),
+        "answers": dict(answers.most_common()),
+    }
 
 
 def course(record: dict) -> dict | None:

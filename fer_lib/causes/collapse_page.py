@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +22,20 @@ def collapsed_networks(
     """The collapse: how many runs and to what, when, what losses and printed accuracies give away, the first steps."""
     families = [(first, [first, *others]) for first, others in networks.twins(experiments, "loss")]
     members = {name for _, names in families for name in names}
-    shown = [g for g in groups if g[0]["history"] and (g[0]["experiment"] in members or not networks.learned(g))]
-    shown = [g for g in shown if g[0]["parameters"]["loss"] in ("clipped", "logits")]
-    conclusion, body = _collapsed(shown, members), []
+    shown = [g for g in groups if g[0]["parameters"].get("loss") == "clipped" or g[0]["experiment"] in members]
+    conclusion, body = [_collapsed(shown), *_against_twins(shown, families)], []
     if shown:
         body.append(table([_outcome(group) for group in shown]))
     body += missing([name for _, names in families for name in names], groups)
     counts, flat = collapse.test_counts(), collapse.flat_rows(results)
-    drawn = []
-    for first, names in families:
-        own = [g for g in shown if g[0]["experiment"] in names and f"{collapse.BOTH}_accuracy" in g[0]["history"][0]]
-        if own:
-            drawn.append((experiments[first]["title"], own))
+    first_of = {name: first for first, names in families for name in names}
+    drawn: dict[str, list[list[dict]]] = {}
+    for group in (g for g in shown if f"{collapse.BOTH}_accuracy" in g[0]["history"][0]):
+        name = group[0]["experiment"]
+        drawn.setdefault(first_of.get(name, name), []).append(group)
+    drawn = {name: own for name, own in drawn.items() if not all(map(networks.learned, own))}
     if drawn:
-        body.append(figures.captioned(pictures.courses(drawn, counts), (
+        body.append(figures.captioned(pictures.courses(list(drawn.values()), counts), (
             "Test accuracy after each epoch, a line a seed. Dotted lines are the accuracies of giving one emotion as "
             "the answer to every row: a collapsed network lies on one of them, and can move only to another."
         )))  # fmt: skip
@@ -49,28 +50,41 @@ def collapsed_networks(
     return Cause(conclusion, body)
 
 
-def _collapsed(shown: list[list[dict]], members: set[str]) -> list[str]:
-    """How many collapsed as published and from logits, and to what."""
-    sides = {loss: [g for g in shown if g[0]["parameters"]["loss"] == loss] for loss in ("clipped", "logits")}
-    if not sides["clipped"]:
-        return ["No run with the clipped loss of the papers' code is there yet, so nothing is known of the collapse."]
-    told = {loss: [collapse.outcomes(group) for group in of] for loss, of in sides.items()}
-    k, n = (sum(line[key] for line in told["clipped"]) for key in ("collapsed", "seeds"))
-    answers = {}
-    for line in told["clipped"]:
-        for emotion, times in line["answers"].items():
-            answers[emotion] = answers.get(emotion, 0) + times
-    names = joined(dict.fromkeys(group[0]["title"] for group in sides["clipped"]))
-    to = joined(f"{emotion} ({times})" for emotion, times in sorted(answers.items(), key=lambda pair: -pair[1]))
-    said = f"With the clipped loss ({names}) {counted(k, n)} runs collapsed to one answer" + (f": {to}." if to else ".")
-    own = [line for line, group in zip(told["logits"], sides["logits"]) if group[0]["experiment"] in members]
-    if not own:
-        return [said, "Whether the loss is to blame its twins with the loss from logits will tell; none has run yet."]
-    j, m = (sum(line[key] for line in own) for key in ("collapsed", "seeds"))
+def _collapsed(shown: list[list[dict]]) -> str:
+    """How many runs with the clipped loss collapsed, and to what."""
+    told = [collapse.outcomes(group) for group in shown if group[0]["parameters"]["loss"] == "clipped"]
+    if not told:
+        return "No run with the clipped loss of the papers' code is there yet, so nothing is known of the collapse."
+    answers: Counter = sum((Counter(line["answers"]) for line in told), Counter())
+    names = joined(dict.fromkeys(line["title"] for line in told if line["collapsed"])) if answers else ""
+    said = f"{counted(sum(answers.values()), sum(line['seeds'] for line in told))} runs with the clipped loss collapsed"
+    if not answers:
+        return f"{said}."
+    return f"{said} to one answer ({names}): {joined(f'{emotion} ({k})' for emotion, k in answers.most_common())}."
+
+
+def _against_twins(shown: list[list[dict]], families: list[tuple[str, list[str]]]) -> list[str]:
+    """What the runs with the loss from logits tell, of the networks that were run with both."""
+    sides: dict[str, list[dict]] = {"clipped": [], "logits": []}
+    for _, names in families:
+        own = [group for group in shown if group[0]["experiment"] in names]
+        if {group[0]["parameters"]["loss"] for group in own} == set(sides):
+            for group in own:
+                sides[group[0]["parameters"]["loss"]].append(collapse.outcomes(group))
+    if not sides["logits"]:
+        return ["Whether the loss is to blame, its twins with the loss from logits will tell; none has run yet."]
+    (k, n), (j, m) = ([sum(line[key] for line in sides[loss]) for key in ("collapsed", "seeds")] for loss in sides)
     difference = statistics.independent_difference(k, n, j, m)
-    verdict = {1: "the form of the loss makes the difference", -1: "the clipped loss collapses less often",
-               0: "these runs do not tell the two losses apart"}[direction(difference)]  # fmt: skip
-    return [f"{said} Of their twins with the loss from logits {counted(j, m)} did: {verdict} ({points(difference)})."]
+    verdict = {
+        1: "the form of the loss makes the difference",
+        -1: "the clipped loss collapses less often",
+        0: "these runs do not tell the two losses apart",
+    }[direction(difference)]
+    names = joined(dict.fromkeys(line["title"] for line in sides["clipped"]))
+    return [
+        f"The same networks with either loss ({names}): {counted(k, n)} runs collapsed with the clipped one, "
+        f"{counted(j, m)} with that from logits, a difference of {points(difference)}; {verdict}."
+    ]
 
 
 def _outcome(group: list[dict]) -> dict:
@@ -97,13 +111,9 @@ def _courses(shown: list[list[dict]]) -> Cause:
         return Cause([])
     certain = [when["certain_from"] for _, when in lines if when["certain_from"]]
     moved = sum(1 for _, when in lines if when["changed"] > (when["certain_from"] or math.inf))
-    said = f"{len(certain)} of {len(lines)} collapsed runs end certain of all they answer"
-    if certain:
-        first = sum(1 for epoch in certain if epoch == 1)
-        said += f", {first} of them from the end of the first epoch on"
-    said += (
-        f"; {moved} went over to another answer after that." if moved else "; none of them changed its answer again."
-    )
+    said = f"{len(certain)} of {number(len(lines), 'collapsed run')} with it end certain of their answers"
+    said += f", {certain.count(1)} from the end of the first epoch on" if certain else ""
+    said += f"; {moved or 'none'} went over to another answer after that."
     rows = [
         {
             "Network": record["title"], "Seed": record["seed"],

@@ -31,13 +31,16 @@ def one_answer_rates(counts: np.ndarray, printed: list[tuple[str, float]]) -> Fi
     figure, axes = _figure(6.4, 3.6)
     shares = 100 * counts / counts.sum()
     axes.bar(range(len(shares)), shares, color=BLUE, width=0.7)
-    for place, (share, count) in enumerate(zip(shares, counts)):
-        axes.annotate(f"{count:,}", (place, share), (0, -11), textcoords="offset points", ha="center", color="white")
-    for value in dict.fromkeys(round(value, 2) for _, value in printed):
+    for place, count in enumerate(counts):
+        axes.annotate(f"{count:,}", (place, 0), (0, 3), textcoords="offset points", ha="center", color="white")
+    shown: list[float] = []
+    for value in sorted({value for _, value in printed}):
+        if shown and value - shown[-1] < 0.1:  # the same figure with more digits
+            continue
+        shown.append(value)
         axes.axhline(value, color=ORANGE, ls="--", lw=1.3)
-        axes.annotate(
-            f"printed: {value:.2f}", (len(shares) - 0.5, value), (0, 2), textcoords="offset points", ha="right"
-        )
+        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        axes.annotate(f"printed: {value:.2f}", (1, value), (4, 0), va="center", annotation_clip=False, **place)
     axes.set_xticks(range(len(shares)), FER2013)
     axes.set(xlabel="The one answer", ylabel="Accuracy on both tests (%)", ylim=(0, 1.12 * shares.max()))
     axes.grid(visible=False, axis="x")
@@ -77,21 +80,21 @@ def loss_line(losses: pd.DataFrame) -> Figure:
 
 
 @rc_context(THEME)
-def courses(families: list[tuple[str, list[list[dict]]]], counts: np.ndarray) -> Figure:
+def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
     """Test accuracy after each epoch, a panel a network and a line a seed; dotted: the rates of one answer.
 
-    ``families``: a title, and groups of runs that differ in the loss; the clipped loss is orange, logits blue.
+    ``families``: groups of runs that differ in the loss; the clipped loss is orange, logits blue.
     """
     figure, panels = _figure(0.6 + 3.3 * max(2, len(families)), 3.7, 1, len(families), squeeze=False, sharey=True)
     colours, rates = {"clipped": ORANGE, "logits": BLUE}, 100 * counts / counts.sum()
-    for axes, (title, groups) in zip(panels[0], families):
+    for axes, groups in zip(panels[0], families):
         for rate in rates:
             axes.axhline(rate, color="0.75", lw=0.9, ls=":")
         for record in (record for group in groups for record in group):
             curve = [100 * entry[f"{collapse.BOTH}_accuracy"] for entry in record["history"]]
             colour = colours[record["parameters"]["loss"]]
             axes.plot(range(1, len(curve) + 1), curve, color=colour, lw=1.3, alpha=0.65, marker="o", ms=2.5)
-        axes.set(xlabel="Epoch", title=title)
+        axes.set(xlabel="Epoch", title=groups[0][0]["title"])
         axes.title.set_fontweight("normal")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     names = {}  # rates that lie close together share a line of text
@@ -112,7 +115,7 @@ def courses(families: list[tuple[str, list[list[dict]]]], counts: np.ndarray) ->
         )
     panels[0][0].set(ylabel="Accuracy on both tests (%)")
     panels[0][0].set_ylim(0, max(32, panels[0][0].get_ylim()[1]))
-    used = {record["parameters"]["loss"] for _, groups in families for group in groups for record in group}
+    used = {record["parameters"]["loss"] for groups in families for group in groups for record in group}
     handles = [panels[0][0].plot([], [], color=colours[loss], lw=1.6)[0] for loss in colours if loss in used]
     labels = [
         {"clipped": "clipped loss, as published", "logits": "loss from logits"}[loss]

@@ -35,7 +35,8 @@ def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
     """Accuracy on leaked against clean rows of the headline, for each group on the official data with fixed tests.
 
     learned: whether it did (a collapsed network cannot have learned a row by heart, and is a control). n_leaked, n,
-    accuracy, leaked, clean: over all seeds; each: their difference in each seed; ``spread`` and ``rows`` of it;
+    accuracy, leaked, clean: over all seeds; each: their difference in each seed; ``spread`` (without an interval where
+    seeds collapsed, each to its answer) and ``rows`` of it;
     alike: the difference at the leaked rows' mix of emotions, with its interval over rows; share: what the headline
     would lose if leaked rows were answered as clean rows of the same emotions are, with its interval.
     """
@@ -53,12 +54,13 @@ def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
         alike = statistics.standardised_difference(
             mean[is_leaked], labels[is_leaked], mean[~is_leaked], labels[~is_leaked]
         )
-        part = float(is_leaked.mean())
+        part, spread = float(is_leaked.mean()), statistics.t_interval(each)
+        spread = spread if learned(group) else (spread[0], float("nan"), float("nan"))
         lines.append(named(group) | {
             "learned": learned(group), "n_leaked": int(is_leaked.sum()), "n": len(ids),
             "accuracy": float(mean.mean()), "leaked": float(mean[is_leaked].mean()),
-            "clean": float(mean[~is_leaked].mean()), "each": each.tolist(),
-            "spread": statistics.t_interval(each), "rows": rows, "alike": alike,
+            "clean": float(mean[~is_leaked].mean()), "each": each.tolist(), "spread": spread,
+            "rows": rows, "alike": alike,
             "share": tuple(part * value for value in alike),
         })  # fmt: skip
     return lines
