@@ -10,6 +10,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from statsmodels.stats.weightstats import CompareMeans
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
@@ -154,8 +155,8 @@ def mean_difference(first: Sequence[float], second: Sequence[float], level: floa
     difference = float(first.mean() - second.mean())
     if np.ptp(first) == np.ptp(second) == 0:
         return difference, difference, difference
-    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(level)
-    return difference, float(interval.low), float(interval.high)
+    low, high = CompareMeans.from_data(first, second).tconfint_diff(1 - level, usevar="unequal")
+    return difference, float(low), float(high)
 
 
 def standardised_difference(
