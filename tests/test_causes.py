@@ -420,7 +420,7 @@ def test_the_conclusions_follow_from_the_records(tmp_path, monkeypatch):
     said = " ".join(made["The collapse"].conclusion)
     assert "6 of 6 [61,\u00a0100\u00a0%] runs with the clipped loss collapsed to one answer" in said
     assert "(Feed-forward network): happy (6)." in said
-    assert "the form of the loss makes the difference" in said and "6 of 6 collapsed runs with it end certain" in said
+    assert "the form of the loss makes the difference" in said and "6 of 6 collapsed runs end certain" in said
     assert "2 of 4" in said and "what matters most is loss: 2 of 2" in said
     assert "the gradient is exactly 0 at the end for 2 of 2 with the loss clipped" in said
     assert "80.00 %" not in shown(made["Overfitting"]) and "2 models that learned" in " ".join(
@@ -431,6 +431,14 @@ def test_the_conclusions_follow_from_the_records(tmp_path, monkeypatch):
         for alt in re.findall(r'alt="(.*?)"', shown(cause)):
             assert len(alt) > 20
         assert str(tmp_path) not in shown(cause)
+
+
+def test_runs_of_other_backends_are_not_counted_together(tmp_path):
+    found = [run(tmp_path, "saravanan2019/one", seed, lambda y: always(y, 3)) for seed in range(2)]
+    found.append(run(tmp_path, "saravanan2019/one", 0, lambda y: answers(y, 3), backend="jax"))
+    made = page.all_causes(found, EXPERIMENTS, tmp_path)
+    assert made["The collapse"].conclusion[0].startswith("2 of 2 ")
+    assert "JAX" in made["The collapse"].body[0]
 
 
 def test_a_changed_prediction_changes_what_is_said(tmp_path, monkeypatch):

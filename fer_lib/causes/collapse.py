@@ -88,7 +88,7 @@ def losses(found: list[dict], flat: list[dict]) -> pd.DataFrame:
 
     Columns: experiment, title, seed, answer (the one emotion, or None), n, accuracy, loss, expected
     (``certain_loss``), excess (nats in all that the loss is above it), flat (those that the ``flat_rows`` cost, which
-    the kept probabilities give to three digits).
+    the kept probabilities give to three digits), and those of ``course``, missing where there is none.
     """
     lines = []
     for record in found:
@@ -104,7 +104,7 @@ def losses(found: list[dict], flat: list[dict]) -> pd.DataFrame:
             "experiment": record["experiment"], "title": record["title"], "seed": record["seed"],
             "answer": summaries.collapsed(score), "n": score["n"], "accuracy": score["accuracy"],
             "loss": score["loss"], "expected": expected, "excess": (score["loss"] - expected) * score["n"],
-            "flat": float(costs.sum()),
+            "flat": float(costs.sum()), **(course(record) or {"certain_from": None, "changed": None}),
         })  # fmt: skip
     return pd.DataFrame(lines)
 

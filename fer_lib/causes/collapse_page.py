@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from pathlib import Path
 
@@ -23,7 +22,8 @@ def collapsed_networks(
     families = [(first, [first, *others]) for first, others in networks.twins(experiments, "loss")]
     members = {name for _, names in families for name in names}
     shown = [g for g in groups if g[0]["parameters"].get("loss") == "clipped" or g[0]["experiment"] in members]
-    conclusion, body = [_collapsed(shown), *_against_twins(shown, families)], []
+    alike = _computed_alike(shown)
+    conclusion, body = [_collapsed(alike), *_against_twins(alike, families)], []
     if shown:
         body.append(table([_outcome(group) for group in shown]))
     body += missing([name for _, names in families for name in names], groups)
@@ -40,7 +40,6 @@ def collapsed_networks(
             "the answer to every row: a collapsed network lies on one of them, and can move only to another."
         )))  # fmt: skip
     for part in (
-        _courses(shown),
         _losses(runs, counts, flat),
         _printed(runs, counts, flat),
         _first_steps(sweeps, experiments),
@@ -48,6 +47,15 @@ def collapsed_networks(
         conclusion += part.conclusion
         body += part.body
     return Cause(conclusion, body)
+
+
+def _computed_alike(shown: list[list[dict]]) -> list[list[dict]]:
+    """The groups that were computed like most runs with the clipped loss: others are never counted together with them."""
+    runs = Counter()
+    for group in shown:
+        runs[summaries.computed_by(group)] += len(group) if group[0]["parameters"]["loss"] == "clipped" else 0
+    usual = max(runs, key=runs.get, default="")
+    return [group for group in shown if summaries.computed_by(group) == usual]
 
 
 def _collapsed(shown: list[list[dict]]) -> str:
@@ -101,34 +109,6 @@ def _outcome(group: list[dict]) -> dict:
     }
 
 
-def _courses(shown: list[list[dict]]) -> Cause:
-    lines = []
-    for record in (record for group in shown for record in group):
-        when = collapse.course(record)
-        if when and summaries.collapsed(summaries.headline(record)):
-            lines.append((record, when))
-    if not lines:
-        return Cause([])
-    certain = [when["certain_from"] for _, when in lines if when["certain_from"]]
-    moved = sum(1 for _, when in lines if when["changed"] > (when["certain_from"] or math.inf))
-    said = f"{len(certain)} of {number(len(lines), 'collapsed run')} with it end certain of their answers"
-    said += f", {certain.count(1)} from the end of the first epoch on" if certain else ""
-    said += f"; {moved or 'none'} went over to another answer after that."
-    rows = [
-        {
-            "Network": record["title"], "Seed": record["seed"],
-            "Answer": summaries.collapsed(summaries.headline(record)),
-            "Certain from epoch": when["certain_from"] or "–", "Last change in epoch": when["changed"],
-        }
-        for record, when in lines
-    ]  # fmt: skip
-    note = (
-        f"*Certain*: the loss on both tests stays within {100 * collapse.CERTAIN:g} % of what certain answers cost. A "
-        "change of the answer shows as a change of accuracy by more than one row.\n"
-    )
-    return Cause([said], [table(rows) + "\n" + note])
-
-
 def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
     frame = collapse.losses(runs, flat)
     n, released = int(counts.sum()), []
@@ -143,12 +123,21 @@ def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
     if len(fallen):
         worst = (fallen["loss"] - fallen["expected"]).abs().max()
         said += f", those of our {number(len(fallen), 'collapsed run')} to within {worst:.5f}"
-    said += "."
+    conclusion = [f"{said}."]
+    watched = fallen[fallen["changed"].notna()] if len(fallen) else fallen
+    if len(watched):
+        certain = watched["certain_from"]
+        moved = int((watched["changed"] > certain).sum())
+        conclusion.insert(0, (
+            f"{certain.notna().sum()} of {number(len(watched), 'collapsed run')} end certain of their answers, "
+            f"{(certain == 1).sum()} from the end of the first epoch on; {moved or 'none'} went over to another answer "
+            "after that."
+        ))  # fmt: skip
     rounding = n * 0.00005
     lines = [
         {"Network": f"{name}, released notebook", "Seed": "–", "Answer": "–", "Accuracy, %": f"{accuracy:.3f}",
          "Loss": f"{stored:.4f}", "If certain": f"{expected:.4f}", "Nats left over": f"{left:.2f} ± {rounding:.2f}",
-         "Of them the flat picture": "–"}
+         "Of them the flat picture": "–", "Certain from epoch": "–", "Last change in epoch": "–"}
         for name, accuracy, stored, expected, left in released
     ]  # fmt: skip
     for row in fallen.to_dict("records"):
@@ -157,6 +146,7 @@ def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
             "Accuracy, %": f"{100 * row['accuracy']:.3f}", "Loss": f"{row['loss']:.4f}",
             "If certain": f"{row['expected']:.4f}", "Nats left over": f"{row['excess']:.2f}",
             "Of them the flat picture": f"{row['flat']:.2f}" if flat else "–",
+            "Certain from epoch": _epoch(row["certain_from"]), "Last change in epoch": _epoch(row["changed"]),
         })  # fmt: skip
     caption = (
         "Loss against accuracy on both tests, for the clipped loss. The line is "
@@ -165,10 +155,16 @@ def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
     note = (
         "*If certain*: -ln(1e-7) = 16.118 nats for each wrong answer, nothing for a right one. *Nats left over*: what "
         "all rows together cost beside that. The black picture alone costs some tenths: it puts nothing into the "
-        "network, which can then not be certain. Of a released loss four digits are known, hence the ±.\n"
+        "network, which can then not be certain. Of a released loss four digits are known, hence the ±. "
+        f"*Certain*: the loss on both tests stays within {100 * collapse.CERTAIN:g} % of what certain answers cost. "
+        "*Change*: of the accuracy, by more than one row.\n"
     )
     figure = figures.captioned(pictures.loss_line(frame), caption)
-    return Cause([said], [figure, table(lines) + "\n" + note])
+    return Cause(conclusion, [figure, table(lines) + "\n" + note])
+
+
+def _epoch(number: float | None) -> str:
+    return "–" if pd.isna(number) else f"{number:.0f}"
 
 
 def _printed(runs, counts, flat) -> Cause:

@@ -190,11 +190,14 @@ def dumbbells(lines: list[tuple[str, float, float, bool]], names: tuple[str, str
 
 
 @rc_context(THEME)
-def training_and_test(groups: list[list[dict]], rows: list[str], titles: list[str]) -> Figure:
-    """Training (dashed) and test accuracy (whole) after each epoch, a colour a group, the mean over its seeds."""
+def training_and_test(drawn: list[tuple[list[dict], str, str]]) -> Figure:
+    """Training (dashed) and test accuracy (whole) after each epoch, the mean over seeds, a colour a group.
+
+    ``drawn``: the groups, each with the rows it is scored on and its title.
+    """
     figure, axes = _figure(7.0, 4.0)
-    colours = seaborn.color_palette("colorblind", max(len(groups), 3))
-    for group, scored, title, colour in zip(groups, rows, titles, colours):
+    colours = seaborn.color_palette("colorblind", max(len(drawn), 3))
+    for (group, scored, title), colour in zip(drawn, colours):
         shortest = min(len(record["history"]) for record in group)
         epochs = np.arange(1, shortest + 1)
         for key, style, label in (("accuracy", "--", None), (f"{scored}_accuracy", "-", title)):
@@ -207,13 +210,16 @@ def training_and_test(groups: list[list[dict]], rows: list[str], titles: list[st
 
 
 @rc_context(THEME)
-def agreement(lines: list[dict], titles: list[str]) -> Figure:
-    """Accuracy by how many of ten taggers chose the label, a line a group, with Wilson intervals."""
+def agreement(drawn: list[tuple[str, dict]]) -> Figure:
+    """Accuracy by how many of ten taggers chose the label, with Wilson intervals, a line a group.
+
+    ``drawn``: titles, and levels as ``rows.label_noise`` gives them.
+    """
     figure, axes = _figure(6.4, 3.9)
-    colours = seaborn.color_palette("colorblind", max(len(lines), 3))
-    for number, (line, title, colour) in enumerate(zip(lines, titles, colours)):
-        parts = list(line["levels"].items())[::-1]
-        places = np.arange(len(parts)) + 0.06 * (number - (len(lines) - 1) / 2)
+    colours = seaborn.color_palette("colorblind", max(len(drawn), 3))
+    for number, ((title, levels), colour) in enumerate(zip(drawn, colours)):
+        parts = list(levels.items())[::-1]
+        places = np.arange(len(parts)) + 0.06 * (number - (len(drawn) - 1) / 2)
         middle = np.array([100 * part["accuracy"] for _, part in parts])
         ends = 100 * np.array([part["interval"] for _, part in parts]).T
         axes.errorbar(places, middle, np.abs(ends - middle), color=colour, marker="o", lw=1.6, capsize=2, label=title)

@@ -12,7 +12,7 @@ from .. import measures, statistics, summaries
 BOTH = "PublicTest+PrivateTest"
 PATIENCE = 4
 """Epochs without a lower loss after which the papers' code stops (Saravanan et al. 2019, released notebooks)."""
-REMEDIES = ("augmentation", "class_weights", "sampling", "at_most", "weight_decay", "model_options")
+REMEDIES = ("augmentation", "class_weights", "sampling", "weight_decay", "model_options")
 """Parameters that may be changed against overfitting; of a model's options those on dropout."""
 NO_FILLING = ("augmentation", "class_weights", "sampling", "at_most", "train_rows", "rows", "precision", "test_rows")
 """Parameters that are no matter of how a network is filled in."""
@@ -73,10 +73,11 @@ def _made(group: list[dict]) -> tuple[str, str, str]:
 
 
 def named(group: list[dict]) -> dict:
-    """What a line about a group begins with: experiment, title, computed_by, seeds."""
+    """What a line about a group begins with: experiment, title, model ("" for a tree), computed_by, seeds."""
     return {
         "experiment": group[0]["experiment"],
         "title": group[0]["title"],
+        "model": group[0]["parameters"].get("model", ""),
         "computed_by": summaries.computed_by(group),
         "seeds": len(group),
     }

@@ -6,7 +6,7 @@ from .. import figures, statistics, summaries
 from ..tables import table
 from . import figures as pictures
 from . import networks
-from .words import Cause, between, cell, direction, joined, missing, names_of, number, percent, points
+from .words import Cause, between, cell, direction, joined, missing, names_of, number, one_a_model, percent, points
 
 REPORTED = {"PublicTest": 62.0, "PrivateTest": 60.0}
 """What Vorontsov and Averkin 2018, section 2, report, in percent; that their validation and test batches are these rows
@@ -63,11 +63,13 @@ def overfitting(groups, experiments) -> Cause:
         f"{points(widest['spread'])}: {percent(widest['training'])} against {percent(widest['test'])}."
     ]
     titles, shown = names_of(lines), networks.networks(groups)
-    rows = [summaries.reading(group[0])[1] for group in shown]
-    caption = (
-        "Accuracy after each epoch, mean over seeds: dashed on the training rows (dropout on), whole on the test rows."
-    )
-    body = [figures.captioned(pictures.training_and_test(shown, rows, titles), caption)]
+    places = one_a_model(lines, lambda line: line["spread"][0])
+    drawn = [(shown[k], summaries.reading(shown[k][0])[1], titles[k]) for k in places]
+    figure = pictures.training_and_test(drawn)
+    body = [figures.captioned(figure, (
+        "Accuracy after each epoch, mean over seeds: dashed on the training rows (dropout on), whole on the test rows. "
+        "Of each architecture the network with the widest gap."
+    ))]  # fmt: skip
     body.append(table([
         {"Network": title, "Seeds": line["seeds"], "Training, %": f"{100 * line['training']:.2f}",
          "Test, %": f"{100 * line['test']:.2f}", "Gap, points [t interval]": cell(line["spread"])}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from .. import statistics
@@ -76,6 +76,15 @@ def names_of(lines: list[dict]) -> list[str]:
     """What to call groups: their titles, with how they were computed where two have the same."""
     named = [line["title"] for line in lines]
     return [t if named.count(t) == 1 else f"{t} ({line['computed_by']})" for t, line in zip(named, lines)]
+
+
+def one_a_model(lines: list[dict], size: Callable[[dict], float]) -> list[int]:
+    """The places of the lines that a figure has room for: of each model the one of the largest size."""
+    best: dict[str, int] = {}
+    for place, line in enumerate(lines):
+        if line["model"] not in best or size(line) > size(lines[best[line["model"]]]):
+            best[line["model"]] = place
+    return sorted(best.values())
 
 
 def direction(interval: tuple[float, float, float]) -> int:
