@@ -50,7 +50,7 @@ def collapsed_networks(
 
 
 def _computed_alike(shown: list[list[dict]]) -> list[list[dict]]:
-    """The groups that were computed like most runs with the clipped loss: others are never counted together with them."""
+    """The groups that were computed like most runs with the clipped loss; others are never counted with them."""
     runs = Counter()
     for group in shown:
         runs[summaries.computed_by(group)] += len(group) if group[0]["parameters"]["loss"] == "clipped" else 0

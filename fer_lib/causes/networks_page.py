@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import figures, statistics, summaries
+from .. import figures, statistics, summaries, verdicts
 from ..tables import table
 from . import figures as pictures
 from . import networks
@@ -77,10 +77,12 @@ def overfitting(groups, experiments) -> Cause:
     ]))  # fmt: skip
     helped = networks.remedies(groups, experiments)
     if helped:
-        better = [line for line in helped if direction(line["rows"]) > 0]
-        which = [f"{line['changed']} ({line['title']}: {points(line['rows'])})" for line in better]
-        said = f"Of {number(len(helped), 'change')} against it {len(better) or 'none'} gained accuracy"
-        conclusion.append(f"{said}: {joined(which)}." if which else f"{said} for sure.")
+        better = [line for line in helped if direction(line["rows"]) > 0 and direction(line["spread"]) > 0]
+        which = [f"{line['changed']} ({line['title']}: {points(line['spread'])} over seeds)" for line in better]
+        few = sum(line["seeds"] < verdicts.SEEDS for line in helped)
+        said = f"Of {number(len(helped), 'change')} against it {len(better) or 'none'} gained accuracy for sure, over "
+        said += "seeds and over rows" + (f" ({few} with fewer than {verdicts.SEEDS} seeds)" if few else "")
+        conclusion.append(f"{said}: {joined(which)}." if which else f"{said}.")
         names = [f"{line['changed']}\n{line['title']}, {number(line['seeds'], 'seed')}" for line in helped]
         figure = pictures.forest(list(zip(names, (line["rows"] for line in helped))), "Gain in test accuracy (points)")
         caption = "What each change does to test accuracy, seeds and rows paired; 95 % interval over rows."
