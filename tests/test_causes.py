@@ -433,6 +433,14 @@ def test_the_conclusions_follow_from_the_records(tmp_path, monkeypatch):
         assert str(tmp_path) not in shown(cause)
 
 
+def test_drawn_faces_have_their_page_too(tmp_path):
+    found = [run(tmp_path, "saravanan2019/one", 0, lambda y: always(y, 3), data="drawn_faces")]
+    found.append(run(tmp_path, "ours/one_logits", 0, lambda y: answers(y, 2), data="drawn_faces"))
+    made = page.all_causes(found, EXPERIMENTS, tmp_path)
+    assert made["Choosing on the test set"].conclusion[0].startswith("To choose the epoch")
+    assert "No list of leaked rows" in made["Leaked rows"].conclusion[0]
+
+
 def test_runs_of_other_backends_are_not_counted_together(tmp_path):
     found = [run(tmp_path, "saravanan2019/one", seed, lambda y: always(y, 3)) for seed in range(2)]
     found.append(run(tmp_path, "saravanan2019/one", 0, lambda y: answers(y, 3), backend="jax"))

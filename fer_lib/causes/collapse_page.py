@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .. import figures, statistics, summaries
+from .. import figures, records, statistics, summaries
+from ..emotions import FER2013
 from ..tables import table
 from . import collapse, networks
 from . import figures as pictures
@@ -35,7 +36,9 @@ def collapsed_networks(
         drawn.setdefault(first_of.get(name, name), []).append(group)
     drawn = {name: own for name, own in drawn.items() if not all(map(networks.learned, own))}
     if drawn:
-        body.append(figures.captioned(pictures.courses(list(drawn.values()), counts), (
+        labels = records.predictions(next(iter(drawn.values()))[0][0])["labels"]
+        rates = np.bincount(labels, minlength=len(FER2013))
+        body.append(figures.captioned(pictures.courses(list(drawn.values()), rates), (
             "Test accuracy after each epoch, a line a seed. Dotted lines are the accuracies of giving one emotion as "
             "the answer to every row: a collapsed network lies on one of them, and can move only to another."
         )))  # fmt: skip
