@@ -216,7 +216,7 @@ def _first_steps(sweeps: list[dict], experiments: dict[str, dict]) -> Cause:
             low, *_, high = max(apart, key=lambda lines: lines[-1]["share"] - lines[0]["share"])
             often = [f"{counted(one['collapsed'], one['settings'])} at {one['level']}" for one in (high, low)]
             said += f"; what matters most is {low['factor'].replace('_', ' ')}: {', '.join(often)}"
-        made.conclusion += [said + ".", _without_gradient(frame)]
+        made.conclusion += filter(None, [f"{said}.", _without_gradient(frame)])
         if levels:
             rows = [
                 (f"{line['factor'].replace('_', ' ')}: {line['level']}", (line["share"], *line["interval"]))

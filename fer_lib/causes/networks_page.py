@@ -108,7 +108,7 @@ def fillings(groups, experiments) -> Cause:
         means = [100 * line[rows]["mean"] for line in lines]
         low, high = min(means), max(means)
         where = "above" if reported > high else "below" if reported < low else "within"
-        band = f"{low:.2f} to {high:.2f} %" if len(lines) > 1 else f"{low:.2f} %"
+        band = f"{low:.2f} to {high:.2f}\u00a0%" if len(lines) > 1 else f"{low:.2f}\u00a0%"
         parts.append(f"{band} on {rows} (reported: {reported:g}, {where}{' them' if len(lines) > 1 else ''})")
     reach = "reaches" if len(lines) == 1 else "reach"
     said = f"{number(len(lines), 'filling').capitalize()} of the eleven-layer network {reach} {joined(parts)}."

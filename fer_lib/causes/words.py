@@ -20,14 +20,15 @@ class Cause:
         """Display it in a notebook."""
         from IPython.display import Markdown, display
 
-        display(Markdown("**Conclusion.** " + " ".join(self.conclusion)))
+        first, *rest = self.conclusion
+        display(Markdown("\n".join([f"**Conclusion.** {first}\n", *(f"- {sentence}" for sentence in rest)])))
         for part in self.body:
             display(Markdown(part) if isinstance(part, str) else part)
 
 
 def percent(share: float) -> str:
-    """ "60.58 %"."""
-    return f"{100 * share:.2f} %"
+    """ "60.58 %", which no line breaks."""
+    return f"{100 * share:.2f}\u00a0%"
 
 
 def points(found: tuple[float, float, float], unit: str = " points") -> str:
