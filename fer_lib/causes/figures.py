@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 import seaborn
@@ -10,9 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..emotions import FER2013
-from ..figures import BLUE, GREEN, GREY, ORANGE, THEME, _figure
+from ..figures import BLUE, GREEN, GREY, ORANGE, THEME
+from ..figures import _figure as canvas
 from . import collapse
 
+COLOURS = seaborn.color_palette("colorblind")
 WATCHED = {
     "most_given_share": "Share of the most\ngiven answer",
     "saturated": "Saturated outputs",
@@ -28,7 +32,7 @@ def one_answer_rates(counts: np.ndarray, printed: list[tuple[str, float]]) -> Fi
 
     ``counts`` (7,) rows of each emotion; ``printed``: where, and the accuracy in percent.
     """
-    figure, axes = _figure(6.4, 3.6)
+    figure, axes = canvas(6.4, 3.6)
     shares = 100 * counts / counts.sum()
     axes.bar(range(len(shares)), shares, color=BLUE, width=0.7)
     for place, count in enumerate(counts):
@@ -53,7 +57,7 @@ def loss_line(losses: pd.DataFrame) -> Figure:
 
     ``losses`` as ``collapse.losses`` gives them; it may be empty.
     """
-    figure, axes = _figure(6.4, 3.9)
+    figure, axes = canvas(6.4, 3.9)
     ends = np.array([0.0, 1.0])
     axes.plot(100 * ends, collapse.certain_loss(ends), color=GREY, lw=1.2, label="certain of every answer")
     if len(losses):
@@ -85,7 +89,7 @@ def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
 
     ``families``: groups of runs that differ in the loss; the clipped loss is orange, logits blue.
     """
-    figure, panels = _figure(0.6 + 3.3 * max(2, len(families)), 3.7, 1, len(families), squeeze=False, sharey=True)
+    figure, panels = canvas(0.6 + 3.3 * max(2, len(families)), 3.7, 1, len(families), squeeze=False, sharey=True)
     colours, rates = {"clipped": ORANGE, "logits": BLUE}, 100 * counts / counts.sum()
     for axes, groups in zip(panels[0], families):
         for rate in rates:
@@ -132,7 +136,7 @@ def first_steps(frame: pd.DataFrame, traces: dict[str, np.ndarray]) -> Figure:
 
     ``frame`` and ``traces`` as ``collapse.settings`` and ``collapse.traces`` give them; thick lines are medians.
     """
-    figure, panels = _figure(7.2, 4.6, 2, 2, sharex=True)
+    figure, panels = canvas(7.2, 4.6, 2, 2, sharex=True)
     for axes, (name, words) in zip(panels.flat, WATCHED.items()):
         values = traces[name].astype(np.float64)
         for fallen, colour in ((False, BLUE), (True, ORANGE)):
@@ -159,7 +163,7 @@ def forest(lines: list[tuple[str, tuple[float, float, float]]], label: str, zero
 
     An interval with NaN ends is left out; ``zero`` marks no difference.
     """
-    figure, axes = _figure(7.0, 0.9 + 0.34 * len(lines))
+    figure, axes = canvas(7.0, 0.9 + 0.34 * len(lines))
     if zero:
         axes.axvline(0, color=GREY, lw=1)
     for place, (_, (value, low, high)) in enumerate(lines):
@@ -173,7 +177,7 @@ def forest(lines: list[tuple[str, tuple[float, float, float]]], label: str, zero
 @rc_context(THEME)
 def dumbbells(lines: list[tuple[str, float, float, bool]], names: tuple[str, str], label: str) -> Figure:
     """Two accuracies a line, joined: (label, first, second, control); a control is drawn grey."""
-    figure, axes = _figure(7.0, 1.1 + 0.34 * len(lines))
+    figure, axes = canvas(7.0, 1.1 + 0.34 * len(lines))
     for place, (_, first, second, control) in enumerate(lines):
         axes.plot([100 * first, 100 * second], [place] * 2, color="0.75", lw=2, zorder=1)
         for value, colour in ((first, BLUE), (second, ORANGE)):
@@ -195,9 +199,8 @@ def training_and_test(drawn: list[tuple[list[dict], str, str]]) -> Figure:
 
     ``drawn``: the groups, each with the rows it is scored on and its title.
     """
-    figure, axes = _figure(7.0, 4.0)
-    colours = seaborn.color_palette("colorblind", max(len(drawn), 3))
-    for (group, scored, title), colour in zip(drawn, colours):
+    figure, axes = canvas(7.0, 4.0)
+    for (group, scored, title), colour in zip(drawn, cycle(COLOURS)):
         shortest = min(len(record["history"]) for record in group)
         epochs = np.arange(1, shortest + 1)
         for key, style, label in (("accuracy", "--", None), (f"{scored}_accuracy", "-", title)):
@@ -215,9 +218,8 @@ def agreement(drawn: list[tuple[str, dict]]) -> Figure:
 
     ``drawn``: titles, and levels as ``rows.label_noise`` gives them.
     """
-    figure, axes = _figure(6.4, 3.9)
-    colours = seaborn.color_palette("colorblind", max(len(drawn), 3))
-    for number, ((title, levels), colour) in enumerate(zip(drawn, colours)):
+    figure, axes = canvas(6.4, 3.9)
+    for number, ((title, levels), colour) in enumerate(zip(drawn, cycle(COLOURS))):
         parts = list(levels.items())[::-1]
         places = np.arange(len(parts)) + 0.06 * (number - (len(drawn) - 1) / 2)
         middle = np.array([100 * part["accuracy"] for _, part in parts])
@@ -236,7 +238,7 @@ def fillings(lines: list[dict], titles: list[str], reported: dict[str, float]) -
 
     ``reported`` in percent by the name of the rows.
     """
-    figure, panels = _figure(7.2, 1.3 + 0.4 * len(lines), 1, 2, sharey=True)
+    figure, panels = canvas(7.2, 1.3 + 0.4 * len(lines), 1, 2, sharey=True)
     for axes, (rows, value), colour in zip(panels, reported.items(), (ORANGE, GREEN)):
         means = [100 * line[rows]["mean"] for line in lines]
         axes.axvspan(min(means), max(means), color=colour, alpha=0.12, lw=0)
