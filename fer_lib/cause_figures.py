@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from .figures import BLUE, ORANGE, THEME, _figure
+from .figures import BLUE, ORANGE, THEME, canvas
 
 COLOURS = {"clipped": ORANGE, "logits": BLUE}
 SHOWN = {
@@ -31,7 +31,7 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray]) -> Figure:
     scales = list(dict.fromkeys(line["input_scale"] for line in sweep))
     highest = max(line["learning_rate"] for line in sweep)
     size = dict(sharex=True, sharey="row", squeeze=False)
-    figure, axes = _figure(1.2 + 2.9 * len(scales), 1.2 + 1.45 * len(SHOWN), len(SHOWN), len(scales), **size)
+    figure, axes = canvas(1.2 + 2.9 * len(scales), 1.2 + 1.45 * len(SHOWN), len(SHOWN), len(scales), **size)
     for place, line in enumerate(sweep):
         column, style = scales.index(line["input_scale"]), "-" if line["learning_rate"] == highest else "--"
         for row, name in enumerate(SHOWN):
@@ -64,7 +64,7 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray]) -> Figure:
 @rc_context(THEME)
 def saturation(sweep: list[dict], traces: dict[str, np.ndarray]) -> Figure:
     """The gradient's norm against the share of saturated rows: a dot for each step, coloured by loss."""
-    figure, axes = _figure(6.4, 3.6)
+    figure, axes = canvas(6.4, 3.6)
     for loss in dict.fromkeys(line["loss"] for line in sweep):
         of_loss = [place for place, line in enumerate(sweep) if line["loss"] == loss]
         share, norm = traces["saturated"][of_loss].ravel(), traces["gradient_norm"][of_loss].ravel()

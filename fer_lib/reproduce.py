@@ -117,7 +117,9 @@ def report_is_current(profile: str) -> bool:
 
 
 def report(profile: str, failed: list[str] = ()) -> Path:
-    """Write ``report.html``, ``dataset.html``, ``README.md`` and ``claims.json`` of a profile; returns the first.
+    """Write a profile's ``causes.html``, ``report.html``, ``dataset.html``, ``README.md`` and ``claims.json``.
+
+    Returns the report.
 
     Only a page below ``results/local`` shows people: ``dataset_with_people.html``, where FER2013 is here.
     """
@@ -130,7 +132,10 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     architectures.load(found)  # so that the notebook finds them kept
     # A notebook, its parameters, and its pages with the tag of the cells that each of them leaves out.
     results = {"results": str(folder), "profile": profile, "failures": list(failed)}
-    made = [("9_report", results, {folder / "report.html": ""})]
+    made = [  # the causes first: the report links to their page where it stands
+        ("8_causes", {"results": str(folder), "profile": profile}, {folder / "causes.html": ""}),
+        ("9_report", results, {folder / "report.html": ""}),
+    ]
     if profile == "smoke":
         made.append(("1_dataset", {"data": "drawn_faces"}, {folder / "dataset.html": ""}))
     elif fer2013.find():

@@ -10,6 +10,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from statsmodels.stats.weightstats import CompareMeans
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
@@ -138,3 +139,45 @@ def rank_correlation(
         raise ValueError(f"found {list(first)} and {list(second)}, expected two series of 4 values or more that vary")
     found = stats.pearsonr(stats.rankdata(first), stats.rankdata(second))
     return float(found.statistic), *map(float, found.confidence_interval(level))
+
+
+def mean_difference(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of some rows' values minus that of other rows': (difference, low, high), in the values' unit.
+
+    Welch's interval: the rows are the sample, so it tells how far other rows would move the difference. A value may be
+    the share of seeds that had the row right. Raises ValueError unless both have 2 finite values or more.
+    """
+    _check(level)
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    for values in (first, second):
+        if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+            raise ValueError(f"found {values.shape} values, expected a series of 2 finite numbers or more")
+    difference = float(first.mean() - second.mean())
+    if np.ptp(first) == np.ptp(second) == 0:
+        return difference, difference, difference
+    low, high = CompareMeans.from_data(first, second).tconfint_diff(1 - level, usevar="unequal")
+    return difference, float(low), float(high)
+
+
+def standardised_difference(
+    first: np.ndarray, first_kinds: np.ndarray, second: np.ndarray, second_kinds: np.ndarray, level: float = 0.95
+) -> tuple[float, float, float]:
+    """``mean_difference`` at equal mix of kinds: the second rows are weighted so that their kinds are as frequent as
+    among the first (direct standardisation; normal interval).
+
+    Kinds, (n,) and (m,) integers, are emotions, say. First rows of a kind that the second lack are left out. Raises
+    ValueError where nothing is left to compare.
+    """
+    _check(level)
+    common = np.intersect1d(first_kinds, second_kinds)
+    kept = np.isin(first_kinds, common)
+    if not kept.any():
+        raise ValueError("first, second: found no kind in common, expected one at least")
+    n, difference, variance = int(kept.sum()), 0.0, 0.0
+    for kind in common:
+        one, two = (np.asarray(v, np.float64)[k == kind] for v, k in ((first, first_kinds), (second, second_kinds)))
+        weight = len(one) / n
+        difference += weight * (one.mean() - two.mean())
+        variance += weight**2 * (one.var() / len(one) + two.var() / len(two))
+    half = float(stats.norm.ppf(0.5 + level / 2) * np.sqrt(variance))
+    return float(difference), float(difference - half), float(difference + half)

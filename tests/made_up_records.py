@@ -95,3 +95,30 @@ def tree(results: Path, seed: int, *, held_out: bool = False, name="table1_decis
     folder = results / "runs" / record["experiment"] / f"sklearn-seed{seed}"
     records.write(folder, record, arrays)
     return records.read(folder)
+
+
+def sweep(results: Path, settings: list[tuple[str, str, bool]], without: str = "") -> dict:
+    """Write and read the record of a sweep of 8 first steps: loss, input scale, and whether it collapsed (to happy).
+
+    ``without``: a quantity whose trace it lacks.
+    """
+    everything = faces()
+    asked = everything.select(everything.rows("PublicTest"))
+    record, arrays = records.assemble(
+        experiment="ours/first_steps", title="First steps", profile="full",
+        parameters={"data": "fer2013", "seed": 0, "model": "feedforward", "steps": 8}, faces=everything,
+        evaluated=asked, kept={}, backend="tensorflow", device={"kind": "cpu", "name": "Abacus 9000", "threads": 2},
+        seconds=9.0,
+    )  # fmt: skip
+    lines = [
+        {"model": "feedforward", "optimizer": "adam", "input_scale": scale, "loss": loss, "learning_rate": 0.001,
+         "batch_size": 128, "seed": 0, "steps": 8, "collapsed_to": "happy" if fallen else None,
+         "most_given_share": 1.0 if fallen else 0.3, "stuck_since": 3 if fallen else None}
+        for loss, scale, fallen in settings
+    ]  # fmt: skip
+    for name in {"loss", "accuracy", "saturated", "gradient_norm", "dead", "most_given_share"} - {without}:
+        arrays[f"trace_{name}"] = np.tile(np.linspace(0, 1, 8, dtype=np.float32), (len(lines), 1))
+    record |= {"code": {"commit": None, "dirty": False}, "sweep": lines}
+    folder = results / "runs" / record["experiment"] / "tensorflow-seed0"
+    records.write(folder, record, arrays)
+    return records.read(folder)

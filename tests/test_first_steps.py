@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from fer_lib import cause_figures, first_steps, records, runs, summaries, tables, training
+from fer_lib import cause_figures, first_steps, records, result_tables, runs, summaries, training
 from fer_lib.protocol import Protocol
 
 SMALL = Protocol(model="feedforward", batch_size=14, epochs=1)
@@ -208,7 +208,7 @@ def test_a_sweep_stands_in_no_table_of_accuracies(recorded):
     assert summaries.groups([recorded], known) == []
     assert len(summaries.accuracies([recorded], known)) == 0 and len(summaries.honest([recorded], known)) == 0
     sweeps = [name for name, experiment in known.items() if experiment.get("notebook") == "4_first_steps"]
-    written = tables.results([recorded], known)
+    written = result_tables.results([recorded], known)
     assert sweeps and all(known[name]["title"] not in written for name in sweeps)
 
 

@@ -147,3 +147,36 @@ def test_only_the_same_rows_can_be_compared(compare, rows):
 def test_impossible_counts_have_no_difference():
     with pytest.raises(ValueError, match="correct, n: found 3 of 2"):
         statistics.independent_difference(1, 2, 3, 2)
+
+
+def test_mean_difference_is_welch_s():
+    first, second = [3.0, 4.0, 5.0, 8.0], [1.0, 2.0, 2.5]
+    expected = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    found = statistics.mean_difference(first, second)
+    assert found == pytest.approx((5 - 5.5 / 3, expected.low, expected.high))
+    assert statistics.mean_difference([1, 1], [0, 0]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [[1.0, 2.0]], [1.0, math.nan]])
+def test_mean_difference_needs_two_values_on_either_side(values):
+    with pytest.raises(ValueError, match="expected a series of 2 finite"):
+        statistics.mean_difference(values, [1, 2])
+    with pytest.raises(ValueError, match="expected a series of 2 finite"):
+        statistics.mean_difference([1, 2], values)
+
+
+def test_a_difference_that_is_all_mix_of_kinds_vanishes_at_equal_mix():
+    kinds, others = np.array([0, 0, 0, 1]), np.array([0, 1, 1, 1, 1, 2])
+    right = (kinds == 0).astype(float), (others == 0).astype(float)
+    assert statistics.mean_difference(*right)[0] == pytest.approx(3 / 4 - 1 / 6)
+    assert statistics.standardised_difference(right[0], kinds, right[1], others) == (0, 0, 0)
+    with pytest.raises(ValueError, match="no kind in common"):
+        statistics.standardised_difference(right[0], kinds + 5, right[1], others)
+
+
+@given(RIGHT, RIGHT)
+def test_of_one_kind_only_the_two_differences_are_the_same(first, second):
+    one, two = first[0].astype(float), second[0].astype(float)
+    kinds = [np.zeros(len(values), int) for values in (one, two)]
+    difference, low, high = statistics.standardised_difference(one, kinds[0], two, kinds[1])
+    assert difference == pytest.approx(one.mean() - two.mean()) and low <= difference <= high
