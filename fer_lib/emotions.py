@@ -38,7 +38,7 @@ LABEL_SETS = {
 
 
 def mapping(source: tuple[str, ...], target: tuple[str, ...], leave_out: tuple[str, ...] = ()) -> np.ndarray:
-    """For each emotion of ``source`` its code in ``target``, (len(source),) int8.
+    """For each emotion of ``source`` its code in ``target``, (len(source),) int64.
 
     Names are the same emotion when they are equal or ``SYNONYMS`` says so, and nothing else is: contempt is no anger,
     and none, uncertain, unknown and no face are no neutral. Raises ValueError naming those that ``target`` lacks,
@@ -55,4 +55,4 @@ def mapping(source: tuple[str, ...], target: tuple[str, ...], leave_out: tuple[s
             f"labels: found {', '.join(lacking)}, which have no counterpart among {', '.join(known)}; "
             "leave them out by name, or take labels that have them"
         )
-    return np.array([-1 if name in skipped else known.index(name) for name in names], np.int8)
+    return np.array([-1 if name in skipped else known.index(name) for name in names], np.int64)

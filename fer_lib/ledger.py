@@ -14,7 +14,7 @@ from . import measures
 ALWAYS = ("id", "where", "claim", "kind", "reported")
 ANY = ("missing", "why", "note")
 KEYS = {
-    "accuracy": (("runs",), ("measure", "rows", "epoch", "unknown_rows")),
+    "accuracy": (("runs",), ("measure", "rows", "epoch", "unknown_rows", "licence")),
     "behaviour": (("runs", "measure", "within"), ("rows", "epoch")),
     "ordering": (("runs",), ("first", "rows", "epoch")),
     "speed": (("runs", "measure", "within"), ()),

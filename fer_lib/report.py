@@ -45,7 +45,7 @@ def banner(found: list[dict]) -> str:
     names = {record["data"]["name"] for record in found}
     profiles = {record["profile"] for record in found}
     warning = ""
-    if "drawn_faces" in names:
+    if any(name.startswith("drawn") for name in names):
         warning = (
             "> ⚠ **Drawn faces.** Every number and picture on this page comes from faces that a program drew, not from "
             "FER2013. They show that the machinery runs from end to end and **say nothing about the papers**.\n\n"

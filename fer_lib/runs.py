@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from . import datasets, notebooks, paths, processes, provenance, records
-from .datasets import fer2013
+from .datasets import affectnet, fer2013
 from .protocol import PROTOCOLS
 
 PROFILES = {
@@ -25,6 +25,8 @@ PROFILES = {
 }
 CUTS = {"smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2}, "quick": {"rows": 2871}, "full": {}, "copy": {}}
 """What a profile puts over an experiment's parameters, where its notebook has them."""
+STAND_INS = {"affectnet": "drawn_affectnet", "affectnet_official": "drawn_affectnet_official"}
+"""Data in whose place smoke puts other drawn faces than ``CUTS`` says."""
 START = 20 / 3600
 """Hours until a kernel and its engine stand and the data are there."""
 NOT_IDENTITY = ("experiment", "title", "profile", "record")
@@ -105,6 +107,8 @@ def run(name: str, seed: int, profile: str, backend: str = "") -> Run:
 
 def _run(name: str, experiment: dict, seed: int, profile: str, backend: str = "") -> Run:
     cut = {parameter: value for parameter, value in CUTS[profile].items() if parameter in experiment["defaults"]}
+    if "data" in cut:
+        cut["data"] = STAND_INS.get(experiment["parameters"].get("data"), cut["data"])
     cut |= experiment.get("quick", {}) if profile == "quick" else {}
     values = notebooks.checked(experiment["notebook"], experiment["parameters"] | cut | {"seed": seed})
     values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
@@ -143,13 +147,25 @@ def chosen(only: str = "") -> list[str]:
     return [name for name in known if name in names]
 
 
+def not_here(profile: str, only: str = "") -> list[str]:
+    """Names of the experiments that ``only`` asks for and that no run is planned of, because AffectNet is not here."""
+    if profile == "smoke" or affectnet.find():
+        return []
+    known = experiments()
+    return [name for name in chosen(only) if known[name]["parameters"].get("data") in STAND_INS]
+
+
 def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     """The runs of a profile: 1 seed for smoke and quick; at full 5 with a GPU, else what the experiment says, or 3.
 
-    quick is for the papers' tables, and makes experiments of ours only where they are asked for by name.
+    quick is for the papers' tables, and makes experiments of ours only where they are asked for by name. Experiments
+    on AffectNet are left out where that is not here; raises FileNotFoundError where nothing else was asked for.
     """
-    known = experiments()
+    known, absent = experiments(), not_here(profile, only)
     names = [name for name in chosen(only) if profile != "quick" or only or not name.startswith("ours/")]
+    names = [name for name in names if name not in absent]
+    if absent and not names:
+        raise FileNotFoundError(f"{', '.join(absent)}: AffectNet is not here: {affectnet.HOW}")
     seeds = seeds or (1 if profile in ("smoke", "quick") else 5 if processes.has_gpu() else None)
     return [
         _run(name, known[name], seed, profile)

@@ -39,6 +39,9 @@ _REDUCED = {
 }  # fmt: skip
 
 
+_BROKEN = OSError, ValueError, KeyError, TypeError, EOFError  # what reading a damaged cache can raise
+
+
 class Wanted(NamedTuple):
     """The faces to cut out, in the order in which they are kept."""
 
@@ -76,7 +79,7 @@ class LeftOut(NamedTuple):
 def find(stamp: str) -> tuple[tuple[np.ndarray, ...], dict, list[LeftOut]] | None:
     """What ``keep`` kept under a stamp: arrays, what is known about them, and what was left out; None where nothing."""
     for about in sorted(paths.CACHE.glob("affectnet-*/about.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(*_BROKEN):
             if json.loads(about.read_text(encoding="utf-8"))["stamp"] == stamp:
                 return _opened(about.parent)
     return None
@@ -97,7 +100,7 @@ def keep(folder: Path, wanted: Wanted, about: dict) -> tuple[tuple[np.ndarray, .
                 found = _opened(kept)
                 if found[1].get("stamp") == about["stamp"] and not changed(folder, found[2]):
                     return found
-            except (OSError, ValueError, KeyError, TypeError):
+            except _BROKEN:
                 found = None
             if found is None or changed(folder, found[2]):
                 shutil.rmtree(kept, ignore_errors=True)
