@@ -15,10 +15,10 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce report audit lab bench test test-slow browser lint lock clean
+.PHONY: help data reproduce report audit lab bench bench-ingest test test-slow browser lint lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 reproduce: $(ENV) ## Run what is missing, then the report. Options: PROFILE= SEEDS= ONLY= FORCE=1 JOBS= FER2013=
 	@exec .venv/bin/python -m fer_lib reproduce --parent $$PPID \
@@ -39,6 +39,9 @@ lab: $(ENV) ## Open the notebooks in JupyterLab
 
 bench: $(ENV) ## Measure how fast loading, training and starting are. Options: FER2013= KEEP=1 (for README and git)
 	@.venv/bin/python bench/bench.py $(if $(KEEP),--keep)
+
+bench-ingest: $(ENV) ## Measure how fast AffectNet is taken in, on 20,000 generated pictures. Option: KEEP=1 (for git)
+	@.venv/bin/python bench/ingest.py $(if $(KEEP),--keep)
 
 # One notebook's cells share a kernel, one module's tests share fixtures: each goes to one worker as a whole (loadscope).
 test: lint ## Lint, the fast tests and every notebook

@@ -47,6 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
     verb = verbs.add_parser("score", help="score the answers of any network on FER2013's test sets; compare two")
     verb.add_argument("answers", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
     verb.add_argument("--json", metavar="FILE", help="write the figures to this file too")
+    verb = verbs.add_parser("cross", help="score one network on the test rows of several data sets, emotions matched")
+    verb.add_argument("network", help="a .keras file, or a file of answers as `score` takes it")
+    verb.add_argument("data", nargs="+", help="fer2013, ferplus, affectnet, affectnet_official, drawn_faces")
+    verb.add_argument("--outputs", default="", help="order of its outputs: fer2013 (default), eight, affectnet, ...")
+    verb.add_argument("--input-scale", default="0..1", help="what pixels are scaled to: 0..1 (default) or 0..255")
+    verb.add_argument("--leave-out", default="", help="comma-separated emotions that are not to be scored")
+    verb.add_argument("--json", metavar="FILE", help="write the figures to this file too")
     verb = verbs.add_parser("export", help="pack a profile's records into a tar, to take them to another machine")
     verb.add_argument("archive", type=Path, metavar="OUT.tar")
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
@@ -82,6 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
             audit()
         elif options.verb == "score":
             score(options.answers, options.json)
+        elif options.verb == "cross":
+            cross(options)
         else:
             print(reproduce.report(options.profile).relative_to(paths.ROOT))
         return 0
@@ -113,6 +122,19 @@ def score(files: list[str], into: str | None) -> None:
     faces = fer2013.load()
     report = scoring.report(files, faces)
     print(f"{datasets.banner(faces)}\n\n{score_tables.scores(report)}")
+    write_json(report, into)
+
+
+def cross(options: argparse.Namespace) -> None:
+    from . import crossdata
+
+    left_out = tuple(filter(None, options.leave_out.split(",")))
+    report = crossdata.report(options.network, options.data, options.outputs, options.input_scale, left_out)
+    print(crossdata.markdown(report))
+    write_json(report, options.json)
+
+
+def write_json(report: dict, into: str | None) -> None:
     if into:
         partial = Path(f"{into}.partial")
         partial.write_text(json.dumps(report, indent=1) + "\n")

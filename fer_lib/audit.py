@@ -8,6 +8,7 @@ in an earlier part, where a network was fitted to it or chosen on it, and *clean
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -25,7 +26,8 @@ def earliest_twins(faces: Faces) -> np.ndarray:
     """
     first, twins = {}, np.empty(len(faces), np.int64)
     for position in np.argsort(faces.split, kind="stable").tolist():
-        twins[position] = first.setdefault(faces.images[position].tobytes(), position)
+        digest = hashlib.sha256(np.ascontiguousarray(faces.images[position])).digest()  # all pixels would fill memory
+        twins[position] = first.setdefault(digest, position)
     return twins
 
 

@@ -41,7 +41,8 @@ def judge(entries: list[dict], found: list[dict], experiments: dict[str, dict], 
             verdict, unit, rule = _judged(claim, seeds, results)
         except ValueError as error:
             raise ValueError(f"claim {claim['id']}: {error}") from None
-        if lacking := [name for name in claim.get("runs", []) if not seeds and name not in groups]:
+        untested = verdict.verdict == verdicts.INCONCLUSIVE
+        if lacking := [name for name in claim.get("runs", []) if untested and not seeds and name not in groups]:
             verdict = verdict._replace(because=f"no run yet of {', '.join(lacking)}")
         interval = verdict.interval and [_rounded(end) for end in verdict.interval]
         folders = [r["folder"].relative_to(results).as_posix() for pair in seeds for r in pair]
@@ -123,6 +124,8 @@ def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> tuple[
         return verdicts.quoted(reported, claim["source"]), "", kind
     if kind == "relation":
         return verdicts.no_relation(claim["of"], claim["with"]), "rank correlation", kind
+    if not seeds and "licence" in claim:
+        return Verdict(verdicts.NOT_TESTABLE, None, None, f"licence: {claim['licence']}"), "", kind
     if not seeds:
         return Verdict(verdicts.INCONCLUSIVE, None, None, "no seed that all were run with alike"), "", kind
     if kind in ("ordering", "no difference"):

@@ -15,7 +15,7 @@ from .emotions import FER2013
 ALWAYS = ("id", "where", "claim", "kind", "reported")
 ANY = ("missing", "why", "note")
 KEYS = {
-    "accuracy": (("runs",), ("measure", "rows", "epoch", "unknown_rows")),
+    "accuracy": (("runs",), ("measure", "rows", "epoch", "unknown_rows", "licence")),
     "behaviour": (("runs", "measure", "within"), ("rows", "epoch")),
     "ordering": (("runs",), ("first", "average", "emotion", "rows", "epoch")),
     "no difference": (("runs",), ("rows", "epoch")),

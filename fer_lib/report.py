@@ -22,7 +22,7 @@ def warning(found: list[dict]) -> str:
         return "> **No runs yet.** `make reproduce` makes them; every number below will come from their records.\n"
     names = {record["data"]["name"] for record in found}
     profiles = {record["profile"] for record in found}
-    if "drawn_faces" in names:
+    if any(name.startswith("drawn") for name in names):
         return (
             "> ⚠ **Drawn faces.** Every number and picture on this page comes from faces that a program drew, not from "
             "FER2013. They show that the machinery runs from end to end and **say nothing about the papers**.\n"

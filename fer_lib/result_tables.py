@@ -33,7 +33,10 @@ def _how_to_run(name: str, experiment: dict) -> str:
         return f"read off the runs of {other}, which are missing or ended sooner"
     hours = experiment.get("expect", {})
     cost = [f"{hours[f'hours_{kind}']:g} h on a {kind.upper()}" for kind in ("cpu", "gpu") if f"hours_{kind}" in hours]
-    return f"not run yet: `make reproduce ONLY={name}`" + (f" (a seed about {', '.join(cost)})" if cost else "")
+    licence = experiment.get("parameters", {}).get("data", "").startswith("affectnet")
+    needs = "AFFECTNET=PATH " * licence
+    asked = "needs AffectNet, whose licence is given by request: " if licence else "not run yet: "
+    return f"{asked}`make reproduce {needs}ONLY={name}`" + (f" (a seed about {', '.join(cost)})" if cost else "")
 
 
 def results(found: list[dict], experiments: dict[str, dict]) -> str:

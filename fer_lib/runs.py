@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from . import datasets, notebooks, paths, processes, provenance, records
-from .datasets import fer2013
+from .datasets import affectnet, fer2013
 from .protocol import PROTOCOLS
 
 PROFILES = {
@@ -30,6 +30,8 @@ CUTS = {
     "copy": {},
 }
 """What a profile puts over an experiment's parameters, where its notebook has them."""
+STAND_INS = {"affectnet": "drawn_affectnet", "affectnet_official": "drawn_affectnet_official"}
+"""Data in whose place smoke puts other drawn faces than ``CUTS`` says."""
 START = 20 / 3600
 """Hours until a kernel and its engine stand and the data are there."""
 NOT_IDENTITY = ("experiment", "title", "profile", "record")
@@ -110,6 +112,8 @@ def run(name: str, seed: int, profile: str, backend: str = "") -> Run:
 
 def _run(name: str, experiment: dict, seed: int, profile: str, backend: str = "") -> Run:
     cut = {parameter: value for parameter, value in CUTS[profile].items() if parameter in experiment["defaults"]}
+    if "data" in cut:
+        cut["data"] = STAND_INS.get(experiment["parameters"].get("data"), cut["data"])
     cut |= experiment.get("quick", {}) if profile == "quick" else {}
     values = notebooks.checked(experiment["notebook"], experiment["parameters"] | cut | {"seed": seed})
     values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
@@ -148,15 +152,28 @@ def chosen(only: str = "") -> list[str]:
     return [name for name in known if name in names]
 
 
+def not_here(profile: str, only: str = "") -> list[str]:
+    """Names of the experiments that ``only`` asks for and that no run is planned of, because AffectNet is not here."""
+    if profile == "smoke" or affectnet.find():
+        return []
+    known = experiments()
+    return [name for name in chosen(only) if known[name]["parameters"].get("data") in STAND_INS]
+
+
 def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     """The runs of a profile. ``seeds``: of each; where it is not given 1 for smoke and quick, else what the experiment
     says (``seeds``), else 5 with a GPU, and without one what it says of that (``seeds_cpu``), or 3.
 
     smoke and quick are for the papers' tables, and make experiments of ours only where they are asked for by name; but
     smoke shows every kind of notebook, and so makes one of ours for each that the papers' have not.
+
+    Experiments on AffectNet are left out where that is not here; raises FileNotFoundError where nothing else was asked
+    for.
     """
-    known = experiments()
-    names = chosen(only)
+    known, absent = experiments(), not_here(profile, only)
+    names = [name for name in chosen(only) if name not in absent]
+    if absent and not names:
+        raise FileNotFoundError(f"{', '.join(absent)}: AffectNet is not here: {affectnet.HOW}")
     if profile in ("smoke", "quick") and not only:
         ours = [name for name in names if name.startswith("ours/")]
         names = [name for name in names if name not in ours]

@@ -19,9 +19,10 @@ SHARED_FERPLUS = paths.ROOT.parent / "shared" / "data" / "ferplus" / "fer2013new
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch, tmp_path):
-    """No test finds FER2013, or a cache, that it was not given."""
+    """No test finds data, or a cache, that it was not given."""
     monkeypatch.delenv("FER2013", raising=False)
     monkeypatch.delenv("FERPLUS", raising=False)
+    monkeypatch.delenv("AFFECTNET", raising=False)
     monkeypatch.setattr(paths, "DATA", tmp_path / "data")
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
 

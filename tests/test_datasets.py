@@ -31,8 +31,8 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(monkeypatch, tmp_
 
 
 def test_an_unknown_data_set_is_refused_by_name():
-    with pytest.raises(ValueError, match="data: found 'affectnet', expected one of drawn_faces, fer2013"):
-        datasets.load("affectnet")
+    with pytest.raises(ValueError, match="data: found 'jaffe', expected one of drawn_faces, fer2013, ferplus, aff"):
+        datasets.load("jaffe")
 
 
 def test_rows_of_splits(few_faces):
@@ -40,6 +40,17 @@ def test_rows_of_splits(few_faces):
     assert few_faces.rows("PublicTest+PrivateTest").tolist() == list(range(42, 70))
     with pytest.raises(ValueError, match="no split is called 'Test'; expected Training, PublicTest, PrivateTest"):
         few_faces.rows("Training+Test")
+
+
+def test_selected_rows_that_follow_one_another_are_a_view(few_faces):
+    for rows in (np.arange(10, 30), few_faces.rows("Training"), np.array([5])):
+        assert np.shares_memory(few_faces.select(rows).images, few_faces.images)
+    mask = np.zeros(70, bool)
+    mask[:2] = True
+    for rows in (np.array([3, 2]), np.array([1, 1]), np.array([], int), np.array([-2, -1, 0]), mask):
+        found = few_faces.select(rows)
+        np.testing.assert_array_equal(found.images, few_faces.images[rows])
+        assert len(found) == len(found.images) and not np.shares_memory(found.images, few_faces.images)
 
 
 def test_the_banner_tells_drawn_from_real(few_faces):

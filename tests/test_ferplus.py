@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fer_lib import paths, records
+from fer_lib import datasets, paths, records
 from fer_lib.datasets import Faces, ferplus
+from fer_lib.emotions import EIGHT, mapping
 
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 ROWS = [
@@ -143,3 +146,110 @@ def test_the_real_file_agrees_with_fer2013_s_labels_as_known(real):
     assert sizes == [739, 1226, 1041, 583]
     # what `score` says of the clearest and the most doubtful rows
     assert (labels[agree == 10] == 3).mean() > 0.7 and (labels[agree == 0] == 2).mean() > 0.5
+
+
+# ---- what to train towards
+
+
+def votes(**chosen):
+    return np.array([[chosen.get(name.replace(" ", "_"), 0) for name in ferplus.COLUMNS]], np.uint8)
+
+
+def named(row):
+    return {EIGHT[k]: round(float(value), 3) for k, value in enumerate(row) if value}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "majority", "distribution", "multi"),
+    [
+        ({"happiness": 10}, {"happy": 1}, {"happy": 1}, {"happy": 1}),
+        # single votes count for nothing: 5 of 8 that do are more than half
+        ({"anger": 5, "fear": 3, "sadness": 1, "NF": 1}, {"angry": 1}, {"angry": 0.625, "fear": 0.375},
+         {"angry": 1, "fear": 1}),
+        ({"anger": 5, "contempt": 5}, {}, {"angry": 0.5, "contempt": 0.5}, {"angry": 1, "contempt": 1}),
+        ({"anger": 4, "fear": 3, "unknown": 3}, {}, {"angry": 0.571, "fear": 0.429}, {"angry": 1, "fear": 1}),
+        ({"unknown": 6, "sadness": 4}, {}, {}, {}),
+        ({"NF": 10}, {}, {}, {}),
+        # too scattered: five columns of two
+        ({"neutral": 2, "happiness": 2, "surprise": 2, "sadness": 2, "anger": 2}, {}, {}, {}),
+        # one vote each: none counts
+        ({name: 1 for name in ferplus.COLUMNS}, {}, {}, {}),
+    ],
+)  # fmt: skip
+def test_the_schemes_make_of_votes_what_they_say(chosen, majority, distribution, multi):
+    counts = votes(**chosen)
+    for scheme, expected in {"majority": majority, "distribution": distribution, "multi-label": multi}.items():
+        assert named(ferplus.targets(counts, scheme)[0]) == expected, scheme
+    np.testing.assert_array_equal(ferplus.targets(counts, "drawn"), ferplus.targets(counts, "distribution"))
+
+
+def test_another_scheme_is_refused():
+    with pytest.raises(
+        ValueError, match="scheme: found 'mean', expected one of majority, distribution, multi-label, dr"
+    ):
+        ferplus.targets(votes(fear=10), "mean")
+
+
+tens = st.lists(st.integers(0, 9), min_size=10, max_size=10).map(lambda chosen: np.bincount(chosen, minlength=10))
+
+
+@settings(deadline=None)
+@given(st.lists(tens, min_size=1, max_size=20))
+def test_targets_are_whole_or_nothing_and_agree_with_the_votes(rows):
+    counts = np.array(rows, np.uint8)
+    for scheme in ferplus.SCHEMES:
+        found = ferplus.targets(counts, scheme)
+        assert found.shape == (len(rows), 8) and found.dtype == np.float32
+        kept = found.any(axis=1)
+        sums = found[kept].sum(axis=1)
+        assert (sums >= 1).all() if scheme == "multi-label" else np.allclose(sums, 1)
+        back = mapping(ferplus.COLUMNS[:8], EIGHT)
+        assert (counts[:, :8][found[:, back] > 0] > 1).all()  # nobody is trained towards a single vote
+        if scheme == "majority":
+            assert ((found > 0).sum(axis=1) <= 1).all()
+
+
+def test_drawing_follows_the_distribution_and_the_seed():
+    distribution = ferplus.targets(np.repeat(votes(anger=6, fear=4), 4000, axis=0), "distribution")
+    found = ferplus.drawn(distribution, np.random.default_rng(0))
+    shares = np.bincount(found, minlength=8) / 4000
+    assert abs(shares[EIGHT.index("angry")] - 0.6) < 0.03 and shares[[0, 2]].sum() == 1
+    np.testing.assert_array_equal(found, ferplus.drawn(distribution, np.random.default_rng(0)))
+    assert (found != ferplus.drawn(distribution, np.random.default_rng(1))).any()
+
+
+def test_faces_are_labelled_anew_and_rows_without_a_majority_go(tmp_path, monkeypatch):
+    monkeypatch.setenv("FERPLUS", str(written(tmp_path / "x.csv", [*ROWS[1:], ROWS[0]])))
+    found = ferplus.labelled(faces((1, 2, 0)))
+    assert (found.name, found.ids.tolist(), found.labels.tolist(), found.split.tolist()) == ("ferplus", [1], [3], [2])
+    assert found.emotions == EIGHT and "2 rows without one" in found.source["ferplus"]
+    assert "FER+" in datasets.banner(found)
+
+
+def test_the_schemes_keep_these_rows_of_the_real_file(real):
+    counts, split = real
+    kept = {}
+    for scheme in ("majority", "distribution", "multi-label"):
+        found = ferplus.targets(counts, scheme)
+        rows = found.any(axis=1)
+        assert not rows[counts[:, 9] == 10].any()  # no face
+        kept[scheme] = np.bincount(split[rows]).tolist()
+        if scheme == "majority":
+            assert np.bincount(found[rows].argmax(axis=1)).tolist() == [2660, 161, 677, 9045, 3749, 3960, 11012, 148]
+        if scheme == "multi-label":
+            assert found.sum(axis=0).tolist() == [3808, 437, 1539, 10217, 6816, 5415, 14881, 433]
+    assert kept == {
+        "majority": [25060, 3199, 3153],
+        "distribution": [27956, 3505, 3505],
+        "multi-label": [27671, 3472, 3472],
+    }
+
+
+def test_the_two_rows_with_a_wrong_name_keep_their_own_votes(real, ferplus_csv):
+    """By name they would get those of rows 6,968 and 33,200."""
+    lines = [line.split(",") for line in ferplus_csv.read_text().splitlines()[1:]]
+    counts, _ = real
+    for row, other in ((5274, 6968), (34334, 33200)):
+        assert lines[row][1] == lines[other][1]
+        assert counts[row].tolist() == [int(text) for text in lines[row][2:]]
+    assert counts[34334].tolist() != counts[33200].tolist()

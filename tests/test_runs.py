@@ -48,7 +48,9 @@ def test_every_experiment_is_complete_and_its_parameters_are_taken():
             continue
         for profile in runs.PROFILES:
             values = runs._run(name, experiment, 0, profile).parameters
-            assert values["data"] == ("drawn_faces" if profile == "smoke" else "fer2013")
+            data = experiment["parameters"]["data"]
+            smoke = f"drawn_{data}" if data.startswith("affectnet") else "drawn_faces"
+            assert values["data"] == (smoke if profile == "smoke" else data)
             if experiment["notebook"] == "3_train_network":
                 Protocol(**{name: value for name, value in values.items() if name not in ("data", "seed")})
         assert experiment["deviations"]
@@ -261,6 +263,22 @@ def test_quick_makes_the_papers_rows_once_and_ours_when_named():
     assert not any(name.startswith("ours/") for name in quick)
     assert any(name.startswith("saravanan2019/table5") for name in quick)
     assert names(runs.wanted("quick", only="feedforward_float32")) == ["ours/feedforward_float32 seed 0"]
+
+
+def test_runs_on_affectnet_are_planned_where_it_is(tmp_path, monkeypatch, capsys):
+    asked = "vorontsov2018/affectnet_eleven_layers"
+    for profile in ("quick", "full"):
+        assert not any("affectnet" in name for name in names(runs.wanted(profile)))
+        assert runs.not_here(profile, "eleven_layer") == [asked]
+        assert names(runs.wanted(profile, 1, "eleven_layer")) == ["vorontsov2018/eleven_layers seed 0"]
+        with pytest.raises(FileNotFoundError, match=f"{asked}: AffectNet is not here: its licence .* AFFECTNET=PATH"):
+            runs.wanted(profile, only=asked)
+    assert {run.parameters["data"] for run in runs.wanted("smoke", only="affectnet")} == {
+        "drawn_affectnet", "drawn_affectnet_official",
+    }  # fmt: skip
+    assert runs.not_here("smoke") == []
+    monkeypatch.setenv("AFFECTNET", str(tmp_path))
+    assert names(runs.wanted("full", 1, asked)) == [f"{asked} seed 0"] and runs.not_here("full") == []
 
 
 def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatch):

@@ -19,7 +19,7 @@ SPLITS = ("Training", "PublicTest", "PrivateTest")
 """FER2013's three parts, in the order of their codes 0, 1, 2; every data set here has the same three."""
 
 SIDE = 48
-"""Width and height of every face here, in pixels."""
+"""Width and height of the faces that experiments run on, in pixels."""
 
 PROGRESS = {"delay": 1, "disable": None, "leave": False}
 """How tqdm shows reading: only where it lasts, only on a terminal, and gone when it is done."""
@@ -30,13 +30,14 @@ UNKNOWN = 255
 
 @dataclass(frozen=True)
 class Faces:
-    """Labelled grey faces.
+    """Labelled faces, grey and of 48 x 48 pixels unless they were asked for otherwise.
 
-    images: (n, 48, 48) uint8, 0 black to 255 white; may be memory-mapped, never written to.
+    images: (n, side, side) uint8, 0 black to 255 white, or (n, side, side, 3) in colour, red first; side is ``SIDE`` of
+        all that experiments run on. May be memory-mapped, and larger than memory; never written to.
     labels: (n,) uint8, an index into ``emotions``, or ``UNKNOWN``.
     split: (n,) uint8, an index into ``SPLITS``, or ``UNKNOWN``.
     ids: (n,) int32, the row's number in its source file, counted from 0 without the header.
-    name: "fer2013" or "drawn_faces".
+    name: what ``load`` takes.
     sha256: hash of the whole data set's arrays (see ``array_hash``); a selection keeps its source's.
     source: what a reader needs to find the same data again: file name, MD5 of the file, and so on.
     """
@@ -70,9 +71,12 @@ class Faces:
         return rows
 
     def select(self, rows: np.ndarray) -> Faces:
-        """The faces at these positions, in this order."""
+        """The faces at these positions, in this order. Consecutive rows stay in their file, as a view."""
+        rows = np.asarray(rows)
+        consecutive = rows.dtype != bool and len(rows) > 0 and bool((np.diff(rows) == 1).all()) and rows[0] >= 0
+        images = self.images[rows[0] : rows[-1] + 1] if consecutive else self.images[rows]
         return Faces(
-            self.images[rows], self.labels[rows], self.split[rows], self.ids[rows],
+            images, self.labels[rows], self.split[rows], self.ids[rows],
             self.name, self.sha256, self.source, self.emotions,
         )  # fmt: skip
 
@@ -94,13 +98,25 @@ def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str
 
 
 def load(name: str) -> Faces:
-    """Load a data set to run experiments on, by name: "drawn_faces" at their default size, or "fer2013".
+    """Load a data set to run experiments on, by name, its faces grey and of 48 x 48 pixels.
 
-    FER2013 is what ``fer2013.find`` sees. Raises ValueError where that lacks a part or labels (see ``fer2013.load``).
+    "drawn_faces" at their default size; "fer2013", what ``fer2013.find`` sees; "ferplus", the same faces with FER+'s
+    majority as labels; "affectnet" and "affectnet_official", what ``affectnet.find`` sees, with either choice of test
+    rows; "drawn_affectnet" and "drawn_affectnet_official", drawn faces in AffectNet's older and newer layout, to stand
+    in for these. Raises FileNotFoundError with what to do where the data is not here, ValueError where FER2013 lacks a
+    part or labels (see ``fer2013.load``).
     """
-    from . import fer2013
+    from . import affectnet, drawn_affectnet, fer2013, ferplus
 
-    loaders = {"drawn_faces": _drawn, "fer2013": lambda: fer2013.load(whole=True)}
+    loaders = {
+        "drawn_faces": _drawn,
+        "fer2013": lambda: fer2013.load(whole=True),
+        "ferplus": lambda: ferplus.labelled(fer2013.load(whole=True)),
+        "affectnet": affectnet.load,
+        "affectnet_official": lambda: affectnet.load(tests="official"),
+        "drawn_affectnet": lambda: drawn_affectnet.load("older", "carved"),
+        "drawn_affectnet_official": lambda: drawn_affectnet.load("newer", "official"),
+    }
     if name not in loaders:
         raise ValueError(f"data: found {name!r}, expected one of {', '.join(loaders)}")
     return loaders[name]()
@@ -132,11 +148,17 @@ def _drawn() -> Faces:
 def banner(faces: Faces) -> str:
     """One Markdown paragraph that says what data a page was made from, for its top."""
     counts = ", ".join(f"{np.sum(faces.split == code):,} {name}" for code, name in enumerate(SPLITS))
-    if faces.name == "drawn_faces":
+    if faces.name.startswith("drawn"):
         return (
-            f"> ⚠ **Made from drawn faces** ({counts}), because they were asked for or no FER2013 was found. "
+            f"> ⚠ **Made from drawn faces** ({counts}), because they were asked for or no real data was found. "
             "They prove that the machinery works and say nothing about the papers."
         )
     source = faces.source
     other = "" if source["official"] else f"; not the official data, read from {source['form']}"
+    if faces.name.startswith("affectnet"):
+        other = "" if source["official"] else "; not as many rows of each emotion as its owners say"
+        left_out = f"; {source['left_out']:,} pictures left out" if source["left_out"] else ""
+        return f"> Made from **AffectNet** ({counts}, {source['tests']}; {source['form']}{other}{left_out})."
+    if faces.name == "ferplus":
+        return f"> Made from **FER2013 with FER+'s labels** ({counts}; {source['ferplus']})."
     return f"> Made from **FER2013** ({counts}; {source['file']}, MD5 {source['md5']}{other})."

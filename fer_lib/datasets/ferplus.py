@@ -16,16 +16,22 @@ from pathlib import Path
 import numpy as np
 
 from .. import paths
-from ..emotions import FER2013
-from . import SPLITS, Faces
+from ..emotions import EIGHT, FER2013, mapping
+from ..emotions import FERPLUS as COLUMNS
+from . import SPLITS, Faces, array_hash
 
 NAME = "fer2013new.csv"
 TAGGERS = 10
-COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
-"""What a tagger could choose: eight emotions, "unknown", and NF, no face."""
-
-IN_FER2013 = tuple(FER2013.index(name) for name in ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear"))
+IN_FER2013 = tuple(mapping(COLUMNS[:7], FER2013).tolist())
 """FER2013's code of each of the first seven columns; the last three have none."""
+
+SCHEMES = {
+    "majority": "the one emotion that more than half of the votes are for",
+    "distribution": "the share of the votes for each emotion that counts",
+    "multi-label": "each emotion with three tenths of the votes or more, all as true",
+    "drawn": "one emotion drawn from the distribution, anew for each epoch",
+}
+"""The four ways in which Barsoum et al. make labels of votes, by name."""
 
 LEVELS = {"10": (10, 10), "6 to 9": (6, 9), "1 to 5": (1, 5), "0": (0, 0)}
 """How many of the ten chose FER2013's label: all, most, some, none. These levels need no explanation, and each holds
@@ -130,3 +136,79 @@ def agreement(counts: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How many of the ten taggers chose FER2013's label, (n,) uint8; ``labels`` (n,) are its codes 0 to 6."""
     column = np.argsort(IN_FER2013)  # code -> column
     return counts[np.arange(len(labels)), column[labels]]
+
+
+def targets(counts: np.ndarray, scheme: str) -> np.ndarray:
+    """What to train towards, (n, 8) float32 in the order of ``emotions.EIGHT``; a row of zeros is to be left out.
+
+    ``counts`` (n, 10) as ``load`` gives them; ``scheme``: "majority" (one 1), "distribution" (adds up to 1, also what
+    "drawn" is drawn from, by ``drawn``) or "multi-label" (1 for each). As in the authors' code
+    (github.com/microsoft/FERPlus, src/ferplus.py) a single vote for a column counts for nothing, and rows that are
+    mostly unknown or no face, or whose votes are too scattered, are left out:
+
+    - majority: where no column has more than half of the votes that count, or unknown or NF has;
+    - distribution: columns are taken from the most votes down, equals together, until they hold three quarters of the
+      votes or are three. It ends where unknown or NF is taken, which then is not. Left out is what has not more than
+      half of the votes by then, or more than three columns, or unknown or NF as the first;
+    - multi-label: where the columns of three tenths or more hold not more than half of the votes, or the one with most
+      votes (the first of equals) is unknown or NF.
+
+    Raises ValueError for another scheme.
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme: found {scheme!r}, expected one of {', '.join(SCHEMES)}")
+    votes = np.where(counts > 1, counts, 0).astype(np.float32)
+    total = votes.sum(axis=1, keepdims=True)
+    if scheme == "majority":
+        kept = np.where(votes > total / 2, votes, 0)
+    elif scheme == "multi-label":
+        kept = np.where((votes >= 0.3 * total) & (votes > 0), votes, 0)
+    else:
+        kept = _leading(votes, total)
+    sound = (kept.sum(axis=1, keepdims=True) > total / 2) & (kept.argmax(axis=1) < 8)[:, None]
+    ours = np.zeros((len(counts), 8), np.float32)
+    ours[:, mapping(COLUMNS[:8], EIGHT)] = np.where(sound, kept[:, :8], 0)
+    if scheme == "multi-label":
+        return (ours > 0).astype(np.float32)
+    return np.divide(ours, ours.sum(axis=1, keepdims=True), out=ours, where=ours.sum(axis=1, keepdims=True) > 0)
+
+
+def _leading(votes: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """The votes of the columns that make up the distribution, 0 elsewhere; all 0 where there are too many of them."""
+    kept = np.zeros_like(votes)
+    for row, (given, of) in enumerate(zip(votes.tolist(), total[:, 0].tolist())):
+        taken: list[int] = []
+        held = 0.0
+        while held < 0.75 * of and len(taken) < 3:
+            most = max(number for column, number in enumerate(given) if column not in taken)
+            equals = [column for column, number in enumerate(given) if number == most and column not in taken]
+            emotions = [column for column in equals if column < 8]
+            taken += emotions
+            held += most * len(emotions)
+            if len(emotions) < len(equals):
+                if not taken:
+                    taken = [equals[0]]  # unknown or NF comes first: nothing of this row is an emotion
+                break
+        if len(taken) <= 3:
+            kept[row, taken] = votes[row, taken]
+    return kept
+
+
+def drawn(distribution: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One emotion for each row, (n,) uint8, drawn from its ``distribution`` (n, 8), whose rows add up to 1."""
+    edges = distribution.cumsum(axis=1)
+    places = rng.random((len(distribution), 1)) * edges[:, -1:]
+    return (places >= edges).sum(axis=1).clip(max=7).astype(np.uint8)
+
+
+def labelled(faces: Faces) -> Faces:
+    """These faces of the official FER2013 with FER+'s majority as labels, of ``emotions.EIGHT``, without the rows that
+    have none; named "ferplus", each under the ``ids`` that it has. Raises what ``counts_for`` raises.
+    """
+    chosen = targets(counts_for(faces), "majority")
+    rows = np.flatnonzero(chosen.any(axis=1))
+    images, split, labels = faces.images[rows], faces.split[rows], chosen[rows].argmax(axis=1).astype(np.uint8)
+    source = faces.source | {"ferplus": f"majority of {NAME}'s taggers, {len(faces) - len(rows):,} rows without one"}
+    return Faces(
+        images, labels, split, faces.ids[rows], "ferplus", array_hash(images, labels, split), source, EIGHT
+    )  # fmt: skip

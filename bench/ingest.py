@@ -1,0 +1,155 @@
+"""How fast AffectNet is taken in: generated pictures of both layouts, against a plain loop of cv2.imread.
+
+The loop does in one process what notebooks do: read a picture whole, cut the face out, resize it, keep it in a list.
+Ours reads the same annotations, cuts the faces out, writes and hashes the cache. Every reading is a process of its own,
+so that its peak memory is its own too. What is compared is measured in turns, and a ratio is taken within each turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import measure
+
+import bench
+from fer_lib import paths, provenance, records
+from fer_lib.datasets import affectnet, affectnet_files, drawn_affectnet
+
+KEPT = paths.ROOT / "bench" / "ingest.json"
+GOAL = 1.7
+LIMIT = 2000  # MB
+
+
+def plain(tree: Path, side: int, colour: bool) -> int:
+    """The faces of all rows with an emotion, one after the other, each picture decoded whole. Returns how many."""
+    import cv2
+    import numpy as np
+
+    annotations = affectnet_files.read(tree)
+    faces = []
+    for picture, (x, y, width, height), code in zip(annotations.pictures, annotations.boxes, annotations.codes):
+        if code < 7:
+            image = cv2.imread(str(tree / picture), cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+            image = image[y : y + height, x : x + width] if width else image
+            faces.append(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
+    return len(np.stack(faces))
+
+
+def ours(tree: Path, side: int, colour: bool) -> int:
+    """``affectnet.load`` into an empty cache."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return len(affectnet.load(tree, side=side, colour=colour, tests="official"))
+
+
+def timed(reader, tree: Path, side: int, colour: bool) -> dict:
+    """Pictures a second of a reader, and how much its process's peak memory grew, in MB."""
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    count = reader(tree, side, colour)
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"rate": count / seconds, "count": count, "peak": peak / 1024, "grown": (peak - before) / 1024}
+
+
+def layout_figures(tree: Path, cache: Path, side: int, colour: bool, turns: int) -> dict:
+    """Both readers in turns on one tree. Raises RuntimeError where they do not read as many faces."""
+    figures = {"plain_images_per_s": [], "images_per_s": [], "times_plain": [], "peak_mb": [], "plain_peak_mb": []}
+    for turn in range(turns):
+        shutil.rmtree(cache, ignore_errors=True)
+        one, other = (measure.apart(timed, reader, tree, side, colour) for reader in (plain, ours))
+        if one["count"] != other["count"]:
+            raise RuntimeError(f"{tree.name}: found {one['count']} and {other['count']} faces, expected the same")
+        new = one["rate"], other["rate"], other["rate"] / one["rate"], other["peak"], one["peak"]
+        for values, value in zip(figures.values(), new, strict=True):
+            values.append(value)
+        measure.say(
+            f"{tree.name}, {'colour' if colour else 'grey'}, {turn + 1}/{turns}: {new[1]:.0f} images/s, "
+            f"the plain loop {new[0]:.0f}; peak {new[3]:.0f} MB"
+        )
+    return {"rows": other["count"]} | {name: measure.spread(values) for name, values in figures.items()}
+
+
+def table(figures: dict) -> str:
+    """The figures as Markdown."""
+    lines = ["| what | median | min | max | goal |", "|---|--:|--:|--:|---|"]
+    for name, found in figures["layouts"].items():
+        goals = {
+            "plain_images_per_s": ("cv2.imread and cv2.resize, one process, images/s", "", None),
+            "images_per_s": ("`affectnet.load()`, first time, images/s", "", None),
+            "times_plain": ("so many times as many", f"{GOAL}", found["times_plain"]["median"] >= GOAL),
+            "peak_mb": ("peak memory, MB", f"under {LIMIT}", found["peak_mb"]["max"] < LIMIT),
+        }
+        for key, (what, goal, met) in goals.items():
+            goal += "" if met is None else ": met" if met else ": missed"
+            low, middle, high = (f"{found[key][end]:.4g}" for end in ("min", "median", "max"))
+            lines.append(f"| {name}: {what} | {middle} | {low} | {high} | {goal} |")
+    facts = (
+        f"Measured {figures['date']} on {figures['machine']['name']}, {figures['machine']['cores']} cores, "
+        "load average {} before and {} after; ".format(*figures["load_average"])
+        + f"OpenCV {figures['opencv']}; {figures['pictures']:,} generated pictures of each layout, in memory already."
+    )
+    return "\n".join([*lines, "", facts, ""])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    import cv2
+
+    parser = argparse.ArgumentParser(
+        prog="ingest.py",
+        description="Measure how fast AffectNet is taken in, on generated pictures. Prints a table and keeps the "
+        "figures in results/local/ingest.json.",
+    )
+    parser.add_argument("--pictures", type=int, default=20_000, help="of each layout (default: 20,000)")
+    parser.add_argument("--turns", type=int, default=5, help="how often each is measured (default: 5)")
+    parser.add_argument("--keep", action="store_true", help="keep the figures in bench/ingest.json instead, to commit")
+    options = parser.parse_args(arguments)
+    if options.pictures < 100 or options.turns < 1:
+        parser.error("expected 100 pictures or more, 1 turn or more")
+    os.environ["TQDM_DISABLE"] = "1"
+    figures = {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": records.cpu() | {"cores": os.cpu_count()},
+        "load_average": [round(os.getloadavg()[0], 1)],
+        "opencv": cv2.__version__,
+        "code": provenance.code(),
+        "pictures": options.pictures,
+        "layouts": {},
+    }
+    try:
+        with tempfile.TemporaryDirectory(prefix="fer-ingest-") as folder:
+            scratch = Path(folder)
+            os.environ["FER_CACHE"] = str(scratch / "cache")  # of the processes that follow
+            validation = options.pictures // 20
+            for layout in ("newer", "older"):
+                measure.say(f"drawing {options.pictures:,} pictures of the {layout} layout")
+                drawn_affectnet.write(
+                    scratch / layout, layout, options.pictures - validation, validation, traps=("no header",)
+                )
+            for layout, colour in (("newer", False), ("newer", True), ("older", False), ("older", True)):
+                name = f"{layout} layout, {'colour' if colour else 'grey'}"
+                figures["layouts"][name] = layout_figures(
+                    scratch / layout, scratch / "cache", 48, colour, options.turns
+                )
+        figures["load_average"].append(round(os.getloadavg()[0], 1))
+        measure.say("\n" + table(figures))
+        kept = KEPT if options.keep else paths.RESULTS / "local" / "ingest.json"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        bench.replace_text(kept, json.dumps(figures, indent=1) + "\n")
+        measure.say(f"Kept in {kept.relative_to(paths.ROOT)}")
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
