@@ -269,8 +269,9 @@ def test_runs_on_affectnet_are_planned_where_it_is(tmp_path, monkeypatch, capsys
     asked = "vorontsov2018/affectnet_eleven_layers"
     for profile in ("quick", "full"):
         assert not any("affectnet" in name for name in names(runs.wanted(profile)))
-        assert runs.not_here(profile, "eleven_layer") == [asked]
-        assert names(runs.wanted(profile, 1, "eleven_layer")) == ["vorontsov2018/eleven_layers seed 0"]
+        both = f"{asked},vorontsov2018/eleven_layers"
+        assert runs.not_here(profile, both) == [asked]
+        assert names(runs.wanted(profile, 1, both)) == ["vorontsov2018/eleven_layers seed 0"]
         with pytest.raises(FileNotFoundError, match=f"{asked}: AffectNet is not here: its licence .* AFFECTNET=PATH"):
             runs.wanted(profile, only=asked)
     assert {run.parameters["data"] for run in runs.wanted("smoke", only="affectnet")} == {
