@@ -75,11 +75,11 @@ def test_killed_anywhere_the_study_ends_as_if_nothing_had_been(tmp_path, unbroke
         (checkpoints, ["reproduce", "snakemake", "run", "kernel"], False),
         (lambda: processes(study, "kernel"), ["run"], True),
         (lambda: processes(study, "kernel"), ["kernel"], True),
-        (lambda: (study.local / "report.ipynb").exists(), ["reproduce"], False),
+        (lambda: (study.local / "9_report.ipynb").exists(), ["reproduce"], False),
     ]
     output = ""
     for moment, victims, goes_on in moments:
-        (study.local / "report.ipynb").unlink(missing_ok=True)
+        (study.local / "9_report.ipynb").unlink(missing_ok=True)
         process = study.start("reproduce")
         wait_for(moment, process)
         doomed = [process for role in victims for process in processes(study, role)]
