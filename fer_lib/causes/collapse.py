@@ -188,15 +188,14 @@ def settings(sweep: dict) -> pd.DataFrame:
 def traces(sweep: dict) -> dict[str, np.ndarray]:
     """What was watched step by step, (settings, steps) float each, by the names of ``TRACES``. Raises ValueError where
     one lacks, or has other settings than the record."""
-    arrays, found = records.predictions(sweep), {}
+    traced = records.traces(sweep)
     for name in TRACES:
-        values = arrays.get(f"trace_{name}")
+        values = traced.get(name)
         if values is None or values.ndim != 2 or len(values) != len(sweep["sweep"]):
             shape = "none" if values is None else str(values.shape)
             expected = f"({len(sweep['sweep'])}, steps)"
             raise ValueError(f"{sweep['folder']}: trace_{name}: found {shape}, expected {expected}; make it again")
-        found[name] = values
-    return found
+    return {name: traced[name] for name in TRACES}
 
 
 def factors(frame: pd.DataFrame) -> list[dict]:
