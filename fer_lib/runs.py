@@ -14,7 +14,7 @@ import yaml
 
 from . import datasets, notebooks, paths, processes, provenance, records
 from .datasets import affectnet, fer2013
-from .protocol import PROTOCOLS
+from .protocol import CHOICES, PROTOCOLS
 
 PROFILES = {
     "smoke": "drawn faces, 128 training rows, two epochs: shows that everything runs, says nothing of the papers",
@@ -97,8 +97,9 @@ def experiments() -> dict[str, dict]:
     return {name: found[name] for name in sorted(found, key=order.get)}
 
 
-def run(name: str, seed: int, profile: str, backend: str = "") -> Run:
-    """A run by its identity. The backend is the experiment's own, else the one given, else ``KERAS_BACKEND``.
+def run(name: str, seed: int, profile: str, backend: str = "", precision: str = "") -> Run:
+    """A run by its identity. Backend and precision are the experiment's own, else the ones given, else those of the
+    environment (``KERAS_BACKEND``, ``PRECISION``), else tensorflow and the notebook's default, float32.
 
     Raises ValueError for an unknown experiment; ValueError or TypeError where its notebook does not take a parameter.
     """
@@ -107,15 +108,19 @@ def run(name: str, seed: int, profile: str, backend: str = "") -> Run:
         raise ValueError(f"no experiment is called {name!r}; expected one of {', '.join(known)}")
     if other := known[name].get("milestone_of"):
         raise ValueError(f"{name} has no run of its own, it is read off those of {other}; run that")
-    return _run(name, known[name], seed, profile, backend)
+    return _run(name, known[name], seed, profile, backend, precision)
 
 
-def _run(name: str, experiment: dict, seed: int, profile: str, backend: str = "") -> Run:
+def _run(name: str, experiment: dict, seed: int, profile: str, backend: str = "", precision: str = "") -> Run:
+    precision = precision or os.environ.get("PRECISION", "")
+    if precision not in ("", *CHOICES["precision"]):
+        raise ValueError(f"PRECISION: found {precision!r}, expected one of {', '.join(CHOICES['precision'])}")
+    asked = {"precision": precision} if precision and "precision" in experiment["defaults"] else {}
     cut = {parameter: value for parameter, value in CUTS[profile].items() if parameter in experiment["defaults"]}
     if "data" in cut:
         cut["data"] = STAND_INS.get(experiment["parameters"].get("data"), cut["data"])
     cut |= experiment.get("quick", {}) if profile == "quick" else {}
-    values = notebooks.checked(experiment["notebook"], experiment["parameters"] | cut | {"seed": seed})
+    values = notebooks.checked(experiment["notebook"], asked | experiment["parameters"] | cut | {"seed": seed})
     values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
     backend = experiment.get("backend") or backend or os.environ.get("KERAS_BACKEND", "tensorflow")
     return Run(name, seed, profile, experiment, values, backend)
@@ -248,7 +253,7 @@ def hours(run: Run) -> float:
     expect = run.experiment["expect"]
     whole = float(expect["hours_gpu" if processes.has_gpu() else "hours_cpu"])
     if run.profile == "quick":
-        full = _run(run.name, run.experiment, run.seed, "full")
+        full = _run(run.name, run.experiment, run.seed, "full", run.backend)
         whole = float(expect.get("hours_quick", whole * _work(run) / _work(full)))
     return START + whole * max(0.0, 1 - epochs_done(run) / run.parameters.get("epochs", 1))
 

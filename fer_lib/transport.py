@@ -20,7 +20,7 @@ from . import datasets, paths, processes, provenance, records, runs
 SUMS = "SHA256SUMS"
 """The tar's first member: the checksum of every other one, as ``sha256sum`` writes and checks them."""
 
-_PLACE = r"(?P<place>(?P<name>\w[\w.-]*/\w[\w.-]*)/(?P<backend>[a-z]+)(?:-\w+)?-seed(?P<seed>\d+))"
+_PLACE = r"(?P<place>(?P<name>\w[\w.-]*/\w[\w.-]*)/(?P<backend>[a-z]+)(?:-(?P<precision>\w+))?-seed(?P<seed>\d+))"
 _RECORD = rf"(?:local/(?P<profile>\w+)/)?runs/{_PLACE}"
 _CHECKPOINT = rf"(?:local/(?P<profile>\w+)/)?unfinished/{_PLACE}/checkpoint-(?P<epoch>\d+)"
 _FILES = {_RECORD: "|".join(map(re.escape, records.FILES)), _CHECKPOINT: r"\w[\w.]*\.(?:json|npz|h5)"}
@@ -158,7 +158,7 @@ def _run_of(match: re.Match) -> runs.Run:
     profile = match["profile"] or "full"
     if profile not in runs.PROFILES:
         raise ValueError(f"found profile {profile}, expected one of {', '.join(runs.PROFILES)}")
-    run = runs.run(match["name"], int(match["seed"]), profile, match["backend"])
+    run = runs.run(match["name"], int(match["seed"]), profile, match["backend"], match["precision"] or "float32")
     if run.place != match["place"]:
         raise ValueError(f"its experiment here makes {run.place}")
     return run
