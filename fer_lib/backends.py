@@ -31,22 +31,23 @@ def make_deterministic(seed: int) -> None:
         jax.config.update("jax_default_matmul_precision", "float32")
 
 
-def scanned_epochs(model: keras.Model, images, labels, weights, scale, batch_size: int):
+def scanned_epochs(model: keras.Model, images, targets, weights, scale, batch_size: int):
     """On JAX, a function that trains one epoch as one compiled ``lax.scan`` over Keras' own training step.
 
-    The data go to the device once: ``images`` (n, 48, 48) uint8, ``labels`` (n,) int32, ``weights`` (n,) float32 or
-    None; ``scale`` makes input of images. The function takes an ``order`` of rows, (m,) int, and returns what ``fit``
-    would: the epoch's mean loss and metrics. ``fit`` itself hands each batch over from Python and, on a GPU, mostly
-    waits for that.
+    The faces go to the device once: ``images`` (n, 48, 48) uint8, ``weights`` (n,) float32 or None; ``scale`` makes
+    input of images. ``targets`` (n,) int32 or (n, k) float32 are like those of the epochs. The function takes an
+    ``order`` of rows, (m,) int, and the epoch's targets of all rows, and returns what ``fit`` would: the epoch's mean
+    loss and metrics. ``fit`` itself hands each batch over from Python and, on a GPU, mostly waits for that.
     """
     import jax
 
-    data = jax.device_put((images, labels) if weights is None else (images, labels, weights))
-    model.test_on_batch(scale(images[:2]), labels[:2])  # builds the metrics
+    model.test_on_batch(scale(images[:2]), targets[:2])  # builds the metrics
     model.optimizer.build(model.trainable_variables)
     variables = (
         model.trainable_variables, model.non_trainable_variables, model.optimizer.variables, model.metrics_variables,
     )  # fmt: skip
+
+    images, *weights = jax.device_put((images,) if weights is None else (images, weights))
 
     @partial(jax.jit, donate_argnums=0)
     def steps(state, batches, data):
@@ -56,8 +57,9 @@ def scanned_epochs(model: keras.Model, images, labels, weights, scale, batch_siz
 
         return jax.lax.scan(step, state, batches)[0]
 
-    def epoch(order: np.ndarray) -> dict:
+    def epoch(order: np.ndarray, targets: np.ndarray) -> dict:
         model.reset_metrics()
+        data = (images, jax.device_put(targets), *weights)
         state = tuple([variable.value for variable in group] for group in variables)
         whole = len(order) // batch_size * batch_size
         for part in (order[:whole].reshape(-1, batch_size), order[None, whole:]):  # the last batch may be smaller

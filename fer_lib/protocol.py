@@ -32,7 +32,8 @@ WITHOUT_TWINS = "Training without twins"
 
 CHOICES = {
     "input_scale": ("0..255", "0..1", "standardised"),
-    "loss": ("logits", "clipped"),
+    "loss": ("logits", "clipped", "any of"),
+    "targets": ("given", "drawn"),
     "kept_epoch": ("last", "best"),
     "optimizer": ("adam", "rmsprop", "sgd"),
     "precision": ("float32", "bfloat16"),
@@ -49,7 +50,8 @@ class Protocol:
     model: str = "simple_cnn"  # a builder of fer_lib.models
     model_options: dict = field(default_factory=dict)  # arguments of that builder: what its paper leaves open
     input_scale: str = "0..1"  # "0..255" (as they are), "0..1", "standardised" (by mean and deviation in training)
-    loss: str = "logits"  # "logits", or "clipped": probabilities clipped to 1e-7 as in old Keras
+    loss: str = "logits"  # "logits", "clipped": probabilities clipped to 1e-7 as in old Keras; "any of" several labels
+    targets: str = "given"  # "drawn": one emotion of a face's targets, drawn anew for each epoch; see Faces.targets
     train_rows: str = "Training"  # splits, joined by "+", or WITHOUT_TWINS
     at_most: dict = field(default_factory=dict)  # {"happy": 3582}: of an emotion only so many of them, drawn once
     validation_rows: str = "PublicTest"  # whose loss early stopping watches; "" for none

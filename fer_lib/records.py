@@ -1,7 +1,7 @@
 """The one door to ``results/``: a run's record is written whole or not at all, and read only when it is whole.
 
 A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictions.npz`` (``ids`` int32, ``labels`` and
-``split`` uint8, and for each kept epoch E, "last", "best" or "milestone", ``probabilities_E`` (m, 7) float16 and
+``split`` uint8, and for each kept epoch E, "last", "best" or "milestone", ``probabilities_E`` (m, k) float16 and
 ``classes_E`` uint8, the argmax before rounding), ``run.ipynb``, the executed notebook, and ``metrics.json``, which is
 written last, by rename, and holds the SHA-256 of the predictions.
 
@@ -23,6 +23,7 @@ import numpy as np
 
 from . import audit, metrics, provenance
 from .datasets import SPLITS, Faces
+from .emotions import FER2013
 
 SCHEMA = 1
 FILES = ("predictions.npz", "run.ipynb", "metrics.json")
@@ -51,7 +52,7 @@ def assemble(
 ) -> tuple[dict, dict[str, np.ndarray]]:
     """Score a run: its record, and the arrays of its predictions, as ``write`` wants them.
 
-    ``kept`` maps "last" (and "best") to ``{"epoch": int}`` with ``"logits"`` (m, 7) float32, or with
+    ``kept`` maps "last" (and "best") to ``{"epoch": int}`` with ``"logits"`` (m, k) float32 for k emotions, or with
     ``"probabilities"`` where a model has no logits; rows in the order of ``evaluated``, ids ascending. ``faces`` is the
     whole data set.
     """
@@ -66,9 +67,11 @@ def assemble(
         classes = p.argmax(axis=1).astype(np.uint8)
         arrays |= {f"probabilities_{name}": p.astype(np.float16), f"classes_{name}": classes}
         if (evaluated.split == 0).any():  # a random split holds out rows of all three
-            scored = {"held out": metrics.score(classes, evaluated.labels, losses)}
+            scored = {"held out": metrics.score(classes, evaluated.labels, losses, len(faces.emotions))}
         else:
-            scored = metrics.score_splits(classes, evaluated.labels, evaluated.split, is_clean, losses)
+            scored = metrics.score_splits(
+                classes, evaluated.labels, evaluated.split, is_clean, losses, len(faces.emotions)
+            )
         scores[name] = {"epoch": reading["epoch"], **scored}
     record = {
         "schema": SCHEMA,
@@ -83,6 +86,7 @@ def assemble(
             "name": faces.name,
             "sha256": faces.sha256,
             "rows": {name: int((faces.split == code).sum()) for code, name in enumerate(SPLITS)},
+            "emotions": list(faces.emotions),
             "source": faces.source,
         },
         "metrics": scores,
@@ -171,6 +175,11 @@ def predictions(record: dict) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
+def emotions(record: dict) -> tuple[str, ...]:
+    """The emotions that a record's labels and answers are codes of; one from before they were named has FER2013's."""
+    return tuple(record["data"].get("emotions", FER2013))
+
+
 def traces(record: dict) -> dict[str, np.ndarray]:
     """What a sweep traced: of each quantity (settings, steps) float32, in the order of ``record["sweep"]``."""
     arrays = predictions(record)
@@ -208,20 +217,23 @@ def check(record: dict) -> None:
         demand(np.allclose(again, written), f"its settings score {again}, metrics.json says {written}")
     demand(bool((np.diff(ids) > 0).all()), "ids do not ascend")
     demand(0 <= ids[0] and ids[-1] < sum(of_splits), f"ids of {ids[0]} to {ids[-1]}, of {sum(of_splits)} rows")
-    demand(labels.max() < 7 and split.max() < len(SPLITS), "labels or splits out of range")
+    count = len(emotions(record))
+    demand(labels.max() < count and split.max() < len(SPLITS), "labels or splits out of range")
     counts = np.bincount(split, minlength=len(SPLITS))
     demand(bool((counts <= of_splits).all()), f"{counts.tolist()} rows of the splits' {of_splits}")
     sets = {"PublicTest": split == 1, "PrivateTest": split == 2, "PublicTest+PrivateTest": split > 0}
     sets["held out"] = np.ones(n, bool)
     for name, reading in kept.items():
         p, classes = arrays[f"probabilities_{name}"].astype(np.float32), arrays[f"classes_{name}"]
-        demand(p.shape == (n, 7) and classes.shape == (n,), f"probabilities_{name} is {p.shape}, expected ({n}, 7)")
+        demand(
+            p.shape == (n, count) and classes.shape == (n,), f"probabilities_{name} is {p.shape}, not ({n}, {count})"
+        )
         demand(bool((np.abs(p.sum(axis=1) - 1) < 0.01).all()), f"probabilities_{name} do not sum to 1")
-        demand(classes.max() < 7, f"classes_{name} out of range")
+        demand(classes.max() < count, f"classes_{name} out of range")
         chosen = p[np.arange(n), classes]
         demand(bool((chosen >= p.max(axis=1) - 0.001).all()), f"classes_{name} are not the likeliest")
         for rows in sets.keys() & reading.keys():
-            again = metrics.score(classes[sets[rows]], labels[sets[rows]])
+            again = metrics.score(classes[sets[rows]], labels[sets[rows]], count=count)
             written = {key: reading[rows].get(key) for key in again}
             demand(again == written, f"on {rows} ({name} epoch) they score {again}, metrics.json says {written}")
 

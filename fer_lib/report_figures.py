@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import answer_figures, figures, network_figures, report, result_tables, scoring, summaries
+import numpy as np
+
+from . import answer_figures, figures, network_figures, records, report, result_tables, scoring, summaries
 from .architectures import PAPERS
 from .emotions import FER2013
 
@@ -108,8 +110,13 @@ def show_emotions(found: list[dict], experiments: dict[str, dict]) -> None:
         "Precision, recall and F1 of each emotion in percent, on each model's own test rows, seeds added up; a dash "
         "where the emotion was never answered. The tables below, run by run, have the counts."
     )
-    measured = [(name, summaries.per_class(summaries.confusion(group))) for name, group in zip(names, groups)]
-    display(figures.captioned(answer_figures.per_class(measured), caption))
+    emotions = max((records.emotions(group[0]) for group in groups), key=len)
+    measured = []
+    for name, group in zip(names, groups):
+        shares = np.full((3, len(emotions)), np.nan)  # an emotion that a data set does not know has none
+        shares[:, : len(records.emotions(group[0]))] = summaries.per_class(summaries.confusion(group))
+        measured.append((name, shares))
+    display(figures.captioned(answer_figures.per_class(measured, emotions), caption))
     curves = [(name, summaries.reliability(group)) for name, group in zip(names, groups) if group[0]["history"]]
     if curves:
         caption = (
@@ -141,7 +148,8 @@ def show_sections(found: list[dict], experiments: dict[str, dict], folder: Path)
             caption += f"{band}. Training accuracy is the epoch's running mean, dropout on."
             display(figures.captioned(curves, caption))
         caption = f"{title}: share and count of the answers to each emotion on {_rows(group)}, {_seeds(group, True)}."
-        display(figures.captioned(figures.confusion_matrix(summaries.confusion(group)), caption))
+        counts = summaries.confusion(group)
+        display(figures.captioned(figures.confusion_matrix(counts, records.emotions(group[0])), caption))
         display(Markdown(result_tables.predicted(group)))
 
 

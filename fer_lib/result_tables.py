@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import summaries
-from .emotions import FER2013
+from . import records, summaries
 from .tables import interval, table
 from .verdicts import VERDICTS
 
@@ -33,8 +32,9 @@ def _how_to_run(name: str, experiment: dict) -> str:
         return f"read off the runs of {other}, which are missing or ended sooner"
     hours = experiment.get("expect", {})
     cost = [f"{hours[f'hours_{kind}']:g} h on a {kind.upper()}" for kind in ("cpu", "gpu") if f"hours_{kind}" in hours]
-    licence = experiment.get("parameters", {}).get("data", "").startswith("affectnet")
-    needs = "AFFECTNET=PATH " * licence
+    data = experiment.get("parameters", {}).get("data", "")
+    licence = data.startswith("affectnet")
+    needs = "AFFECTNET=PATH " if licence else "FERPLUS=PATH " if data.startswith("ferplus") else ""
     asked = "needs AffectNet, whose licence is given by request: " if licence else "not run yet: "
     return f"{asked}`make reproduce {needs}ONLY={name}`" + (f" (a seed about {', '.join(cost)})" if cost else "")
 
@@ -163,19 +163,19 @@ def honest_results(found: list[dict], experiments: dict[str, dict]) -> str:
 
 def predicted(group: list[dict]) -> str:
     """How often each emotion is the truth, and how often each run of a group answers with it, as a Markdown table."""
-    lines = []
+    lines, emotions = [], records.emotions(group[0])
     for record in group:
         score = summaries.headline(record)
         answer = f"seed {record['seed']}" + (f" (collapsed to {word})" if (word := summaries.collapsed(score)) else "")
-        lines.append({"Rows": f"predicted, {answer}"} | {e: f"{c:,}" for e, c in zip(FER2013, score["predicted"])})
+        lines.append({"Rows": f"predicted, {answer}"} | {e: f"{c:,}" for e, c in zip(emotions, score["predicted"])})
     truths = [tuple(summaries.confusion([record]).sum(axis=1)) for record in group]
     first = "true" if len(set(truths)) == 1 else f"true, seed {group[0]['seed']}"
     shares = dict(zip(("precision", "recall", "F1"), summaries.per_class(summaries.confusion(group))))
     together = "" if len(group) == 1 else ", seeds added up"
     for name, values in shares.items():
         said = ["–" if np.isnan(value) else f"{100 * value:.1f}" for value in values]
-        lines.append({"Rows": f"{name}, %{together}"} | dict(zip(FER2013, said)))
-    return table([{"Rows": first} | {e: f"{c:,}" for e, c in zip(FER2013, truths[0])}, *lines])
+        lines.append({"Rows": f"{name}, %{together}"} | dict(zip(emotions, said)))
+    return table([{"Rows": first} | {e: f"{c:,}" for e, c in zip(emotions, truths[0])}, *lines])
 
 
 def costs(lines: list[dict]) -> str:

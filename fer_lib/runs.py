@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from . import datasets, notebooks, paths, processes, provenance, records
-from .datasets import affectnet, fer2013
+from .datasets import affectnet, fer2013, ferplus
 from .protocol import CHOICES, PROTOCOLS
 
 PROFILES = {
@@ -30,7 +30,7 @@ CUTS = {
     "copy": {},
 }
 """What a profile puts over an experiment's parameters, where its notebook has them."""
-STAND_INS = {"affectnet": "drawn_affectnet", "affectnet_official": "drawn_affectnet_official"}
+STAND_INS = {name: f"drawn_{name}" for name in ("affectnet", "affectnet_official", *ferplus.DATA)}
 """Data in whose place smoke puts other drawn faces than ``CUTS`` says."""
 START = 20 / 3600
 """Hours until a kernel and its engine stand and the data are there."""
@@ -157,34 +157,48 @@ def chosen(only: str = "") -> list[str]:
     return [name for name in known if name in names]
 
 
-def not_here(profile: str, only: str = "") -> list[str]:
-    """Names of the experiments that ``only`` asks for and that no run is planned of, because AffectNet is not here."""
-    if profile == "smoke" or affectnet.find():
-        return []
+def not_here(profile: str, only: str = "") -> dict[str, str]:
+    """The experiments that ``only`` asks for and no run is planned of, each with what is not here and how to get it."""
     known = experiments()
-    return [name for name in chosen(only) if known[name]["parameters"].get("data") in STAND_INS]
+    return {} if profile == "smoke" else {name: lacks for name in chosen(only) if (lacks := _lacks(known[name]))}
+
+
+def by_reason(absent: dict[str, str]) -> dict[str, list[str]]:
+    """The experiments that ``not_here`` gives, by what they lack."""
+    return {lacks: [name for name in absent if absent[name] == lacks] for lacks in dict.fromkeys(absent.values())}
+
+
+def _lacks(experiment: dict) -> str:
+    """What an experiment needs beyond FER2013 and is not here, in words, with what to do; "" for nothing."""
+    data = experiment["parameters"].get("data", "")
+    if data.startswith("affectnet") and not affectnet.find():
+        return f"AffectNet is not here: {affectnet.HOW}"
+    return f"FER+ is not here: {ferplus.HOW}" if data in ferplus.DATA and not ferplus.find() else ""
 
 
 def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     """The runs of a profile. ``seeds``: of each; where it is not given 1 for smoke and quick, else what the experiment
     says (``seeds``), else 5 with a GPU, and without one what it says of that (``seeds_cpu``), or 3.
 
-    smoke and quick are for the papers' tables, and make experiments of ours only where they are asked for by name; but
-    smoke shows every kind of notebook, and so makes one of ours for each that the papers' have not.
+    Where none is asked for by name, quick makes the rows of the papers' tables, and smoke the first of them of each
+    kind (notebook, network and data set), with one of ours for each notebook that the papers' have not.
 
-    Experiments on AffectNet are left out where that is not here; raises FileNotFoundError where nothing else was asked
-    for.
+    Experiments are left out whose data is not here (``not_here``); raises FileNotFoundError where nothing else was
+    asked for.
     """
     known, absent = experiments(), not_here(profile, only)
     names = [name for name in chosen(only) if name not in absent]
     if absent and not names:
-        raise FileNotFoundError(f"{', '.join(absent)}: AffectNet is not here: {affectnet.HOW}")
-    if profile in ("smoke", "quick") and not only:
-        ours = [name for name in names if name.startswith("ours/")]
-        names = [name for name in names if name not in ours]
-        for name in ours if profile == "smoke" else []:
-            if known[name]["notebook"] not in [known[other].get("notebook") for other in names]:
-                names.append(name)
+        raise FileNotFoundError("; ".join(f"{', '.join(some)}: {lacks}" for lacks, some in by_reason(absent).items()))
+    if profile == "quick" and not only:
+        names = [name for name in names if not name.startswith("ours/")]
+    if profile == "smoke" and not only:
+        kinds = {}
+        for name in names:
+            of = known[name]["notebook"], known[name]["parameters"].get("model"), known[name]["parameters"]["data"]
+            if not name.startswith("ours/") or of[0] not in [kind[0] for kind in kinds]:
+                kinds.setdefault(of, name)
+        names = list(kinds.values())
     has_gpu = processes.has_gpu()
 
     def count(experiment: dict) -> int:

@@ -53,7 +53,27 @@ def _network(scored: dict) -> str:
     largest = max(scored["sets"], key=lambda name: scored["sets"][name]["n"])
     answers = ", ".join(f"{emotion} {count:,}" for emotion, count in scored["sets"][largest]["predicted"].items())
     remarks.append(f"Answers on {largest}: {answers}.")
-    return "\n".join([f"## {scored['file']}\n", table(lines, True), *remarks, "", table(recalls, True)])
+    parts = [f"## {scored['file']}\n", table(lines, True), *remarks, "", table(recalls, True)]
+    return "\n".join([*parts, *([_taggers(scored["taggers"])] if scored.get("taggers") else [])])
+
+
+def _taggers(found: dict[str, dict]) -> str:
+    lines = [
+        {
+            "Against FER+'s taggers": name,
+            "Rows": f"{of['n']:,}",
+            "A tagger agrees, %": f"{100 * of['agreement']:.2f} {interval(of['interval'])}",
+            "with the label, %": f"{100 * of['agreement_of_label']:.2f}",
+            "with another tagger at best, %": f"{100 * of['agreement_at_most']:.2f}",
+            "Divergence": f"{of['divergence']:.4f}" if "divergence" in of else "–",
+        }
+        for name, of in found.items()
+    ]
+    said = (
+        "How often one of the taggers who saw one of the seven emotions chose the network's answer, FER2013's label, "
+        "and what most chose.\nDivergence: Kullback-Leibler's from the taggers' shares to the probabilities, in nats.\n"
+    )
+    return f"{table(lines, True)}\n{said}"
 
 
 def _recall(found: dict | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import rel_entr
 
 from . import audit, metrics, provenance, statistics
 from .answers import read
@@ -53,8 +54,9 @@ def report(files: list[str], faces: Faces) -> dict:
     """Score one file of answers, or two and compare them; made of what JSON knows.
 
     Returns data (name, sha256 and source of ``faces``), ferplus (file and md5, or left_out: why), worth (a sentence of
-    ``WORTH`` on each set that is scored), files (a ``score`` each) and comparison (``compare``, or None). Raises what
-    ``read``, ``score``, ``compare`` and ``ferplus.counts_for`` raise.
+    ``WORTH`` on each set that is scored), files (a ``score`` each; with FER+ also taggers, what ``against_taggers``
+    gives on PublicTest and PrivateTest) and comparison (``compare``, or None). Raises what ``read``, ``score``,
+    ``compare`` and ``ferplus.counts_for`` raise.
     """
     reason = ferplus.missing(faces)
     counts = None if reason else ferplus.counts_for(faces)
@@ -64,6 +66,10 @@ def report(files: list[str], faces: Faces) -> dict:
     masks = sets(faces, counts)
     given = [read(file, faces) for file in files]
     scored = [score(answers, faces, masks) for answers in given]
+    for found, answers in zip(scored, given):
+        if counts is not None:
+            some = {name: masks[name] for name in SPLITS[1:] if name in found["sets"]}
+            found["taggers"] = {name: against_taggers(answers, faces.labels, counts, some[name]) for name in some}
     covered = {name for each in scored for name in each["sets"]}
     return {
         "data": {"name": faces.name, "sha256": faces.sha256, "source": faces.source},
@@ -146,6 +152,33 @@ def score_set(answers: dict, labels: np.ndarray, rows: np.ndarray) -> dict:
             "calibration_error": calibration_error(p.max(axis=1), classes == labels),
         }
     return result
+
+
+def against_taggers(answers: dict, labels: np.ndarray, counts: np.ndarray, rows: np.ndarray) -> dict:
+    """How far one set's answers are what FER+'s taggers chose; ``counts`` (n, 10) are theirs, ``rows`` a mask (n,).
+
+    Of the rows where some tagger chose one of FER2013's seven emotions (n of them): agreement, the chance that one of
+    those taggers gave the network's answer, with its interval (t, over the rows); agreement_of_label, that he gave
+    FER2013's label; agreement_at_most, that he gave the commonest choice: no answers agree more. Given probabilities
+    also divergence: Kullback-Leibler's, in nats, from the taggers' shares to the probabilities, which are clipped at
+    ``metrics.EPSILON``; 0 where they are the same.
+    """
+    votes = ferplus.votes(counts[rows])
+    seen = votes.sum(axis=1) > 0
+    shares = votes[seen] / votes[seen].sum(axis=1, keepdims=True)
+    place = np.arange(len(shares))
+    mean, low, high = statistics.t_interval(shares[place, answers["classes"][rows][seen]])
+    found = {
+        "n": len(shares),
+        "agreement": mean,
+        "interval": (low, high),
+        "agreement_of_label": float(shares[place, labels[rows][seen]].mean()),
+        "agreement_at_most": float(shares.max(axis=1).mean()),
+    }
+    if answers["probabilities"] is not None:
+        p = np.clip(answers["probabilities"][rows][seen], metrics.EPSILON, 1)
+        found["divergence"] = float(rel_entr(shares, p).sum(axis=1).mean())
+    return found
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from . import measures, provenance, records, scoring, statistics
 from .datasets import SPLITS
-from .emotions import FER2013
+from .emotions import EIGHT
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn"}
 COLLAPSED = 0.99
@@ -90,7 +90,7 @@ def computed_by(group: list[dict]) -> str:
 def collapsed(score: dict) -> str | None:
     """The one emotion that a collapsed network answers with ("sad"), by its score; None where it has not collapsed."""
     counts = score["predicted"]
-    return FER2013[int(np.argmax(counts))] if max(counts) >= COLLAPSED * sum(counts) else None
+    return EIGHT[int(np.argmax(counts))] if max(counts) >= COLLAPSED * sum(counts) else None
 
 
 def spread(scores: list[dict]) -> dict:
@@ -208,8 +208,11 @@ def outcomes(sweep: list[dict]) -> list[dict]:
 
 
 def confusion(group: list[dict]) -> np.ndarray:
-    """Counts (7, 7) int64 over the headline's rows, true emotion down, predicted across, a group's seeds added up."""
-    counts = np.zeros((len(FER2013), len(FER2013)), np.int64)
+    """Counts (k, k) int64 over the headline's rows, true emotion down, predicted across, a group's seeds added up.
+
+    k emotions are those of ``records.emotions``.
+    """
+    counts = np.zeros([len(records.emotions(group[0]))] * 2, np.int64)
     for record in group:
         arrays, (kept, rows) = records.predictions(record), reading(record)
         codes = [SPLITS.index(name) for name in rows.split("+") if name in SPLITS] or range(len(SPLITS))
@@ -219,7 +222,7 @@ def confusion(group: list[dict]) -> np.ndarray:
 
 
 def per_class(counts: np.ndarray) -> np.ndarray:
-    """Precision, recall and F1 (3, 7) of each emotion, by ``confusion``'s counts; NaN where there is none to divide by:
+    """Precision, recall and F1 (3, k) of each emotion, by ``confusion``'s counts; NaN where there is none to divide by:
     precision of an emotion that was never answered, recall and F1 of one that has no row."""
     right, true, answered = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     with np.errstate(invalid="ignore"):

@@ -14,13 +14,13 @@ from sklearn.utils.class_weight import compute_sample_weight
 from tqdm.auto import tqdm
 
 from . import audit, augmentation, backends, checkpoints, metrics, models
-from .datasets import Faces
+from .datasets import Faces, ferplus
 from .protocol import WITHOUT_TWINS, Protocol
 
 
 @dataclass
 class Training:
-    """What a training run leaves. Logits are (m, 7) float32 for the evaluated faces, in their order."""
+    """What a training run leaves. Logits are (m, k) float32 for the evaluated faces, in their order."""
 
     model: keras.Model
     history: list[dict]
@@ -30,12 +30,14 @@ class Training:
 
 
 def loss_function(form: str):
-    """Cross-entropy of each row, (b,) float32, as a function of (labels (b,) integer, logits (b, 7) float32).
+    """Cross-entropy of each row, (b,) float32, as a function of (labels, logits (b, k) float32).
 
+    Labels are codes, (b,) integer, or targets, (b, k) float32, how much of each emotion is true (``Faces.targets``).
     "logits" takes log-softmax: its gradient never vanishes on a wrong answer. "clipped" is old Keras (2.1,
     TensorFlow backend): softmax, renormalised, clipped to [1e-7, 1 - 1e-7], then the logarithm. Where a network is so
     sure that softmax gives exactly 0 and 1, the clip passes no gradient and nothing moves any more; a wrong answer
-    then costs -ln(1e-7) = 16.118. Written out, because Keras 3 clips or not depending on its backend.
+    then costs -ln(1e-7) = 16.118. Written out, because Keras 3 clips or not depending on its backend. "any of" is for
+    faces that several emotions are true of, all alike: "logits" of the likeliest of them (Barsoum et al. 2016).
     """
 
     def clipped(labels, logits):
@@ -46,11 +48,18 @@ def loss_function(form: str):
     def logits_(labels, logits):
         return -_of_label(ops.log_softmax(logits), labels)
 
-    return {"clipped": clipped, "logits": logits_}[form]
+    def any_of(labels, logits):
+        return -ops.max(ops.where(_shares(labels, logits) > 0, ops.log_softmax(logits), -np.inf), axis=-1)
+
+    return {"clipped": clipped, "logits": logits_, "any of": any_of}[form]
 
 
 def _of_label(values, labels):
-    return ops.sum(values * ops.one_hot(ops.cast(labels, "int32"), values.shape[-1]), axis=-1)
+    return ops.sum(values * _shares(labels, values), axis=-1)
+
+
+def _shares(labels, values):
+    return labels if len(labels.shape) == 2 else ops.one_hot(ops.cast(labels, "int32"), values.shape[-1])
 
 
 def make_optimizer(protocol: Protocol) -> keras.Optimizer:
@@ -117,12 +126,25 @@ def epoch_order(labels: np.ndarray, sampling: str, seed: int, epoch: int) -> np.
     return rng.choice(len(labels), len(labels), p=weights / weights.sum())
 
 
-class Batches(keras.utils.PyDataset):
-    """One epoch of training batches: images as the network wants them, labels, and the rows' weights if there are."""
+def epoch_targets(faces: Faces, protocol: Protocol, seed: int, epoch: int) -> np.ndarray:
+    """What an epoch trains towards: codes, (n,) int32, or the faces' ``targets``, (n, k) float32.
 
-    def __init__(self, images, labels, weights, scale, batch_size: int, order: np.ndarray):
+    What is drawn of these follows from (seed, epoch) alone.
+    """
+    if faces.targets is None:
+        return faces.labels.astype(np.int32)
+    if protocol.targets == "given":
+        return faces.targets
+    shares = faces.targets / faces.targets.sum(axis=1, keepdims=True)
+    return ferplus.drawn(shares, np.random.default_rng([seed, epoch, 1])).astype(np.int32)
+
+
+class Batches(keras.utils.PyDataset):
+    """One epoch of training batches: images as the network wants them, targets, and the rows' weights if there are."""
+
+    def __init__(self, images, targets, weights, scale, batch_size: int, order: np.ndarray):
         super().__init__()
-        self.arrays = (images, labels) if weights is None else (images, labels, weights)
+        self.arrays = (images, targets) if weights is None else (images, targets, weights)
         self.scale, self.batch_size, self.order = scale, batch_size, order
 
     def __len__(self):
@@ -135,16 +157,17 @@ class Batches(keras.utils.PyDataset):
 
 
 def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol):
-    """A function from (epoch's number, order of rows) that trains one epoch and returns its mean loss and metrics."""
+    """A function from (epoch's number, order of rows, their ``epoch_targets``) that trains one epoch and returns its
+    mean loss and metrics."""
     balanced = protocol.class_weights == "balanced"
     weights = compute_sample_weight("balanced", fitted.labels).astype(np.float32) if balanced else None
-    arrays = fitted.images, fitted.labels.astype(np.int32), weights
     if backends.BACKEND == "jax":
-        scanned = backends.scanned_epochs(model, *arrays, scale, protocol.batch_size)
-        return lambda epoch, order: scanned(order)
+        like = epoch_targets(fitted, protocol, 0, 0)
+        scanned = backends.scanned_epochs(model, fitted.images, like, weights, scale, protocol.batch_size)
+        return lambda epoch, order, targets: scanned(order, targets)
 
-    def fit(epoch: int, order: np.ndarray) -> dict:
-        batches = Batches(*arrays, scale, protocol.batch_size, order)
+    def fit(epoch: int, order: np.ndarray, targets: np.ndarray) -> dict:
+        batches = Batches(fitted.images, targets, weights, scale, protocol.batch_size, order)
         bar = _Bar(epoch, protocol.epochs, len(batches))
         history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[bar]).history
         return {name: values[-1] for name, values in history.items()}
@@ -183,13 +206,20 @@ def train(
     keras.config.set_dtype_policy("mixed_bfloat16" if protocol.precision == "bfloat16" else "float32")
     fitted = faces.select(training_rows(faces, protocol))
     evaluated = faces.select(evaluated_rows(faces, protocol))
+    if protocol.targets == "drawn" and faces.targets is None:
+        raise ValueError(f"targets: found 'drawn', but {faces.name} has labels only; expected 'given', or other data")
     scale = scaler(fitted.images, protocol.input_scale)
 
     model = augmentation.augmented(models.build(protocol.model, protocol.model_options), protocol.augmentation)
+    if model.output_shape[-1] != len(faces.emotions):
+        found = f"{protocol.model} with {model.output_shape[-1]} outputs for the {len(faces.emotions)} of {faces.name}"
+        raise ValueError(f"model: found {found}, expected as many as emotions; see model_options")
+    soft = faces.targets is not None and protocol.targets == "given"
+    accuracy = keras.metrics.CategoricalAccuracy if soft else keras.metrics.SparseCategoricalAccuracy
     model.compile(
         make_optimizer(protocol),
         loss_function(protocol.loss),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        metrics=[accuracy(name="accuracy")],
         jit_compile=backends.BACKEND == "jax",  # XLA makes TensorFlow slower on a CPU
     )
     inputs = scale(evaluated.images)
@@ -211,7 +241,8 @@ def train(
         epoch = len(state.history) + 1
         clock = time.monotonic()
         reseed(model, seed, epoch)
-        fit = train_epoch(epoch, epoch_order(fitted.labels, protocol.sampling, seed, epoch))
+        order = epoch_order(fitted.labels, protocol.sampling, seed, epoch)
+        fit = train_epoch(epoch, order, epoch_targets(fitted, protocol, seed, epoch))
         logits = model.predict(inputs, batch_size=256, verbose=0).astype(np.float32)
         losses = metrics.cross_entropy(logits, evaluated.labels, protocol.loss)
         hits = logits.argmax(axis=1) == evaluated.labels

@@ -23,6 +23,7 @@ def _no_data(monkeypatch, tmp_path):
     monkeypatch.delenv("FER2013", raising=False)
     monkeypatch.delenv("FERPLUS", raising=False)
     monkeypatch.delenv("AFFECTNET", raising=False)
+    monkeypatch.delenv("PRECISION", raising=False)
     monkeypatch.setattr(paths, "DATA", tmp_path / "data")
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
 

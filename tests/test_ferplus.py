@@ -222,8 +222,43 @@ def test_faces_are_labelled_anew_and_rows_without_a_majority_go(tmp_path, monkey
     monkeypatch.setenv("FERPLUS", str(written(tmp_path / "x.csv", [*ROWS[1:], ROWS[0]])))
     found = ferplus.labelled(faces((1, 2, 0)))
     assert (found.name, found.ids.tolist(), found.labels.tolist(), found.split.tolist()) == ("ferplus", [1], [3], [2])
-    assert found.emotions == EIGHT and "2 rows without one" in found.source["ferplus"]
+    assert found.emotions == EIGHT and "2 rows without a label" in found.source["ferplus"]
     assert "FER+" in datasets.banner(found)
+
+
+def test_faces_with_targets_are_trained_towards_the_votes_and_scored_by_the_majority(tmp_path, monkeypatch):
+    torn, sure, nothing = votes(anger=5, fear=5)[0], votes(happiness=10)[0], votes(NF=10)[0]
+    monkeypatch.setattr(ferplus, "counts_for", lambda faces: np.array([torn, sure, torn, sure, nothing]))
+    data = faces((0, 0, 1, 2, 0), labels=(0, 3, 0, 3, 6))
+    soft = ferplus.labelled(data, "distribution")
+    assert (soft.name, soft.ids.tolist()) == ("ferplus_distribution", [0, 1, 3])  # a torn test row has no majority
+    assert soft.targets[0, [EIGHT.index("angry"), EIGHT.index("fear")]].tolist() == [0.5, 0.5]
+    assert [soft.emotions[k] for k in soft.labels] == ["angry", "happy", "happy"]
+    both = ferplus.labelled(data, "multi-label")
+    assert both.targets[0, [EIGHT.index("angry"), EIGHT.index("fear")]].tolist() == [1, 1]
+    hard = ferplus.labelled(data)
+    assert hard.targets is None and hard.ids.tolist() == [1, 3]
+    assert len({soft.sha256, both.sha256, hard.sha256}) == 3
+    np.testing.assert_array_equal(soft.select([2, 0]).targets, soft.targets[[2, 0]])
+
+
+@pytest.mark.parametrize("name", ferplus.DATA)
+def test_drawn_faces_have_drawn_taggers(name):
+    found = datasets.load(f"drawn_{name}")
+    assert found.name == f"drawn_{name}" and found.emotions == EIGHT
+    assert (found.targets is None) == (name == "ferplus")
+    drawn = datasets.load("drawn_faces")
+    assert (found.labels == drawn.labels[found.ids]).mean() > 0.95
+    assert len(drawn) * 0.95 < len(found) < len(drawn)  # some taggers do not agree
+    assert datasets.load(f"drawn_{name}").sha256 == found.sha256
+
+
+@pytest.mark.slow
+def test_the_data_sets_of_the_real_file_have_these_rows(fer2013_faces, ferplus_csv, monkeypatch):
+    monkeypatch.setenv("FERPLUS", str(ferplus_csv))
+    for scheme, training in {"majority": 25060, "distribution": 27956, "multi-label": 27671}.items():
+        found = ferplus.labelled(fer2013_faces, scheme)
+        assert np.bincount(found.split).tolist() == [training, 3199, 3153]
 
 
 def test_the_schemes_keep_these_rows_of_the_real_file(real):

@@ -53,6 +53,16 @@ def test_the_eleven_layers_are_four_convolutions_each_pooled_and_three_dense():
     assert [layer.units for layer in found[8:]] == [1024, 512, 7]
 
 
+def test_vgg13_is_that_of_the_released_code():
+    model = models.build("vgg13")
+    assert model.count_params() == 8_757_704
+    assert model.output_shape == (None, 8)
+    assert models.build("vgg13", {"classes": 7}).output_shape == (None, 7)
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.filters for layer in convolutions] == [64] * 2 + [128] * 2 + [256] * 6
+    assert [layer.output.shape[1] for layer in convolutions] == [64] * 2 + [32] * 2 + [16] * 3 + [8] * 3
+
+
 def test_what_a_paper_leaves_open_is_an_option():
     options = {"width": 8, "kernel": 5, "dense": 64, "dropout": 0.25, "batch_normalisation": True}
     model = models.build("eleven_layers", options)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_every_experiment_is_complete_and_its_parameters_are_taken():
         for profile in runs.PROFILES:
             values = runs._run(name, experiment, 0, profile).parameters
             data = experiment["parameters"]["data"]
-            smoke = f"drawn_{data}" if data.startswith("affectnet") else "drawn_faces"
+            smoke = f"drawn_{data}" if data.startswith(("affectnet", "ferplus")) else "drawn_faces"
             assert values["data"] == (smoke if profile == "smoke" else data)
             if experiment["notebook"] == "3_train_network":
                 Protocol(**{name: value for name, value in values.items() if name not in ("data", "seed")})
@@ -237,13 +238,17 @@ def test_quick_is_a_tenth_with_the_experiments_own_cuts_over_it(study):
         runs.run("study/small", 0, "quick")
 
 
-def test_smoke_shows_every_kind_of_notebook_once_and_ours_when_named():
+def test_smoke_shows_every_notebook_network_and_data_set_once_and_the_others_when_named():
     smoke, known = runs.wanted("smoke"), runs.experiments()
     ours = [run for run in smoke if run.name.startswith("ours/")]
     assert [run.experiment["notebook"] for run in ours] == ["4_first_steps"]
     assert ours[0].parameters["steps"] == 5 and ours[0].parameters["data"] == "drawn_faces"
-    papers = [name for name, e in known.items() if not name.startswith("ours/") and "notebook" in e]
-    assert [run.name for run in smoke if run not in ours] == papers
+    papers = [e for name, e in known.items() if not name.startswith("ours/") and "notebook" in e]
+    kinds = [(e["notebook"], e["parameters"].get("model"), e["parameters"]["data"]) for e in papers]
+    shown = [run.experiment for run in smoke if run not in ours]
+    assert len(shown) == len(set(kinds)) < len(papers)
+    assert {(e["notebook"], e["parameters"].get("model"), e["parameters"]["data"]) for e in shown} == set(kinds)
+    assert len(runs.wanted("smoke", only="table5")) == 6
     assert names(runs.wanted("smoke", only="filling_wide")) == ["ours/filling_wide seed 0"]
 
 
@@ -270,16 +275,46 @@ def test_runs_on_affectnet_are_planned_where_it_is(tmp_path, monkeypatch, capsys
     for profile in ("quick", "full"):
         assert not any("affectnet" in name for name in names(runs.wanted(profile)))
         both = f"{asked},vorontsov2018/eleven_layers"
-        assert runs.not_here(profile, both) == [asked]
+        assert list(runs.not_here(profile, both)) == [asked]
         assert names(runs.wanted(profile, 1, both)) == ["vorontsov2018/eleven_layers seed 0"]
         with pytest.raises(FileNotFoundError, match=f"{asked}: AffectNet is not here: its licence .* AFFECTNET=PATH"):
             runs.wanted(profile, only=asked)
     assert {run.parameters["data"] for run in runs.wanted("smoke", only="affectnet")} == {
         "drawn_affectnet", "drawn_affectnet_official",
     }  # fmt: skip
-    assert runs.not_here("smoke") == []
+    assert runs.not_here("smoke") == {}
     monkeypatch.setenv("AFFECTNET", str(tmp_path))
-    assert names(runs.wanted("full", 1, asked)) == [f"{asked} seed 0"] and runs.not_here("full") == []
+    assert names(runs.wanted("full", 1, asked)) == [f"{asked} seed 0"] and runs.not_here("full") == {}
+
+
+def test_runs_on_ferplus_are_planned_where_it_is():
+    asked = "ours/ferplus_distribution"
+    with pytest.raises(FileNotFoundError, match=f"{asked}: FER\\+ is not here: get fer2013new.csv"):
+        runs.wanted("full", only=asked)
+    assert [run.parameters["data"] for run in runs.wanted("smoke", only=asked)] == ["drawn_ferplus_distribution"]
+    paths.DATA.mkdir(exist_ok=True)
+    (paths.DATA / "fer2013new.csv").touch()
+    assert names(runs.wanted("full", 1, asked)) == [f"{asked} seed 0"]
+
+
+def test_the_precision_asked_for_is_another_run_of_the_same_experiment(study, monkeypatch):
+    usual = runs.run("study/small", 0, "full")
+    monkeypatch.setenv("PRECISION", "bfloat16")
+    other = runs.run("study/small", 0, "full")
+    assert (usual.parameters["precision"], other.parameters["precision"]) == ("float32", "bfloat16")
+    assert other.place == usual.place.replace("-seed", "-bfloat16-seed")
+    assert runs.run("study/small", 0, "full", precision="float32").place == usual.place
+    tree = "saravanan2019/table1_decision_tree"
+    (study.parent / "saravanan2019").mkdir()
+    shutil.copy(paths.ROOT / "experiments" / f"{tree}.yaml", study.parent / f"{tree}.yaml")
+    assert runs.run(tree, 0, "full").place == f"{tree}/sklearn-seed0"  # has none to choose
+    (study / "small.yaml").write_text(
+        (study / "small.yaml").read_text().replace("epochs:", "precision: float32, epochs:")
+    )
+    assert runs.run("study/small", 0, "full").place == usual.place  # the experiment's own
+    monkeypatch.setenv("PRECISION", "float16")
+    with pytest.raises(ValueError, match="PRECISION: found 'float16', expected one of float32, bfloat16"):
+        runs.run("study/small", 0, "full")
 
 
 def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatch):

@@ -14,9 +14,9 @@ from made_up_records import faces as made_up_faces
 from made_up_records import network
 from sklearn import metrics as sklearn_metrics
 
-from fer_lib import answers, paths, provenance, records, score_tables, scoring, statistics
+from fer_lib import answers, metrics, paths, provenance, records, score_tables, scoring, statistics
 from fer_lib.__main__ import main
-from fer_lib.datasets import Faces
+from fer_lib.datasets import Faces, ferplus
 from fer_lib.emotions import FER2013
 
 RUNS = paths.RESULTS / "runs"
@@ -133,8 +133,33 @@ def test_levels_of_agreement_divide_privatetest(official, tmp_path, ferplus_csv,
     assert [score["n"] for score in levels.values()] == [739, 1226, 1041, 583]
     assert list(report["worth"]) == [*TEST_SETS, *levels]
     assert report["ferplus"] == {"file": "fer2013new.csv", "md5": provenance.file_hash(ferplus_csv, "md5")}
+    taggers = report["files"][0]["taggers"]["PrivateTest"]
+    assert taggers["agreement"] == pytest.approx(taggers["agreement_of_label"])  # these answers are the labels
+    assert taggers["agreement_at_most"] > taggers["agreement"] + 0.15
     text = score_tables.scores(report)
+    assert f"| PrivateTest            | {taggers['n']:,} | " in text
     assert "PrivateTest, 6 to 9 of 10 taggers agree | 1,226 |" in text and "left out" not in text
+
+
+def test_answers_are_held_against_the_taggers():
+    counts = np.zeros((4, 10), np.uint8)
+    for row, chosen in enumerate([{"anger": 10}, {"anger": 6, "fear": 4}, {"anger": 2, "contempt": 8}, {"NF": 10}]):
+        for column, count in chosen.items():
+            counts[row, ferplus.COLUMNS.index(column)] = count
+    angry, fear = FER2013.index("angry"), FER2013.index("fear")
+    labels, rows = np.full(4, fear), np.ones(4, bool)
+    sure = np.eye(7)[[angry, fear, angry, angry]]
+    found = scoring.against_taggers({"classes": sure.argmax(axis=1), "probabilities": sure}, labels, counts, rows)
+    assert found["n"] == 3  # nobody saw one of the seven in the last row; contempt counts for nothing
+    assert found["agreement"] == pytest.approx((1 + 0.4 + 1) / 3)
+    assert found["agreement_of_label"] == pytest.approx(0.4 / 3)
+    assert found["agreement_at_most"] == pytest.approx((1 + 0.6 + 1) / 3)
+    missed = 0.6 * np.log(0.6 / metrics.EPSILON) + 0.4 * np.log(0.4)
+    assert found["divergence"] == pytest.approx(missed / 3, rel=1e-6)
+    shares = np.array([[1, 0], [0.6, 0.4], [1, 0], [1, 0]]) @ np.eye(7)[[angry, fear]]
+    alike = scoring.against_taggers({"classes": shares.argmax(axis=1), "probabilities": shares}, labels, counts, rows)
+    assert alike["divergence"] == pytest.approx(0, abs=1e-5) and alike["agreement"] == alike["agreement_at_most"]
+    assert "divergence" not in scoring.against_taggers({"classes": labels, "probabilities": None}, labels, counts, rows)
 
 
 def test_without_ferplus_one_line_says_how_to_add_it(official, tmp_path):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import log_softmax
 
-from fer_lib import augmentation, metrics, training
+from fer_lib import augmentation, metrics, models, training
+from fer_lib.emotions import EIGHT
 from fer_lib.protocol import PROTOCOLS, WITHOUT_TWINS, Protocol
 
 SMALL = Protocol(model="feedforward", epochs=3, batch_size=16, learning_rate=1e-4)
@@ -306,7 +308,7 @@ def test_a_scanned_epoch_is_what_fit_does(few_faces, monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"loss": "clip"}, "loss: found 'clip', expected one of logits, clipped"),
+        ({"loss": "clip"}, "loss: found 'clip', expected one of logits, clipped, any of"),
         ({"learning_rate": "1e-3"}, r"learning_rate: found '1e-3' \(str\), expected float; in YAML write 1.0e-3"),
         ({"augmentation": "mirror"}, "augmentation: found 'mirror', expected one of none, flip, flip and affine"),
         ({"model_options": "wide"}, r"model_options: found 'wide' \(str\), expected dict"),
@@ -337,3 +339,73 @@ def test_bfloat16_trains_close_to_float32(few_faces):
     keras.config.set_dtype_policy("float32")
     assert half.logits["last"].dtype == np.float32
     assert abs(half.history[-1]["loss"] - full.history[-1]["loss"]) < 0.3 * full.history[0]["loss"]
+
+
+def test_the_loss_of_several_labels_is_that_of_the_likeliest_and_of_one_the_usual():
+    logits = np.random.default_rng(3).normal(0, 3, (40, 8)).astype(np.float32)
+    several = (np.random.default_rng(4).random((40, 8)) < 0.4).astype(np.float32)
+    several[:, 0] = 1
+    found = keras.ops.convert_to_numpy(training.loss_function("any of")(several, keras.ops.convert_to_tensor(logits)))
+    expected = [min(-log_softmax(row)[true > 0]) for row, true in zip(logits, several)]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    one = np.arange(40) % 8
+    found = keras.ops.convert_to_numpy(training.loss_function("any of")(one, keras.ops.convert_to_tensor(logits)))
+    np.testing.assert_allclose(found, metrics.cross_entropy(logits, one, "any of"), rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["logits", "clipped"])
+def test_the_loss_of_targets_is_the_mean_over_their_shares(form):
+    logits = np.random.default_rng(5).normal(0, 3, (40, 8)).astype(np.float32)
+    shares = np.random.default_rng(6).dirichlet(np.ones(8), 40).astype(np.float32)
+    loss = training.loss_function(form)
+    found = keras.ops.convert_to_numpy(loss(shares, keras.ops.convert_to_tensor(logits)))
+    each = np.array([metrics.cross_entropy(logits, np.full(40, k), form) for k in range(8)]).T
+    np.testing.assert_allclose(found, (shares * each).sum(axis=1), rtol=1e-4)
+
+
+def tagged(faces):
+    """Faces that show their label by six tenths and the emotion after it by four, of eight emotions."""
+    targets = np.eye(8, dtype=np.float32)[faces.labels] * 0.6 + np.eye(8, dtype=np.float32)[faces.labels + 1] * 0.4
+    return replace(faces, emotions=EIGHT, targets=targets)
+
+
+@pytest.mark.parametrize("fields", [{}, {"targets": "drawn"}, {"loss": "any of"}])
+def test_a_run_towards_targets_resumes_like_an_unbroken_one(few_faces, tmp_path, fields, monkeypatch):
+    monkeypatch.setattr(models, "build", lambda name, options: eight_outputs())
+    faces, protocol = tagged(few_faces), replace(SMALL, epochs=2, **fields)
+    whole, _ = training.train(faces, protocol, 5, progress=lambda line: None)
+    assert whole.logits["last"].shape == (28, 8)
+    assert whole.history[1]["loss"] < whole.history[0]["loss"]
+
+    def kill(line):
+        raise Killed
+
+    with pytest.raises(Killed):
+        training.train(faces, protocol, 5, tmp_path, kill)
+    with pytest.raises(Killed):
+        training.train(faces, protocol, 5, tmp_path, lambda line: kill(line) if line.startswith("epoch   2") else None)
+    broken, _ = training.train(faces, protocol, 5, tmp_path, lambda line: None)
+    np.testing.assert_array_equal(broken.logits["last"], whole.logits["last"])
+
+
+def eight_outputs():
+    layers = [keras.Input((48, 48, 1)), keras.layers.Flatten(), keras.layers.Dense(8, dtype="float32")]
+    return keras.Sequential(layers)
+
+
+def test_labels_are_drawn_by_their_shares_and_anew_for_each_epoch(few_faces):
+    faces, drawn = tagged(few_faces), Protocol(targets="drawn")
+    first, again, second = (training.epoch_targets(faces, drawn, 1, epoch) for epoch in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert first.dtype == np.int32 and (first != second).any()
+    assert ((first == faces.labels) | (first == faces.labels + 1)).all()
+    many = np.mean([training.epoch_targets(faces, drawn, 1, epoch) == faces.labels for epoch in range(100)])
+    assert many == pytest.approx(0.6, abs=0.02)
+    np.testing.assert_array_equal(training.epoch_targets(faces, Protocol(), 1, 1), faces.targets)
+
+
+def test_outputs_and_emotions_must_be_as_many_and_targets_there_to_be_drawn(few_faces):
+    with pytest.raises(ValueError, match="model: found feedforward with 7 outputs for the 8 of drawn_faces"):
+        training.train(tagged(few_faces), SMALL, 0)
+    with pytest.raises(ValueError, match="targets: found 'drawn', but drawn_faces has labels only"):
+        training.train(few_faces, replace(SMALL, targets="drawn"), 0)

@@ -8,6 +8,7 @@ import json
 import os
 import zipfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ class Faces:
     name: what ``load`` takes.
     sha256: hash of the whole data set's arrays (see ``array_hash``); a selection keeps its source's.
     source: what a reader needs to find the same data again: file name, MD5 of the file, and so on.
+    targets: (n, len(emotions)) float32, how much of each emotion a face shows, where that is known beyond its label
+        (FER+'s taggers), to be trained towards; else None.
     """
 
     images: np.ndarray
@@ -50,6 +53,7 @@ class Faces:
     sha256: str
     source: dict = field(default_factory=dict)
     emotions: tuple[str, ...] = FER2013
+    targets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -77,7 +81,7 @@ class Faces:
         images = self.images[rows[0] : rows[-1] + 1] if consecutive else self.images[rows]
         return Faces(
             images, self.labels[rows], self.split[rows], self.ids[rows],
-            self.name, self.sha256, self.source, self.emotions,
+            self.name, self.sha256, self.source, self.emotions, None if self.targets is None else self.targets[rows],
         )  # fmt: skip
 
 
@@ -101,17 +105,19 @@ def load(name: str) -> Faces:
     """Load a data set to run experiments on, by name, its faces grey and of 48 x 48 pixels.
 
     "drawn_faces" at their default size; "fer2013", what ``fer2013.find`` sees; "ferplus", the same faces with FER+'s
-    majority as labels; "affectnet" and "affectnet_official", what ``affectnet.find`` sees, with either choice of test
-    rows; "drawn_affectnet" and "drawn_affectnet_official", drawn faces in AffectNet's older and newer layout, to stand
-    in for these. Raises FileNotFoundError with what to do where the data is not here, ValueError where FER2013 lacks a
-    part or labels (see ``fer2013.load``).
+    majority as labels, "ferplus_distribution" and "ferplus_multi_label" with the taggers' votes to train towards (see
+    ``ferplus.labelled``); "affectnet" and "affectnet_official", what ``affectnet.find`` sees, with either choice of
+    test rows. To stand in for these "drawn_ferplus" and so on, drawn faces with drawn taggers, and "drawn_affectnet"
+    and "drawn_affectnet_official", drawn faces in AffectNet's older and newer layout. Raises FileNotFoundError with
+    what to do where the data is not here, ValueError where FER2013 lacks a part or labels (see ``fer2013.load``).
     """
     from . import affectnet, drawn_affectnet, fer2013, ferplus
 
     loaders = {
         "drawn_faces": _drawn,
         "fer2013": lambda: fer2013.load(whole=True),
-        "ferplus": lambda: ferplus.labelled(fer2013.load(whole=True)),
+        **{name: partial(_ferplus, scheme) for name, scheme in ferplus.DATA.items()},
+        **{f"drawn_{name}": partial(ferplus.drawn_labelled, _drawn, scheme) for name, scheme in ferplus.DATA.items()},
         "affectnet": affectnet.load,
         "affectnet_official": lambda: affectnet.load(tests="official"),
         "drawn_affectnet": lambda: drawn_affectnet.load("older", "carved"),
@@ -120,6 +126,12 @@ def load(name: str) -> Faces:
     if name not in loaders:
         raise ValueError(f"data: found {name!r}, expected one of {', '.join(loaders)}")
     return loaders[name]()
+
+
+def _ferplus(scheme: str) -> Faces:
+    from . import fer2013, ferplus
+
+    return ferplus.labelled(fer2013.load(whole=True), scheme)
 
 
 def _drawn() -> Faces:

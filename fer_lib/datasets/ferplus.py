@@ -10,7 +10,10 @@ name says. In one row only nine taggers are counted.
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,9 @@ SCHEMES = {
     "drawn": "one emotion drawn from the distribution, anew for each epoch",
 }
 """The four ways in which Barsoum et al. make labels of votes, by name."""
+
+DATA = {"ferplus": "majority", "ferplus_distribution": "distribution", "ferplus_multi_label": "multi-label"}
+"""The scheme of each data set that ``labelled`` makes, by its name; "drawn" draws from the second's."""
 
 LEVELS = {"10": (10, 10), "6 to 9": (6, 9), "1 to 5": (1, 5), "0": (0, 0)}
 """How many of the ten chose FER2013's label: all, most, some, none. These levels need no explanation, and each holds
@@ -132,10 +138,14 @@ def plurality(counts: np.ndarray, columns: int = 8) -> np.ndarray:
     return codes[counts[:, :columns].argmax(axis=1)]
 
 
+def votes(counts: np.ndarray) -> np.ndarray:
+    """How many taggers chose each of FER2013's emotions, (n, 7) uint8 in the order of its codes."""
+    return counts[:, np.argsort(IN_FER2013)]
+
+
 def agreement(counts: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How many of the ten taggers chose FER2013's label, (n,) uint8; ``labels`` (n,) are its codes 0 to 6."""
-    column = np.argsort(IN_FER2013)  # code -> column
-    return counts[np.arange(len(labels)), column[labels]]
+    return votes(counts)[np.arange(len(labels)), labels]
 
 
 def targets(counts: np.ndarray, scheme: str) -> np.ndarray:
@@ -201,14 +211,42 @@ def drawn(distribution: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (places >= edges).sum(axis=1).clip(max=7).astype(np.uint8)
 
 
-def labelled(faces: Faces) -> Faces:
-    """These faces of the official FER2013 with FER+'s majority as labels, of ``emotions.EIGHT``, without the rows that
-    have none; named "ferplus", each under the ``ids`` that it has. Raises what ``counts_for`` raises.
+def labelled(faces: Faces, scheme: str = "majority") -> Faces:
+    """These faces of the official FER2013 as FER+ labels them, of ``emotions.EIGHT``, under the ``ids`` that they have.
+
+    Test rows have the majority as their label, whatever the scheme, and those without one are not there. Training rows
+    are those that the scheme (one of ``DATA``) finds sound; but for "majority", the faces' ``targets`` say what to
+    train towards, and their labels are the likeliest emotion. The name is the scheme's in ``DATA``. Raises what
+    ``counts_for`` raises.
     """
-    chosen = targets(counts_for(faces), "majority")
-    rows = np.flatnonzero(chosen.any(axis=1))
-    images, split, labels = faces.images[rows], faces.split[rows], chosen[rows].argmax(axis=1).astype(np.uint8)
-    source = faces.source | {"ferplus": f"majority of {NAME}'s taggers, {len(faces) - len(rows):,} rows without one"}
-    return Faces(
-        images, labels, split, faces.ids[rows], "ferplus", array_hash(images, labels, split), source, EIGHT
-    )  # fmt: skip
+    return _labelled(faces, counts_for(faces), scheme, f"{scheme} of {NAME}'s taggers")
+
+
+def drawn_labelled(load_drawn: Callable[[], Faces], scheme: str) -> Faces:
+    """Drawn faces with drawn taggers, as ``labelled`` makes them of the real ones: the format, and nothing else.
+
+    Ten taggers see the emotion that was drawn seven times of ten, and any column of FER+ otherwise.
+    """
+    faces, rng = load_drawn(), np.random.default_rng(0)
+    column = np.argsort(IN_FER2013)[faces.labels]
+    chosen = rng.integers(0, len(COLUMNS), (len(faces), TAGGERS))
+    chosen = np.where(rng.random(chosen.shape) < 0.7, column[:, None], chosen)
+    counts = (chosen[:, :, None] == np.arange(len(COLUMNS))).sum(axis=1).astype(np.uint8)
+    found = _labelled(faces, counts, scheme, f"{scheme} of drawn taggers")
+    return replace(found, name=f"drawn_{found.name}")
+
+
+def _labelled(faces: Faces, counts: np.ndarray, scheme: str, said: str) -> Faces:
+    majority, towards = targets(counts, "majority"), targets(counts, scheme)
+    sound = np.where(faces.split[:, None] == SPLITS.index("Training"), towards, majority).any(axis=1)
+    rows = np.flatnonzero(sound)
+    of_majority = majority[rows].any(axis=1)
+    labels = np.where(of_majority, majority[rows].argmax(axis=1), towards[rows].argmax(axis=1)).astype(np.uint8)
+    images, split = faces.images[rows], faces.split[rows]
+    soft = None if scheme == "majority" else np.where(towards[rows].any(axis=1)[:, None], towards[rows], majority[rows])
+    sha256 = array_hash(images, labels, split)
+    if soft is not None:
+        sha256 = hashlib.sha256(sha256.encode() + np.ascontiguousarray(soft).tobytes()).hexdigest()
+    source = faces.source | {"ferplus": f"{said}, {len(faces) - len(rows):,} rows without a label"}
+    name = next(name for name, of in DATA.items() if of == scheme)
+    return Faces(images, labels, split, faces.ids[rows], name, sha256, source, EIGHT, soft)

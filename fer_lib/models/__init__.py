@@ -4,7 +4,7 @@ import inspect
 
 import keras
 
-from . import saravanan2019, vorontsov2018
+from . import barsoum2016, saravanan2019, vorontsov2018
 
 ARCHITECTURES = {
     "feedforward": saravanan2019.feedforward,
@@ -12,11 +12,12 @@ ARCHITECTURES = {
     "proposed_cnn": saravanan2019.proposed_cnn,
     "wide_cnn": saravanan2019.wide_cnn,
     "eleven_layers": vorontsov2018.eleven_layers,
+    "vgg13": barsoum2016.vgg13,
 }
 
 
 def build(name: str, options: dict | None = None) -> keras.Model:
-    """Build an architecture by name: (n, 48, 48, 1) grey levels in, (n, 7) float32 logits out.
+    """Build an architecture by name: (n, 48, 48, 1) grey levels in, (n, 7) float32 logits out (8 of those for FER+).
 
     ``options`` are arguments of its builder. Raises ValueError for a name that no builder bears, and for an option
     that the builder does not have.
