@@ -148,6 +148,8 @@ def remarks(group: list[dict], experiment: dict) -> list[str]:
             found.append("the mean mixes different behaviours and has no t interval: look at the seeds")
     if other := experiment.get("milestone_of"):
         found.append(f"read off the runs of {other}")
+    if reported and group[0]["precision"] != "float32":
+        found.append(f"in {group[0]['precision']}, the paper in float32")
     if len(group) == 1:
         found.append("one seed: no interval over seeds")
     if reported and rows != reported:

@@ -43,7 +43,7 @@ def loss_function(form: str):
     def clipped(labels, logits):
         p = ops.softmax(logits)
         p = ops.clip(p / ops.sum(p, axis=-1, keepdims=True), metrics.EPSILON, 1 - metrics.EPSILON)
-        return -ops.log(_of_label(p, labels))
+        return -_of_label(ops.log(p), labels)
 
     def logits_(labels, logits):
         return -_of_label(ops.log_softmax(logits), labels)

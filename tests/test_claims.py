@@ -220,6 +220,13 @@ def test_accuracy_equals_a_hand_calculation(tmp_path):
     assert (exact["verdict"], exact["why"]) == ("reproduced", None)
 
 
+def test_a_verdict_from_the_other_precision_says_so(tmp_path):
+    whole = only(tmp_path, {"runs": [A]}, learned(tmp_path, (3, 3, 4)))
+    half = only(tmp_path, {"runs": [A]}, learned(tmp_path, (3, 3, 4), parameters={"precision": "bfloat16"}))
+    assert half["because"] == f"{whole['because']}; in bfloat16, where the papers had float32"
+    assert (half["verdict"], half["computed_by"]) == (whole["verdict"], "TensorFlow, bfloat16, CPU")
+
+
 def test_rows_and_epoch_can_be_others_than_the_headline(tmp_path):
     found = [network(tmp_path, s, lambda y: answers(y, 2), best=lambda y: answers(y, 5), name="a") for s in range(3)]
     entry = {"runs": [A], "rows": "PrivateTest", "epoch": "best"}

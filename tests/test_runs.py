@@ -284,7 +284,7 @@ def test_runs_on_affectnet_are_planned_where_it_is(tmp_path, monkeypatch, capsys
     }  # fmt: skip
     assert runs.not_here("smoke") == {}
     monkeypatch.setenv("AFFECTNET", str(tmp_path))
-    assert names(runs.wanted("full", 1, asked)) == [f"{asked} seed 0"] and runs.not_here("full") == {}
+    assert names(runs.wanted("full", 1, asked)) == [f"{asked} seed 0"] and runs.not_here("full", asked) == {}
 
 
 def test_runs_on_ferplus_are_planned_where_it_is():
