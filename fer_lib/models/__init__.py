@@ -4,7 +4,7 @@ import inspect
 
 import keras
 
-from . import saravanan2019, vorontsov2018
+from . import modern, saravanan2019, vorontsov2018
 
 ARCHITECTURES = {
     "feedforward": saravanan2019.feedforward,
@@ -12,6 +12,7 @@ ARCHITECTURES = {
     "proposed_cnn": saravanan2019.proposed_cnn,
     "wide_cnn": saravanan2019.wide_cnn,
     "eleven_layers": vorontsov2018.eleven_layers,
+    "small_vgg": modern.small_vgg,
 }
 
 
