@@ -84,9 +84,9 @@ PrivateTest show an image that no other part has; the others are *leaked*. Brack
 sampling of the rows; another seed would move the figures too.
 
 {table([_line(name, score) for name, score in float_.items()])}
-In 8 bits (`model.int8.tflite`) {100 * int8["PrivateTest"]["accuracy"]:.2f} % on PrivateTest \
-{interval(int8["PrivateTest"]["interval"])}, the same answer as in float32 to
-{100 * about["int8_agreement"]:.1f} % of the test rows. In `model.onnx` no probability is more than {about["off_keras"]:.1g} off Keras' own.
+In 8 bits (`model.int8.tflite`) it scores {_percent(int8["PrivateTest"]["accuracy"])} % on PrivateTest
+{interval(int8["PrivateTest"]["interval"])}, with the answer of float32 on {100 * about["int8_agreement"]:.1f} % of the
+test rows. In `model.onnx` no probability is more than {about["off_keras"]:.1g} off Keras' own.
 
 People agree with FER2013's labels on about 65 ± 5 % of its faces (Goodfellow et al. 2013).
 
