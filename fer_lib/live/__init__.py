@@ -1,1 +1,0 @@
-"""From a picture to labelled faces, for programs: no Keras, TensorFlow, pandas or plotting is imported here."""
