@@ -37,7 +37,9 @@ audit: $(ENV) ## List FER2013's duplicates, leaked rows, conflicting labels and 
 live-model: $(ENV) ## Train the network that ships, calibrate and export it, and write its card. Option: PROFILE=
 	@exec .venv/bin/python -m fer_lib live-model --parent $$PPID $(if $(PROFILE),--profile "$(PROFILE)")
 
-demo: web/build/index.html ## Show the network at work on your camera, in your browser; nothing leaves the machine
+demo: $(ENV) ## Show the network at work on your camera, in your browser; nothing leaves the machine
+	@.venv/bin/python web/build.py
+	@echo "Open http://localhost:8000 in a browser; Ctrl-C ends it."
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory web/build 8000
 
 lab: $(ENV) ## Open the notebooks in JupyterLab

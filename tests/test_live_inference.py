@@ -5,43 +5,24 @@ import json
 import subprocess
 import sys
 
-import cv2
+import made_up_network
 import numpy as np
 import pytest
+from made_up_network import FACES, TEMPERATURE
 
 from fer_lib.live import inference
-
-COARSE = np.random.default_rng(0).integers(0, 256, (20, 6, 6)).astype(np.uint8)
-FACES = np.stack([cv2.resize(picture, (48, 48), interpolation=cv2.INTER_CUBIC) for picture in COARSE])
 
 
 @pytest.fixture(scope="module")
 def network():
-    """A small VGG with weights and moving statistics of no special value, whose answers differ from face to face."""
-    import keras
-
-    from fer_lib import models, training
-
-    keras.utils.set_random_seed(1)
-    made, rng = models.build("small_vgg", {"width": 8}), np.random.default_rng(1)
-    for layer in made.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            n = layer.gamma.shape[0]
-            layer.set_weights(
-                [rng.uniform(0.5, 1.5, n) for _ in range(2)] + [rng.normal(0, 0.3, n), rng.uniform(0.5, 1.5, n)]
-            )
-    logits = made.predict(training.each_standardised(FACES), verbose=0)
-    kernel = made.layers[-1].get_weights()[0]
-    width = logits.std(axis=0) / 3
-    made.layers[-1].set_weights([kernel / width, -logits.mean(axis=0) / width])
-    return made
+    return made_up_network.network()
 
 
 @pytest.fixture(scope="module")
 def expected(network):
     from fer_lib import metrics, training
 
-    return metrics.probabilities(network.predict(training.each_standardised(FACES), verbose=0) / 1.7)
+    return metrics.probabilities(network.predict(training.each_standardised(FACES), verbose=0) / TEMPERATURE)
 
 
 @pytest.fixture
@@ -49,7 +30,7 @@ def file(network, tmp_path):
     from fer_lib import exporting
 
     path = tmp_path / "model.onnx"
-    path.write_bytes(exporting.to_onnx(network, 1.7, {"experiment": "none"}))
+    path.write_bytes(exporting.to_onnx(network, TEMPERATURE, {"experiment": "none"}))
     return path
 
 
@@ -77,7 +58,7 @@ def test_litert_in_8_bits_answers_nearly_as_keras(network, expected, tmp_path):
     from fer_lib import exporting, training
 
     path = tmp_path / "model.tflite"
-    path.write_bytes(exporting.to_litert(network, 1.7, training.each_standardised(FACES)))
+    path.write_bytes(exporting.to_litert(network, TEMPERATURE, training.each_standardised(FACES)))
     found = inference.load(path).classify(FACES)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
     assert np.abs(found - expected).mean() < 0.03
