@@ -81,6 +81,7 @@ def browser(astronaut, tmp_path_factory):
 def opened(browser, address, **options):
     """The page, loaded, and the list of the errors that it reports, and of requests to elsewhere, from now on."""
     tab, errors = browser.new_page(**options), []
+    tab.set_default_timeout(120_000)  # of a machine that has much else to do
     tab.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
     tab.on("pageerror", lambda error: errors.append(str(error)))
     ours = (address, "data:", f"blob:{address}")
