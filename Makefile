@@ -15,7 +15,7 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce report audit lab bench bench-ingest test test-slow browser lint lock clean
+.PHONY: help data reproduce report audit live-model demo lab bench bench-ingest test test-slow browser lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,14 @@ report: $(ENV) ## Write the report anew from the runs that stand in results/. Op
 
 audit: $(ENV) ## List FER2013's duplicates, leaked rows, conflicting labels and flat images in results/audit
 	@.venv/bin/python -m fer_lib audit
+
+live-model: $(ENV) ## Train the network that ships, calibrate and export it, and write its card. Option: PROFILE=
+	@exec .venv/bin/python -m fer_lib live-model --parent $$PPID $(if $(PROFILE),--profile "$(PROFILE)")
+
+demo: $(ENV) ## Show the network at work on your camera, in your browser; nothing leaves the machine
+	@.venv/bin/python web/build.py
+	@echo "Open http://localhost:8000 in a browser; Ctrl-C ends it."
+	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory web/build 8000
 
 lab: $(ENV) ## Open the notebooks in JupyterLab
 	.venv/bin/jupyter lab notebooks
@@ -68,8 +76,8 @@ lint: $(ENV) ## Check style and formatting with ruff
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) pyproject.toml
 lock: ## Compile the three locks from pyproject.toml (needs uv). Option: UPGRADE=1
-	$(COMPILE) --extra test --extra browser --extra study --extra data --extra tensorflow -o requirements.lock
-	$(COMPILE) --extra test --extra browser --extra study --extra data --extra gpu -c requirements.lock -o requirements-gpu.lock
+	$(COMPILE) --extra test --extra browser --extra study --extra data --extra export --extra tensorflow -o requirements.lock
+	$(COMPILE) --extra test --extra browser --extra study --extra data --extra export --extra gpu -c requirements.lock -o requirements-gpu.lock
 	$(COMPILE) --extra test --extra jax -c requirements.lock -o requirements-jax.lock
 
 clean: ## Remove the environments, caches and local results; never results/runs or data

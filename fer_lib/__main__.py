@@ -54,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     verb.add_argument("--input-scale", default="0..1", help="what pixels are scaled to: 0..1 (default) or 0..255")
     verb.add_argument("--leave-out", default="", help="comma-separated emotions that are not to be scored")
     verb.add_argument("--json", metavar="FILE", help="write the figures to this file too")
+    verb = verbs.add_parser("live-model", help="train, calibrate and export the network that ships, and write its card")
+    verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    add_parent(verb)
     verb = verbs.add_parser("export", help="pack a profile's records into a tar, to take them to another machine")
     verb.add_argument("archive", type=Path, metavar="OUT.tar")
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
@@ -91,6 +94,10 @@ def main(arguments: list[str] | None = None) -> int:
             score(options.answers, options.json)
         elif options.verb == "cross":
             cross(options)
+        elif options.verb == "live-model":
+            from . import live_model
+
+            print(f"The card: {live_model.make(options.profile).relative_to(paths.ROOT)}")
         else:
             print(reproduce.report(options.profile).relative_to(paths.ROOT))
         return 0

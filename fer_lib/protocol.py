@@ -31,15 +31,16 @@ WITHOUT_TWINS = "Training without twins"
 """Training but for the rows whose image also stands in PublicTest or PrivateTest."""
 
 CHOICES = {
-    "input_scale": ("0..255", "0..1", "standardised"),
+    "input_scale": ("0..255", "0..1", "standardised", "each standardised"),
     "loss": ("logits", "clipped", "any of"),
     "targets": ("given", "drawn"),
     "kept_epoch": ("last", "best"),
     "optimizer": ("adam", "rmsprop", "sgd"),
+    "schedule": ("constant", "cosine"),
     "precision": ("float32", "bfloat16"),
     "class_weights": ("none", "balanced"),
     "sampling": ("shuffled", "balanced"),
-    "augmentation": ("none", "flip", "flip and affine"),
+    "augmentation": ("none", "flip", "flip and affine", "flip, affine and erasing"),
 }
 
 
@@ -49,9 +50,12 @@ class Protocol:
 
     model: str = "simple_cnn"  # a builder of fer_lib.models
     model_options: dict = field(default_factory=dict)  # arguments of that builder: what its paper leaves open
-    input_scale: str = "0..1"  # "0..255" (as they are), "0..1", "standardised" (by mean and deviation in training)
+    # "0..255" (as they are), "0..1", "standardised" (by mean and deviation in training), "each standardised" (each face
+    # by its own)
+    input_scale: str = "0..1"
     loss: str = "logits"  # "logits", "clipped": probabilities clipped to 1e-7 as in old Keras; "any of" several labels
     targets: str = "given"  # "drawn": one emotion of a face's targets, drawn anew for each epoch; see Faces.targets
+    label_smoothing: float = 0.0  # this share of each label goes to all emotions alike, in training
     train_rows: str = "Training"  # splits, joined by "+", or WITHOUT_TWINS
     at_most: dict = field(default_factory=dict)  # {"happy": 3582}: of an emotion only so many of them, drawn once
     validation_rows: str = "PublicTest"  # whose loss early stopping watches; "" for none
@@ -59,6 +63,7 @@ class Protocol:
     kept_epoch: str = "best"  # the headline's epoch: "last", or "best" on PublicTest (both are stored)
     optimizer: str = "adam"  # "adam", "rmsprop", "sgd"
     learning_rate: float = 1e-3
+    schedule: str = "constant"  # "cosine": down to nothing at the end of the last epoch, along half a cosine
     decay: float = 0.0  # learning rate / (1 + decay x step), as old Keras had it
     epsilon: float = 1e-7  # of adam and rmsprop
     momentum: float = 0.0  # of sgd
@@ -72,7 +77,9 @@ class Protocol:
     milestone: int = 0  # keep the predictions after this epoch too; 0: of the last and the best epoch only
     class_weights: str = "none"  # "balanced": a rare emotion's loss counts as much in all as a frequent one's
     sampling: str = "shuffled"  # "balanced": as many rows an epoch, drawn with replacement, each emotion as often
-    augmentation: str = "none"  # "flip", "flip and affine": random changes of training faces, see fer_lib.augmentation
+    # "flip", "flip and affine", "flip, affine and erasing": random changes of training faces, see fer_lib.augmentation
+    augmentation: str = "none"
+    keep_network: bool = False  # the network of the last epoch stays beside the record, where git ignores it
 
     def __post_init__(self):
         for item in fields(self):
@@ -105,6 +112,13 @@ class Protocol:
             raise ValueError(f"patience: found {self.patience} with no validation_rows, expected 0 or rows to watch")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum: found {self.momentum} with {self.optimizer}, expected 0, or sgd")
+        if self.decay and self.schedule != "constant":
+            raise ValueError(f"decay: found {self.decay} with the {self.schedule} schedule, expected 0, or constant")
+        if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.loss != "logits"):
+            expected = "0 or more and less than 1, and 0 with the clipped loss"
+            raise ValueError(f"label_smoothing: found {self.label_smoothing} ({self.loss}), expected {expected}")
+        if self.keep_network and self.kept_epoch != "last":
+            raise ValueError(f"keep_network: found true with kept_epoch {self.kept_epoch}, expected last, or false")
         for emotion, count in self.at_most.items():
             if emotion not in FER2013 or type(count) is not int or count < 1:
                 expected = f"some of {', '.join(FER2013)}, each with 1 row or more"

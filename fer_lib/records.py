@@ -28,6 +28,8 @@ from .emotions import FER2013
 SCHEMA = 1
 FILES = ("predictions.npz", "run.ipynb", "metrics.json")
 """A record's files, in the order in which they are put in place."""
+NETWORK = "network.keras"
+"""The trained network, where the protocol said to keep it: beside the record, not part of it, and ignored by git."""
 
 
 def label(backend: str, precision: str = "float32") -> str:
@@ -122,7 +124,8 @@ def put(source: Path, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").unlink(missing_ok=True)
-    for name in FILES:
+    (folder / NETWORK).unlink(missing_ok=True)
+    for name in [NETWORK, *FILES] if (source / NETWORK).exists() else FILES:
         os.replace(source / name, folder / name)
 
 

@@ -29,7 +29,7 @@ class Training:
     seconds: float
 
 
-def loss_function(form: str):
+def loss_function(form: str, smoothing: float = 0.0):
     """Cross-entropy of each row, (b,) float32, as a function of (labels, logits (b, k) float32).
 
     Labels are codes, (b,) integer, or targets, (b, k) float32, how much of each emotion is true (``Faces.targets``).
@@ -38,6 +38,8 @@ def loss_function(form: str):
     sure that softmax gives exactly 0 and 1, the clip passes no gradient and nothing moves any more; a wrong answer
     then costs -ln(1e-7) = 16.118. Written out, because Keras 3 clips or not depending on its backend. "any of" is for
     faces that several emotions are true of, all alike: "logits" of the likeliest of them (Barsoum et al. 2016).
+
+    ``smoothing``, with "logits" only, spreads that share of each label over all emotions (Szegedy et al. 2016).
     """
 
     def clipped(labels, logits):
@@ -46,7 +48,9 @@ def loss_function(form: str):
         return -_of_label(ops.log(p), labels)
 
     def logits_(labels, logits):
-        return -_of_label(ops.log_softmax(logits), labels)
+        p = ops.log_softmax(logits)
+        loss = -_of_label(p, labels)
+        return (1 - smoothing) * loss - smoothing * ops.mean(p, axis=-1) if smoothing else loss
 
     def any_of(labels, logits):
         return -ops.max(ops.where(_shares(labels, logits) > 0, ops.log_softmax(logits), -np.inf), axis=-1)
@@ -62,11 +66,16 @@ def _shares(labels, values):
     return labels if len(labels.shape) == 2 else ops.one_hot(ops.cast(labels, "int32"), values.shape[-1])
 
 
-def make_optimizer(protocol: Protocol) -> keras.Optimizer:
-    """The optimiser of a protocol. ``decay`` is old Keras' per-step decay: lr / (1 + decay x step)."""
+def make_optimizer(protocol: Protocol, steps: int = 0) -> keras.Optimizer:
+    """The optimiser of a protocol. ``decay`` is old Keras' per-step decay: lr / (1 + decay x step).
+
+    ``steps``: of the whole training; only the cosine schedule needs it.
+    """
     rate = protocol.learning_rate
     if protocol.decay:
         rate = keras.optimizers.schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=protocol.decay)
+    if protocol.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
     weight_decay = protocol.weight_decay or None
     if protocol.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=protocol.momentum, weight_decay=weight_decay)
@@ -108,10 +117,23 @@ def drawn(faces: Faces, rows: np.ndarray, name: str, field: str, count: int) -> 
 
 def scaler(images: np.ndarray, input_scale: str):
     """A function from (b, 48, 48) uint8, NumPy's or JAX's, to (b, 48, 48, 1) float32; ``images``: those trained on."""
+    if input_scale == "each standardised":
+        return each_standardised
     shift, width = {"0..255": (0.0, 1.0), "0..1": (0.0, 255.0), "standardised": (None, None)}[input_scale]
     if shift is None:
         shift, width = float(images.mean(dtype=np.float64)), float(images.std(dtype=np.float64))
     return lambda batch: ((batch.astype("float32") - np.float32(shift)) / np.float32(width))[..., None]
+
+
+def each_standardised(batch):
+    """Faces (b, 48, 48) uint8, NumPy's or JAX's, as (b, 48, 48, 1) float32 of mean 0 and deviation 1, each by its own.
+
+    So neither brightness nor contrast of a picture matters. A face of one flat colour becomes all 0: the variance is
+    taken one squared grey level higher than it is.
+    """
+    batch = batch.astype("float32")
+    batch = batch - batch.mean(axis=(1, 2), keepdims=True)
+    return (batch / ((batch**2).mean(axis=(1, 2), keepdims=True) + 1) ** 0.5)[..., None]
 
 
 def epoch_order(labels: np.ndarray, sampling: str, seed: int, epoch: int) -> np.ndarray:
@@ -217,8 +239,8 @@ def train(
     soft = faces.targets is not None and protocol.targets == "given"
     accuracy = keras.metrics.CategoricalAccuracy if soft else keras.metrics.SparseCategoricalAccuracy
     model.compile(
-        make_optimizer(protocol),
-        loss_function(protocol.loss),
+        make_optimizer(protocol, protocol.epochs * math.ceil(len(fitted) / protocol.batch_size)),
+        loss_function(protocol.loss, protocol.label_smoothing),
         metrics=[accuracy(name="accuracy")],
         jit_compile=backends.BACKEND == "jax",  # XLA makes TensorFlow slower on a CPU
     )

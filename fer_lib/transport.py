@@ -23,7 +23,10 @@ SUMS = "SHA256SUMS"
 _PLACE = r"(?P<place>(?P<name>\w[\w.-]*/\w[\w.-]*)/(?P<backend>[a-z]+)(?:-(?P<precision>\w+))?-seed(?P<seed>\d+))"
 _RECORD = rf"(?:local/(?P<profile>\w+)/)?runs/{_PLACE}"
 _CHECKPOINT = rf"(?:local/(?P<profile>\w+)/)?unfinished/{_PLACE}/checkpoint-(?P<epoch>\d+)"
-_FILES = {_RECORD: "|".join(map(re.escape, records.FILES)), _CHECKPOINT: r"\w[\w.]*\.(?:json|npz|h5)"}
+_FILES = {
+    _RECORD: "|".join(map(re.escape, [*records.FILES, records.NETWORK])),
+    _CHECKPOINT: r"\w[\w.]*\.(?:json|npz|h5)",
+}
 """The folders, named from ``results/`` on, that may travel, and their files."""
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from fer_lib import models
+from fer_lib import architectures, models
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,14 @@ def test_dropout_of_the_proposed_cnn_is_an_option():
     model = models.build("proposed_cnn", {"dropout": 0.4, "dense_dropout": 0.7})
     assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.4, 0.4, 0.7]
     assert model.count_params() == 22_386_119
+
+
+def test_the_small_vgg_is_small():
+    model = models.build("small_vgg")
+    assert model.count_params() == 418_087
+    found = architectures.layers(model)
+    assert sum(layer["multiply_adds"] for layer in found) == 40_477_568
+    assert [layer["shape"][0] for layer in found if layer["kind"] == "Conv2D"] == [48, 24, 12, 12, 6, 6]
 
 
 def test_an_unknown_model_is_refused_by_name():

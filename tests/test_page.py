@@ -1,15 +1,11 @@
-"""Pages: one file that needs nothing else. Whether a browser shows them as it should is looked at in headless Chromium.
-
-Chromium is the system's, or the one that `playwright install chromium` brings (`make browser` gets one of the two).
-"""
+"""Pages: one file that needs nothing else. Whether they show as they should is looked at in headless Chromium."""
 
 import json
-import os
 import re
-import shutil
 
 import nbformat
 import pytest
+from chromium import chromium
 
 from fer_lib import claims, notebooks, page, paths, records, runs
 
@@ -65,14 +61,8 @@ def test_every_cell_that_shows_people_is_tagged():
 
 @pytest.fixture(scope="module")
 def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; the lock has it")
-    system = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with api.sync_playwright() as started:
-        if not system and not os.path.exists(started.chromium.executable_path):
-            pytest.skip("no Chromium here: `make browser` gets one")
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # which root cannot have
-        with started.chromium.launch(executable_path=system, args=sandbox) as launched:
-            yield launched
+    with chromium() as launched:
+        yield launched
 
 
 def opened(browser, path, width=1280, scheme="light", **options):

@@ -89,6 +89,19 @@ def test_killed_while_it_is_put_in_place_no_record_is_a_mixture_of_two(made, tmp
     assert list(new.iterdir()) == []
 
 
+def test_a_kept_network_goes_with_its_record_and_never_stays_with_another(made, tmp_path):
+    folder, record, arrays = made
+    for name, seconds in (("with", 2.0), ("without", 3.0)):
+        new = tmp_path / name
+        records.write(new, record | {"seconds": seconds}, arrays)
+        (new / "run.ipynb").write_text("{}")
+        if name == "with":
+            (new / records.NETWORK).write_bytes(b"a network")
+        records.put(new, folder)
+        assert (folder / records.NETWORK).exists() == (name == "with")
+        assert records.read(folder)["seconds"] == seconds
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1}'])
 def test_a_broken_metrics_file_is_named_and_not_current(made, few_faces, content):
     folder = made[0]

@@ -85,9 +85,18 @@ class Killed(BaseException):
 RANDOM = {"augmentation": "flip and affine", "sampling": "balanced", "class_weights": "balanced"}
 
 
-@pytest.mark.parametrize("fields", [{"optimizer": "adam"}, {"optimizer": "rmsprop"}, {"optimizer": "sgd"}, RANDOM])
+LIVE = {
+    "model": "small_vgg", "model_options": {"width": 4}, "optimizer": "sgd", "momentum": 0.9, "schedule": "cosine",
+    "decay": 0.0, "input_scale": "each standardised", "label_smoothing": 0.1,
+    "augmentation": "flip, affine and erasing",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fields", [{"optimizer": "adam"}, {"optimizer": "rmsprop"}, {"optimizer": "sgd"}, RANDOM, LIVE]
+)
 def test_a_run_killed_after_any_epoch_ends_like_an_unbroken_one(few_faces, tmp_path, fields):
-    protocol = replace(SMALL, decay=1e-3, epochs=4, patience=3, milestone=2, **fields)
+    protocol = replace(SMALL, **{"decay": 1e-3, "epochs": 4, "patience": 3, "milestone": 2} | fields)
     whole, _ = training.train(few_faces, protocol, 5, progress=lambda line: None)
     for last in (2, 3, 4, 5):  # killed in epoch 2 before its state is kept, then in 3, then in 4, then not
 
@@ -166,6 +175,12 @@ def test_input_scales(few_faces):
     images = few_faces.images
     assert training.scaler(images, "0..255")(images).max() == images.max()
     assert training.scaler(images, "0..1")(images).max() == pytest.approx(images.max() / 255)
+    each = training.scaler(images, "each standardised")
+    even = images // 2 * 2
+    np.testing.assert_allclose(each(even // 2 + 20), each(even), atol=0.1)  # half the contrast, and brighter
+    np.testing.assert_allclose(each(images).mean(axis=(1, 2, 3)), 0, atol=1e-4)
+    np.testing.assert_allclose(each(images).std(axis=(1, 2, 3)), 1, atol=0.02)
+    assert (each(np.full((1, 48, 48), 7, np.uint8)) == 0).all()
     standard = training.scaler(images, "standardised")(images)
     assert standard.shape == (70, 48, 48, 1)
     assert standard.mean() == pytest.approx(0, abs=1e-3)
@@ -221,6 +236,26 @@ def test_momentum_goes_on_where_the_gradient_has_ended():
     assert float(weight[0]) == pytest.approx(-0.1 * (1 + 0.9 + 0.81), rel=1e-5)
 
 
+def test_the_cosine_schedule_ends_at_nothing():
+    protocol = Protocol(optimizer="sgd", learning_rate=0.1, schedule="cosine")
+    optimizer = training.make_optimizer(protocol, steps=10)
+    weight, rates = keras.Variable(np.zeros(1, np.float32)), []
+    for _ in range(10):
+        rates.append(float(optimizer.learning_rate))
+        optimizer.apply([np.ones(1, np.float32)], [weight])
+    np.testing.assert_allclose(rates, 0.05 * (1 + np.cos(np.pi * np.arange(10) / 10)), rtol=1e-5)
+    assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
+
+
+def test_label_smoothing_is_cross_entropy_with_softened_labels():
+    logits = np.random.default_rng(0).normal(0, 3, (5, 7)).astype(np.float32)
+    labels = np.array([0, 6, 3, 3, 1])
+    targets = 0.9 * np.eye(7)[labels] + 0.1 / 7
+    loss = training.loss_function("logits", 0.1)(labels, keras.ops.convert_to_tensor(logits))
+    expected = -(targets * np.log(metrics.probabilities(logits))).sum(axis=1)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(loss), expected, rtol=1e-5)
+
+
 def test_a_milestone_is_what_a_run_of_so_many_epochs_ends_with(few_faces):
     long, _ = training.train(few_faces, replace(SMALL, milestone=2), 4, progress=lambda line: None)
     short, _ = training.train(few_faces, replace(SMALL, epochs=2), 4, progress=lambda line: None)
@@ -270,7 +305,7 @@ def test_class_weights_make_a_rare_emotion_count(few_faces):
     assert gain[:, 0].mean() < -0.02
 
 
-@pytest.mark.parametrize("name", ["flip", "flip and affine"])
+@pytest.mark.parametrize("name", ["flip", "flip and affine", "flip, affine and erasing"])
 def test_augmentation_changes_faces_in_training_and_none_in_prediction(name):
     same = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Activation("linear")])
     assert augmentation.augmented(same, "none") is same
@@ -290,6 +325,15 @@ def test_augmentation_changes_faces_in_training_and_none_in_prediction(name):
         assert mirrored + kept < 5
     again = keras.ops.convert_to_numpy(network(faces, training=True))
     assert (shown != again).any()
+
+
+def test_erasing_blackens_a_part_of_every_other_face():
+    same = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Activation("linear")])
+    network = augmentation.augmented(same, "flip, affine and erasing")
+    shown = keras.ops.convert_to_numpy(network(np.ones((200, 48, 48, 1), np.float32), training=True))
+    share = (shown == 0).mean(axis=(1, 2, 3))
+    assert 60 < (share > 0).sum() < 140
+    assert share.max() < 0.25
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX trains an epoch as one program")
@@ -316,6 +360,10 @@ def test_a_scanned_epoch_is_what_fit_does(few_faces, monkeypatch):
         ({"epochs": 2.0}, r"epochs: found 2.0 \(float\), expected int"),
         ({"weight_decay": -0.1}, "weight_decay: found -0.1, expected 0 or more"),
         ({"momentum": 0.9}, "momentum: found 0.9 with adam, expected 0, or sgd"),
+        ({"decay": 1e-5, "schedule": "cosine"}, "decay: found 1e-05 with the cosine schedule, expected 0, or constant"),
+        ({"label_smoothing": 1.0}, r"label_smoothing: found 1.0 \(logits\), expected 0 or more and less than 1"),
+        ({"label_smoothing": 0.1, "loss": "clipped"}, r"label_smoothing: found 0.1 \(clipped\)"),
+        ({"keep_network": True}, "keep_network: found true with kept_epoch best, expected last, or false"),
         ({"at_most": {"glad": 3}}, "at_most: found glad: 3, expected some of angry, .*, each with 1 row or more"),
         ({"at_most": {"happy": 0}}, "at_most: found happy: 0"),
         ({"patience": 4, "validation_rows": ""}, "patience: found 4 with no validation_rows"),

@@ -81,7 +81,9 @@ def contents(folder) -> dict[str, bytes]:
 
 
 def test_records_and_checkpoints_arrive_as_they_left(study, monkeypatch, capsys):
-    make(0), make(1), make_checkpoint(2, 3), make(0, profile="quick")
+    first = make(0)
+    (first.folder / records.NETWORK).write_bytes(b"a network that the run kept")
+    make(1), make_checkpoint(2, 3), make(0, profile="quick")
     archive = study / "out.tar"
     assert main(["export", str(archive), "--checkpoints"]) == 0
     left = {name: content for name, content in contents(study / "there").items() if not name.startswith("local")}

@@ -4,7 +4,7 @@ import inspect
 
 import keras
 
-from . import barsoum2016, saravanan2019, vorontsov2018
+from . import barsoum2016, modern, saravanan2019, vorontsov2018
 
 ARCHITECTURES = {
     "feedforward": saravanan2019.feedforward,
@@ -13,6 +13,7 @@ ARCHITECTURES = {
     "wide_cnn": saravanan2019.wide_cnn,
     "eleven_layers": vorontsov2018.eleven_layers,
     "vgg13": barsoum2016.vgg13,
+    "small_vgg": modern.small_vgg,
 }
 
 

@@ -1,0 +1,114 @@
+"""The network that ships with this package, or another, run by ONNX Runtime or LiteRT: faces in, probabilities out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..emotions import FER2013
+
+MODEL = Path(__file__).with_name("model.onnx")
+"""The network that ships. Beside it ``model.json``: its checksum, and how it was made and scored."""
+
+
+class Classifier:
+    """A network that tells emotions apart; ``load`` makes one.
+
+    ``emotions`` are the seven of FER2013 in the order of its codes, ``side`` the faces' width and height in pixels.
+    """
+
+    emotions = FER2013
+    side = 48
+
+    def __init__(self, run: Callable[[np.ndarray], np.ndarray]):
+        self._run = run
+
+    def classify(self, faces: np.ndarray) -> np.ndarray:
+        """Probabilities of the emotions, (k, 7) float32, calibrated if the file was: each row of sum 1.
+
+        ``faces``: (k, 48, 48) uint8, grey, 0 black to 255 white, k of 0 or more. Raises TypeError for another dtype and
+        ValueError for another shape.
+        """
+        if not isinstance(faces, np.ndarray) or faces.dtype != np.uint8:
+            found = getattr(faces, "dtype", type(faces).__name__)
+            raise TypeError(f"faces: found {found}, expected an array of uint8, grey levels of 0 to 255")
+        if faces.shape[1:] != (self.side, self.side):
+            raise ValueError(f"faces: found shape {faces.shape}, expected (k, {self.side}, {self.side}); resize them")
+        return self._run(faces) if len(faces) else np.zeros((0, len(self.emotions)), np.float32)
+
+
+def load(path: Path | None = None) -> Classifier:
+    """The network in a file: ONNX (``.onnx``), or LiteRT (``.tflite``) where ``ai-edge-litert`` is installed.
+
+    Without a path it is the one that ships, whose SHA-256 must be the one in ``model.json``. Raises FileNotFoundError
+    where there is none, ValueError for a file that is no such network or has another checksum.
+    """
+    file = Path(path or MODEL)
+    if not file.is_file():
+        how = "give the path of one" if path else "`make live-model` trains and writes it"
+        raise FileNotFoundError(f"{file}: found no such file, expected a network as `make live-model` writes it; {how}")
+    content = file.read_bytes()
+    if not path:
+        expected = json.loads(MODEL.with_suffix(".json").read_text())["sha256"]
+        found = hashlib.sha256(content).hexdigest()
+        if found != expected:
+            raise ValueError(f"{file}: found SHA-256 {found}, expected {expected}; restore it from git")
+    if file.suffix not in (".onnx", ".tflite"):
+        raise ValueError(f"{file}: found a {file.suffix or 'nameless'} file, expected .onnx or .tflite")
+    return Classifier((_onnx if file.suffix == ".onnx" else _litert)(file, content))
+
+
+def _onnx(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors are raised
+    # Threads that spin between two faces take the processor from the detector, which finds the next ones.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no base class of their own
+        raise ValueError(f"{file}: found no network that ONNX Runtime reads ({error}), expected one") from error
+    (taken, *more), given = session.get_inputs(), session.get_outputs()[0]
+    found = taken.type, taken.shape[1:], given.type, given.shape[1:]
+    if more or found != ("tensor(uint8)", [48, 48], "tensor(float)", [len(FER2013)]):
+        expected = f"(k, 48, 48) uint8 in and (k, {len(FER2013)}) float32 out"
+        raise ValueError(f"{file}: found {found}, expected {expected}; `make live-model` writes such a file")
+    emotions = session.get_modelmeta().custom_metadata_map.get("emotions", "none")
+    if emotions != ",".join(FER2013):  # the classic silent bug is a network whose outputs have another order
+        raise ValueError(f"{file}: found the emotions {emotions} in its metadata, expected {','.join(FER2013)}")
+    return lambda faces: session.run([given.name], {taken.name: faces})[0]
+
+
+def _litert(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise ValueError(f"{file}: needs LiteRT, which is not installed; pip install ai-edge-litert") from error
+
+    try:
+        interpreter = Interpreter(model_content=content, num_threads=1)
+    except ValueError as error:
+        raise ValueError(f"{file}: found no network that LiteRT reads ({error}), expected one") from error
+    interpreter.allocate_tensors()
+    taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    found = taken["dtype"], taken["shape"].tolist(), given["dtype"], given["shape"].tolist()
+    if found != (np.float32, [1, 48, 48, 1], np.float32, [1, len(FER2013)]):
+        expected = f"(1, 48, 48, 1) float32 in and (1, {len(FER2013)}) float32 out"
+        raise ValueError(f"{file}: found {found}, expected {expected}; `make live-model` writes such a file")
+
+    def run(faces: np.ndarray) -> np.ndarray:
+        probabilities = np.empty((len(faces), len(FER2013)), np.float32)
+        for place, face in enumerate(faces.astype(np.float32)):
+            # In 8 bits the mean and the deviation of a picture would be too coarse, so that these are taken here.
+            face = face - face.mean()
+            interpreter.set_tensor(taken["index"], (face / np.sqrt((face**2).mean() + 1))[None, :, :, None])
+            interpreter.invoke()
+            probabilities[place] = interpreter.get_tensor(given["index"])[0]
+        return probabilities / probabilities.sum(axis=1, keepdims=True)  # they are multiples of 1/256
+
+    return run
