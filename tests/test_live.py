@@ -5,7 +5,6 @@ import sys
 from types import SimpleNamespace
 
 import cv2
-import live_frames
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -414,4 +413,3 @@ def test_nothing_slow_is_imported():
     )
     slow = {"keras", "tensorflow", "jax", "pandas", "matplotlib", "sklearn", "scipy", "papermill", "yaml", "PIL"}
     assert not slow & set(done.stdout.split())
-    assert live_frames.Brightness.side == 48
