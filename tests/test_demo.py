@@ -130,8 +130,10 @@ def test_a_picture_gets_the_box_of_opencv_and_the_probabilities_of_python(browse
     expected = inference.load(built / "model.onnx").classify(crop[None])[0]
     np.testing.assert_allclose(found, expected, atol=0.02)
     best = inference.Classifier.emotions[int(found.argmax())]
-    assert tab.locator("#faces h2").inner_text() == best and tab.locator("tr.likeliest th").inner_text() == best
-    assert tab.locator("#picture").get_attribute("aria-label") == f"One face: {best}"
+    assert tab.locator("tr.likeliest th").inner_text() == best
+    said = best if found.max() >= 0.5 else f"{best}?"
+    assert tab.locator("#faces h2").inner_text() == said
+    assert tab.locator("#picture").get_attribute("aria-label") == f"One face: {said}"
     assert errors == []
 
 
