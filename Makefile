@@ -15,7 +15,8 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce report audit live-model demo lab bench bench-ingest test test-slow browser lint lock clean
+.PHONY: help data reproduce report audit live-model demo lab bench bench-ingest bench-live bench-peers test test-slow browser \
+	lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -50,6 +51,12 @@ bench: $(ENV) ## Measure how fast loading, training and starting are. Options: F
 
 bench-ingest: $(ENV) ## Measure how fast AffectNet is taken in, on 20,000 generated pictures. Option: KEEP=1 (for git)
 	@.venv/bin/python bench/ingest.py $(if $(KEEP),--keep)
+
+bench-live: $(ENV) ## Measure how fast faces are found and classified live. Options: FER2013= KEEP=1 (for README and git)
+	@.venv/bin/python bench/live.py $(if $(KEEP),--keep)
+
+bench-peers: $(ENV) .venv-peers/.installed ## Measure speed and accuracy beside the PyPI package fer. Option: KEEP=1 (for git)
+	@.venv/bin/python bench/peers.py $(if $(KEEP),--keep)
 
 # One notebook's cells share a kernel, one module's tests share fixtures: each goes to one worker as a whole (loadscope).
 test: lint ## Lint, the fast tests and every notebook
@@ -107,4 +114,11 @@ $(ENV) $(JAX_ENV):
 		$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<; \
 		$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi; \
+	touch $@
+
+# `fer` without what it asks for: bench/peers.txt says why.
+.venv-peers/.installed: bench/peers.txt
+	"$(PYTHON)" -m venv --clear .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps fer==25.10.3
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r bench/peers.txt
 	touch $@

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+import keeping
 import measure
+from keeping import line
 
-from fer_lib import paths, provenance, records
+from fer_lib import provenance
 
-KEPT = paths.ROOT / "bench" / "bench.json"
-README = paths.ROOT / "README.md"
-MARKS = "<!-- written by bench/bench.py -->\n", "<!-- end -->\n"
 SETTINGS = (
     "KERAS_BACKEND",
     "OMP_NUM_THREADS",
@@ -30,16 +27,9 @@ SETTINGS = (
 
 def table(figures: dict) -> str:
     """The figures as Markdown: a table, and what they were measured on. Goals are this study's own."""
-
-    def line(what, values, form, goal="", met=None):
-        if met is not None:
-            goal += ": met" if met(values["median"]) else ": missed"
-        low, middle, high = (format(values[name], form) for name in ("min", "median", "max"))
-        return f"| {what} | {middle} | {low} | {high} | {goal} |"
-
     load, start = figures["loading"], figures["starting"]
-    lines = ["| what | median | min | max | goal |", "|---|--:|--:|--:|---|"]
-    lines += [
+    lines = [
+        *keeping.HEAD,
         line("fer2013.csv as torchvision reads it, s", load["torchvision_s"], ".3g"),
         line("with pandas and `numpy.fromstring`, nothing checked, s", load["pandas_s"], ".3g"),
         line("`fer2013.load()`, first time, s", load["first_s"], ".3g"),
@@ -76,22 +66,6 @@ def table(figures: dict) -> str:
     return "\n".join([*lines, "", facts, ""])
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file beside its place, then rename it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
-def readme_with(text: str, figures: dict) -> str:
-    """The README's text with these figures between the two marks. Raises ValueError where a mark is not there once."""
-    for mark in MARKS:
-        if text.count(mark) != 1:
-            raise ValueError(f"{README}: found {text.count(mark)} times {mark.strip()!r}, expected once; put it back")
-    before, rest = text.split(MARKS[0])
-    return before + MARKS[0] + table(figures) + MARKS[1] + rest.split(MARKS[1])[1]
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="bench.py",
@@ -107,12 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name, value in zip(SETTINGS[1:4], (threads, threads, "1"), strict=True):
         os.environ.setdefault(name, value)
     os.environ["TQDM_DISABLE"] = "1"  # the lines of the turns are progress enough
-    figures = {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": records.cpu() | {"cores": os.cpu_count()},
-        "load_average": [round(os.getloadavg()[0], 1)],
+    figures = keeping.facts() | {
         "versions": provenance.versions() | {"pandas": importlib.metadata.version("pandas")},
-        "code": provenance.code(),
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
     }
     try:
@@ -124,14 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
             figures["loading"] = about | measure.loading(path, scratch / "cache")
             figures["training"] = measure.apart(measure.training_rates)
             figures["starting"] = measure.starting(scratch)
-        figures["load_average"].append(round(os.getloadavg()[0], 1))
-        measure.say("\n" + table(figures))
-        kept = KEPT if options.keep else paths.RESULTS / "local" / "bench.json"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(kept, json.dumps(figures, indent=1) + "\n")
-        if options.keep:
-            replace_text(README, readme_with(README.read_text(encoding="utf-8"), figures))
-        measure.say(f"Kept in {kept.relative_to(paths.ROOT)}")
+        keeping.finish("bench", figures, table, options.keep, readme=True)
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -8,7 +8,6 @@ so that its peak memory is its own too. What is compared is measured in turns, a
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import shutil
@@ -18,13 +17,11 @@ import time
 import warnings
 from pathlib import Path
 
+import keeping
 import measure
 
-import bench
-from fer_lib import paths, provenance, records
 from fer_lib.datasets import affectnet, affectnet_files, drawn_affectnet
 
-KEPT = paths.ROOT / "bench" / "ingest.json"
 GOAL = 1.7
 LIMIT = 2000  # MB
 
@@ -80,7 +77,7 @@ def layout_figures(tree: Path, cache: Path, side: int, colour: bool, turns: int)
 
 def table(figures: dict) -> str:
     """The figures as Markdown."""
-    lines = ["| what | median | min | max | goal |", "|---|--:|--:|--:|---|"]
+    lines = [*keeping.HEAD]
     for name, found in figures["layouts"].items():
         goals = {
             "plain_images_per_s": ("cv2.imread and cv2.resize, one process, images/s", "", None),
@@ -115,15 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.pictures < 100 or options.turns < 1:
         parser.error("expected 100 pictures or more, 1 turn or more")
     os.environ["TQDM_DISABLE"] = "1"
-    figures = {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": records.cpu() | {"cores": os.cpu_count()},
-        "load_average": [round(os.getloadavg()[0], 1)],
-        "opencv": cv2.__version__,
-        "code": provenance.code(),
-        "pictures": options.pictures,
-        "layouts": {},
-    }
+    figures = keeping.facts() | {"opencv": cv2.__version__, "pictures": options.pictures, "layouts": {}}
     try:
         with tempfile.TemporaryDirectory(prefix="fer-ingest-") as folder:
             scratch = Path(folder)
@@ -139,12 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
                 figures["layouts"][name] = layout_figures(
                     scratch / layout, scratch / "cache", 48, colour, options.turns
                 )
-        figures["load_average"].append(round(os.getloadavg()[0], 1))
-        measure.say("\n" + table(figures))
-        kept = KEPT if options.keep else paths.RESULTS / "local" / "ingest.json"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        bench.replace_text(kept, json.dumps(figures, indent=1) + "\n")
-        measure.say(f"Kept in {kept.relative_to(paths.ROOT)}")
+        keeping.finish("ingest", figures, table, options.keep)
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -6,8 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import paths, processes, reproduce, runs, schedule, transport
-from .datasets import kaggle
+from . import paths
 
 
 def add_choice(verb: argparse.ArgumentParser) -> None:
@@ -24,12 +23,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fer_lib", description="Reproduce the experiments of the papers.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     verb = verbs.add_parser("reproduce", help="make every run that is missing, then the report")
-    verb.add_argument("--profile", default="", choices=["", *runs.PROFILES], help="default: by the data that is here")
+    verb.add_argument("--profile", default="", choices=["", *paths.PROFILES], help="default: by the data that is here")
     add_choice(verb)
     verb.add_argument("--jobs", type=int, default=0, help="CPU cores to use (default: all)")
     add_parent(verb)
     verb = verbs.add_parser("runs", help="list a profile's runs and what is there of each; or make what is missing")
-    verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verb.add_argument("--profile", default="full", choices=paths.PROFILES)
     add_choice(verb)
     verb.add_argument("--missing", action="store_true", help="make the missing runs, without Snakemake and report")
     verb.add_argument("--minutes", type=float, help="end then; the next call goes on (default: when all are made)")
@@ -37,11 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
     verb = verbs.add_parser("run", help="make one run")
     verb.add_argument("experiment", help="for example saravanan2019/table1_feedforward")
     verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verb.add_argument("--profile", default="full", choices=paths.PROFILES)
     verb.add_argument("--threads", type=int, help="CPU threads to compute with (default: all)")
     add_parent(verb)
     verb = verbs.add_parser("report", help="make the report of the runs that are there")
-    verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verb.add_argument("--profile", default="full", choices=paths.PROFILES)
     verbs.add_parser("data", help="fetch FER2013 from Kaggle into data/, or say how to get it")
     verbs.add_parser("audit", help="list FER2013's duplicates, leaked rows, conflicting labels and flat images")
     verb = verbs.add_parser("score", help="score the answers of any network on FER2013's test sets; compare two")
@@ -55,58 +54,97 @@ def main(arguments: list[str] | None = None) -> int:
     verb.add_argument("--leave-out", default="", help="comma-separated emotions that are not to be scored")
     verb.add_argument("--json", metavar="FILE", help="write the figures to this file too")
     verb = verbs.add_parser("live-model", help="train, calibrate and export the network that ships, and write its card")
-    verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verb.add_argument("--profile", default="full", choices=paths.PROFILES)
     add_parent(verb)
     verb = verbs.add_parser("export", help="pack a profile's records into a tar, to take them to another machine")
     verb.add_argument("archive", type=Path, metavar="OUT.tar")
-    verb.add_argument("--profile", default="full", choices=runs.PROFILES)
+    verb.add_argument("--profile", default="full", choices=paths.PROFILES)
     verb.add_argument("--only", default="", help="comma-separated parts of experiments' names")
     verb.add_argument("--checkpoints", action="store_true", help="those of unfinished runs too, to go on elsewhere")
     verb = verbs.add_parser("import", help="check what `export` packed, and put it in place")
     verb.add_argument("archive", type=Path, metavar="IN.tar")
     verb.add_argument("--force", action="store_true", help="replace records that have other predictions")
+    verb = verbs.add_parser("live", help="find faces and their emotions: camera, video, stream, folder or picture")
+    verb.add_argument("--source", required=True, help="a camera's number, a video, a stream's URL, a folder, a picture")
+    verb.add_argument("--detector", default="tuned", help="tuned (default), paper, usual, or yunet with its file")
+    verb.add_argument("--yunet", type=Path, metavar="FILE", help="the network of OpenCV's YuNet")
+    verb.add_argument("--threshold", type=float, default=0.5, help="leave less likely emotions open (default: 0.5)")
+    verb.add_argument("--show", action="store_true", help="in a window; it needs the extra live-window")
+    verb.add_argument("--save", type=Path, metavar="OUT.mkv", help="the frames with what was found drawn on them")
+    verb.add_argument("--csv", type=Path, metavar="OUT.csv", help="one line a face")
+    verb.add_argument("--json", action="store_true", help="one line of JSON a face, on the standard output")
     options = parser.parse_args(arguments)
-    if getattr(options, "parent", None):
-        processes.end_with(options.parent)
     try:
-        if options.verb == "data":
-            return kaggle.fetch()
-        if options.verb in ("reproduce", "runs"):
-            which = options.profile, options.seeds, options.only
-        if options.verb == "reproduce":
-            return reproduce.reproduce(*which, options.force, options.jobs)
-        if options.verb == "runs" and options.missing:
-            return schedule.make_missing(*which, options.force, options.jobs, options.minutes)
-        if options.verb == "export":
-            return transport.export_records(options.archive, options.profile, options.only, options.checkpoints)
-        if options.verb == "import":
-            return transport.import_records(options.archive, options.force)
-        if options.verb == "runs":
-            print("\n".join(runs.states(runs.wanted(*which))))
-        elif options.verb == "run":
-            if options.threads:
-                processes.limit_threads(options.threads)
-            folder = runs.execute(options.experiment, options.seed, options.profile)
-            print(f"{options.experiment} seed {options.seed}: done, see {folder.relative_to(paths.ROOT)}")
-        elif options.verb == "audit":
-            audit()
-        elif options.verb == "score":
-            score(options.answers, options.json)
-        elif options.verb == "cross":
-            cross(options)
-        elif options.verb == "live-model":
-            from . import live_model
-
-            print(f"The card: {live_model.make(options.profile).relative_to(paths.ROOT)}")
-        else:
-            print(reproduce.report(options.profile).relative_to(paths.ROOT))
-        return 0
+        return run(options)
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; call the same command again", file=sys.stderr)
         return 130
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a verb. Each imports what it needs, so that none waits for what another needs."""
+    if options.verb == "live":
+        from .live import command
+
+        return command.run(options)
+    if options.verb == "data":
+        from .datasets import kaggle
+
+        return kaggle.fetch()
+    if options.verb == "audit":
+        audit()
+    elif options.verb == "score":
+        score(options.answers, options.json)
+    elif options.verb == "cross":
+        cross(options)
+    elif options.verb == "live-model":
+        live_model(options)
+    else:
+        return study(options)
+    return 0
+
+
+def end_with_parent(options: argparse.Namespace) -> None:
+    from . import processes
+
+    if getattr(options, "parent", None):
+        processes.end_with(options.parent)
+
+
+def live_model(options: argparse.Namespace) -> None:
+    end_with_parent(options)
+    from . import live_model
+
+    print(f"The card: {live_model.make(options.profile).relative_to(paths.ROOT)}")
+
+
+def study(options: argparse.Namespace) -> int:
+    end_with_parent(options)
+    from . import processes, reproduce, runs, schedule, transport
+
+    if options.verb in ("reproduce", "runs"):
+        which = options.profile, options.seeds, options.only
+    if options.verb == "reproduce":
+        return reproduce.reproduce(*which, options.force, options.jobs)
+    if options.verb == "runs" and options.missing:
+        return schedule.make_missing(*which, options.force, options.jobs, options.minutes)
+    if options.verb == "export":
+        return transport.export_records(options.archive, options.profile, options.only, options.checkpoints)
+    if options.verb == "import":
+        return transport.import_records(options.archive, options.force)
+    if options.verb == "runs":
+        print("\n".join(runs.states(runs.wanted(*which))))
+    elif options.verb == "run":
+        if options.threads:
+            processes.limit_threads(options.threads)
+        folder = runs.execute(options.experiment, options.seed, options.profile)
+        print(f"{options.experiment} seed {options.seed}: done, see {folder.relative_to(paths.ROOT)}")
+    else:
+        print(reproduce.report(options.profile).relative_to(paths.ROOT))
+    return 0
 
 
 def audit() -> None:

@@ -12,6 +12,15 @@ DATA = ROOT / "data"
 CACHE = Path(os.environ.get("FER_CACHE", DATA / "cache"))
 RESULTS = ROOT / "results"
 
+PROFILES = {
+    "smoke": "drawn faces, 128 training rows, two epochs: shows that everything runs, says nothing of the papers",
+    "quick": "the real FER2013, but a tenth of Training's rows for each network and one seed: a look at every row of "
+    "the papers' tables, not their protocol",
+    "full": "the real FER2013 under the papers' protocol",
+    "copy": "a FER2013 other than the official one, such as the copy as JPEG pictures, under the papers' protocol",
+}
+"""What is run on which data, and so where the results go."""
+
 
 def results_folder(profile: str) -> Path:
     """The folder that takes a profile's runs and report.

@@ -14,15 +14,9 @@ import yaml
 
 from . import datasets, notebooks, paths, processes, provenance, records
 from .datasets import affectnet, fer2013
+from .paths import PROFILES
 from .protocol import CHOICES, PROTOCOLS
 
-PROFILES = {
-    "smoke": "drawn faces, 128 training rows, two epochs: shows that everything runs, says nothing of the papers",
-    "quick": "the real FER2013, but a tenth of Training's rows for each network and one seed: a look at every row of "
-    "the papers' tables, not their protocol",
-    "full": "the real FER2013 under the papers' protocol",
-    "copy": "a FER2013 other than the official one, such as the copy as JPEG pictures, under the papers' protocol",
-}
 CUTS = {
     "smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2, "steps": 5, "repeats": 1, "asked": 100},
     "quick": {"rows": 2871},

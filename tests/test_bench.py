@@ -13,37 +13,41 @@ from fer_lib.protocol import Protocol
 
 sys.path.insert(0, str(paths.ROOT / "bench"))
 import bench  # noqa: E402, I001
+import keeping  # noqa: E402
 import measure  # noqa: E402
 
 
+KEPT = keeping.kept("bench", commit=True)
+FIRST, LAST = keeping.marks("bench")
+
+
 def test_the_readme_shows_the_figures_that_were_kept():
-    figures = json.loads(bench.KEPT.read_text())
-    text = bench.README.read_text()
-    assert bench.readme_with(text, figures) == text
+    figures = json.loads(KEPT.read_text())
+    text = keeping.README.read_text()
+    assert keeping.readme_with(text, "bench", bench.table(figures)) == text
     slower = figures | {"loading": figures["loading"] | {"first_s": measure.spread([987.0])}}
-    changed = bench.readme_with(text, slower)
+    changed = keeping.readme_with(text, "bench", bench.table(slower))
     assert changed != text
     assert "| 987 | 987 | 987 |" in changed
-    assert bench.readme_with(changed, figures) == text
+    assert keeping.readme_with(changed, "bench", bench.table(figures)) == text
 
 
 def test_a_readme_without_its_marks_is_refused():
-    with pytest.raises(ValueError, match="found 0 times '<!-- end -->', expected once"):
-        bench.readme_with(bench.README.read_text().replace(bench.MARKS[1], ""), {})
+    with pytest.raises(ValueError, match="found 0 times '<!-- end of bench/bench.py -->', expected once"):
+        keeping.readme_with(keeping.README.read_text().replace(LAST, ""), "bench", "")
 
 
 def test_a_goal_is_met_or_missed_by_the_median():
-    figures = json.loads(bench.KEPT.read_text())
+    figures = json.loads(KEPT.read_text())
     for times, word in ((3.99, "missed"), (4.0, "met")):
         figures["loading"]["times_torchvision"] = measure.spread([1.0, times, 99.0])
         assert f"| {times:.2f} | 1.00 | 99.00 | 4: {word} |" in bench.table(figures)
 
 
 def test_what_was_measured_is_printed_and_kept_where_it_was_asked_for(tmp_path, monkeypatch, capsys):
-    figures = json.loads(bench.KEPT.read_text())
-    (tmp_path / "README.md").write_text("Before\n" + "".join(bench.MARKS) + "after\n")
-    monkeypatch.setattr(bench, "README", tmp_path / "README.md")
-    monkeypatch.setattr(bench, "KEPT", tmp_path / "bench" / "bench.json")
+    figures = json.loads(KEPT.read_text())
+    (tmp_path / "README.md").write_text(f"Before\n{FIRST}{LAST}after\n")
+    monkeypatch.setattr(keeping, "README", tmp_path / "README.md")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(os, "environ", dict(os.environ))
@@ -56,14 +60,14 @@ def test_what_was_measured_is_printed_and_kept_where_it_was_asked_for(tmp_path, 
     assert local["loading"] == figures["loading"]
     assert set(local) == set(figures)
     assert bench.table(local) in capsys.readouterr().out
-    assert not bench.KEPT.exists()
+    assert not (tmp_path / "bench").exists()
     assert bench.main(["--keep"]) == 0
-    kept = json.loads(bench.KEPT.read_text())
-    assert bench.README.read_text() == "Before\n" + bench.MARKS[0] + bench.table(kept) + bench.MARKS[1] + "after\n"
+    kept = json.loads((tmp_path / "bench" / "bench.json").read_text())
+    assert keeping.README.read_text() == f"Before\n{FIRST}{bench.table(kept)}{LAST}after\n"
     monkeypatch.setattr(measure, "starting", lambda scratch: measure.command_seconds(["false"], tmp_path, {}))
     assert bench.main(["--keep"]) == 1
     assert "error: false: found exit code 1" in capsys.readouterr().err
-    assert json.loads(bench.KEPT.read_text()) == kept
+    assert json.loads((tmp_path / "bench" / "bench.json").read_text()) == kept
 
 
 def test_all_readers_read_the_same(tmp_path, few_faces):

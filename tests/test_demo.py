@@ -14,7 +14,7 @@ import pytest
 from chromium import chromium
 
 from fer_lib import paths
-from fer_lib.live import inference
+from fer_lib.live import inference, pipeline
 
 WEB = paths.ROOT / "web"
 SIZE = (640, 480)
@@ -124,10 +124,8 @@ def test_a_picture_gets_the_box_of_opencv_and_the_probabilities_of_python(browse
     ((x, y, width, _),) = cascade.detectMultiScale(grey, 1.2, 3, minSize=(20, 20))
     assert abs(left - x) < 0.1 * width and abs(top - y) < 0.1 * width and abs(side - width) < 0.1 * width
 
-    length = round(1.04 * side)
-    x, y = round(left + (side - length) / 2), round(top + (side - length) / 2)
-    crop = cv2.resize(grey[y : y + length, x : x + length], (48, 48), interpolation=cv2.INTER_AREA)
-    expected = inference.load(built / "model.onnx").classify(crop[None])[0]
+    crop = pipeline.crops(grey, [(left, top, side, side)])
+    expected = inference.load(built / "model.onnx").classify(crop)[0]
     np.testing.assert_allclose(found, expected, atol=0.02)
     best = inference.Classifier.emotions[int(found.argmax())]
     assert tab.locator("tr.likeliest th").inner_text() == best

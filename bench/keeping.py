@@ -1,0 +1,78 @@
+"""What every bench ends with: its table printed and its figures kept, in the README too where that shows them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import measure
+
+from fer_lib import paths, provenance, records
+
+README = paths.ROOT / "README.md"
+
+
+def facts() -> dict:
+    """When, on what and with which code: what the figures of every bench begin with."""
+    return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": records.cpu() | {"cores": os.cpu_count()},
+        "load_average": [round(os.getloadavg()[0], 1)],
+        "code": provenance.code(),
+    }
+
+
+def kept(name: str, commit: bool) -> Path:
+    """The file that keeps a bench's figures: ``bench/<name>.json`` to commit, or one that git ignores."""
+    return (paths.ROOT / "bench" if commit else paths.RESULTS / "local") / f"{name}.json"
+
+
+def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool, readme: bool = False) -> None:
+    """Print the figures' table, and keep them in ``kept``; with ``readme`` the table goes there too if it is to commit.
+
+    ``table`` makes Markdown of the figures, to which the load average at the end is added here.
+    """
+    figures["load_average"].append(round(os.getloadavg()[0], 1))
+    measure.say("\n" + table(figures))
+    path = kept(name, commit)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, json.dumps(figures, indent=1) + "\n")
+    if readme and commit:
+        replace_text(README, readme_with(README.read_text(encoding="utf-8"), name, table(figures)))
+    measure.say(f"Kept in {path.relative_to(paths.ROOT)}")
+
+
+def line(what: str, values: dict, form: str, goal: str = "", met: Callable[[float], bool] | None = None) -> str:
+    """A row of a table: the median of some values, the smallest and the largest; a goal is met by the median."""
+    if met is not None:
+        goal += ": met" if met(values["median"]) else ": missed"
+    low, middle, high = (format(values[name], form) for name in ("min", "median", "max"))
+    return f"| {what} | {middle} | {low} | {high} | {goal} |"
+
+
+HEAD = ("| what | median | min | max | goal |", "|---|--:|--:|--:|---|")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file beside its place, then rename it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The lines between which the README has a bench's table."""
+    return f"<!-- written by bench/{name}.py -->\n", f"<!-- end of bench/{name}.py -->\n"
+
+
+def readme_with(text: str, name: str, table: str) -> str:
+    """The README's text with a table between its marks. Raises ValueError where a mark is not there once."""
+    first, last = marks(name)
+    for mark in (first, last):
+        if text.count(mark) != 1:
+            raise ValueError(f"{README}: found {text.count(mark)} times {mark.strip()!r}, expected once; put it back")
+    before, rest = text.split(first)
+    return before + first + table + last + rest.split(last)[1]

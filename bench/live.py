@@ -1,0 +1,100 @@
+"""How fast faces are found and classified live, beside the usual way, and what the tuned detector costs in small faces.
+
+A video of 640 x 480 with 1 or 10 faces that move before a photograph, read, searched and classified frame by frame: by
+``fer_lib.live`` with its tuned detector, with the paper's, and as most repositories do it: Haar(1.3, 5) on the whole
+frame, each face through ``predict`` of the proposed CNN (its weights do not matter for its speed). That one lives in a
+process of its own, so that no TensorFlow is in ours. What is compared is measured in turns, and a ratio is taken within
+each turn. Faces and photograph are NASA's portrait of Eileen Collins and a cup of coffee, which come with scikit-image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import av
+import cv2
+import keeping
+import live_ways
+from keeping import line
+
+FACES = (1, 10)
+GOAL = 8
+
+
+def table(figures: dict) -> str:
+    """The figures as Markdown."""
+    names = {
+        "usual": "the usual way, Haar(1.3, 5) and Keras' `predict`",
+        "paper": "ours with the paper's Haar",
+        "tuned": "ours, tuned",
+    }
+    lines = [*keeping.HEAD]
+    for faces in FACES:
+        found, many = figures["speed"][str(faces)], f"{faces} face{'s' * (faces > 1)}"
+        for way, what in names.items():
+            lines.append(line(f"{many}: {what}, ms a frame", found[way]["all_p50_ms"], ".3g"))
+            lines.append(line("... slowest 5 % from", found[way]["all_p95_ms"], ".3g"))
+        for stage in ("read", "detect", "crop", "classify"):
+            lines.append(line(f"... of ours, tuned: {stage}", found["tuned"][f"{stage}_p50_ms"], ".2g"))
+            lines.append(line("... slowest 5 % from", found["tuned"][f"{stage}_p95_ms"], ".2g"))
+        goal = {"goal": f"{GOAL}", "met": lambda x: x >= GOAL} if faces == 1 else {}
+        lines.append(line("the usual way takes so many times longer", found["times_usual"], ".1f", **goal))
+    small = figures["small_faces"]
+    lines += ["", f"| side of the face in pixels | {' | '.join(map(str, small['sizes']))} | false alarms a frame |"]
+    lines.append("|---|" + "--:|" * (len(small["sizes"]) + 1))
+    for name, rates in small["found"].items():
+        shares = " | ".join(f"{rate:.0%}" for rate in rates)
+        lines.append(f"| {name}, found | {shares} | {small['false_alarms_a_frame'][name]:.2f} |")
+    facts = (
+        f"Measured {figures['date']} on {figures['machine']['name']}, {figures['machine']['cores']} cores, "
+        "load average {} before and {} after; ".format(*figures["load_average"])
+        + ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
+        + f". Frames of {live_ways.WIDTH} x {live_ways.HEIGHT}. Small faces: {small['faces']} of {small['data']}, in "
+        "the first frame of a video. All figures: [bench/live.json](bench/live.json)."
+    )
+    return "\n".join([*lines, "", facts, ""])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    import onnxruntime
+
+    parser = argparse.ArgumentParser(
+        prog="live.py",
+        description="Measure how fast faces are found and classified live. Prints a table and keeps the figures in "
+        "results/local/live.json. FER2013=PATH or data/ brings faces for the detectors to find; else they are drawn.",
+    )
+    parser.add_argument("--turns", type=int, default=5, help="how often each way is measured (default: 5)")
+    parser.add_argument("--frames", type=int, default=60, help="of each video (default: 60)")
+    parser.add_argument("--keep", action="store_true", help="keep the figures in bench/live.json and the README")
+    options = parser.parse_args(arguments)
+    if options.turns < 1 or options.frames < 1:
+        parser.error("expected 1 turn or more, 1 frame or more")
+    os.environ["TQDM_DISABLE"] = "1"
+    versions = {"OpenCV": cv2.__version__, "ONNX Runtime": onnxruntime.__version__, "PyAV": av.__version__}
+    figures = keeping.facts() | {"versions": versions, "speed": {}}
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="fer-live-") as folder,
+            ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
+        ):
+            live_ways.classifier()  # where there is none, that is said before anything long
+            for faces in FACES:
+                video = Path(folder) / f"{faces}.mkv"
+                live_ways.write_video(video, live_ways.frames(faces, options.frames))
+                figures["speed"][str(faces)] = live_ways.speed(video, faces, options.frames, pool, options.turns)
+            figures["small_faces"] = live_ways.detection_rates(200)
+        keeping.finish("live", figures, table, options.keep, readme=True)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

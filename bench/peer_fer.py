@@ -1,0 +1,48 @@
+"""The PyPI package ``fer`` on what ``peers.py`` hands over. Runs in ``.venv-peers``, which has no fer_lib.
+
+``python peer_fer.py video.mkv ...`` prints a JSON object: for each video the faces found and the seconds a frame, from
+reading it to having its emotions. ``python peer_fer.py faces.npy answers.npz`` reads faces, (n, 48, 48) uint8, and
+writes what its two networks answer, (n, 7): ``int8``, which it takes by default, and ``float``.
+"""
+
+import json
+import sys
+import time
+from importlib.metadata import version
+
+import cv2
+import numpy as np
+from fer.fer import FER
+
+
+def watch(path: str) -> dict:
+    """As its README calls it: ``FER().detect_emotions(frame)``."""
+    detector, video, seconds, found = FER(), cv2.VideoCapture(path), [], 0
+    detector.detect_emotions(np.zeros((480, 640, 3), np.uint8))
+    while True:
+        started = time.perf_counter()
+        whole, frame = video.read()
+        if not whole:
+            return {"found": found, "seconds": seconds}
+        found += len(detector.detect_emotions(frame))
+        seconds.append(time.perf_counter() - started)
+
+
+def answer(faces: np.ndarray) -> dict[str, np.ndarray]:
+    """Both networks' answers to faces prepared as ``detect_emotions`` prepares what it has cut out."""
+    faces = np.stack([cv2.resize(face, (64, 64)) for face in faces]).astype(np.float32)
+    faces = (faces / 255 - 0.5) * 2
+    network = FER(use_tflite=False)
+    parts = np.array_split(faces[..., None], 1 + len(faces) // 256)
+    return {
+        "int8": np.array(FER()._classify_emotions(faces)),
+        "float": np.concatenate([np.array(network._classify_emotions(part)) for part in parts]),
+    }
+
+
+if __name__ == "__main__":
+    if sys.argv[1].endswith(".npy"):
+        np.savez(sys.argv[2], **answer(np.load(sys.argv[1])))
+    else:
+        about = {"fer": version("fer"), "TensorFlow": version("tensorflow"), "OpenCV": cv2.__version__}
+        print(json.dumps({"versions": about} | {path: watch(path) for path in sys.argv[1:]}))

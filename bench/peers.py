@@ -1,0 +1,142 @@
+"""Ours beside the PyPI package ``fer``: speed on the same video, accuracy on the same faces of PrivateTest.
+
+``fer`` runs in an environment of its own, ``.venv-peers``, as its README calls it. The videos are those of ``live.py``,
+each read, searched and classified frame by frame, in turns. For the accuracy its two networks, the one in 8 bits that
+it takes by default and the one that this was made from, are given FER2013's pictures as it prepares what it has cut
+out itself; ours gets the same pictures. ``fer``'s was chosen on these very rows, ours on PublicTest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import keeping
+import live_ways
+import measure
+import numpy as np
+from keeping import line
+
+from fer_lib import datasets, paths, scoring, statistics
+from fer_lib.datasets import fer2013
+
+FACES = (1, 10)
+ENVIRONMENT = {"PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3"}
+PEER = [str(paths.ROOT / ".venv-peers" / "bin" / "python"), str(Path(__file__).with_name("peer_fer.py"))]
+
+
+def speed(videos: dict[int, Path], count: int, turns: int) -> dict:
+    """Milliseconds a frame of both, and what share of the faces each finds, by the faces in a frame.
+
+    Raises RuntimeError with what it prints where the other one fails.
+    """
+    found: dict[str, dict] = {str(faces): {} for faces in videos}
+    for turn in range(turns):
+        printed = measure.command_seconds([*PEER, *map(str, videos.values())], paths.ROOT, ENVIRONMENT)[1]
+        theirs = json.loads(printed.splitlines()[-1])
+        for faces, video in videos.items():
+            our_count, stages = live_ways.ours(video, "tuned")
+            ours = np.sum(list(stages.values()), 0)
+            row = {
+                "ours_p50_ms": 1000 * float(np.median(ours)),
+                "ours_p95_ms": 1000 * float(np.percentile(ours, 95)),
+                "fer_p50_ms": 1000 * float(np.median(theirs[str(video)]["seconds"])),
+                "fer_p95_ms": 1000 * float(np.percentile(theirs[str(video)]["seconds"], 95)),
+                "ours_found": our_count / (faces * count),
+                "fer_found": theirs[str(video)]["found"] / (faces * count),
+            }
+            row["times_fer"] = row["fer_p50_ms"] / row["ours_p50_ms"]
+            for name, value in row.items():
+                found[str(faces)].setdefault(name, []).append(value)
+            measure.say(
+                f"{faces} faces, turn {turn + 1}/{turns}: {row['ours_p50_ms']:.3g} ms, fer {row['fer_p50_ms']:.3g}"
+            )
+    by_faces = {faces: {name: measure.spread(each) for name, each in rows.items()} for faces, rows in found.items()}
+    return {"versions": theirs["versions"], "speed": by_faces}
+
+
+def accuracy(scratch: Path) -> dict | None:
+    """Of all three networks on PrivateTest and its clean rows: correct, n, accuracy, interval. None without FER2013."""
+    if fer2013.find() is None:
+        return None
+    faces = datasets.load("fer2013")
+    private = faces.rows("PrivateTest")
+    np.save(scratch / "faces.npy", faces.images[private])
+    measure.command_seconds([*PEER, str(scratch / "faces.npy"), str(scratch / "answers.npz")], paths.ROOT, ENVIRONMENT)
+    with np.load(scratch / "answers.npz") as arrays:
+        answers = {"fer, 8 bits": arrays["int8"], "fer, float": arrays["float"]}
+    answers["ours"] = live_ways.classifier().classify(faces.images[private])
+    clean = scoring.sets(faces)["PrivateTest clean"][private]
+    found = {}
+    for name, probabilities in answers.items():
+        right = probabilities.argmax(1) == faces.labels[private]
+        for rows, there in (("PrivateTest", np.full(len(right), True)), ("PrivateTest clean", clean)):
+            correct, n = int(right[there].sum()), int(there.sum())
+            low, high = statistics.wilson(correct, n)
+            found.setdefault(name, {})[rows] = {
+                "correct": correct, "n": n, "accuracy": round(correct / n, 4),
+                "interval": (round(low, 4), round(high, 4)),
+            }  # fmt: skip
+    return found
+
+
+def table(figures: dict) -> str:
+    """The figures as Markdown."""
+    lines = [*keeping.HEAD]
+    for faces, found in figures["speed"].items():
+        many = f"{faces} face{'s' * (faces != '1')}"
+        lines.append(line(f"{many}: ours, tuned, ms a frame", found["ours_p50_ms"], ".3g"))
+        lines.append(line("... slowest 5 % from", found["ours_p95_ms"], ".3g"))
+        lines.append(line("`fer`, ms a frame", found["fer_p50_ms"], ".3g"))
+        lines.append(line("... slowest 5 % from", found["fer_p95_ms"], ".3g"))
+        lines.append(line("`fer` takes so many times longer", found["times_fer"], ".1f"))
+        lines.append(line("faces found: ours", found["ours_found"], ".0%"))
+        lines.append(line("faces found: `fer`", found["fer_found"], ".0%"))
+    if figures["accuracy"]:
+        lines += ["", "| network | PrivateTest, % | interval | clean rows, % | interval |", "|---|--:|--:|--:|--:|"]
+        for name, sets in figures["accuracy"].items():
+            cells = (f"{100 * s['accuracy']:.2f} | {100 * s['interval'][0]:.2f} to {100 * s['interval'][1]:.2f}"
+                     for s in sets.values())  # fmt: skip
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    facts = (
+        f"Measured {figures['date']} on {figures['machine']['name']}, {figures['machine']['cores']} cores, "
+        "load average {} before and {} after; ".format(*figures["load_average"])
+        + ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
+        + "."
+    )
+    return "\n".join([*lines, "", facts, ""])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="peers.py",
+        description="Measure speed and accuracy beside the PyPI package fer. Prints a table and keeps the figures in "
+        "results/local/peers.json. FER2013=PATH or data/ brings the faces; without it the accuracies are left out.",
+    )
+    parser.add_argument("--turns", type=int, default=3, help="how often speed is measured (default: 3)")
+    parser.add_argument("--frames", type=int, default=60, help="of each video (default: 60)")
+    parser.add_argument("--keep", action="store_true", help="keep the figures in bench/peers.json instead, to commit")
+    options = parser.parse_args(arguments)
+    if options.turns < 1 or options.frames < 1:
+        parser.error("expected 1 turn or more, 1 frame or more")
+    figures = keeping.facts()
+    try:
+        with tempfile.TemporaryDirectory(prefix="fer-peers-") as folder:
+            videos = {faces: Path(folder) / f"{faces}.mkv" for faces in FACES}
+            for faces, path in videos.items():
+                live_ways.write_video(path, live_ways.frames(faces, options.frames))
+            figures |= speed(videos, options.frames, options.turns)
+            figures["accuracy"] = accuracy(Path(folder))
+        keeping.finish("peers", figures, table, options.keep)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

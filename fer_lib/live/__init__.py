@@ -1,0 +1,14 @@
+"""Faces and their emotions, live: from a camera, a video, a stream or pictures to labelled faces.
+
+    from fer_lib import live
+
+    for result in live.watch("video.mp4"):
+        for face in result.faces:
+            print(result.time, face.track, face.box, face.top2)
+
+Nothing here imports Keras, TensorFlow or what the study's notebooks need: the first result is there within a second.
+"""
+
+from .pipeline import Face, Result, crops, watch
+
+__all__ = ["Face", "Result", "crops", "watch"]

@@ -1,0 +1,142 @@
+"""Where the faces of a frame are.
+
+A detector is called with a frame, (height, width, 3) uint8, blue first, and the same in grey, (height, width) uint8. It
+gives boxes, (k, 4) int32: left, top, width and height in pixels, from left to right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..datasets import refused
+
+Detector = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+HAAR = {
+    "paper": ("default", 1.1, 8, 100),
+    "usual": ("default", 1.3, 5, 0),
+}
+"""Name -> OpenCV's frontal face cascade, scale factor, neighbours, smallest face in pixels. "paper" is what Saravanan's
+released code has, "usual" what most repositories copy from one another."""
+
+NAMES = ("tuned", *HAAR, "yunet")
+WIDTH, STILL_WIDTH = 320, 1280
+"""Pixels that a frame of a video, or a picture that stands alone, is made as wide as for the tuned detector."""
+SMALLEST = 20
+"""Side in pixels of the smallest face it finds in that, the window of its cascade: 40 in a frame 640 wide."""
+EVERY = 5
+"""After how many frames it looks everywhere again."""
+CONFIDENCE = 0.7
+"""Score from which on YuNet's faces count."""
+
+
+def detector(name: str = "tuned", yunet: str | Path | None = None, moving: bool = True) -> Detector:
+    """A detector by its name, one of ``NAMES``.
+
+    yunet: the file of OpenCV's YuNet, which is not shipped here (face_detection_yunet_*.onnx of OpenCV's model zoo).
+    moving: whether frames will follow one another, so that a face is looked for where it was last.
+    Raises ValueError for another name, and where the file is missing or is no YuNet.
+    """
+    if name == "yunet":
+        return _yunet(yunet)
+    if yunet is not None:
+        raise refused("detector", f"{name!r} and a file of YuNet", "'yunet' with a file", "leave one of them out")
+    if name == "tuned":
+        return Tuned(moving)
+    if name not in HAAR:
+        raise refused("detector", repr(name), f"one of {', '.join(NAMES)}", "name one of these")
+    kind, factor, neighbours, smallest = HAAR[name]
+    cascade = _cascade(kind)
+    return lambda image, grey: _boxes(cascade.detectMultiScale(grey, factor, neighbours, minSize=(smallest, smallest)))
+
+
+class Tuned:
+    """A Haar cascade that is fast on a video.
+
+    A frame is made ``WIDTH`` wide, by the mean of the pixels. Every ``EVERY`` frames, and after a face was lost, it is
+    searched everywhere; else near each face of the frame before, for a face about as large. The cascade is OpenCV's
+    "alt2", whose window is of 20 pixels. What this costs in small faces is measured by ``bench/live.py``.
+    """
+
+    def __init__(self, moving: bool = True):
+        self.width, self.every = (WIDTH, EVERY) if moving else (STILL_WIDTH, 1)
+        self.cascade = _cascade("alt2")
+        self.before: np.ndarray = _boxes([])  # in the frame as it is searched
+        self.until_everywhere = 0
+
+    def __call__(self, image: np.ndarray, grey: np.ndarray) -> np.ndarray:
+        scale = max(1.0, grey.shape[1] / self.width)
+        if scale > 1:
+            height = max(1, round(grey.shape[0] / scale))
+            grey = cv2.resize(grey, (self.width, height), interpolation=cv2.INTER_AREA)
+        if self.until_everywhere == 0:
+            found = _boxes(self.cascade.detectMultiScale(grey, 1.2, 3, minSize=(SMALLEST, SMALLEST)))
+            self.until_everywhere = self.every
+        else:
+            found = _distinct([box for last in self.before for box in self._near(grey, last)])
+        self.until_everywhere = 0 if len(found) < len(self.before) else self.until_everywhere - 1
+        self.before = found
+        return np.rint(found * scale).astype(np.int32)
+
+    def _near(self, grey: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
+        """The face that is likest in place to one of the frame before, or none."""
+        left, top, side, _ = box
+        room = int(0.35 * side)
+        x, y = max(0, left - room), max(0, top - room)
+        part = grey[y : top + side + room, x : left + side + room]
+        smallest, largest = max(SMALLEST, int(0.75 * side)), int(1.35 * side)
+        found = self.cascade.detectMultiScale(part, 1.1, 2, minSize=(smallest,) * 2, maxSize=(largest,) * 2)
+        found = _boxes(found) + (x, y, 0, 0)
+        return [max(found, key=lambda each: overlap(each, box))] if len(found) else []
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Area that two boxes share, as a part of what they cover together: 0 to 1."""
+    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    shared = max(0, int(width)) * max(0, int(height))
+    return shared / (int(one[2]) * int(one[3]) + int(other[2]) * int(other[3]) - shared) if shared else 0.0
+
+
+def _distinct(boxes: list[np.ndarray]) -> np.ndarray:
+    """The boxes without those that cover mostly what an earlier one does: two neighbours that found the same face."""
+    kept: list[np.ndarray] = []
+    for box in boxes:
+        if all(overlap(box, other) < 0.4 for other in kept):
+            kept.append(box)
+    return _boxes(kept)
+
+
+def _boxes(found) -> np.ndarray:
+    boxes = np.array(found, np.int32).reshape(-1, 4)
+    return boxes[np.argsort(boxes[:, 0], kind="stable")]
+
+
+def _cascade(kind: str) -> cv2.CascadeClassifier:
+    return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_{kind}.xml")
+
+
+def _yunet(file: str | Path | None) -> Detector:
+    if file is None or not Path(file).is_file():
+        raise refused(
+            "detector", "'yunet' without its file" if file is None else f"no file {file}", "the network of YuNet",
+            "get face_detection_yunet_2023mar.onnx from OpenCV's model zoo and name it with --yunet",
+        )  # fmt: skip
+    try:
+        network = cv2.FaceDetectorYN.create(str(file), "", (320, 320), score_threshold=CONFIDENCE)
+    except cv2.error as error:
+        raise refused(file, f"no network that OpenCV reads ({error.err})", "YuNet's", "get it anew") from error
+
+    def detect(image: np.ndarray, grey: np.ndarray) -> np.ndarray:
+        network.setInputSize((image.shape[1], image.shape[0]))
+        try:
+            _, found = network.detect(image)
+        except cv2.error as error:
+            raise refused(file, f"another network than YuNet ({error.err})", "YuNet's", "get it anew") from error
+        return _boxes([] if found is None else np.rint(found[:, :4]))
+
+    return detect

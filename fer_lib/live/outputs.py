@@ -1,0 +1,204 @@
+"""Where results go: lines, a CSV file, a video, a picture, a window.
+
+Each output is a context that gives a function to call with every result; what is written is whole when the context is
+left, however it is left. A window's function returns True when its user wants to see no more.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..datasets import refused
+from ..emotions import FER2013
+from .drawing import Rate, overlay
+from .pipeline import Face, Result
+
+Output = Callable[[Result], bool | None]
+
+MILLISECOND = Fraction(1, 1000)
+
+
+def as_dict(result: Result, face: Face) -> dict:
+    """A face as JSON takes it: the line of ``--json``."""
+    return {
+        "frame": result.index,
+        "time": round(result.time, 3),
+        "name": result.name,
+        "track": face.track,
+        "box": list(face.box),
+        "top2": [name for name, _ in face.top2],
+        "abstained": face.abstained,
+        "probabilities": {name: round(float(p), 4) for name, p in zip(face.emotions, face.probabilities)},
+    }
+
+
+@contextmanager
+def json_lines() -> Iterator[Output]:
+    """One line a face on the standard output, each frame's at once."""
+
+    def write(result: Result) -> None:
+        for face in result.faces:
+            print(json.dumps(as_dict(result, face)))
+        sys.stdout.flush()
+
+    yield write
+
+
+@contextmanager
+def words(moving: bool) -> Iterator[Output]:
+    """The same for people."""
+
+    def write(result: Result) -> None:
+        for face in result.faces:
+            (first, likely), (second, less) = face.top2
+            place = f"{result.time:8.2f} s" if moving else result.name
+            told = "open, perhaps " if face.abstained else ""
+            left, top, width, height = face.box
+            print(
+                f"{place}  face {face.track} ({width}x{height} at {left},{top}): "
+                f"{told}{first} {likely:.0%}, {second} {less:.0%}"
+            )
+        if not result.faces and not moving:
+            print(f"{result.name}  no face found")
+        sys.stdout.flush()
+
+    yield write
+
+
+@contextmanager
+def csv_file(path: Path) -> Iterator[Output]:
+    """A CSV file with one line a face. Each frame's lines are handed over to the system in one piece."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        head = ["frame", "time", "name", "track", "left", "top", "width", "height", "first", "second", "abstained"]
+        csv.writer(file).writerow([*head, *FER2013])
+        file.flush()
+
+        def write(result: Result) -> None:
+            lines = io.StringIO()
+            for face in result.faces:
+                line = as_dict(result, face)
+                csv.writer(lines).writerow([
+                    line["frame"], line["time"], line["name"], line["track"], *line["box"], *line["top2"],
+                    int(line["abstained"]), *line["probabilities"].values(),
+                ])  # fmt: skip
+            file.write(lines.getvalue())
+            file.flush()
+
+        yield write
+
+
+def drawn_file(path: Path, moving: bool, one: bool):
+    """The output to a video, or to a picture where the source is one picture: by the file's name.
+
+    Raises ValueError for any other name.
+    """
+    if path.suffix.lower() == ".mkv":
+        return video_file(path, moving)
+    if path.suffix.lower() in (".png", ".jpg", ".jpeg") and one and not moving:
+        return picture_file(path)
+    raise refused("--save", str(path), "a name that ends in .mkv, or .png or .jpg for one picture", "name such a file")
+
+
+@contextmanager
+def video_file(path: Path, moving: bool) -> Iterator[Output]:
+    """A Matroska file of the frames with what was found drawn on them.
+
+    Every frame is a cluster of its own and is on its way to the disk before the next is read, so that a file that was
+    never closed plays up to the last frame but one. Frames keep their time; pictures follow at one a second, on a
+    canvas of the first one's size.
+    """
+    import av
+
+    rate, stream, last = Rate(), None, -1
+    with av.open(str(path), "w", format="matroska", options={"flush_packets": "1", "cluster_time_limit": "1"}) as file:
+
+        def write(result: Result) -> None:
+            nonlocal stream, last
+            image = overlay(result, rate.now() if moving else None)
+            height, width = image.shape[:2]
+            if stream is None:
+                options = {"preset": "veryfast", "tune": "zerolatency", "crf": "20"}
+                stream = file.add_stream("libx264", rate=30, options=options)
+                stream.width, stream.height = width + width % 2, height + height % 2  # halves of colour
+                stream.pix_fmt = "yuv420p"
+                stream.codec_context.time_base = MILLISECOND
+            image = _on_canvas(image, stream.width, stream.height)
+            frame = av.VideoFrame.from_ndarray(image, "bgr24")
+            moment = result.time if moving else result.index
+            last = frame.pts = max(round(1000 * moment), last + 1)
+            frame.time_base = MILLISECOND
+            file.mux(stream.encode(frame))
+
+        try:
+            yield write
+        finally:
+            if stream is not None:
+                file.mux(stream.encode(None))
+
+
+def _on_canvas(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """An image in a frame of this size: made smaller where it is larger, its edge black where it is smaller."""
+    scale = min(1.0, width / image.shape[1], height / image.shape[0])
+    if scale < 1:
+        size = max(1, int(image.shape[1] * scale)), max(1, int(image.shape[0] * scale))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    below, beside = height - image.shape[0], width - image.shape[1]
+    return cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT) if below or beside else image
+
+
+@contextmanager
+def picture_file(path: Path) -> Iterator[Output]:
+    """One picture with what was found drawn on it."""
+
+    def write(result: Result) -> None:
+        if not cv2.imwrite(str(path), overlay(result)):
+            raise OSError(f"{path}: the picture could not be written; see whether the folder is there")
+
+    yield write
+
+
+@contextmanager
+def window(moving: bool) -> Iterator[Output]:
+    """A window, in which a video runs no faster than it was taken, and a picture stays until a key is pressed. It ends
+    with q, Escape, or when it is closed.
+
+    Raises RuntimeError where OpenCV has no windows, or there is no display to show one on.
+    """
+    if re.search(r"^\s*GUI:\s*NONE", cv2.getBuildInformation(), re.MULTILINE):
+        raise RuntimeError(
+            "--show: found an OpenCV without windows (opencv-python-headless), expected opencv-python of the extra "
+            f"live-window; put it over the other with: {sys.executable} -m pip install --force-reinstall --no-deps "
+            f"opencv-python=={_version()}"
+        )
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise RuntimeError("--show: found no display, expected DISPLAY or WAYLAND_DISPLAY; leave --show out, or --save")
+    title, rate, started = "fer_lib live", Rate(), time.monotonic()
+
+    def write(result: Result) -> bool:
+        cv2.imshow(title, overlay(result, rate.now() if moving else None))
+        key = cv2.waitKey(max(1, round(1000 * (result.time - (time.monotonic() - started)))) if moving else 0) & 0xFF
+        return key in (ord("q"), 27) or cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1
+
+    try:
+        yield write
+    finally:
+        cv2.destroyAllWindows()
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("opencv-python-headless")

@@ -1,0 +1,415 @@
+"""Finding faces, following them, and what is told of them. The classifier is a stand-in that looks at brightness."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from live_frames import Brightness, frame, video
+
+from fer_lib import live, paths
+from fer_lib.live import detectors, pipeline, sources, tracking
+
+PLACE, SIDE = (200, 120), 160
+boxes = st.lists(st.tuples(*[st.integers(0, 80)] * 2, *[st.integers(1, 60)] * 2), max_size=6).map(
+    lambda each: np.array(each, np.int32).reshape(-1, 4)
+)
+
+
+def covers(box, place, side) -> bool:
+    return detectors.overlap(np.array(box), np.array((*place, side, side))) > 0.6
+
+
+def grey(image):
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+
+# ---- detectors
+
+
+@pytest.mark.parametrize("name", ["tuned", "usual", "paper"])
+def test_a_face_is_found_where_it_is(name):
+    image = frame({PLACE: SIDE})
+    found = detectors.detector(name)(image, grey(image))
+    assert found.dtype == np.int32 and len(found) == 1 and covers(found[0], PLACE, SIDE)
+
+
+def test_the_papers_detector_is_the_papers():
+    assert detectors.HAAR["paper"] == ("default", 1.1, 8, 100)
+    image = frame({(20, 20): 60, (300, 100): 200})
+    found = detectors.detector("paper")(image, grey(image))
+    assert len(found) == 1 and covers(found[0], (300, 100), 200)  # 60 pixels are under its 100
+    assert len(detectors.detector("tuned")(image, grey(image))) == 2
+
+
+def test_a_photograph():
+    data = pytest.importorskip("skimage.data")
+    image = np.ascontiguousarray(data.astronaut()[..., ::-1])
+    for name in ("tuned", "usual", "paper"):
+        found = detectors.detector(name, moving=False)(image, grey(image))
+        assert len(found) == 1 and covers(found[0], (172, 63), 102), name
+
+
+def test_tuned_follows_a_face_finds_another_soon_and_looks_everywhere_when_one_is_lost():
+    detect = detectors.detector("tuned")
+    searched = []
+    everywhere = detect.cascade.detectMultiScale
+    detect.cascade = SimpleNamespace(
+        detectMultiScale=lambda part, *rest, **named: searched.append(part.shape) or everywhere(part, *rest, **named)
+    )
+
+    def found(faces):
+        searched.clear()
+        image = frame(faces)
+        return len(detect(image, grey(image)))
+
+    assert found({PLACE: SIDE}) == 1 and searched == [(240, 320)]
+    for k in range(1, 5):  # it moves, and another comes
+        assert found({(200 + 8 * k, 120): SIDE, (420, 60): 100}) == 1
+        assert len(searched) == 1 and searched[0] < (240, 320)
+    assert found({(240, 120): SIDE, (420, 60): 100}) == 2 and searched == [(240, 320)]
+    assert found({(240, 120): SIDE}) == 1 and len(searched) == 2  # one is gone
+    assert found({(240, 120): SIDE}) == 1 and searched == [(240, 320)]
+
+
+def test_tuned_sees_two_neighbours_once_each():
+    assert len(detectors._distinct([np.array(b) for b in ((0, 0, 40, 40), (2, 2, 40, 40), (40, 0, 40, 40))])) == 2
+
+
+def test_a_picture_is_searched_at_four_times_the_width_of_a_video():
+    image = frame({(100, 100): 60, (900, 500): 200}, 1280, 960)
+    assert len(detectors.detector("tuned", moving=False)(image, grey(image))) == 2
+    assert len(detectors.detector("tuned", moving=True)(image, grey(image))) == 1  # 60 of 1280 are 15 of 320
+
+
+@pytest.mark.parametrize(
+    "name, file, said",
+    [
+        ("hear", None, "found 'hear', expected one of tuned, paper, usual, yunet"),
+        ("yunet", None, "found 'yunet' without its file"),
+        ("yunet", "none.onnx", "found no file none.onnx"),
+        ("usual", "some.onnx", "found 'usual' and a file of YuNet"),
+    ],
+)
+def test_another_detector_is_refused(name, file, said):
+    with pytest.raises(ValueError, match=said):
+        detectors.detector(name, file)
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path):
+    (tmp_path / "yunet.onnx").write_text("not a network")
+    with pytest.raises(ValueError, match="no network that OpenCV reads"):
+        detectors.detector("yunet", tmp_path / "yunet.onnx")
+
+
+def test_yunets_faces_are_boxes_too(tmp_path, monkeypatch):
+    """YuNet itself is not here: its rows are 15 numbers, the box first, of a network told the frame's size."""
+    rows = np.array([[310.4, 40.2, 50.6, 70.1, *[0] * 10, 0.9], [-4.4, 8, 30, 40, *[0] * 10, 0.8]], np.float32)
+    sizes = []
+
+    def create(file, config, size, score_threshold):
+        return SimpleNamespace(setInputSize=sizes.append, detect=lambda image: (1, rows if image.any() else None))
+
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", create)
+    (tmp_path / "yunet.onnx").touch()
+    detect = detectors.detector("yunet", tmp_path / "yunet.onnx")
+    image = frame({})
+    assert detect(image, grey(image)).tolist() == [[-4, 8, 30, 40], [310, 40, 51, 70]]
+    assert detect(0 * image, grey(image)).tolist() == [] and sizes[0] == (640, 480)
+
+
+# ---- crops
+
+
+def test_a_crop_is_the_square_around_the_box_with_the_trainings_margin():
+    image = np.zeros((200, 200), np.uint8)
+    image[48:152, 48:152] = 255  # 104 pixels: 1.04 times the box
+    assert (live.crops(image, [(50, 50, 100, 100)]) == 255).all()
+    assert not (live.crops(image, [(47, 50, 100, 100)]) == 255).all()
+    tall = live.crops(image, [(60, 50, 80, 100)])
+    assert tall.shape == (1, 48, 48) and tall.dtype == np.uint8 and (tall == 255).all()  # squares, not stretched
+
+
+def test_a_large_face_is_made_smaller_by_the_mean_of_its_pixels_and_a_small_one_enlarged_cubically():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (240, 240), np.uint8)
+    large = live.crops(image, [(50, 50, 138, 138)])[0]  # 144 = 3 x 48
+    part = image[47:191, 47:191]
+    np.testing.assert_allclose(large, part.reshape(48, 3, 48, 3).mean((1, 3)), atol=0.51)
+    small = live.crops(image, [(50, 50, 23, 23)])[0]
+    np.testing.assert_array_equal(small, cv2.resize(image[50:74, 50:74], (48, 48), interpolation=cv2.INTER_CUBIC))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.tuples(*[st.integers(-300, 300)] * 2, *[st.integers(1, 400)] * 2))
+def test_any_box_gives_a_crop(box):
+    image = np.full((90, 120), 7, np.uint8)
+    assert (live.crops(image, [box]) == 7).all()  # beyond the edge its pixels go on
+
+
+def test_no_box_gives_no_crop():
+    assert live.crops(np.zeros((90, 120), np.uint8), np.empty((0, 4))).shape == (0, 48, 48)
+
+
+def test_a_training_picture_comes_out_of_the_crop_as_it_went_in(few_faces):
+    """Enlarged into a frame, and found by a detector whose box is what Haar's is on FER2013's pictures."""
+    face = cv2.GaussianBlur(few_faces.images[0], (0, 0), 2)
+    image = np.zeros((480, 640), np.uint8)
+    image[100:292, 200:392] = cv2.resize(face, (192, 192), interpolation=cv2.INTER_CUBIC)
+    side = round(192 / pipeline.MARGIN)
+    crop = live.crops(image, [(200 + (192 - side) // 2, 100 + (192 - side) // 2, side, side)])[0]
+    assert np.abs(crop.astype(int) - face).max() <= 3
+
+
+# ---- tracking
+
+
+patient = settings(deadline=None, max_examples=40)
+
+
+@patient
+@given(boxes, boxes)
+def test_matches_are_pairs_that_overlap_and_none_better_is_left(before, now):
+    found = tracking.matches(list(before), list(now))
+    assert len(set(found.values())) == len(found)
+    for i, new in enumerate(now):
+        for j, old in enumerate(before):
+            shared = detectors.overlap(old, new)
+            if shared < tracking.SAME:
+                assert found.get(i) != j
+            elif found.get(i) != j:  # one of the two is in a pair that shares as much or more
+                rivals = [(a, b) for a, b in found.items() if a == i or b == j]
+                assert max(detectors.overlap(before[b], now[a]) for a, b in rivals) >= shared
+
+
+@patient
+@given(boxes, boxes)
+def test_overlap_is_symmetric_between_0_and_1_and_1_of_the_same(one, other):
+    for a in one:
+        assert detectors.overlap(a, a) == 1
+        for b in other:
+            assert 0 <= detectors.overlap(a, b) == detectors.overlap(b, a) <= 1
+
+
+@patient
+@given(st.lists(st.tuples(boxes, st.floats(0, 0.4)), min_size=1, max_size=6), st.integers(0, 2**32))
+def test_a_tracks_probabilities_stay_probabilities_between_those_it_saw(steps, seed):
+    tracks, now, seen, rng = tracking.Tracks(), 0.0, {}, np.random.default_rng(seed)
+    for found, pause in steps:
+        now += pause
+        told = rng.dirichlet(np.full(7, 0.3), len(found))
+        result = tracks.update(found, told, now)
+        assert len({track.number for track in result}) == len(found)
+        for track, box, each in zip(result, found, told):
+            seen.setdefault(track.number, []).append(each)
+            assert (track.box == box).all()
+            assert track.probabilities.sum() == pytest.approx(1)
+            assert (track.probabilities >= np.min(seen[track.number], 0) - 1e-9).all()
+            assert (track.probabilities <= np.max(seen[track.number], 0) + 1e-9).all()
+
+
+def one_face(tracks, told, time, left=10):
+    return tracks.update(np.array([(left, 10, 40, 40)]), np.array([told]), time)[0]
+
+
+def test_smoothing_goes_by_time_not_by_frames():
+    before, after = np.eye(7)[0], np.eye(7)[3]
+    slow, fast, none = tracking.Tracks(0.3), tracking.Tracks(0.3), tracking.Tracks(0)
+    for tracks in (slow, fast, none):
+        one_face(tracks, before, 0)
+    for time in (0.1, 0.2, 0.3):
+        last = one_face(fast, after, time).probabilities
+    np.testing.assert_allclose(one_face(slow, after, 0.3).probabilities, last)
+    assert last[0] == pytest.approx(np.exp(-1))
+    np.testing.assert_array_equal(one_face(none, after, 0.3).probabilities, after)
+
+
+def test_a_face_keeps_its_number_while_it_moves_and_for_half_a_second_out_of_sight():
+    tracks, told = tracking.Tracks(), np.full(7, 1 / 7)
+    assert [one_face(tracks, told, k / 25, 10 + 8 * k).number for k in range(5)] == [1] * 5
+    tracks.update(np.empty((0, 4), np.int32), np.empty((0, 7)), 0.3)
+    assert one_face(tracks, told, 0.16 + tracking.PATIENCE, 42).number == 1
+    assert one_face(tracks, told, 0.7, 300).number == 2  # elsewhere
+    assert one_face(tracks, told, 2.0, 300).number == 3  # too late
+    assert len(tracks.tracks) == 1  # the others are forgotten
+
+
+def test_a_clock_that_jumps_back_does_no_harm():
+    tracks = tracking.Tracks()
+    one_face(tracks, np.eye(7)[0], 5.0)
+    np.testing.assert_array_equal(one_face(tracks, np.eye(7)[1], 1.0).probabilities, np.eye(7)[0])
+
+
+# ---- watch
+
+
+def test_a_video_gives_every_frame_with_its_time_and_faces(tmp_path):
+    images = [frame({(100 + 4 * k, 100): 160, (400, 200): 120}) for k in range(12)]
+    results = list(live.watch(video(tmp_path / "two.mkv", images), classifier=Brightness()))
+    assert [result.index for result in results] == list(range(12))
+    assert [result.time for result in results] == pytest.approx([k / 25 for k in range(12)])
+    for k, result in enumerate(results):
+        assert [face.track for face in result.faces] == [1, 2]
+        assert covers(result.faces[0].box, (100 + 4 * k, 100), 160) and covers(result.faces[1].box, (400, 200), 120)
+        assert result.image.shape == (480, 640, 3)
+        assert set(result.seconds) == {"read", "detect", "crop", "classify"}
+        for face in result.faces:
+            (first, likely), (second, less) = face.top2
+            assert likely == face.probabilities.max() and first != second and likely >= less
+            assert face.emotions[int(np.argmax(face.probabilities))] == first
+
+
+def test_under_the_threshold_the_emotion_is_left_open(tmp_path):
+    cv2.imwrite(str(tmp_path / "one.png"), frame({PLACE: SIDE}))
+
+    def abstained(threshold):
+        result = next(live.watch(tmp_path / "one.png", classifier=Brightness(), threshold=threshold))
+        return result.faces[0].abstained, float(result.faces[0].probabilities.max())
+
+    likely = abstained(0)[1]
+    assert abstained(0)[0] is False and abstained(likely)[0] is False and abstained(likely + 1e-4)[0] is True
+
+
+def test_pictures_have_nothing_to_do_with_one_another(tmp_path):
+    for name, tone in (("a.png", 1.0), ("b.jpg", 0.3)):
+        cv2.imwrite(str(tmp_path / name), np.uint8(tone * frame({PLACE: SIDE})))
+    (tmp_path / "notes.txt").write_text("no picture")
+    one, other = live.watch(tmp_path, classifier=Brightness(), smoothing=100)
+    assert (one.name, other.name) == ("a.png", "b.jpg") and one.time == other.time == 0
+    assert one.faces[0].track != other.faces[0].track
+    alone = next(live.watch(tmp_path / "b.jpg", classifier=Brightness()))
+    np.testing.assert_array_equal(other.faces[0].probabilities, alone.faces[0].probabilities)
+
+
+def test_another_detector_and_a_frame_without_faces(tmp_path):
+    source = video(tmp_path / "none.mkv", [frame({})] * 3)
+    assert [result.faces for result in live.watch(source, classifier=Brightness())] == [()] * 3
+    own = live.watch(source, lambda image, grey: np.array([(5, 5, 50, 50)]), Brightness())
+    assert [result.faces[0].box for result in own] == [(5, 5, 50, 50)] * 3
+
+
+@pytest.mark.parametrize("named", [{"threshold": 1.5}, {"threshold": float("nan")}, {"smoothing": -1}])
+def test_settings_out_of_range_are_refused(tmp_path, named):
+    with pytest.raises(ValueError, match=f"{next(iter(named))}: found"):
+        live.watch(tmp_path, classifier=Brightness(), **named)
+
+
+# ---- sources
+
+
+def test_what_moves():
+    assert sources.moves(0) and sources.moves("1") and sources.moves("film.mp4") and sources.moves("rtsp://there/x")
+    assert not sources.moves("picture.JPG") and not sources.moves(paths.ROOT)
+
+
+def test_a_video_on_its_side_is_put_upright(tmp_path, monkeypatch):
+    import av
+
+    image = frame({}, 64, 48)
+    image[:10] = 255
+    source = video(tmp_path / "side.mkv", [image] * 2)
+    decoded = sources._decoded
+    monkeypatch.setattr(
+        sources,
+        "_decoded",
+        lambda *these: (
+            SimpleNamespace(time=f.time, rotation=-90, to_ndarray=lambda format, f=f: f.to_ndarray(format=format))
+            for f in decoded(*these)
+        ),
+    )
+    upright = next(sources.frames(source)).image
+    assert upright.shape == (64, 48, 3) and upright[:, -8:].min() > 200 and upright[:, :8].max() < 200
+    assert av.VideoFrame(64, 48, "rgb24").rotation == 0  # what frames say that have no such note
+
+
+def test_a_camera_is_read_until_it_ends(monkeypatch):
+    left = [(True, frame({}, 64, 48))] * 3 + [(False, None)]
+    released = []
+    camera = SimpleNamespace(
+        isOpened=lambda: True, set=lambda *_: True, read=lambda: left.pop(0), release=lambda: released.append(True)
+    )
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: camera)
+    found = sources.frames("0")
+    assert [next(found).index for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="camera 0: found no further frame after 3"):
+        next(found)
+    assert released
+
+
+def test_bad_sources_are_refused_and_say_why(tmp_path, capfd):
+    (tmp_path / "text.mp4").write_text("no video" * 100)
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
+    (tmp_path / "folder").mkdir()
+    for source, kind, said in (
+        (tmp_path / "none.mp4", FileNotFoundError, "found no such file"),
+        (tmp_path / "text.mp4", ValueError, "nothing to be read as a video"),
+        (tmp_path / "empty.mp4", ValueError, "nothing to be read as a video"),
+        (tmp_path / "folder", ValueError, "found no picture"),
+        ("http://127.0.0.1:9/film.mp4", ValueError, "Connection refused"),
+        (97, OSError, "camera 97: found none that opens"),
+    ):
+        with pytest.raises(kind, match=said):
+            next(sources.frames(source))
+    with pytest.warns(UserWarning, match=r"broken\.png: found a picture that cannot be read"):
+        with pytest.raises(ValueError, match="no picture that can be read"):
+            next(sources.frames(tmp_path / "broken.png"))
+    assert "VIDEOIO" not in capfd.readouterr().err  # one clear error, not a list of drivers
+
+
+def test_a_file_without_pictures_or_with_an_unknown_codec_is_refused(tmp_path):
+    import av
+
+    with av.open(str(tmp_path / "sound.mkv"), "w") as file:
+        stream = file.add_stream("pcm_s16le", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        sound.sample_rate = 8000
+        file.mux(stream.encode(sound))
+    with pytest.raises(ValueError, match="no pictures in it"):
+        next(sources.frames(tmp_path / "sound.mkv"))
+    data = video(tmp_path / "h264.mkv", [frame({}, 64, 48)] * 3).read_bytes()
+    assert data.count(b"V_MPEG4/ISO/AVC") == 1
+    (tmp_path / "new.mkv").write_bytes(data.replace(b"V_MPEG4/ISO/AVC", b"V_MPEG9/ISO/ABC"))
+    with pytest.raises(ValueError, match="cannot be read|no frame that can be decoded"):
+        next(sources.frames(tmp_path / "new.mkv"))
+
+
+def test_damaged_frames_are_left_out_counted_and_keep_their_numbers(tmp_path):
+    images = [frame({}, 64, 48, tone=20 * k) for k in range(10)]
+    data = bytearray(video(tmp_path / "png.mov", images, codec="png", pix_fmt="rgb24").read_bytes())
+    places = [k for k in range(len(data)) if data[k : k + 4] == b"IHDR"]
+    assert len(places) == 10
+    for k in (3, 7):
+        data[places[k] : places[k] + 4] = b"IIII"
+    (tmp_path / "damaged.mov").write_bytes(data)
+    with pytest.warns(UserWarning, match=r"damaged\.mov: found 2 damaged of 10 frames, first frame 3"):
+        found = list(sources.frames(tmp_path / "damaged.mov"))
+    assert [each.index for each in found] == [0, 1, 2, 4, 5, 6, 8, 9]
+    assert [round(float(each.image.mean())) for each in found] == [20 * each.index for each in found]
+
+
+def test_a_file_that_ends_too_soon_gives_what_is_there(tmp_path):
+    whole = video(tmp_path / "whole.mkv", np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), np.uint8))
+    (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    found = list(sources.frames(tmp_path / "cut.mkv"))
+    assert 10 <= len(found) < 20 and [each.index for each in found] == list(range(len(found)))
+
+
+# ---- start
+
+
+def test_nothing_slow_is_imported():
+    program = (
+        "import sys, live_frames; live_frames.install(); import fer_lib.__main__, fer_lib.live.command; "
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    environment = {"PYTHONPATH": f"{paths.ROOT}:{paths.ROOT / 'tests'}"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment, cwd=paths.ROOT
+    )
+    slow = {"keras", "tensorflow", "jax", "pandas", "matplotlib", "sklearn", "scipy", "papermill", "yaml", "PIL"}
+    assert not slow & set(done.stdout.split())
