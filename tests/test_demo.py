@@ -8,6 +8,7 @@ import sys
 import threading
 
 import cv2
+import film
 import made_up_network
 import numpy as np
 import pytest
@@ -17,8 +18,6 @@ from fer_lib import paths
 from fer_lib.live import inference, pipeline
 
 WEB = paths.ROOT / "web"
-SIZE = (640, 480)
-FAKE = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 
 pytestmark = pytest.mark.slow
 
@@ -59,22 +58,12 @@ def address(built):
 
 @pytest.fixture(scope="module")
 def astronaut():
-    """Eileen Collins, 512 x 512, red first: a picture of NASA's, in the public domain."""
-    data = pytest.importorskip("skimage.data", reason="scikit-image, which has the picture, is not installed")
-    return data.astronaut()
+    return film.astronaut()
 
 
 @pytest.fixture(scope="module")
-def browser(astronaut, tmp_path_factory):
-    """Chromium whose camera shows the astronaut, a little to the left and to the right of the middle by turns."""
-    film = tmp_path_factory.mktemp("film") / "camera.y4m"
-    with open(film, "wb") as file:
-        file.write(f"YUV4MPEG2 W{SIZE[0]} H{SIZE[1]} F10:1 Ip A1:1 C420jpeg\n".encode())
-        for left in (60, 62, 64, 62):
-            frame = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
-            frame[:, left : left + 512] = astronaut[:480]
-            file.write(b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes())
-    with chromium(*FAKE, f"--use-file-for-fake-video-capture={film}") as launched:
+def browser(tmp_path_factory):
+    with chromium(*film.camera(tmp_path_factory.mktemp("film") / "camera.y4m")) as launched:
         yield launched
 
 
