@@ -88,7 +88,7 @@ lock: ## Compile the three locks from pyproject.toml (needs uv). Option: UPGRADE
 	$(COMPILE) --extra test --extra jax -c requirements.lock -o requirements-jax.lock
 
 clean: ## Remove the environments, caches and local results; never results/runs or data
-	rm -rf .venv* .pytest_cache .ruff_cache .hypothesis .snakemake results/local
+	rm -rf .venv* .pytest_cache .ruff_cache .hypothesis .snakemake results/local web/build
 	find . -path ./data -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 $(ENV): $(LOCK) pyproject.toml

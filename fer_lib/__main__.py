@@ -100,17 +100,30 @@ def run(options: argparse.Namespace) -> int:
         score(options.answers, options.json)
     elif options.verb == "cross":
         cross(options)
+    elif options.verb == "live-model":
+        live_model(options)
     else:
         return study(options)
     return 0
 
 
-def study(options: argparse.Namespace) -> int:
+def end_with_parent(options: argparse.Namespace) -> None:
     from . import processes
 
     if getattr(options, "parent", None):
         processes.end_with(options.parent)
-    from . import reproduce, runs, schedule, transport
+
+
+def live_model(options: argparse.Namespace) -> None:
+    end_with_parent(options)
+    from . import live_model
+
+    print(f"The card: {live_model.make(options.profile).relative_to(paths.ROOT)}")
+
+
+def study(options: argparse.Namespace) -> int:
+    end_with_parent(options)
+    from . import processes, reproduce, runs, schedule, transport
 
     if options.verb in ("reproduce", "runs"):
         which = options.profile, options.seeds, options.only

@@ -12,6 +12,7 @@ from . import datasets, metrics, model_card, paths, provenance, records, runs
 from .calibration import temperature
 from .datasets import Faces
 from .live import inference
+from .protocol import Protocol
 
 EXPERIMENT = "ours/live_model"
 SHOWN = 500
@@ -51,7 +52,8 @@ def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> 
     logits = network.predict(training.each_standardised(tests.images), batch_size=256, verbose=0)
     fitted = temperature(logits[public], tests.labels[public])
     facts = {"experiment": record["experiment"], "seed": str(record["seed"]), "data_sha256": faces.sha256}
-    shown = faces.images[np.random.default_rng(0).choice(training.training_rows(faces, _protocol(parameters)), SHOWN)]
+    protocol = Protocol(**{name: value for name, value in parameters.items() if name not in ("data", "seed")})
+    shown = faces.images[np.random.default_rng(0).choice(training.training_rows(faces, protocol), SHOWN)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)  # comes last: without it there is no model
     files = {
@@ -95,9 +97,3 @@ def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> 
     (folder / "model.json.partial").write_text(json.dumps(about, indent=1) + "\n")
     os.replace(folder / "model.json.partial", folder / "model.json")
     return card
-
-
-def _protocol(parameters: dict):
-    from .protocol import Protocol
-
-    return Protocol(**{name: value for name, value in parameters.items() if name not in ("data", "seed")})

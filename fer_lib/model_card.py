@@ -62,7 +62,7 @@ def markdown(about: dict) -> str:
     return f"""# Model card: the network of fer_lib.live
 
 {drawn}A small convolutional network that sorts a face, cut out and grey, into seven emotions: {", ".join(FER2013)}.
-`make live-model` trained it, fitted its confidence, exported it and wrote this page; no figure here is typed.
+`make live-model` trained it, fitted its confidence, exported it and wrote this page; none of its figures is typed.
 
 | | |
 |:--|:--|

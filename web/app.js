@@ -5,7 +5,8 @@ import { detector } from "./haar.js";
 
 // How wide a frame is made before faces are looked for, and the side of the smallest that is found then.
 const SEARCHED = { camera: { width: 320, smallest: 32 }, picture: { width: 1280, smallest: 20 } };
-const SMOOTHING = 0.3; // seconds over which a face's probabilities are averaged
+// As in fer_lib.live: seconds in which what a face showed before falls to 1/e, and the confidence that an answer needs.
+const SMOOTHING = 0.3, SURE = 0.5;
 const byId = (id) => document.getElementById(id);
 const canvas = byId("picture"), context = canvas.getContext("2d", { willReadFrequently: true });
 const say = (text) => { if (byId("status").textContent !== text) byId("status").textContent = text; };
@@ -51,7 +52,7 @@ async function look(kind) {
 
 /** What was known of the same faces a moment ago is averaged in: a face is the same where most of its box is. */
 function smoothed(faces, seconds) {
-  const old = 0.5 ** (seconds / SMOOTHING);
+  const old = Math.exp(-seconds / SMOOTHING);
   known = faces.map((face) => {
     const before = known.find((other) => Math.abs(other.x + other.side / 2 - face.x - face.side / 2) < face.side / 3 &&
       Math.abs(other.y + other.side / 2 - face.y - face.side / 2) < face.side / 3);
@@ -76,15 +77,16 @@ function show(faces, emotions) {
   while (list.children.length < faces.length) list.append(card(emotions));
   const names = faces.map(({ probabilities, x, y, side }, k) => {
     const article = list.children[k], best = probabilities.indexOf(Math.max(...probabilities));
+    const name = probabilities[best] < SURE ? `${emotions[best]}?` : emotions[best];
     article.dataset.box = [x, y, side].map((value) => value.toFixed(1)).join(" ");
-    article.querySelector("h2").textContent = faces.length > 1 ? `Face ${k + 1}: ${emotions[best]}` : emotions[best];
+    article.querySelector("h2").textContent = faces.length > 1 ? `Face ${k + 1}: ${name}` : name;
     article.querySelectorAll("tr").forEach((row, code) => {
       row.className = code === best ? "likeliest" : "";
       row.dataset.probability = probabilities[code].toFixed(4);
       row.querySelector("progress").value = probabilities[code];
       row.lastElementChild.textContent = `${Math.round(100 * probabilities[code])} %`;
     });
-    return emotions[best];
+    return name;
   });
   const count = faces.length === 1 ? "One face" : `${faces.length || "No"} faces`;
   canvas.setAttribute("aria-label", names.length ? `${count}: ${names.join(", ")}` : count);

@@ -16,13 +16,11 @@ from pathlib import Path
 
 import cv2
 
-from fer_lib.live import inference
+from fer_lib.live import inference, pipeline
 
 WEB = Path(__file__).resolve().parent
 SOURCES = ("index.html", "style.css", "app.js", "faces.js", "haar.js")
 CASCADE = "haarcascade_frontalface_alt2.xml"
-MARGIN = 1.04
-"""``fer_lib.live.pipeline``'s: side of what is cut out over the side of a detector's box."""
 RUNTIME = "onnxruntime-web@1.30.0"
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 """SHA-512 of that package."""
@@ -38,7 +36,7 @@ def build(into: Path, model: Path | None = None) -> None:
     into.mkdir(parents=True, exist_ok=True)
     runtime(into / "ort")
     shutil.copy(model or inference.MODEL, into / "model.onnx")
-    about = {"emotions": classifier.emotions, "side": classifier.side, "margin": MARGIN, "said": said(model)}
+    about = {"emotions": classifier.emotions, "side": classifier.side, "margin": pipeline.MARGIN, "said": said(model)}
     (into / "about.json").write_text(json.dumps(about))
     (into / "cascade.json").write_text(json.dumps(cascade(Path(cv2.data.haarcascades) / CASCADE)))
     for name in SOURCES:

@@ -1,0 +1,68 @@
+// The browser's half of widget.py: sends the camera's frames one by one, and draws what comes back over them.
+function render({ model, el }) {
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Start the camera" });
+  const said = document.createElement("p"), canvas = document.createElement("canvas");
+  said.setAttribute("role", "status");
+  canvas.setAttribute("role", "img");
+  canvas.style.maxWidth = "100%";
+  el.append(button, said, canvas);
+  const context = canvas.getContext("2d"), video = Object.assign(document.createElement("video"), { muted: true });
+  const kept = document.createElement("canvas");
+  let stream = null;
+
+  function send() {
+    [canvas.width, canvas.height] = [kept.width, kept.height] = [video.videoWidth, video.videoHeight];
+    const mirrored = kept.getContext("2d");
+    mirrored.setTransform(-1, 0, 0, 1, kept.width, 0);
+    mirrored.drawImage(video, 0, 0);
+    kept.toBlob(async (blob) => {
+      const content = await blob.arrayBuffer();
+      if (stream) model.send({ time: performance.now() / 1000 }, undefined, [content]);
+    }, "image/jpeg", 0.9);
+  }
+
+  function draw({ faces }) {
+    if (!stream) return;
+    context.drawImage(kept, 0, 0);
+    const line = Math.max(2, canvas.width / 200);
+    context.font = `600 ${7 * line}px system-ui`;
+    const texts = faces.map(({ box: [x, y, width, height], track, top2: [[name, probability], [second]], open }) => {
+      context.lineWidth = line;
+      context.strokeStyle = context.fillStyle = open ? "#9aa5b1" : "#ffb000";
+      context.strokeRect(x, y, width, height);
+      const text = `${track}: ${name}${open ? "?" : ""} ${Math.round(100 * probability)} %`;
+      context.fillText(text, x, Math.max(8 * line, y - 2 * line));
+      return `${text}, then ${second}`;
+    });
+    said.textContent = texts.join("; ") || "No face";
+    canvas.setAttribute("aria-label", said.textContent);
+    send();
+  }
+
+  function stop(text) {
+    stream?.getTracks().forEach((track) => track.stop());
+    stream = null;
+    button.textContent = "Start the camera";
+    said.textContent = text;
+  }
+
+  button.onclick = async () => {
+    if (stream) return stop("The camera is off.");
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 } });
+    } catch (error) {
+      return stop(`The camera could not be opened (${error.name}).`);
+    }
+    button.textContent = "Stop the camera";
+    video.srcObject = stream;
+    await video.play();
+    send();
+  };
+  model.on("msg:custom", draw);
+  return () => {
+    model.off("msg:custom", draw);
+    stop("");
+  };
+}
+
+export default { render };
