@@ -292,6 +292,14 @@ def test_another_detector_and_a_frame_without_faces(tmp_path):
     assert [result.faces[0].box for result in own] == [(5, 5, 50, 50)] * 3
 
 
+def test_frames_of_ones_own_are_looked_at_too():
+    watcher = live.Watcher(classifier=Brightness())
+    for k in range(3):
+        faces, seconds = watcher.look(frame({(200 + 4 * k, 120): 160}), k / 25)
+        assert [face.track for face in faces] == [1] and covers(faces[0].box, (200 + 4 * k, 120), 160)
+        assert set(seconds) == {"detect", "crop", "classify"}
+
+
 @pytest.mark.parametrize("named", [{"threshold": 1.5}, {"threshold": float("nan")}, {"smoothing": -1}])
 def test_settings_out_of_range_are_refused(tmp_path, named):
     with pytest.raises(ValueError, match=f"{next(iter(named))}: found"):
