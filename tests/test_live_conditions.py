@@ -36,10 +36,10 @@ def test_each_condition_does_what_it_says(drawn):
     face = np.full((48, 48), 200, np.uint8)
     plain, (left, top, _, _) = composed(face)
     place = np.s_[top : top + 160, left : left + 160]
-    assert abs(composed(face, light=0.25)[0].astype(float) - plain / 4).max() <= 0.51
+    assert abs(composed(face, light=0.25)[0].astype(float) - plain / 4).max() <= 0.7
     assert composed(face, light=2.0)[0][place].min() == 255
     hidden = composed(face, hidden=0.3)[0][place]
-    assert (hidden == 110).all(1).mean() == pytest.approx(0.3, abs=0.03) and (hidden[:100] == 200).all()
+    assert (hidden < 155).all(1).mean() == pytest.approx(0.3, abs=0.02) and (hidden[:100] == 200).all()
     tilted = composed(face, tilt=45)[0]
     assert (tilted[place] != plain[place]).any() and (tilted[top + 80, left + 80]) == 200
     outside = np.ones_like(plain, bool)
