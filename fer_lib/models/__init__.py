@@ -4,7 +4,7 @@ import inspect
 
 import keras
 
-from . import saravanan2019, vorontsov2018
+from . import pretrained, saravanan2019, vorontsov2018
 
 ARCHITECTURES = {
     "feedforward": saravanan2019.feedforward,
@@ -12,7 +12,14 @@ ARCHITECTURES = {
     "proposed_cnn": saravanan2019.proposed_cnn,
     "wide_cnn": saravanan2019.wide_cnn,
     "eleven_layers": vorontsov2018.eleven_layers,
+    "googlenet": pretrained.googlenet,
+    "caffenet": pretrained.caffenet,
+    "vgg16": pretrained.vgg16,
+    "resnet152": pretrained.resnet152,
+    "vgg_face": pretrained.vgg_face,
 }
+TAKE_0_TO_255 = ("googlenet", "caffenet", "vgg16", "resnet152", "vgg_face")
+"""Networks whose own input stage shifts and scales pixels, and wants them as they are."""
 
 
 def build(name: str, options: dict | None = None) -> keras.Model:
