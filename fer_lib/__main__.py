@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import paths, processes, reproduce, runs, schedule, transport
+from . import paths, processes, reproduce, runs, schedule, transport, weights
 from .datasets import kaggle
 
 
@@ -43,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     verb = verbs.add_parser("report", help="make the report of the runs that are there")
     verb.add_argument("--profile", default="full", choices=runs.PROFILES)
     verbs.add_parser("data", help="fetch FER2013 from Kaggle into data/, or say how to get it")
+    verb = verbs.add_parser("weights", help="fetch pretrained weights into data/weights/, or say how to get them")
+    verb.add_argument("--only", default="", help="comma-separated networks (default: all five)")
     verbs.add_parser("audit", help="list FER2013's duplicates, leaked rows, conflicting labels and flat images")
     verb = verbs.add_parser("score", help="score the answers of any network on FER2013's test sets; compare two")
     verb.add_argument("answers", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
@@ -68,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.verb == "data":
             return kaggle.fetch()
+        if options.verb == "weights":
+            return weights.fetch(options.only)
         if options.verb in ("reproduce", "runs"):
             which = options.profile, options.seeds, options.only
         if options.verb == "reproduce":
