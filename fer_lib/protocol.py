@@ -39,6 +39,7 @@ CHOICES = {
     "class_weights": ("none", "balanced"),
     "sampling": ("shuffled", "balanced"),
     "augmentation": ("none", "flip", "flip and affine"),
+    "weights": ("", "pretrained"),
 }
 
 
@@ -48,6 +49,9 @@ class Protocol:
 
     model: str = "simple_cnn"  # a builder of fer_lib.models
     model_options: dict = field(default_factory=dict)  # arguments of that builder: what its paper leaves open
+    weights: str = ""  # "pretrained": what the network's owners published (`make weights`), but for the last layer
+    frozen_epochs: int = 0  # so many epochs train the last layer alone; then a fresh optimiser trains all of them
+    body_rate: float = 1.0  # learning rate of all layers but the last, as a share of learning_rate
     input_scale: str = "0..1"  # "0..255" (as they are), "0..1", "standardised" (by mean and deviation in training)
     loss: str = "logits"  # "logits", or "clipped": probabilities clipped to 1e-7 as in old Keras
     train_rows: str = "Training"  # splits, joined by "+", or WITHOUT_TWINS
@@ -96,6 +100,8 @@ class Protocol:
             "decay": 0,
             "momentum": 0,
             "weight_decay": 0,
+            "frozen_epochs": 0,
+            "body_rate": 0,
         }.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected {low} or more")
@@ -103,6 +109,9 @@ class Protocol:
             raise ValueError(f"patience: found {self.patience} with no validation_rows, expected 0 or rows to watch")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum: found {self.momentum} with {self.optimizer}, expected 0, or sgd")
+        if self.weight_decay and self.body_rate != 1:  # Keras' optimisers decay every weight by the whole rate
+            found = f"found {self.weight_decay} with body_rate {self.body_rate}"
+            raise ValueError(f"weight_decay: {found}, expected 0, or 1")
         for emotion, count in self.at_most.items():
             if emotion not in FER2013 or type(count) is not int or count < 1:
                 expected = f"some of {', '.join(FER2013)}, each with 1 row or more"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ from keras import ops
 from sklearn.utils.class_weight import compute_sample_weight
 from tqdm.auto import tqdm
 
-from . import audit, augmentation, backends, checkpoints, metrics, models
+from . import audit, augmentation, backends, checkpoints, metrics, models, weights
 from .datasets import Faces
 from .protocol import WITHOUT_TWINS, Protocol
 
@@ -27,6 +28,7 @@ class Training:
     logits: dict[str, np.ndarray]  # of the "last" and the "best" epoch, and of the "milestone" where one was reached
     best_epoch: int
     seconds: float
+    weights: dict | None = None  # file and SHA-256 of the pretrained weights, where it began with some
 
 
 def loss_function(form: str):
@@ -53,16 +55,46 @@ def _of_label(values, labels):
     return ops.sum(values * ops.one_hot(ops.cast(labels, "int32"), values.shape[-1]), axis=-1)
 
 
-def make_optimizer(protocol: Protocol) -> keras.Optimizer:
-    """The optimiser of a protocol. ``decay`` is old Keras' per-step decay: lr / (1 + decay x step)."""
+def make_optimizer(protocol: Protocol, shares: list[float] | None = None) -> keras.Optimizer:
+    """The optimiser of a protocol. ``decay`` is old Keras' per-step decay: lr / (1 + decay x step).
+
+    ``shares``: of the learning rate, for each trainable variable in their order; None: all of it for all.
+    """
     rate = protocol.learning_rate
     if protocol.decay:
         rate = keras.optimizers.schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=protocol.decay)
-    weight_decay = protocol.weight_decay or None
-    if protocol.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=protocol.momentum, weight_decay=weight_decay)
-    make = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[protocol.optimizer]
-    return make(rate, epsilon=protocol.epsilon, weight_decay=weight_decay)
+    kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
+    make = kinds[protocol.optimizer] if shares is None else _sharing(kinds[protocol.optimizer], shares)
+    own = {"momentum": protocol.momentum} if protocol.optimizer == "sgd" else {"epsilon": protocol.epsilon}
+    return make(rate, weight_decay=protocol.weight_decay or None, **own)
+
+
+def _sharing(kind: type, shares: list[float]) -> type:
+    class Sharing(kind):
+        def update_step(self, gradient, variable, learning_rate):
+            super().update_step(gradient, variable, learning_rate * shares[self._get_variable_index(variable)])
+
+    return Sharing
+
+
+def compile_for(epoch: int, model: keras.Model, network: keras.Model, protocol: Protocol) -> None:
+    """Compile a model, with a fresh optimiser, to train what an epoch (counted from 1) shall train.
+
+    ``network`` is the model without augmentation. Frozen layers get no gradient, and their batch normalisation
+    takes the means and variances that it has.
+    """
+    *body, head = network.layers
+    if protocol.frozen_epochs:
+        for layer in body:
+            layer.trainable = epoch > protocol.frozen_epochs
+    own = {id(variable) for variable in head.trainable_variables}
+    shares = [1.0 if id(variable) in own else protocol.body_rate for variable in model.trainable_variables]
+    model.compile(
+        make_optimizer(protocol, shares if protocol.body_rate != 1 else None),
+        loss_function(protocol.loss),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=backends.BACKEND == "jax",  # XLA makes TensorFlow slower on a CPU
+    )
 
 
 def training_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
@@ -185,34 +217,40 @@ def train(
     evaluated = faces.select(evaluated_rows(faces, protocol))
     scale = scaler(fitted.images, protocol.input_scale)
 
-    model = augmentation.augmented(models.build(protocol.model, protocol.model_options), protocol.augmentation)
-    model.compile(
-        make_optimizer(protocol),
-        loss_function(protocol.loss),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        jit_compile=backends.BACKEND == "jax",  # XLA makes TensorFlow slower on a CPU
-    )
+    if protocol.model in models.TAKE_0_TO_255 and protocol.input_scale != "0..255":
+        found = f"found {protocol.input_scale!r} with {protocol.model}"
+        raise ValueError(f"input_scale: {found}, expected '0..255': the network shifts and scales pixels itself")
+    network = models.build(protocol.model, protocol.model_options)
+    used = weights.load(network, protocol.model) if protocol.weights else None
+    model = augmentation.augmented(network, protocol.augmentation)
+    begin = partial(compile_for, model=model, network=network, protocol=protocol)
+    begin(1)
+    at_once = protocol.batch_size if protocol.model in models.TAKE_0_TO_255 else 256  # 256 large pictures fill a memory
     inputs = scale(evaluated.images)
     sets = {"PublicTest": evaluated.split == 1, "PrivateTest": evaluated.split == 2}
     sets["PublicTest+PrivateTest"] = evaluated.split > 0
     watched = evaluated.rows(protocol.validation_rows) if protocol.validation_rows else None
 
-    state = Training(model, [], {}, 0, 0.0)
+    state = Training(model, [], {}, 0, 0.0, used)
     identity = {"protocol": asdict(protocol), "seed": seed, "data": faces.sha256, "backend": backends.BACKEND}
-    if folder is not None and (found := checkpoints.restore(folder, model, identity)):
+    if folder is not None and (found := checkpoints.restore(folder, model, identity, begin)):
         state.logits, facts = found
         state.history, state.best_epoch, state.seconds = facts["history"], facts["best_epoch"], facts["seconds"]
         progress(f"continuing after epoch {len(state.history)}")
     before = state.seconds
-    train_epoch = epoch_trainer(model, fitted, scale, protocol)
+    train_epoch = None
     while len(state.history) < protocol.epochs and not should_stop(
         [entry["watched_loss"] for entry in state.history], protocol.patience
     ):
         epoch = len(state.history) + 1
         clock = time.monotonic()
+        if protocol.frozen_epochs and epoch == protocol.frozen_epochs + 1:
+            begin(epoch)
+            train_epoch = None
+        train_epoch = train_epoch or epoch_trainer(model, fitted, scale, protocol)
         reseed(model, seed, epoch)
         fit = train_epoch(epoch, epoch_order(fitted.labels, protocol.sampling, seed, epoch))
-        logits = model.predict(inputs, batch_size=256, verbose=0).astype(np.float32)
+        logits = model.predict(inputs, batch_size=at_once, verbose=0).astype(np.float32)
         losses = metrics.cross_entropy(logits, evaluated.labels, protocol.loss)
         hits = logits.argmax(axis=1) == evaluated.labels
         penalty = float(sum(ops.convert_to_numpy(value) for value in model.losses))
