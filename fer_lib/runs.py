@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from . import datasets, notebooks, paths, processes, provenance, records
+from . import datasets, notebooks, paths, processes, provenance, records, weights
 from .datasets import affectnet, fer2013
 from .protocol import CHOICES, PROTOCOLS
 
@@ -24,11 +24,14 @@ PROFILES = {
     "copy": "a FER2013 other than the official one, such as the copy as JPEG pictures, under the papers' protocol",
 }
 CUTS = {
-    "smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2, "steps": 5, "repeats": 1, "asked": 100},
+    "smoke": {
+        "data": "drawn_faces", "rows": 128, "epochs": 2, "steps": 5, "repeats": 1, "asked": 100,
+        "weights": "",  # nothing has to be fetched for it
+    },
     "quick": {"rows": 2871},
     "full": {},
     "copy": {},
-}
+}  # fmt: skip
 """What a profile puts over an experiment's parameters, where its notebook has them."""
 STAND_INS = {"affectnet": "drawn_affectnet", "affectnet_official": "drawn_affectnet_official"}
 """Data in whose place smoke puts other drawn faces than ``CUTS`` says."""
@@ -119,7 +122,7 @@ def _run(name: str, experiment: dict, seed: int, profile: str, backend: str = ""
     cut = {parameter: value for parameter, value in CUTS[profile].items() if parameter in experiment["defaults"]}
     if "data" in cut:
         cut["data"] = STAND_INS.get(experiment["parameters"].get("data"), cut["data"])
-    cut |= experiment.get("quick", {}) if profile == "quick" else {}
+    cut |= experiment.get(profile, {}) if profile in ("smoke", "quick") else {}
     values = notebooks.checked(experiment["notebook"], asked | experiment["parameters"] | cut | {"seed": seed})
     values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
     backend = experiment.get("backend") or backend or os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -157,12 +160,33 @@ def chosen(only: str = "") -> list[str]:
     return [name for name in known if name in names]
 
 
-def not_here(profile: str, only: str = "") -> list[str]:
-    """Names of the experiments that ``only`` asks for and that no run is planned of, because AffectNet is not here."""
-    if profile == "smoke" or affectnet.find():
-        return []
-    known = experiments()
-    return [name for name in chosen(only) if known[name]["parameters"].get("data") in STAND_INS]
+def asked_for(profile: str, only: str = "") -> list[str]:
+    """Names of the experiments that a profile makes, of those that ``only`` asks for (see ``wanted``)."""
+    known, names = experiments(), chosen(only)
+    if only:
+        return names
+    if profile in ("smoke", "quick") or not processes.has_gpu():
+        names = [name for name in names if not known[name].get("heavy")]
+    if profile in ("smoke", "quick"):
+        ours = [name for name in names if name.startswith("ours/")]
+        names = [name for name in names if name not in ours]
+        for name in ours if profile == "smoke" else []:
+            if known[name]["notebook"] not in [known[other].get("notebook") for other in names]:
+                names.append(name)
+    return names
+
+
+def not_here(profile: str, only: str = "") -> dict[str, str]:
+    """Of the experiments that are asked for, those that no run is planned of, each with what it lacks and how that is
+    had: AffectNet, or pretrained weights."""
+    known, lacking = experiments(), {}
+    for name in asked_for(profile, only) if profile != "smoke" else []:
+        parameters = known[name]["parameters"]
+        if parameters.get("data") in STAND_INS and not affectnet.find():
+            lacking[name] = f"AffectNet is not here: {affectnet.HOW}"
+        elif parameters.get("weights") and not weights.find(parameters["model"]):
+            lacking[name] = f"pretrained weights are not here: {weights.how(parameters['model'])}"
+    return lacking
 
 
 def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
@@ -170,21 +194,16 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     says (``seeds``), else 5 with a GPU, and without one what it says of that (``seeds_cpu``), or 3.
 
     smoke and quick are for the papers' tables, and make experiments of ours only where they are asked for by name; but
-    smoke shows every kind of notebook, and so makes one of ours for each that the papers' have not.
+    smoke shows every kind of notebook, and so makes one of ours for each that the papers' have not. Experiments that
+    call themselves ``heavy`` are a GPU's work: they too are made at smoke, at quick and without a GPU by name only.
 
-    Experiments on AffectNet are left out where that is not here; raises FileNotFoundError where nothing else was asked
-    for.
+    Experiments on AffectNet or from pretrained weights are left out where these are not here; raises FileNotFoundError
+    where nothing else was asked for.
     """
-    known, absent = experiments(), not_here(profile, only)
-    names = [name for name in chosen(only) if name not in absent]
-    if absent and not names:
-        raise FileNotFoundError(f"{', '.join(absent)}: AffectNet is not here: {affectnet.HOW}")
-    if profile in ("smoke", "quick") and not only:
-        ours = [name for name in names if name.startswith("ours/")]
-        names = [name for name in names if name not in ours]
-        for name in ours if profile == "smoke" else []:
-            if known[name]["notebook"] not in [known[other].get("notebook") for other in names]:
-                names.append(name)
+    known, lacking = experiments(), not_here(profile, only)
+    names = [name for name in asked_for(profile, only) if name not in lacking]
+    if lacking and not names:
+        raise FileNotFoundError("; ".join(by_reason(lacking)))
     has_gpu = processes.has_gpu()
 
     def count(experiment: dict) -> int:
@@ -193,6 +212,12 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
         return experiment.get("seeds") or (5 if has_gpu else experiment.get("seeds_cpu", 3))
 
     return [_run(name, known[name], seed, profile) for name in names for seed in range(count(known[name]))]
+
+
+def by_reason(lacking: dict[str, str]) -> list[str]:
+    """A sentence for each reason of ``not_here``, with the experiments that it keeps out."""
+    reasons = dict.fromkeys(lacking.values())
+    return [f"{', '.join(name for name in lacking if lacking[name] == why)}: {why}" for why in reasons]
 
 
 def missing(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> list[Run]:
