@@ -88,7 +88,8 @@ class Protocol:
                 )
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+                expected = ", ".join(choice or "''" for choice in choices)
+                raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {expected}")
         for name, low in {
             "learning_rate": 0,
             "batch_size": 1,

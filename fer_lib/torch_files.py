@@ -97,7 +97,9 @@ def _unpickled(file: BinaryIO):
             return known[module, name]
 
         def persistent_load(self, identity):
-            _, kind, key, *_ = identity
+            _, kind, key, _, _, *view = identity
+            if any(view):  # a part of another array, as very old files may have
+                raise pickle.UnpicklingError(f"its array {key} is a view of another one")
             return kind, key
 
     return Unpickler(file).load()

@@ -405,7 +405,7 @@ def test_a_scanned_epoch_is_what_fit_does(few_faces, monkeypatch):
         ({"momentum": 0.9}, "momentum: found 0.9 with adam, expected 0, or sgd"),
         ({"at_most": {"glad": 3}}, "at_most: found glad: 3, expected some of angry, .*, each with 1 row or more"),
         ({"at_most": {"happy": 0}}, "at_most: found happy: 0"),
-        ({"weights": "imagenet"}, "weights: found 'imagenet', expected one of , pretrained"),
+        ({"weights": "imagenet"}, "weights: found 'imagenet', expected one of '', pretrained"),
         ({"frozen_epochs": -1}, "frozen_epochs: found -1, expected 0 or more"),
         ({"body_rate": 0.1, "weight_decay": 0.1}, "weight_decay: found 0.1 with body_rate 0.1, expected 0, or 1"),
         ({"patience": 4, "validation_rows": ""}, "patience: found 4 with no validation_rows"),
