@@ -15,8 +15,8 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce report audit live-model demo lab bench bench-ingest bench-live bench-peers \
-	test test-slow browser lint lock clean
+.PHONY: help data weights reproduce report audit live-model demo lab bench bench-ingest bench-live bench-peers \
+	test test-slow browser torch lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ reproduce: $(ENV) ## Run what is missing, then the report. Options: PROFILE= SEE
 
 data: $(ENV) ## Fetch FER2013 from Kaggle into data/, or say how to get it
 	@.venv/bin/python -m fer_lib data
+
+weights: $(ENV) ## Fetch pretrained weights into data/weights, or say how to get them. Option: ONLY=vgg16,caffenet
+	@.venv/bin/python -m fer_lib weights $(if $(ONLY),--only "$(ONLY)")
 
 report: $(ENV) ## Write the report anew from the runs that stand in results/. Option: PROFILE=
 	@.venv/bin/python -m fer_lib report $(if $(PROFILE),--profile "$(PROFILE)")
@@ -67,6 +70,7 @@ test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebo
 	.venv/bin/pytest -m slow -n 2 --dist loadscope
 	KERAS_BACKEND=jax .venv-jax/bin/pytest -m "not slow" tests/test_models.py tests/test_training.py tests/test_runs.py \
 		tests/test_first_steps.py tests/test_schedule.py tests/test_processes.py tests/test_transport.py
+	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/test_pretrained.py tests/test_converters.py tests/test_weights.py
 
 # Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.
 browser: $(ENV) ## Get Chromium, where there is none, in which the slow tests look at the pages
@@ -74,6 +78,13 @@ browser: $(ENV) ## Get Chromium, where there is none, in which the slow tests lo
 	{ [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } || \
 	.venv/bin/playwright install --only-shell chromium
+
+# PyTorch is no part of the study; the slow tests ask it whether GoogLeNet was converted rightly, where it is there.
+torch: ## Get Debian's torchvision for the system's Python (as root), which a slow test compares with; elsewhere say how
+	@/usr/bin/python3 -c 'import torchvision' 2>/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-torchvision; } || \
+	{ echo "Set FER_TEST_TORCH to a Python that has torchvision, then run the slow tests." >&2; exit 1; }
 
 lint: $(ENV) ## Check style and formatting with ruff
 	.venv/bin/ruff check .

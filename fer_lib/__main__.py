@@ -42,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     verb = verbs.add_parser("report", help="make the report of the runs that are there")
     verb.add_argument("--profile", default="full", choices=paths.PROFILES)
     verbs.add_parser("data", help="fetch FER2013 from Kaggle into data/, or say how to get it")
+    verb = verbs.add_parser("weights", help="fetch pretrained weights into data/weights/, or say how to get them")
+    verb.add_argument("--only", default="", help="comma-separated networks (default: all five)")
     verbs.add_parser("audit", help="list FER2013's duplicates, leaked rows, conflicting labels and flat images")
     verb = verbs.add_parser("score", help="score the answers of any network on FER2013's test sets; compare two")
     verb.add_argument("answers", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
@@ -94,6 +96,10 @@ def run(options: argparse.Namespace) -> int:
         from .datasets import kaggle
 
         return kaggle.fetch()
+    if options.verb == "weights":
+        from . import weights
+
+        return weights.fetch(options.only)
     if options.verb == "audit":
         audit()
     elif options.verb == "score":

@@ -25,8 +25,8 @@ def layers(model) -> list[dict]:
     """A Keras model's layers in order: kind, details (in words), shape (of the output, rows left out), parameters, and
     multiply_adds (of one image, forward).
 
-    Exact for dense layers and convolutions without strides or groups, positions on the padding included; biases,
-    activations, pooling and dropout count nothing. Raises ValueError for other layers with weights.
+    Exact for dense layers and convolutions, positions on the padding included; biases, activations, pooling, dropout
+    and normalisation count nothing. Raises ValueError for other layers with weights.
     """
     found = []
     for layer in model.layers:
@@ -52,6 +52,8 @@ def _details(kind: str, config: dict) -> str:
     said = ["×".join(map(str, side))]
     if kind == "Conv2D":
         said.append(config["padding"])
+        said += [f"strides {config['strides'][0]}"] if config["strides"][0] > 1 else []
+        said += [f"{config['groups']} groups"] if config["groups"] > 1 else []
     if kind == "Dropout":
         said.append(f"{config['rate']:g}")
     if config.get("activation") not in (None, "linear"):
@@ -91,14 +93,18 @@ def load(found: list[dict]) -> dict[str, list[dict]]:
             wanted[key(name, options)] = (name, options)
     missing = {name: of for name, of in wanted.items() if name not in known}
     if missing:
-        from . import models  # here, since it brings Keras and its engine, which takes longer than all the rest
+        import keras  # here, since it and its engine take longer than all the rest
+
+        from . import models
 
         made = {}
         for name, (builder, options) in missing.items():
             try:
-                made[name] = layers(models.build(builder, options))
+                with keras.StatelessScope(initialize_variables=False):  # shapes are asked for: no weight is drawn
+                    made[name] = layers(models.build(builder, options))
             except ValueError:  # a record may be older than the builders
                 continue
+        keras.utils.clear_session()  # forgets the weights that were never drawn
         if made:
             known = known | made
             partial = path.with_name(path.name + ".partial")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,8 +35,12 @@ def save(folder: Path, model: keras.Model, logits: dict[str, np.ndarray], facts:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def restore(folder: Path, model: keras.Model, identity: dict) -> tuple[dict[str, np.ndarray], dict] | None:
-    """Load the newest state whose facts bear this ``identity`` into a compiled model; returns its logits and facts.
+def restore(
+    folder: Path, model: keras.Model, identity: dict, begin: Callable[[int], None]
+) -> tuple[dict[str, np.ndarray], dict] | None:
+    """Load the newest state whose facts bear this ``identity`` into a model; returns its logits and facts.
+
+    ``begin`` compiles the model as it was for an epoch, counted from 1: here for the last one that was trained.
 
     None where there is none: a state of other parameters, data, seed or backend is left alone. A state from before a
     field of the protocol existed did what the field's default does.
@@ -45,6 +50,7 @@ def restore(folder: Path, model: keras.Model, identity: dict) -> tuple[dict[str,
         facts = json.loads((kept / "state.json").read_text())
         found = facts["identity"]
         if found | {"protocol": defaults | found["protocol"]} == identity:
+            begin(len(facts["history"]))
             model.optimizer.build(model.trainable_variables)
             model.load_weights(kept / "model.weights.h5")
             with np.load(kept / "logits.npz", allow_pickle=False) as arrays:

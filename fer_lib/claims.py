@@ -126,8 +126,8 @@ def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> tuple[
         return verdicts.quoted(reported, claim["source"]), "", kind
     if kind == "relation":
         return verdicts.no_relation(claim["of"], claim["with"]), "rank correlation", kind
-    if not seeds and "licence" in claim:
-        return Verdict(verdicts.NOT_TESTABLE, None, None, f"licence: {claim['licence']}"), "", kind
+    if not seeds and (lacks := next((key for key in ledger.WAITING if key in claim), "")):
+        return Verdict(verdicts.NOT_TESTABLE, None, None, f"{lacks}: {claim[lacks]}"), "", kind
     if not seeds:
         return Verdict(verdicts.INCONCLUSIVE, None, None, "no seed that all were run with alike"), "", kind
     if kind in ("ordering", "no difference"):

@@ -97,6 +97,8 @@ def markdown(report: dict) -> str:
 def _model(path: Path, outputs: str):
     import keras
 
+    from . import models  # noqa: F401 - a file may name a layer of ours
+
     if not path.is_file():
         raise FileNotFoundError(f"{path}: found no such file, expected a network saved by Keras 3; correct the path")
     try:

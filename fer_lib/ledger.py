@@ -14,10 +14,12 @@ from .emotions import FER2013
 
 ALWAYS = ("id", "where", "claim", "kind", "reported")
 ANY = ("missing", "why", "note")
+WAITING = ("licence", "weights")
+"""Why not everybody can make a claim's runs, and with what: its verdict as long as there are none."""
 KEYS = {
-    "accuracy": (("runs",), ("measure", "rows", "epoch", "unknown_rows", "licence")),
+    "accuracy": (("runs",), ("measure", "rows", "epoch", "unknown_rows", *WAITING)),
     "behaviour": (("runs", "measure", "within"), ("rows", "epoch")),
-    "ordering": (("runs",), ("first", "average", "emotion", "rows", "epoch")),
+    "ordering": (("runs",), ("first", "average", "emotion", "rows", "epoch", *WAITING)),
     "no difference": (("runs",), ("rows", "epoch")),
     "speed": (("runs", "measure", "within"), ()),
     "count": (("measure",), ()),

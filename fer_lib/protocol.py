@@ -41,6 +41,7 @@ CHOICES = {
     "class_weights": ("none", "balanced"),
     "sampling": ("shuffled", "balanced"),
     "augmentation": ("none", "flip", "flip and affine", "flip, affine and erasing"),
+    "weights": ("", "pretrained"),
 }
 
 
@@ -50,6 +51,9 @@ class Protocol:
 
     model: str = "simple_cnn"  # a builder of fer_lib.models
     model_options: dict = field(default_factory=dict)  # arguments of that builder: what its paper leaves open
+    weights: str = ""  # "pretrained": what the network's owners published (`make weights`), but for the last layer
+    frozen_epochs: int = 0  # so many epochs train the last layer alone; then a fresh optimiser trains all of them
+    body_rate: float = 1.0  # learning rate of all layers but the last, as a share of learning_rate
     # "0..255" (as they are), "0..1", "standardised" (by mean and deviation in training), "each standardised" (each face
     # by its own)
     input_scale: str = "0..1"
@@ -93,7 +97,8 @@ class Protocol:
                 )
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+                expected = ", ".join(choice or "''" for choice in choices)
+                raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {expected}")
         for name, low in {
             "learning_rate": 0,
             "batch_size": 1,
@@ -105,6 +110,8 @@ class Protocol:
             "decay": 0,
             "momentum": 0,
             "weight_decay": 0,
+            "frozen_epochs": 0,
+            "body_rate": 0,
         }.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected {low} or more")
@@ -119,6 +126,9 @@ class Protocol:
             raise ValueError(f"label_smoothing: found {self.label_smoothing} ({self.loss}), expected {expected}")
         if self.keep_network and self.kept_epoch != "last":
             raise ValueError(f"keep_network: found true with kept_epoch {self.kept_epoch}, expected last, or false")
+        if self.weight_decay and self.body_rate != 1:  # Keras' optimisers decay every weight by the whole rate
+            found = f"found {self.weight_decay} with body_rate {self.body_rate}"
+            raise ValueError(f"weight_decay: {found}, expected 0, or 1")
         for emotion, count in self.at_most.items():
             if emotion not in FER2013 or type(count) is not int or count < 1:
                 expected = f"some of {', '.join(FER2013)}, each with 1 row or more"

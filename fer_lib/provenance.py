@@ -13,7 +13,10 @@ from pathlib import Path
 
 from . import paths
 
-WATCHED = ("training.py", "augmentation.py", "backends.py", "protocol.py", "models", "metrics.py", "trees.py")
+WATCHED = (
+    "training.py", "augmentation.py", "backends.py", "protocol.py", "models", "metrics.py", "trees.py",
+    "converters.py", "torch_files.py",
+)  # fmt: skip
 """Modules that can move a run's numbers."""
 WATCHED_BY_SWEEPS = (*WATCHED, "first_steps.py")
 """Those that can move a sweep's."""

@@ -51,12 +51,13 @@ def assemble(
     seconds: float,
     history: list[dict] = (),
     parameter_count: int = 0,
+    weights: dict | None = None,
 ) -> tuple[dict, dict[str, np.ndarray]]:
     """Score a run: its record, and the arrays of its predictions, as ``write`` wants them.
 
     ``kept`` maps "last" (and "best") to ``{"epoch": int}`` with ``"logits"`` (m, k) float32 for k emotions, or with
     ``"probabilities"`` where a model has no logits; rows in the order of ``evaluated``, ids ascending. ``faces`` is the
-    whole data set.
+    whole data set. ``weights``: file and SHA-256 of those that the model began with, where it did not begin afresh.
     """
     is_clean = audit.clean_rows(faces)[np.searchsorted(faces.ids, evaluated.ids)]
     arrays = {"ids": evaluated.ids.astype(np.int32), "labels": evaluated.labels, "split": evaluated.split}
@@ -102,7 +103,7 @@ def assemble(
         "parameter_count": parameter_count,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    return record, arrays
+    return record | ({"weights": weights} if weights else {}), arrays
 
 
 def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:

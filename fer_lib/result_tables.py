@@ -32,10 +32,14 @@ def _how_to_run(name: str, experiment: dict) -> str:
         return f"read off the runs of {other}, which are missing or ended sooner"
     hours = experiment.get("expect", {})
     cost = [f"{hours[f'hours_{kind}']:g} h on a {kind.upper()}" for kind in ("cpu", "gpu") if f"hours_{kind}" in hours]
-    data = experiment.get("parameters", {}).get("data", "")
-    licence = data.startswith("affectnet")
-    needs = "AFFECTNET=PATH " if licence else "FERPLUS=PATH " if data.startswith("ferplus") else ""
-    asked = "needs AffectNet, whose licence is given by request: " if licence else "not run yet: "
+    parameters = experiment.get("parameters", {})
+    data, asked, needs = parameters.get("data", ""), "not run yet: ", ""
+    if data.startswith("affectnet"):
+        asked, needs = "needs AffectNet, whose licence is given by request: ", "AFFECTNET=PATH "
+    elif data.startswith("ferplus"):
+        needs = "FERPLUS=PATH "
+    elif parameters.get("weights"):
+        asked = f"waits for pretrained weights: `make weights ONLY={parameters['model']}`, then "
     return f"{asked}`make reproduce {needs}ONLY={name}`" + (f" (a seed about {', '.join(cost)})" if cost else "")
 
 

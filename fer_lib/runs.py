@@ -12,17 +12,20 @@ from pathlib import Path
 
 import yaml
 
-from . import datasets, notebooks, paths, processes, provenance, records
+from . import datasets, notebooks, paths, processes, provenance, records, weights
 from .datasets import affectnet, fer2013, ferplus
 from .paths import PROFILES
 from .protocol import CHOICES, PROTOCOLS
 
 CUTS = {
-    "smoke": {"data": "drawn_faces", "rows": 128, "epochs": 2, "steps": 5, "repeats": 1, "asked": 100},
+    "smoke": {
+        "data": "drawn_faces", "rows": 128, "epochs": 2, "steps": 5, "repeats": 1, "asked": 100,
+        "weights": "",  # nothing has to be fetched for it
+    },
     "quick": {"rows": 2871},
     "full": {},
     "copy": {},
-}
+}  # fmt: skip
 """What a profile puts over an experiment's parameters, where its notebook has them."""
 STAND_INS = {name: f"drawn_{name}" for name in ("affectnet", "affectnet_official", *ferplus.DATA)}
 """Data in whose place smoke puts other drawn faces than ``CUTS`` says."""
@@ -113,7 +116,7 @@ def _run(name: str, experiment: dict, seed: int, profile: str, backend: str = ""
     cut = {parameter: value for parameter, value in CUTS[profile].items() if parameter in experiment["defaults"]}
     if "data" in cut:
         cut["data"] = STAND_INS.get(experiment["parameters"].get("data"), cut["data"])
-    cut |= experiment.get("quick", {}) if profile == "quick" else {}
+    cut |= experiment.get(profile, {}) if profile in ("smoke", "quick") else {}
     values = notebooks.checked(experiment["notebook"], asked | experiment["parameters"] | cut | {"seed": seed})
     values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
     backend = experiment.get("backend") or backend or os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -151,23 +154,41 @@ def chosen(only: str = "") -> list[str]:
     return [name for name in known if name in names]
 
 
+def asked_for(profile: str, only: str = "") -> list[str]:
+    """Names of the experiments that a profile makes, of those that ``only`` asks for (see ``wanted``)."""
+    known, names = experiments(), chosen(only)
+    if only:
+        return names
+    if profile in ("smoke", "quick") or not processes.has_gpu():
+        names = [name for name in names if not known[name].get("heavy")]
+    if profile == "quick":
+        names = [name for name in names if not name.startswith("ours/")]
+    if profile == "smoke":
+        kinds = {}
+        for name in names:
+            of = known[name]["notebook"], known[name]["parameters"].get("model"), known[name]["parameters"]["data"]
+            if not name.startswith("ours/") or of[0] not in [kind[0] for kind in kinds]:
+                kinds.setdefault(of, name)
+        names = list(kinds.values())
+    return names
+
+
 def not_here(profile: str, only: str = "") -> dict[str, str]:
-    """The experiments that ``only`` asks for and no run is planned of, each with what is not here and how to get it."""
-    known = experiments()
-    return {} if profile == "smoke" else {name: lacks for name in chosen(only) if (lacks := _lacks(known[name]))}
+    """The experiments that are asked for and no run is planned of, each with what is not here and how to get it."""
+    known, asked = experiments(), asked_for(profile, only)
+    return {} if profile == "smoke" else {name: lacks for name in asked if (lacks := _lacks(known[name]["parameters"]))}
 
 
-def by_reason(absent: dict[str, str]) -> dict[str, list[str]]:
-    """The experiments that ``not_here`` gives, by what they lack."""
-    return {lacks: [name for name in absent if absent[name] == lacks] for lacks in dict.fromkeys(absent.values())}
-
-
-def _lacks(experiment: dict) -> str:
+def _lacks(parameters: dict) -> str:
     """What an experiment needs beyond FER2013 and is not here, in words, with what to do; "" for nothing."""
-    data = experiment["parameters"].get("data", "")
+    data, model = parameters.get("data", ""), parameters.get("model", "")
     if data.startswith("affectnet") and not affectnet.find():
         return f"AffectNet is not here: {affectnet.HOW}"
-    return f"FER+ is not here: {ferplus.HOW}" if data in ferplus.DATA and not ferplus.find() else ""
+    if data in ferplus.DATA and not ferplus.find():
+        return f"FER+ is not here: {ferplus.HOW}"
+    if parameters.get("weights") and not weights.find(model):
+        return f"pretrained weights are not here: {weights.how(model)}"
+    return ""
 
 
 def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
@@ -175,24 +196,16 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     says (``seeds``), else 5 with a GPU, and without one what it says of that (``seeds_cpu``), or 3.
 
     Where none is asked for by name, quick makes the rows of the papers' tables, and smoke the first of them of each
-    kind (notebook, network and data set), with one of ours for each notebook that the papers' have not.
+    kind (notebook, network and data set), with one of ours for each notebook that the papers' have not. Experiments
+    that call themselves ``heavy`` are a GPU's work: at smoke, at quick and without a GPU they are made by name only.
 
-    Experiments are left out whose data is not here (``not_here``); raises FileNotFoundError where nothing else was
-    asked for.
+    Experiments are left out whose data or pretrained weights are not here (``not_here``); raises FileNotFoundError
+    where nothing else was asked for.
     """
-    known, absent = experiments(), not_here(profile, only)
-    names = [name for name in chosen(only) if name not in absent]
-    if absent and not names:
-        raise FileNotFoundError("; ".join(f"{', '.join(some)}: {lacks}" for lacks, some in by_reason(absent).items()))
-    if profile == "quick" and not only:
-        names = [name for name in names if not name.startswith("ours/")]
-    if profile == "smoke" and not only:
-        kinds = {}
-        for name in names:
-            of = known[name]["notebook"], known[name]["parameters"].get("model"), known[name]["parameters"]["data"]
-            if not name.startswith("ours/") or of[0] not in [kind[0] for kind in kinds]:
-                kinds.setdefault(of, name)
-        names = list(kinds.values())
+    known, lacking = experiments(), not_here(profile, only)
+    names = [name for name in asked_for(profile, only) if name not in lacking]
+    if lacking and not names:
+        raise FileNotFoundError("; ".join(by_reason(lacking)))
     has_gpu = processes.has_gpu()
 
     def count(experiment: dict) -> int:
@@ -201,6 +214,12 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
         return experiment.get("seeds") or (5 if has_gpu else experiment.get("seeds_cpu", 3))
 
     return [_run(name, known[name], seed, profile) for name in names for seed in range(count(known[name]))]
+
+
+def by_reason(lacking: dict[str, str]) -> list[str]:
+    """A sentence for each reason of ``not_here``, with the experiments that it keeps out."""
+    reasons = dict.fromkeys(lacking.values())
+    return [f"{', '.join(name for name in lacking if lacking[name] == why)}: {why}" for why in reasons]
 
 
 def missing(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> list[Run]:

@@ -29,8 +29,8 @@ def plan(profile: str, seeds: int | None = None, only: str = "", force: bool = F
     runs.check_data(profile)
     print(f"{profile}: {runs.PROFILES[profile]}. Device: {'GPU' if processes.has_gpu() else 'CPU'}.", flush=True)
     wanted = runs.wanted(profile, seeds, only)
-    for lacks, names in runs.by_reason(runs.not_here(profile, only)).items():
-        print(f"Left out: {', '.join(names)}. {lacks}.", flush=True)
+    for sentence in runs.by_reason(runs.not_here(profile, only)):
+        print(f"Left out: {sentence}.", flush=True)
     todo = [run for run, current in zip(wanted, runs.are_current(wanted)) if force or not current]
     for run in wanted:
         if run not in todo:  # its record is there: what a repeat left that was given up is of no use

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ from keras import ops
 from sklearn.utils.class_weight import compute_sample_weight
 from tqdm.auto import tqdm
 
-from . import audit, augmentation, backends, checkpoints, metrics, models
+from . import audit, augmentation, backends, checkpoints, metrics, models, weights
 from .datasets import Faces, ferplus
 from .protocol import WITHOUT_TWINS, Protocol
 
@@ -27,6 +28,7 @@ class Training:
     logits: dict[str, np.ndarray]  # of the "last" and the "best" epoch, and of the "milestone" where one was reached
     best_epoch: int
     seconds: float
+    weights: dict | None = None  # file and SHA-256 of the pretrained weights, where it began with some
 
 
 def loss_function(form: str, smoothing: float = 0.0):
@@ -66,21 +68,54 @@ def _shares(labels, values):
     return labels if len(labels.shape) == 2 else ops.one_hot(ops.cast(labels, "int32"), values.shape[-1])
 
 
-def make_optimizer(protocol: Protocol, steps: int = 0) -> keras.Optimizer:
+def make_optimizer(protocol: Protocol, steps: int = 0, shares: list[float] | None = None) -> keras.Optimizer:
     """The optimiser of a protocol. ``decay`` is old Keras' per-step decay: lr / (1 + decay x step).
 
-    ``steps``: of the whole training; only the cosine schedule needs it.
+    ``steps``: of its whole training; only the cosine schedule needs it. ``shares``: of the learning rate, for each
+    trainable variable in their order; None: all of it for all.
     """
     rate = protocol.learning_rate
     if protocol.decay:
         rate = keras.optimizers.schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=protocol.decay)
     if protocol.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
-    weight_decay = protocol.weight_decay or None
-    if protocol.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=protocol.momentum, weight_decay=weight_decay)
-    make = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[protocol.optimizer]
-    return make(rate, epsilon=protocol.epsilon, weight_decay=weight_decay)
+    kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
+    make = kinds[protocol.optimizer] if shares is None else _sharing(kinds[protocol.optimizer], shares)
+    own = {"momentum": protocol.momentum} if protocol.optimizer == "sgd" else {"epsilon": protocol.epsilon}
+    return make(rate, weight_decay=protocol.weight_decay or None, **own)
+
+
+def _sharing(kind: type, shares: list[float]) -> type:
+    class Sharing(kind):
+        def update_step(self, gradient, variable, learning_rate):
+            super().update_step(gradient, variable, learning_rate * shares[self._get_variable_index(variable)])
+
+    return Sharing
+
+
+def compile_for(epoch: int, model: keras.Model, network: keras.Model, fitted: Faces, protocol: Protocol) -> None:
+    """Compile a model, with a fresh optimiser, to train what an epoch (counted from 1) shall train.
+
+    ``network`` is the model without augmentation, ``fitted`` what it is trained on. Frozen layers get no gradient, and
+    their batch normalisation takes the means and variances that it has.
+    """
+    *body, head = network.layers
+    frozen = protocol.frozen_epochs
+    if frozen:
+        for layer in body:
+            layer.trainable = epoch > frozen
+    own = {id(variable) for variable in head.trainable_variables}
+    shares = [1.0 if id(variable) in own else protocol.body_rate for variable in model.trainable_variables]
+    epochs = frozen if epoch <= frozen else protocol.epochs - frozen
+    steps = epochs * math.ceil(len(fitted) / protocol.batch_size)
+    soft = fitted.targets is not None and protocol.targets == "given"
+    accuracy = keras.metrics.CategoricalAccuracy if soft else keras.metrics.SparseCategoricalAccuracy
+    model.compile(
+        make_optimizer(protocol, steps, shares if protocol.body_rate != 1 else None),
+        loss_function(protocol.loss, protocol.label_smoothing),
+        metrics=[accuracy(name="accuracy")],
+        jit_compile=backends.BACKEND == "jax",  # XLA makes TensorFlow slower on a CPU
+    )
 
 
 def training_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
@@ -232,40 +267,46 @@ def train(
         raise ValueError(f"targets: found 'drawn', but {faces.name} has labels only; expected 'given', or other data")
     scale = scaler(fitted.images, protocol.input_scale)
 
-    model = augmentation.augmented(models.build(protocol.model, protocol.model_options), protocol.augmentation)
-    if model.output_shape[-1] != len(faces.emotions):
-        found = f"{protocol.model} with {model.output_shape[-1]} outputs for the {len(faces.emotions)} of {faces.name}"
+    if protocol.model in models.TAKE_0_TO_255 and protocol.input_scale != "0..255":
+        found = f"found {protocol.input_scale!r} with {protocol.model}"
+        raise ValueError(f"input_scale: {found}, expected '0..255': the network shifts and scales pixels itself")
+    network = models.build(protocol.model, protocol.model_options)
+    if network.output_shape[-1] != len(faces.emotions):
+        found = (
+            f"{protocol.model} with {network.output_shape[-1]} outputs for the {len(faces.emotions)} of {faces.name}"
+        )
         raise ValueError(f"model: found {found}, expected as many as emotions; see model_options")
-    soft = faces.targets is not None and protocol.targets == "given"
-    accuracy = keras.metrics.CategoricalAccuracy if soft else keras.metrics.SparseCategoricalAccuracy
-    model.compile(
-        make_optimizer(protocol, protocol.epochs * math.ceil(len(fitted) / protocol.batch_size)),
-        loss_function(protocol.loss, protocol.label_smoothing),
-        metrics=[accuracy(name="accuracy")],
-        jit_compile=backends.BACKEND == "jax",  # XLA makes TensorFlow slower on a CPU
-    )
+    used = weights.load(network, protocol.model) if protocol.weights else None
+    model = augmentation.augmented(network, protocol.augmentation)
+    begin = partial(compile_for, model=model, network=network, fitted=fitted, protocol=protocol)
+    begin(1)
+    at_once = protocol.batch_size if protocol.model in models.TAKE_0_TO_255 else 256  # 256 large pictures fill a memory
     inputs = scale(evaluated.images)
     sets = {"PublicTest": evaluated.split == 1, "PrivateTest": evaluated.split == 2}
     sets["PublicTest+PrivateTest"] = evaluated.split > 0
     watched = evaluated.rows(protocol.validation_rows) if protocol.validation_rows else None
 
-    state = Training(model, [], {}, 0, 0.0)
+    state = Training(model, [], {}, 0, 0.0, used)
     identity = {"protocol": asdict(protocol), "seed": seed, "data": faces.sha256, "backend": backends.BACKEND}
-    if folder is not None and (found := checkpoints.restore(folder, model, identity)):
+    if folder is not None and (found := checkpoints.restore(folder, model, identity, begin)):
         state.logits, facts = found
         state.history, state.best_epoch, state.seconds = facts["history"], facts["best_epoch"], facts["seconds"]
         progress(f"continuing after epoch {len(state.history)}")
     before = state.seconds
-    train_epoch = epoch_trainer(model, fitted, scale, protocol)
+    train_epoch = None
     while len(state.history) < protocol.epochs and not should_stop(
         [entry["watched_loss"] for entry in state.history], protocol.patience
     ):
         epoch = len(state.history) + 1
         clock = time.monotonic()
+        if protocol.frozen_epochs and epoch == protocol.frozen_epochs + 1:
+            begin(epoch)
+            train_epoch = None
+        train_epoch = train_epoch or epoch_trainer(model, fitted, scale, protocol)
         reseed(model, seed, epoch)
         order = epoch_order(fitted.labels, protocol.sampling, seed, epoch)
         fit = train_epoch(epoch, order, epoch_targets(fitted, protocol, seed, epoch))
-        logits = model.predict(inputs, batch_size=256, verbose=0).astype(np.float32)
+        logits = model.predict(inputs, batch_size=at_once, verbose=0).astype(np.float32)
         losses = metrics.cross_entropy(logits, evaluated.labels, protocol.loss)
         hits = logits.argmax(axis=1) == evaluated.labels
         penalty = float(sum(ops.convert_to_numpy(value) for value in model.losses))

@@ -442,15 +442,14 @@ def test_recall_is_that_of_scikit_learn(tmp_path):
     assert metrics.score(given["classes"], given["labels"])["n"] == summaries.headline(record)["n"]
 
 
-def test_a_claim_whose_data_has_a_licence_waits_for_runs_as_not_testable(tmp_path):
-    entries = written(
-        tmp_path / "claims", {"runs": [A], "reported": 80.0, "licence": "by request; `make it` tests this"}
-    )
+@pytest.mark.parametrize("lacks", ["licence", "weights"])
+def test_a_claim_that_needs_what_not_everybody_has_waits_for_runs_as_not_testable(tmp_path, lacks):
+    entries = written(tmp_path / "claims", {"runs": [A], "reported": 80.0, lacks: "by request; `make it` tests this"})
     (line,) = claims.judge(entries, [], EXPERIMENTS, tmp_path)
-    assert (line["verdict"], line["because"]) == ("not testable", "licence: by request; `make it` tests this")
+    assert (line["verdict"], line["because"]) == ("not testable", f"{lacks}: by request; `make it` tests this")
     found = learned(tmp_path, (5, 5, 5))
     (line,) = claims.judge(entries, found, EXPERIMENTS, tmp_path)
-    assert line["verdict"] == "reproduced" and "licence" not in line["because"]
+    assert line["verdict"] == "reproduced" and lacks not in line["because"]
 
 
 # ---- what a reader sees

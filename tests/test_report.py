@@ -125,6 +125,15 @@ def test_honest_reading_takes_the_best_epoch_on_private_rows(tmp_path):
     assert "210\u00a0of\u00a0210" in result_tables.honest_results(found, EXPERIMENTS)
 
 
+def test_a_diagnostic_is_kept_out_of_the_honest_reading(tmp_path):
+    found = [network(tmp_path, 0, lambda y: answers(y, 2), best=lambda y: answers(y, 5))]
+    name = found[0]["experiment"]
+    for diagnostic in (False, True):
+        known = {name: EXPERIMENTS[name] | {"diagnostic": diagnostic}}
+        assert len(summaries.honest(found, known)) == 1 - diagnostic
+        assert len(summaries.accuracies(found, known)) == 1
+
+
 def test_honest_reading_marks_stopping_on_private_rows(tmp_path):
     found = [network(tmp_path, 0, lambda y: answers(y, 2), parameters={"patience": 4})]
     assert "Feed-forward network †" in result_tables.honest_results(found, EXPERIMENTS)
@@ -199,6 +208,22 @@ def test_cut_down_runs_on_real_data_are_announced_too(tmp_path):
 def test_a_report_of_nothing_says_so_and_lists_what_is_missing():
     text = report.markdown([], EXPERIMENTS)
     assert "No runs yet" in text and text.count("not run yet") == 2 and "No run has this reading yet" in text
+
+
+def test_a_row_that_waits_for_weights_says_how_to_fill_it():
+    name = "vorontsov2018/table1_vgg16"
+    experiment = {
+        "title": "VGG16",
+        "where": "Table 1, row 3",
+        "reported": {"accuracy": 68.2},
+        "expect": {"hours_gpu": 1},
+    }
+    text = result_tables.results([], {name: experiment | {"parameters": {"weights": "pretrained", "model": "vgg16"}}})
+    assert "### Vorontsov & Averkin 2018, Table 1" in text and "68.20" in text
+    said = (
+        "waits for pretrained weights: `make weights ONLY=vgg16`, then `make reproduce ONLY=vorontsov2018/table1_vgg16`"
+    )
+    assert f"{said} (a seed about 1 h on a GPU)" in text
 
 
 def test_folder_is_the_one_that_has_runs(tmp_path, monkeypatch):

@@ -243,7 +243,7 @@ def test_smoke_shows_every_notebook_network_and_data_set_once_and_the_others_whe
     ours = [run for run in smoke if run.name.startswith("ours/")]
     assert [run.experiment["notebook"] for run in ours] == ["4_first_steps"]
     assert ours[0].parameters["steps"] == 5 and ours[0].parameters["data"] == "drawn_faces"
-    papers = [e for name, e in known.items() if not name.startswith("ours/") and "notebook" in e]
+    papers = [e for name, e in known.items() if not name.startswith("ours/") and "notebook" in e and "heavy" not in e]
     kinds = [(e["notebook"], e["parameters"].get("model"), e["parameters"]["data"]) for e in papers]
     shown = [run.experiment for run in smoke if run not in ours]
     assert len(shown) == len(set(kinds)) < len(papers)
@@ -315,6 +315,50 @@ def test_the_precision_asked_for_is_another_run_of_the_same_experiment(study, mo
     monkeypatch.setenv("PRECISION", "float16")
     with pytest.raises(ValueError, match="PRECISION: found 'float16', expected one of float32, bfloat16"):
         runs.run("study/small", 0, "full")
+
+
+def test_heavy_runs_are_made_on_a_gpu_or_by_name(study, monkeypatch):
+    (study / "large.yaml").write_text(EXPERIMENT + "heavy: true\nsmoke: {batch_size: 8}\nquick: {rows: 99}\n")
+    for gpu in (False, True):
+        monkeypatch.setattr(processes, "has_gpu", lambda gpu=gpu: gpu)
+        for profile in runs.PROFILES:
+            made = gpu and profile in ("full", "copy")
+            assert {run.name for run in runs.wanted(profile)} == {"study/small"} | ({"study/large"} if made else set())
+            assert {run.name for run in runs.wanted(profile, only="large")} == {"study/large"}
+    smoke, quick = (runs.run("study/large", 0, profile).parameters for profile in ("smoke", "quick"))
+    assert (smoke["batch_size"], smoke["rows"], quick["batch_size"], quick["rows"]) == (8, 128, 128, 99)
+
+
+def test_runs_from_pretrained_weights_are_planned_where_these_are(monkeypatch):
+    asked = ["vorontsov2018/table1_vgg16", "vorontsov2018/table1_vgg16_scratch"]
+    for profile in ("quick", "full"):
+        assert names(runs.wanted(profile, 1, "table1_vgg16_scratch,table1_vgg16")) == [f"{asked[1]} seed 0"]
+        lacking = runs.not_here(profile, "table1_vgg16,table1_caffenet")
+        assert list(lacking) == ["vorontsov2018/table1_vgg16", "vorontsov2018/table1_caffenet"][::-1]
+        with pytest.raises(
+            FileNotFoundError, match=f"{asked[0]}: pretrained weights are not here: `make weights ONLY=vgg"
+        ):
+            runs.wanted(profile, only="table1_vgg16")
+    smoke = runs.wanted("smoke", only="table1_vgg16")
+    assert [run.parameters["weights"] for run in smoke] == [""] and runs.not_here("smoke", "table1_vgg16") == {}
+    mine = paths.DATA / "weights" / runs.weights.SOURCES["vgg16"].file
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"")
+    assert runs.not_here("full", "table1_vgg16") == {}
+    (run,) = runs.wanted("full", 1, "table1_vgg16")
+    assert run.parameters["weights"] == "pretrained" and run.parameters["model_options"] == {}
+
+
+def test_every_large_network_has_its_row_with_and_without_pretraining():
+    known = runs.experiments()
+    for net in runs.weights.SOURCES:
+        pretrained, scratch = (known[f"vorontsov2018/table1_{net}{end}"] for end in ("", "_scratch"))
+        assert pretrained["heavy"] and scratch["heavy"]
+        assert pretrained["parameters"]["weights"] == "pretrained" and "weights" not in scratch["parameters"]
+        assert pretrained["parameters"]["model"] == scratch["parameters"]["model"] == net
+        for experiment in (pretrained, scratch):
+            smoke = runs._run(net, experiment, 0, "smoke").parameters
+            assert smoke["model_options"]["side"] < 64 and smoke["weights"] == "" and smoke["input_scale"] == "0..255"
 
 
 def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatch):

@@ -83,6 +83,7 @@ class Killed(BaseException):
 
 
 RANDOM = {"augmentation": "flip and affine", "sampling": "balanced", "class_weights": "balanced"}
+FINE_TUNED = {"frozen_epochs": 2, "body_rate": 0.1, "optimizer": "sgd", "momentum": 0.9, "augmentation": "flip"}
 
 
 LIVE = {
@@ -93,7 +94,7 @@ LIVE = {
 
 
 @pytest.mark.parametrize(
-    "fields", [{"optimizer": "adam"}, {"optimizer": "rmsprop"}, {"optimizer": "sgd"}, RANDOM, LIVE]
+    "fields", [{"optimizer": "adam"}, {"optimizer": "rmsprop"}, {"optimizer": "sgd"}, RANDOM, FINE_TUNED, LIVE]
 )
 def test_a_run_killed_after_any_epoch_ends_like_an_unbroken_one(few_faces, tmp_path, fields):
     protocol = replace(SMALL, **{"decay": 1e-3, "epochs": 4, "patience": 3, "milestone": 2} | fields)
@@ -305,6 +306,92 @@ def test_class_weights_make_a_rare_emotion_count(few_faces):
     assert gain[:, 0].mean() < -0.02
 
 
+DEEP = replace(
+    SMALL, model="eleven_layers", model_options={"width": 4, "dense": 8, "batch_normalisation": True}, batch_size=21
+)
+
+
+def begins_with(monkeypatch, value: float) -> None:
+    """Pretrained weights of any network: every number of all its layers but the last is ``value``."""
+
+    def load(network, name):
+        for layer in network.layers[:-1]:
+            layer.set_weights([np.full(array.shape, value, np.float32) for array in layer.weights])
+        return {"file": f"{name}.h5", "sha256": "0" * 64}
+
+    monkeypatch.setattr(training.weights, "load", load)
+
+
+def moved(network: keras.Model, value: float) -> tuple[list[bool], bool]:
+    """Of each layer with weights but the last, whether any is not ``value`` any more; whether the last has moved.
+
+    Normalisation has its means and variances among them.
+    """
+    *body, head = [layer for layer in network.layers if layer.weights]
+    gone = [any((array != np.float32(value)).any() for array in layer.get_weights()) for layer in body]
+    return gone, bool(head.get_weights()[1].any())
+
+
+def test_frozen_layers_stay_as_they_are_until_all_are_trained(few_faces, monkeypatch):
+    begins_with(monkeypatch, 0.05)
+    fields = {"weights": "pretrained", "frozen_epochs": 2, "optimizer": "sgd", "learning_rate": 0.1}
+    frozen, _ = training.train(few_faces, replace(DEEP, epochs=2, **fields), 0, progress=lambda line: None)
+    assert moved(frozen.model, 0.05) == ([False] * 10, True)
+    assert frozen.weights == {"file": "eleven_layers.h5", "sha256": "0" * 64}
+    thawed, _ = training.train(few_faces, replace(DEEP, epochs=3, **fields), 0, progress=lambda line: None)
+    assert moved(thawed.model, 0.05) == ([True] * 10, True)
+    np.testing.assert_array_equal(
+        [entry["loss"] for entry in frozen.history], [entry["loss"] for entry in thawed.history[:2]]
+    )
+    whole, _ = training.train(few_faces, replace(DEEP, epochs=1, weights="pretrained"), 0, progress=lambda line: None)
+    assert moved(whole.model, 0.05) == ([True] * 10, True)
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
+def test_a_share_of_the_learning_rate_makes_that_share_of_a_step(name):
+    protocol = Protocol(optimizer=name, learning_rate=0.1)
+    first, second, plain = (keras.Variable(np.zeros(3, np.float32)) for _ in range(3))
+    gradient = np.array([0.5, -2.0, 0.1], np.float32)
+    shared = training.make_optimizer(protocol, [1.0, 0.25])
+    usual = training.make_optimizer(protocol)
+    for _ in range(3):
+        shared.apply([gradient, gradient], [first, second])
+        usual.apply([gradient], [plain])
+    np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(v) for v in (first, plain)))
+    np.testing.assert_allclose(*(keras.ops.convert_to_numpy(v) for v in (second, 0.25 * plain)), rtol=1e-6)
+    assert np.abs(keras.ops.convert_to_numpy(plain)).min() > 0.01
+
+
+def test_the_body_learns_at_its_share_of_the_rate(few_faces, monkeypatch):
+    """One step, after which each weight of the body has gone half of its way, and the head all of its."""
+    begins_with(monkeypatch, 0.05)
+    fields = {"weights": "pretrained", "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 42, "epochs": 1}
+    ends = {}
+    for rate in (1.0, 0.5):
+        found, _ = training.train(few_faces, replace(DEEP, body_rate=rate, **fields), 0, progress=lambda line: None)
+        *body, head = [layer for layer in found.model.layers if layer.weights]
+        ends[rate] = [keras.ops.convert_to_numpy(v) - np.float32(0.05) for v in body[-1].trainable_variables]
+        ends[rate].append(head.get_weights()[1])
+    np.testing.assert_allclose(ends[0.5][0], 0.5 * ends[1.0][0], atol=2e-8)
+    assert np.abs(ends[1.0][0]).max() > 1e-5
+    np.testing.assert_allclose(ends[0.5][-1], ends[1.0][-1], rtol=1e-4, atol=1e-7)
+
+
+def test_weights_are_asked_of_networks_that_have_some(few_faces):
+    expected = "weights: found 'pretrained' with model 'feedforward', expected '', or one of googlenet, caffenet, vgg16"
+    with pytest.raises(ValueError, match=expected):
+        training.train(few_faces, replace(SMALL, weights="pretrained"), 0)
+
+
+@pytest.mark.parametrize("scale", ["0..1", "standardised"])
+def test_networks_that_scale_pixels_themselves_refuse_scaled_ones(few_faces, scale):
+    protocol = replace(SMALL, model="googlenet", input_scale=scale)
+    with pytest.raises(
+        ValueError, match=f"input_scale: found '{scale}' with googlenet, expected '0..255': the network"
+    ):
+        training.train(few_faces, protocol, 0)
+
+
 @pytest.mark.parametrize("name", ["flip", "flip and affine", "flip, affine and erasing"])
 def test_augmentation_changes_faces_in_training_and_none_in_prediction(name):
     same = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Activation("linear")])
@@ -366,6 +453,9 @@ def test_a_scanned_epoch_is_what_fit_does(few_faces, monkeypatch):
         ({"keep_network": True}, "keep_network: found true with kept_epoch best, expected last, or false"),
         ({"at_most": {"glad": 3}}, "at_most: found glad: 3, expected some of angry, .*, each with 1 row or more"),
         ({"at_most": {"happy": 0}}, "at_most: found happy: 0"),
+        ({"weights": "imagenet"}, "weights: found 'imagenet', expected one of '', pretrained"),
+        ({"frozen_epochs": -1}, "frozen_epochs: found -1, expected 0 or more"),
+        ({"body_rate": 0.1, "weight_decay": 0.1}, "weight_decay: found 0.1 with body_rate 0.1, expected 0, or 1"),
         ({"patience": 4, "validation_rows": ""}, "patience: found 4 with no validation_rows"),
     ],
 )

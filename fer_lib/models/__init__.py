@@ -4,7 +4,7 @@ import inspect
 
 import keras
 
-from . import barsoum2016, modern, saravanan2019, vorontsov2018
+from . import barsoum2016, modern, pretrained, saravanan2019, vorontsov2018
 
 ARCHITECTURES = {
     "feedforward": saravanan2019.feedforward,
@@ -14,7 +14,14 @@ ARCHITECTURES = {
     "eleven_layers": vorontsov2018.eleven_layers,
     "vgg13": barsoum2016.vgg13,
     "small_vgg": modern.small_vgg,
+    "googlenet": pretrained.googlenet,
+    "caffenet": pretrained.caffenet,
+    "vgg16": pretrained.vgg16,
+    "resnet152": pretrained.resnet152,
+    "vgg_face": pretrained.vgg_face,
 }
+TAKE_0_TO_255 = ("googlenet", "caffenet", "vgg16", "resnet152", "vgg_face")
+"""Networks whose own input stage shifts and scales pixels, and wants them as they are."""
 
 
 def build(name: str, options: dict | None = None) -> keras.Model:
