@@ -103,6 +103,8 @@ def test_the_browsers_camera_is_looked_at_in_jupyterlab(jupyter, model):
         said = tab.get_by_role("status").filter(has_text=re.compile(r"\d+: \w+\?? \d+ %, then \w+"))
         said.wait_for()
         tab.wait_for_timeout(1000)  # some frames more
+        shown = "canvas => new Set(canvas.getContext('2d').getImageData(0, 100, canvas.width, 1).data).size"
+        assert tab.get_by_role("img", name=re.compile("then")).evaluate(shown) > 50  # a picture, not an empty canvas
         tab.get_by_role("button", name="Stop the camera").click()
         tab.get_by_role("status").filter(has_text="The camera is off.").wait_for()
         tab.locator(".jp-Notebook .jp-Cell >> nth=1").click()
