@@ -1,7 +1,9 @@
 """Finding faces, following them, and what is told of them. The classifier is a stand-in that looks at brightness."""
 
+import http.server
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import cv2
@@ -106,20 +108,61 @@ def test_a_file_that_is_no_network_is_refused(tmp_path):
         detectors.detector("yunet", tmp_path / "yunet.onnx")
 
 
-def test_yunets_faces_are_boxes_too(tmp_path, monkeypatch):
-    """YuNet itself is not here: its rows are 15 numbers, the box first, of a network told the frame's size."""
-    rows = np.array([[310.4, 40.2, 50.6, 70.1, *[0] * 10, 0.9], [-4.4, 8, 30, 40, *[0] * 10, 0.8]], np.float32)
-    sizes = []
+def like_yunet(path, onnx) -> None:
+    """A network with YuNet's input and its twelve outputs, whose faces are the white squares of a grid of 32 pixels."""
+    helper, constant = onnx.helper, onnx.numpy_helper.from_array
+    nodes, weights, outputs = [], [], []
+    for stride in (8, 16, 32):
+        for name, channels in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
+            key, score = f"{name}_{stride}", channels == 1
+            slope = np.full((channels, 3, stride, stride), score / (3 * stride**2), np.float32)
+            weights += [
+                constant(slope, f"{key}w"),
+                constant(np.full(channels, (-200 if stride == 32 else -1000) * score, np.float32), f"{key}b"),
+                constant(np.array([1, -1, channels]), f"{key}s"),
+            ]
+            layers = [
+                ("Conv", ["input", f"{key}w", f"{key}b"], {"kernel_shape": [stride] * 2, "strides": [stride] * 2}),
+                *([("Sigmoid", [f"{key}0"], {})] if score else []),
+            ]
+            layers.append(("Transpose", [f"{key}{len(layers) - 1}"], {"perm": [0, 2, 3, 1]}))
+            layers.append(("Reshape", [f"{key}{len(layers) - 1}", f"{key}s"], {}))
+            for k, (kind, inputs, named) in enumerate(layers):
+                output = key if kind == "Reshape" else f"{key}{k}"
+                nodes.append(helper.make_node(kind, inputs, [output], **named))
+            outputs.append(helper.make_tensor_value_info(key, onnx.TensorProto.FLOAT, [1, None, channels]))
+    image = helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [1, 3, "height", "width"])
+    graph = helper.make_graph(nodes, "like_yunet", [image], outputs, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
 
-    def create(file, config, size, score_threshold):
-        return SimpleNamespace(setInputSize=sizes.append, detect=lambda image: (1, rows if image.any() else None))
 
-    monkeypatch.setattr(cv2.FaceDetectorYN, "create", create)
-    (tmp_path / "yunet.onnx").touch()
+def test_yunet_is_asked_as_opencv_wants_it(tmp_path):
+    """YuNet itself is not here: a network of its form shows that frames go in, of any size, and boxes come out."""
+    onnx = pytest.importorskip("onnx")
+    like_yunet(tmp_path / "yunet.onnx", onnx)
     detect = detectors.detector("yunet", tmp_path / "yunet.onnx")
+    for height, width in ((480, 640), (100, 150)):
+        image = np.zeros((height, width, 3), np.uint8)
+        assert detect(image, image[..., 0]).shape == (0, 4)
+        image[32:64, 96:128] = image[0:32, 0:32] = 255
+        found = detect(image, image[..., 0])  # its centres are the squares' corners
+        assert found.dtype == np.int32 and found.tolist() == [[-16, -16, 32, 32], [80, 16, 32, 32]]
+        assert live.crops(image[..., 0], found).shape == (2, 48, 48)
+
+
+def test_another_network_than_yunet_is_refused(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    like_yunet(tmp_path / "yunet.onnx", onnx)
+    model = onnx.load(tmp_path / "yunet.onnx")
+    for node in model.graph.node:
+        node.output[:] = [name.replace("kps_8", "other") for name in node.output]
+        node.input[:] = [name.replace("kps_8", "other") for name in node.input]
+    for named in (*model.graph.output, *model.graph.initializer):
+        named.name = named.name.replace("kps_8", "other")
+    onnx.save(model, tmp_path / "other.onnx")
     image = frame({})
-    assert detect(image, grey(image)).tolist() == [[-4, 8, 30, 40], [310, 40, 51, 70]]
-    assert detect(0 * image, grey(image)).tolist() == [] and sizes[0] == (640, 480)
+    with pytest.raises(ValueError, match=r"other\.onnx: found another network than YuNet"):
+        detectors.detector("yunet", tmp_path / "other.onnx")(image, grey(image))
 
 
 # ---- crops
@@ -292,6 +335,14 @@ def test_another_detector_and_a_frame_without_faces(tmp_path):
     assert [result.faces[0].box for result in own] == [(5, 5, 50, 50)] * 3
 
 
+def test_frames_of_ones_own_are_looked_at_too():
+    watcher = live.Watcher(classifier=Brightness())
+    for k in range(3):
+        faces, seconds = watcher.look(frame({(200 + 4 * k, 120): 160}), k / 25)
+        assert [face.track for face in faces] == [1] and covers(faces[0].box, (200 + 4 * k, 120), 160)
+        assert set(seconds) == {"detect", "crop", "classify"}
+
+
 @pytest.mark.parametrize("named", [{"threshold": 1.5}, {"threshold": float("nan")}, {"smoothing": -1}])
 def test_settings_out_of_range_are_refused(tmp_path, named):
     with pytest.raises(ValueError, match=f"{next(iter(named))}: found"):
@@ -302,7 +353,13 @@ def test_settings_out_of_range_are_refused(tmp_path, named):
 
 
 def test_what_moves():
-    assert sources.moves(0) and sources.moves("1") and sources.moves("film.mp4") and sources.moves("rtsp://there/x")
+    assert (
+        sources.moves(0)
+        and sources.moves("1")
+        and sources.moves("/dev/video0")
+        and sources.moves("film.mp4")
+        and sources.moves("rtsp://there/x")
+    )
     assert not sources.moves("picture.JPG") and not sources.moves(paths.ROOT)
 
 
@@ -340,6 +397,41 @@ def test_a_camera_is_read_until_it_ends(monkeypatch):
     assert released
 
 
+def test_a_stream_is_read_and_a_silent_one_given_up(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 255, (20, 240, 320, 3), np.uint8)
+    source = video(tmp_path / "some.mkv", noise)  # large enough for more than one packet of the network's
+
+    class Sends(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            data = source.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if self.path == "/some.mkv":
+                self.wfile.write(data)
+            elif self.path == "/half.mkv":
+                self.wfile.write(data[: len(data) // 2])
+            else:
+                silent.wait()
+
+        def log_message(self, *_):
+            pass
+
+    silent = threading.Event()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sends) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}"
+        assert len(list(sources.frames(f"{place}/some.mkv"))) == 20
+        half = sources.frames(f"{place}/half.mkv")
+        with pytest.raises(OSError, match=r"half\.mkv: found no further frame after \d+ \("):
+            list(half)
+        monkeypatch.setattr(sources, "PATIENCE", 0.5)
+        with pytest.raises(ValueError, match="silent: found nothing to be read as a video"):
+            next(sources.frames(f"{place}/silent"))
+        silent.set()
+        server.shutdown()
+
+
 def test_bad_sources_are_refused_and_say_why(tmp_path, capfd):
     (tmp_path / "text.mp4").write_text("no video" * 100)
     (tmp_path / "empty.mp4").touch()
@@ -351,10 +443,13 @@ def test_bad_sources_are_refused_and_say_why(tmp_path, capfd):
         (tmp_path / "empty.mp4", ValueError, "nothing to be read as a video"),
         (tmp_path / "folder", ValueError, "found no picture"),
         ("http://127.0.0.1:9/film.mp4", ValueError, "Connection refused"),
+        ("http://someone:secret@127.0.0.1:9/film.mp4", ValueError, "^http://127.0.0.1:9/film.mp4: found"),
         (97, OSError, "camera 97: found none that opens"),
+        ("/dev/video97", OSError, "camera 97: found none that opens"),
     ):
-        with pytest.raises(kind, match=said):
+        with pytest.raises(kind, match=said) as error:
             next(sources.frames(source))
+        assert "secret" not in str(error.value)
     with pytest.warns(UserWarning, match=r"broken\.png: found a picture that cannot be read"):
         with pytest.raises(ValueError, match="no picture that can be read"):
             next(sources.frames(tmp_path / "broken.png"))

@@ -9,6 +9,6 @@
 Nothing here imports Keras, TensorFlow or what the study's notebooks need: the first result is there within a second.
 """
 
-from .pipeline import Face, Result, crops, watch
+from .pipeline import Face, Result, Watcher, crops, watch
 
-__all__ = ["Face", "Result", "crops", "watch"]
+__all__ = ["Face", "Result", "Watcher", "crops", "watch"]

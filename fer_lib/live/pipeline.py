@@ -82,6 +82,65 @@ def crops(grey: np.ndarray, boxes: Sequence, side: int = 48) -> np.ndarray:
     return faces
 
 
+class Watcher:
+    """Looks at frames of your own, one after the other: what ``watch`` does with those of a source.
+
+    detector: a name out of ``detectors.NAMES``, or a function of your own; yunet: the file that "yunet" needs.
+    classifier: ``inference.load()`` where none is given.
+    threshold: probability under which a face's emotion is left open. A calibrated classifier is wrong more often than
+        right under one half.
+    smoothing: seconds over which a face's probabilities are averaged (see ``tracking.Tracks``).
+    moving: whether the frames follow one another in time; pictures do not, and each has other people in it.
+    Raises ValueError for a threshold outside 0..1, a negative smoothing, and what ``detectors.detector`` refuses.
+    """
+
+    def __init__(
+        self,
+        detector: str | detectors.Detector = "tuned",
+        classifier: Classifier | None = None,
+        threshold: float = 0.5,
+        smoothing: float = 0.3,
+        yunet: str | Path | None = None,
+        moving: bool = True,
+    ):
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold: found {threshold}, expected a probability from 0 to 1")
+        if not smoothing >= 0:
+            raise ValueError(f"smoothing: found {smoothing}, expected 0 seconds or more")
+        self.detect = detector if callable(detector) else detectors.detector(detector, yunet, moving)
+        if classifier is None:
+            from .inference import load
+
+            classifier = load()
+        self.classifier, self.threshold, self.moving = classifier, threshold, moving
+        self.tracks = tracking.Tracks(smoothing)
+
+    def look(self, image: np.ndarray, moment: float = 0.0) -> tuple[tuple[Face, ...], dict[str, float]]:
+        """The faces in a frame, from left to right, and the seconds that "detect", "crop" and "classify" took.
+
+        image: (height, width, 3) uint8, blue first. moment: the frame's time in seconds.
+        """
+        clock = [time.perf_counter()]
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        boxes = self.detect(image, grey)
+        clock.append(time.perf_counter())
+        cut = crops(grey, boxes, self.classifier.side)
+        clock.append(time.perf_counter())
+        emotions = self.classifier.emotions
+        probabilities = self.classifier.classify(cut) if len(cut) else np.empty((0, len(emotions)))
+        if not self.moving:
+            self.tracks.tracks.clear()
+        faces = tuple(
+            Face(
+                tuple(int(number) for number in track.box), track.number, track.probabilities, emotions,
+                bool(track.probabilities.max() < self.threshold),
+            )
+            for track in self.tracks.update(boxes, probabilities, moment)
+        )  # fmt: skip
+        clock.append(time.perf_counter())
+        return faces, dict(zip(("detect", "crop", "classify"), np.diff(clock).tolist(), strict=True))
+
+
 def watch(
     source: str | int | Path,
     detector: str | detectors.Detector = "tuned",
@@ -92,48 +151,16 @@ def watch(
 ) -> Iterator[Result]:
     """What is in every frame of a source, one ``Result`` a frame, as they come.
 
-    source: as ``sources.frames`` takes it, whose errors and warnings these are too.
-    detector: a name out of ``detectors.NAMES``, or a function of your own; yunet: the file that "yunet" needs.
-    classifier: ``inference.load()`` where none is given.
-    threshold: probability under which a face's emotion is left open. A calibrated classifier is wrong more often than
-        right under one half.
-    smoothing: seconds over which a face's probabilities are averaged (see ``tracking.Tracks``); pictures never are.
-    Raises ValueError for a threshold outside 0..1 or a negative smoothing.
+    source: as ``sources.frames`` takes it, whose errors and warnings these are too; the others as in ``Watcher``.
     """
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold: found {threshold}, expected a probability from 0 to 1")
-    if not smoothing >= 0:
-        raise ValueError(f"smoothing: found {smoothing}, expected 0 seconds or more")
-    moving = sources.moves(source)
-    if not callable(detector):
-        detector = detectors.detector(detector, yunet, moving)
-    if classifier is None:
-        from .inference import load
-
-        classifier = load()
-    return _results(sources.frames(source), detector, classifier, threshold, tracking.Tracks(smoothing), moving)
+    watcher = Watcher(detector, classifier, threshold, smoothing, yunet, sources.moves(source))
+    return _results(sources.frames(source), watcher)
 
 
-def _results(frames, detect, classifier, threshold, tracks, moving) -> Iterator[Result]:
-    clock = [time.perf_counter()]
+def _results(frames: Iterator[sources.Frame], watcher: Watcher) -> Iterator[Result]:
+    started = time.perf_counter()
     for frame in frames:
-        clock.append(time.perf_counter())
-        grey = cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY)
-        boxes = detect(frame.image, grey)
-        clock.append(time.perf_counter())
-        faces = crops(grey, boxes, classifier.side)
-        clock.append(time.perf_counter())
-        probabilities = classifier.classify(faces) if len(faces) else np.empty((0, len(classifier.emotions)))
-        if not moving:
-            tracks.tracks.clear()  # another picture, other people
-        found = tuple(
-            Face(
-                tuple(int(number) for number in track.box), track.number, track.probabilities, classifier.emotions,
-                bool(track.probabilities.max() < threshold),
-            )
-            for track in tracks.update(boxes, probabilities, frame.time)
-        )  # fmt: skip
-        clock.append(time.perf_counter())
-        seconds = dict(zip(("read", "detect", "crop", "classify"), np.diff(clock).tolist(), strict=True))
-        yield Result(frame.index, frame.time, frame.name, frame.image, found, seconds)
-        clock = [time.perf_counter()]
+        read = time.perf_counter() - started
+        faces, seconds = watcher.look(frame.image, frame.time)
+        yield Result(frame.index, frame.time, frame.name, frame.image, faces, {"read": read} | seconds)
+        started = time.perf_counter()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -26,7 +28,7 @@ class Frame:
     index: its number, from 0; one that cannot be decoded has a number too, and is left out.
     time: seconds since the first frame: a video's own clock, a camera's arrival; 0 of a picture.
     image: (height, width, 3) uint8, blue first, the right way up.
-    name: the picture's file name, or the source.
+    name: the picture's file name, or the source, a URL without its password.
     """
 
     index: int
@@ -58,7 +60,7 @@ def frames(source: str | int | Path) -> Iterator[Frame]:
         return _pictures(sorted(each for each in path.iterdir() if each.suffix.lower() in PICTURES), path)
     if "://" in str(source):
         return _video_frames(str(source))
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"{source}: found no such file, expected a video, a picture, a folder of pictures, a stream's URL or a "
             "camera's number"
@@ -67,7 +69,9 @@ def frames(source: str | int | Path) -> Iterator[Frame]:
 
 
 def _camera(source: str | int | Path) -> int | None:
-    return int(source) if str(source).isdecimal() and not Path(str(source)).exists() else None
+    """The number of a camera, given as such or as Linux' device; None where the source is none."""
+    device = re.fullmatch(r"(?:/dev/video)?(\d+)", str(source))
+    return int(device[1]) if device and not os.path.isfile(str(source)) else None
 
 
 def _is_picture(path: Path) -> bool:
@@ -120,20 +124,21 @@ def _camera_frames(number: int) -> Iterator[Frame]:
 def _video_frames(url: str) -> Iterator[Frame]:
     import av  # here, so that pictures and cameras need not wait for it
 
+    name = re.sub("//[^/@]*@", "//", url)  # no password goes into files and messages
     try:
         container = av.open(url, timeout=(PATIENCE, PATIENCE))
     except (av.error.FFmpegError, OSError) as error:
-        raise refused(url, f"nothing to be read as a video ({_said(error)})", "a video or a stream", _NEXT) from error
+        raise refused(name, f"nothing to be read as a video ({_said(error)})", "a video or a stream", _NEXT) from error
     with container:
         if not container.streams.video:
-            raise refused(url, "no pictures in it", "a video or a stream", _NEXT)
+            raise refused(name, "no pictures in it", "a video or a stream", _NEXT)
         stream = container.streams.video[0]
         if stream.codec_context is None:
-            raise refused(url, "a codec that cannot be read", "a video or a stream", _NEXT)
+            raise refused(name, "a codec that cannot be read", "a video or a stream", _NEXT)
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         index, whole, damaged, first = 0, 0, [], None
-        for decoded in _decoded(container, stream):
+        for decoded in _unless_it_ends(_decoded(container, stream), name):
             if isinstance(decoded, Exception):
                 damaged.append(f"frame {index}: {_said(decoded)}")
                 index += 1
@@ -143,14 +148,14 @@ def _video_frames(url: str) -> Iterator[Frame]:
             image = decoded.to_ndarray(format="bgr24")
             if decoded.rotation:  # a telephone held upright
                 image = np.ascontiguousarray(np.rot90(image, round(decoded.rotation / 90)))
-            yield Frame(index, moment - first, image, url)
+            yield Frame(index, moment - first, image, name)
             index, whole = index + 1, whole + 1
         if not whole:
             why = damaged[0] if damaged else "no frame in it"
-            raise refused(url, f"no frame that can be decoded ({why})", "a video or a stream", _NEXT)
+            raise refused(name, f"no frame that can be decoded ({why})", "a video or a stream", _NEXT)
         if damaged:
             warnings.warn(
-                f"{url}: found {len(damaged)} damaged of {index} frames, first {damaged[0]}; left out", stacklevel=2
+                f"{name}: found {len(damaged)} damaged of {index} frames, first {damaged[0]}; left out", stacklevel=2
             )
 
 
@@ -167,13 +172,26 @@ def _decoded(container, stream) -> Iterator:
                 packet = next(packets)
             except StopIteration:
                 return
-            except av.error.FFmpegError as error:  # nothing can be found after this
+            except av.error.InvalidDataError as error:  # nothing can be found after this
                 yield error
                 return
             try:
                 yield from packet.decode()
             except av.error.FFmpegError as error:
                 yield error
+
+
+def _unless_it_ends(decoded: Iterator, name: str) -> Iterator:
+    """What a stream gives. Raises OSError where it falls silent, or whoever sends it has gone."""
+    import av
+
+    count = 0
+    try:
+        for each in decoded:
+            yield each
+            count += 1
+    except av.error.FFmpegError as error:
+        raise OSError(f"{name}: found no further frame after {count} ({_said(error)}); see who sends it") from error
 
 
 def _said(error: Exception) -> str:
