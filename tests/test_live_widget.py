@@ -21,7 +21,7 @@ pytest.importorskip("anywidget", reason="anywidget is not installed; the lock ha
 CELL = """
 from pathlib import Path
 from fer_lib.live import inference, widget
-camera = widget.Camera(inference.load(Path("made_up.onnx")))
+camera = widget.Camera(classifier=inference.load(Path("made_up.onnx")))
 camera
 """
 
@@ -39,7 +39,7 @@ def model(tmp_path_factory):
 def test_a_frame_of_the_browser_is_answered(model, monkeypatch):
     from fer_lib.live import widget
 
-    camera, sent = widget.Camera(inference.load(model)), []
+    camera, sent = widget.Camera(classifier=inference.load(model)), []
     monkeypatch.setattr(camera, "send", sent.append)
     frame = np.full((480, 640, 3), 90, np.uint8)
     frame[:, 60:572] = film.astronaut()[:480, :, ::-1]
