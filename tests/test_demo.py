@@ -182,7 +182,8 @@ def test_the_camera_shows_a_face_until_it_is_stopped(browser, address):
 
 def test_a_machine_without_a_camera_says_so(browser, address):
     tab, errors = opened(browser, address)
-    tab.evaluate("navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); }")
+    refusing = "async () => { throw new DOMException('', 'NotFoundError'); }"
+    tab.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {refusing}; }}")
     tab.locator("#camera").click()
     wait_for(tab, r"The camera could not be opened \(NotFoundError\)")
     assert tab.locator("#camera").get_attribute("aria-pressed") == "false"
