@@ -169,6 +169,8 @@ def test_the_camera_shows_a_face_until_it_is_stopped(browser, address):
     assert camera.get_attribute("aria-pressed") == "true"
     ((box, p),) = faces(tab)
     assert p.sum() == pytest.approx(1, abs=1e-3)
+    shown = "canvas => new Set(canvas.getContext('2d').getImageData(0, 100, canvas.width, 1).data).size"
+    assert tab.locator("#picture").evaluate(shown) > 50  # a picture, not an empty canvas
     assert 640 / 2 - box[2] < box[0] + box[2] / 2 < 640  # mirrored: she stands left of the middle
     camera.click()
     assert wait_for(tab, "camera is off")
@@ -180,7 +182,8 @@ def test_the_camera_shows_a_face_until_it_is_stopped(browser, address):
 
 def test_a_machine_without_a_camera_says_so(browser, address):
     tab, errors = opened(browser, address)
-    tab.evaluate("navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); }")
+    refusing = "async () => { throw new DOMException('', 'NotFoundError'); }"
+    tab.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {refusing}; }}")
     tab.locator("#camera").click()
     wait_for(tab, r"The camera could not be opened \(NotFoundError\)")
     assert tab.locator("#camera").get_attribute("aria-pressed") == "false"

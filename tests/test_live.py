@@ -1,7 +1,9 @@
 """Finding faces, following them, and what is told of them. The classifier is a stand-in that looks at brightness."""
 
+import http.server
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import cv2
@@ -393,6 +395,41 @@ def test_a_camera_is_read_until_it_ends(monkeypatch):
     with pytest.raises(OSError, match="camera 0: found no further frame after 3"):
         next(found)
     assert released
+
+
+def test_a_stream_is_read_and_a_silent_one_given_up(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 255, (20, 240, 320, 3), np.uint8)
+    source = video(tmp_path / "some.mkv", noise)  # large enough for more than one packet of the network's
+
+    class Sends(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            data = source.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if self.path == "/some.mkv":
+                self.wfile.write(data)
+            elif self.path == "/half.mkv":
+                self.wfile.write(data[: len(data) // 2])
+            else:
+                silent.wait()
+
+        def log_message(self, *_):
+            pass
+
+    silent = threading.Event()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sends) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}"
+        assert len(list(sources.frames(f"{place}/some.mkv"))) == 20
+        half = sources.frames(f"{place}/half.mkv")
+        with pytest.raises(OSError, match=r"half\.mkv: found no further frame after \d+ \("):
+            list(half)
+        monkeypatch.setattr(sources, "PATIENCE", 0.5)
+        with pytest.raises(ValueError, match="silent: found nothing to be read as a video"):
+            next(sources.frames(f"{place}/silent"))
+        silent.set()
+        server.shutdown()
 
 
 def test_bad_sources_are_refused_and_say_why(tmp_path, capfd):

@@ -8,7 +8,9 @@ const SEARCHED = { camera: { width: 320, smallest: 32 }, picture: { width: 1280,
 // As in fer_lib.live: seconds in which what a face showed before falls to 1/e, and the confidence that an answer needs.
 const SMOOTHING = 0.3, SURE = 0.5;
 const byId = (id) => document.getElementById(id);
-const canvas = byId("picture"), context = canvas.getContext("2d", { willReadFrequently: true });
+const canvas = byId("picture"), context = canvas.getContext("2d");
+// What is looked at; it is shown when it has been, with the boxes.
+const taken = document.createElement("canvas"), takenContext = taken.getContext("2d", { willReadFrequently: true });
 const say = (text) => { if (byId("status").textContent !== text) byId("status").textContent = text; };
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 let stream = null, known = [];
@@ -34,10 +36,10 @@ const ready = (async () => {
 })();
 ready.catch((error) => say(`The network could not be loaded: ${error.message}`));
 
-/** The faces on the canvas: boxes in its pixels and probabilities. */
+/** The faces of what was taken: boxes in its pixels and probabilities. */
 async function look(kind) {
   const { session, detect, about } = await ready;
-  const { width, height } = canvas, grey = greyOf(context.getImageData(0, 0, width, height));
+  const { width, height } = taken, grey = greyOf(takenContext.getImageData(0, 0, width, height));
   const scale = Math.max(1, width / SEARCHED[kind].width), w = Math.round(width / scale), h = Math.round(height / scale);
   const searched = scale > 1 ? covered(grey, width, height, 0, 0, width, height, w, h) : grey;
   const boxes = detect[kind](searched, w, h).map((box) => ({ x: box.x * scale, y: box.y * scale, side: box.side * scale }));
@@ -63,6 +65,8 @@ function smoothed(faces, seconds) {
 }
 
 function show(faces, emotions) {
+  [canvas.width, canvas.height] = [taken.width, taken.height];
+  context.drawImage(taken, 0, 0);
   const line = Math.max(2, canvas.width / 200);
   faces.forEach(({ x, y, side }, k) => {
     context.lineWidth = line;
@@ -115,10 +119,11 @@ async function openPicture(file) {
     const { about } = await ready;
     const bitmap = await createImageBitmap(file);
     const scale = Math.min(1, 2000 / Math.max(bitmap.width, bitmap.height));
-    canvas.width = Math.round(bitmap.width * scale);
-    canvas.height = Math.round(bitmap.height * scale);
-    context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    taken.width = Math.round(bitmap.width * scale);
+    taken.height = Math.round(bitmap.height * scale);
+    takenContext.drawImage(bitmap, 0, 0, taken.width, taken.height);
     byId("stage").classList.add("shown");
+    show([], about.emotions);
     say(`Looking at ${file.name} …`);
     await new Promise((resolve) => setTimeout(resolve)); // so that this is seen
     const count = show(await look("picture"), about.emotions);
@@ -150,10 +155,9 @@ async function openCamera() {
       video.requestVideoFrameCallback ? video : window, resolve));
     if (stream !== mine) break;
     const start = performance.now();
-    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-    context.setTransform(-1, 0, 0, 1, canvas.width, 0); // as in a mirror
-    context.drawImage(video, 0, 0);
-    context.setTransform(1, 0, 0, 1, 0, 0);
+    [taken.width, taken.height] = [video.videoWidth, video.videoHeight];
+    takenContext.setTransform(-1, 0, 0, 1, taken.width, 0); // as in a mirror
+    takenContext.drawImage(video, 0, 0);
     const faces = await look("camera");
     if (stream !== mine) break;
     const count = show(smoothed(faces, (start - before) / 1000), about.emotions);

@@ -138,7 +138,7 @@ def _video_frames(url: str) -> Iterator[Frame]:
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         index, whole, damaged, first = 0, 0, [], None
-        for decoded in _decoded(container, stream):
+        for decoded in _unless_it_ends(_decoded(container, stream), name):
             if isinstance(decoded, Exception):
                 damaged.append(f"frame {index}: {_said(decoded)}")
                 index += 1
@@ -172,13 +172,26 @@ def _decoded(container, stream) -> Iterator:
                 packet = next(packets)
             except StopIteration:
                 return
-            except av.error.FFmpegError as error:  # nothing can be found after this
+            except av.error.InvalidDataError as error:  # nothing can be found after this
                 yield error
                 return
             try:
                 yield from packet.decode()
             except av.error.FFmpegError as error:
                 yield error
+
+
+def _unless_it_ends(decoded: Iterator, name: str) -> Iterator:
+    """What a stream gives. Raises OSError where it falls silent, or whoever sends it has gone."""
+    import av
+
+    count = 0
+    try:
+        for each in decoded:
+            yield each
+            count += 1
+    except av.error.FFmpegError as error:
+        raise OSError(f"{name}: found no further frame after {count} ({_said(error)}); see who sends it") from error
 
 
 def _said(error: Exception) -> str:

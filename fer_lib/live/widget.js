@@ -11,7 +11,7 @@ function render({ model, el }) {
   let stream = null;
 
   function send() {
-    [canvas.width, canvas.height] = [kept.width, kept.height] = [video.videoWidth, video.videoHeight];
+    [kept.width, kept.height] = [video.videoWidth, video.videoHeight];
     const mirrored = kept.getContext("2d");
     mirrored.setTransform(-1, 0, 0, 1, kept.width, 0);
     mirrored.drawImage(video, 0, 0);
@@ -23,6 +23,7 @@ function render({ model, el }) {
 
   function draw({ faces }) {
     if (!stream) return;
+    [canvas.width, canvas.height] = [kept.width, kept.height]; // which clears it
     context.drawImage(kept, 0, 0);
     const line = Math.max(2, canvas.width / 200);
     context.font = `600 ${7 * line}px system-ui`;
