@@ -161,8 +161,8 @@ def detection_rates(count: int) -> dict:
     faces = datasets.load("fer2013" if real else "drawn_faces")
     rng, behind = np.random.default_rng(0), cv2.cvtColor(photograph(), cv2.COLOR_BGR2GRAY)
     rows = rng.permutation(faces.rows("PublicTest"))[:count]
-    finders = {name: detectors.detector(name) for name in ("tuned", "usual", "paper")}
-    finders["tuned"].every = 1  # each frame as if it were a video's first
+    finders = {name: detectors.detector(name) for name in ("usual", "paper")}
+    finders = {"tuned": detectors.Tuned(every=1)} | finders  # each frame as if it were a video's first
     rates: dict[str, list[float]] = {name: [] for name in finders}
     false_alarms = dict.fromkeys(rates, 0)
     for size in SIZES:

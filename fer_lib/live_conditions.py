@@ -72,9 +72,8 @@ def answers(faces: Faces, rows: np.ndarray, classifier, detector: str, seed: int
     emotions from the likeliest on, of what the detector cut out, -1 where it found nothing; and classes, the same of a
     cut at the face's true place, as if the detector were perfect. A row's place and background depend on seed and row.
     """
-    find = detectors.detector(detector, moving=True)
-    if detector == "tuned":
-        find.every = 1  # each frame as if it were a video's first
+    # Each frame is as a video's first: nothing is known of a face before.
+    find = detectors.Tuned(every=1) if detector == "tuned" else detectors.detector(detector)
     orders = {"classes": [], "found_classes": []}
     for row in rows:
         frame, box = compose(faces.images[row], np.random.default_rng((seed, int(row))), **USUAL | changed)

@@ -60,8 +60,8 @@ def test_answers_are_of_the_found_and_of_the_true_place(drawn):
     assert told["found"].sum() >= 5 and told["classes"].shape == told["found_classes"].shape == (7, 7)
     assert ((told["found_classes"] == -1).all(1) == ~told["found"]).all()
     assert (np.sort(told["classes"], 1) == np.arange(7)).all()
-    small = live_conditions.answers(drawn, rows, Brightness(), "tuned", size=32)
-    assert not small["found"].any()  # 32 of 640 are 16 of 320, under the cascade's 20
+    small = live_conditions.answers(drawn, rows, Brightness(), "tuned", size=24)
+    assert not small["found"].any()  # 24 of 640 are 12 of 320, under the cascade's 20
 
 
 def test_a_report_counts_found_and_right(drawn, monkeypatch):

@@ -30,6 +30,8 @@ SMALLEST = 20
 """Side in pixels of the smallest face it finds in that, the window of its cascade: 40 in a frame 640 wide."""
 EVERY = 5
 """After how many frames it looks everywhere again."""
+ONE = 0.4
+"""Overlap from which on two of its boxes are of one face."""
 CONFIDENCE = 0.7
 """Score from which on YuNet's faces count."""
 
@@ -46,7 +48,7 @@ def detector(name: str = "tuned", yunet: str | Path | None = None, moving: bool 
     if yunet is not None:
         raise refused("detector", f"{name!r} and a file of YuNet", "'yunet' with a file", "leave one of them out")
     if name == "tuned":
-        return Tuned(moving)
+        return Tuned() if moving else Tuned(STILL_WIDTH, every=1)
     if name not in HAAR:
         raise refused("detector", repr(name), f"one of {', '.join(NAMES)}", "name one of these")
     kind, factor, neighbours, smallest = HAAR[name]
@@ -57,41 +59,50 @@ def detector(name: str = "tuned", yunet: str | Path | None = None, moving: bool 
 class Tuned:
     """A Haar cascade that is fast on a video.
 
-    A frame is made ``WIDTH`` wide, by the mean of the pixels. Every ``EVERY`` frames, and after a face was lost, it is
-    searched everywhere; else near each face of the frame before, for a face about as large. The cascade is OpenCV's
-    "alt2", whose window is of 20 pixels. What this costs in small faces is measured by ``bench/live.py``.
+    Every ``every`` frames, and after a face was lost, the frame, made ``width`` wide by the mean of its pixels, is
+    searched everywhere, and asked for the slightest sign of a face. There, and near each face of the frame before, the
+    frame as it is is searched for a face about as large; only what this finds counts. The cascade is OpenCV's "alt2",
+    whose window is of 20 pixels. What this costs in small faces is measured by ``bench/live.py``.
     """
 
-    def __init__(self, moving: bool = True):
-        self.width, self.every = (WIDTH, EVERY) if moving else (STILL_WIDTH, 1)
+    def __init__(self, width: int = WIDTH, every: int = EVERY):
+        self.width, self.every = width, every
         self.cascade = _cascade("alt2")
-        self.before: np.ndarray = _boxes([])  # in the frame as it is searched
+        self.before: np.ndarray = _boxes([])
         self.until_everywhere = 0
 
     def __call__(self, image: np.ndarray, grey: np.ndarray) -> np.ndarray:
+        places = [] if self.every == 1 else list(self.before)
+        if self.until_everywhere == 0:
+            places += list(self._signs(grey))
+            self.until_everywhere = self.every
+        found: list[np.ndarray] = []
+        for place in places:
+            if all(overlap(place, box) < ONE for box in found):
+                found += [box for box in self._near(grey, place) if all(overlap(box, each) < ONE for each in found)]
+        self.until_everywhere = 0 if len(found) < len(self.before) else self.until_everywhere - 1
+        self.before = _boxes(found)
+        return self.before
+
+    def _signs(self, grey: np.ndarray) -> np.ndarray:
+        """Where a face may be."""
         scale = max(1.0, grey.shape[1] / self.width)
         if scale > 1:
-            height = max(1, round(grey.shape[0] / scale))
-            grey = cv2.resize(grey, (self.width, height), interpolation=cv2.INTER_AREA)
-        if self.until_everywhere == 0:
-            found = _boxes(self.cascade.detectMultiScale(grey, 1.2, 3, minSize=(SMALLEST, SMALLEST)))
-            self.until_everywhere = self.every
-        else:
-            found = _distinct([box for last in self.before for box in self._near(grey, last)])
-        self.until_everywhere = 0 if len(found) < len(self.before) else self.until_everywhere - 1
-        self.before = found
-        return np.rint(found * scale).astype(np.int32)
+            size = self.width, max(1, round(grey.shape[0] / scale))
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        found = self.cascade.detectMultiScale(grey, 1.2, 1, minSize=(SMALLEST, SMALLEST))
+        return np.rint(_boxes(found) * scale).astype(np.int32)
 
-    def _near(self, grey: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
-        """The face that is likest in place to one of the frame before, or none."""
-        left, top, side, _ = box
-        room = int(0.35 * side)
+    def _near(self, grey: np.ndarray, place: np.ndarray) -> list[np.ndarray]:
+        """The face that covers most of a place, or none."""
+        left, top, side, _ = place
+        room = int(0.3 * side)
         x, y = max(0, left - room), max(0, top - room)
         part = grey[y : top + side + room, x : left + side + room]
         smallest, largest = max(SMALLEST, int(0.75 * side)), int(1.35 * side)
-        found = self.cascade.detectMultiScale(part, 1.1, 2, minSize=(smallest,) * 2, maxSize=(largest,) * 2)
-        found = _boxes(found) + (x, y, 0, 0)
-        return [max(found, key=lambda each: overlap(each, box))] if len(found) else []
+        found = self.cascade.detectMultiScale(part, 1.1, 3, minSize=(smallest,) * 2, maxSize=(largest,) * 2)
+        found = _boxes(found) + np.array((x, y, 0, 0), np.int32)
+        return [max(found, key=lambda each: overlap(each, place))] if len(found) else []
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
@@ -100,15 +111,6 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
     shared = max(0, int(width)) * max(0, int(height))
     return shared / (int(one[2]) * int(one[3]) + int(other[2]) * int(other[3]) - shared) if shared else 0.0
-
-
-def _distinct(boxes: list[np.ndarray]) -> np.ndarray:
-    """The boxes without those that cover mostly what an earlier one does: two neighbours that found the same face."""
-    kept: list[np.ndarray] = []
-    for box in boxes:
-        if all(overlap(box, other) < 0.4 for other in kept):
-            kept.append(box)
-    return _boxes(kept)
 
 
 def _boxes(found) -> np.ndarray:
