@@ -147,7 +147,7 @@ def fetch(only: str = "") -> int:
         except (OSError, http.client.HTTPException, ValueError) as error:
             failed.append(name)
             print(f"  not here: {error}\n  {how(name)}", flush=True)
-    print("Now: make reproduce ONLY=table1" if not failed else f"Still missing: {', '.join(failed)}.")
+    print("Now: make reproduce ONLY=vorontsov2018/table1" if not failed else f"Still missing: {', '.join(failed)}.")
     return 1 if failed else 0
 
 
