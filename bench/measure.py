@@ -192,7 +192,8 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
     train_epoch = training.epoch_trainer(model, faces, training.scaler(faces.images, protocol.input_scale), protocol)
 
     def train(batches: int, turn: int) -> None:
-        train_epoch(turn, np.random.default_rng(turn).permutation(batches * protocol.batch_size) % len(faces))
+        order = np.random.default_rng(turn).permutation(batches * protocol.batch_size) % len(faces)
+        train_epoch(turn, order, training.epoch_targets(faces, protocol, 0, turn))
 
     def fastest(function, *arguments) -> float:
         return min(timed(function, *arguments)[0] for _ in range(4))

@@ -31,7 +31,9 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(monkeypatch, tmp_
 
 
 def test_an_unknown_data_set_is_refused_by_name():
-    with pytest.raises(ValueError, match="data: found 'jaffe', expected one of drawn_faces, fer2013, ferplus, aff"):
+    with pytest.raises(
+        ValueError, match="data: found 'jaffe', expected one of drawn_faces, fer2013, ferplus, ferplus_dis"
+    ):
         datasets.load("jaffe")
 
 

@@ -352,7 +352,7 @@ def test_a_share_of_the_learning_rate_makes_that_share_of_a_step(name):
     protocol = Protocol(optimizer=name, learning_rate=0.1)
     first, second, plain = (keras.Variable(np.zeros(3, np.float32)) for _ in range(3))
     gradient = np.array([0.5, -2.0, 0.1], np.float32)
-    shared = training.make_optimizer(protocol, [1.0, 0.25])
+    shared = training.make_optimizer(protocol, shares=[1.0, 0.25])
     usual = training.make_optimizer(protocol)
     for _ in range(3):
         shared.apply([gradient, gradient], [first, second])
