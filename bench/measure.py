@@ -162,7 +162,7 @@ def multiply(square, count: int) -> None:
 
     for _ in range(count):
         product = ops.matmul(square, square)
-    ops.convert_to_numpy(product[0, 0])  # waits for the device
+    ops.convert_to_numpy(ops.cast(product[0, 0], "float32"))  # waits for the device; NumPy takes no bfloat16 scalar
 
 
 def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024, 2048, 4096), seconds=4.0) -> dict:
