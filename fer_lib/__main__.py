@@ -148,10 +148,6 @@ def study(options: argparse.Namespace) -> int:
             processes.limit_threads(options.threads)
         folder = runs.execute(options.experiment, options.seed, options.profile)
         print(f"{options.experiment} seed {options.seed}: done, see {folder.relative_to(paths.ROOT)}")
-    elif options.verb == "live-model":
-        from . import live_model
-
-        print(f"The card: {live_model.make(options.profile).relative_to(paths.ROOT)}")
     else:
         print(reproduce.report(options.profile).relative_to(paths.ROOT))
     return 0
