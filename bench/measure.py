@@ -178,22 +178,22 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
     import keras
     from keras import ops
 
-    from fer_lib import backends, models, training
+    from fer_lib import backends, batches, losses, models, optimizers, training
 
     backends.make_deterministic(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if protocol.precision == "bfloat16" else "float32")
     model = models.build(protocol.model)
     model.compile(
-        training.make_optimizer(protocol),
-        training.loss_function(protocol.loss),
+        optimizers.make_optimizer(protocol),
+        losses.loss_function(protocol.loss),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=backends.BACKEND == "jax",
     )
-    train_epoch = training.epoch_trainer(model, faces, training.scaler(faces.images, protocol.input_scale), protocol)
+    train_epoch = training.epoch_trainer(model, faces, batches.scaler(faces.images, protocol.input_scale), protocol)
 
     def train(batches: int, turn: int) -> None:
         order = np.random.default_rng(turn).permutation(batches * protocol.batch_size) % len(faces)
-        train_epoch(turn, order, training.epoch_targets(faces, protocol, 0, turn))
+        train_epoch(turn, order, batches.epoch_targets(faces, protocol, 0, turn))
 
     def fastest(function, *arguments) -> float:
         return min(timed(function, *arguments)[0] for _ in range(4))

@@ -53,7 +53,7 @@ def to_onnx(network: keras.Model, temperature: float, facts: dict[str, str]) -> 
         return nodes[-1].output[0]
 
     x = node("Unsqueeze", node("Cast", "faces", to=TensorProto.FLOAT), constant("channel", [1], np.int64))
-    # Of one channel, this is (x - mean) / sqrt(variance + 1) of each picture: ``training.each_standardised``.
+    # Of one channel, this is (x - mean) / sqrt(variance + 1) of each picture: ``batches.each_standardised``.
     x = node("InstanceNormalization", x, constant("one", [1.0]), constant("zero", [0.0]), epsilon=1.0)
     for layer in network.layers:
         kind, config, name = type(layer).__name__, layer.get_config(), layer.name

@@ -26,7 +26,7 @@ import numpy as np
 from keras import ops
 from tqdm.auto import tqdm
 
-from . import backends, metrics, models, summaries, training
+from . import backends, batches, losses, metrics, models, optimizers, summaries, training
 from .datasets import Faces
 from .protocol import Protocol
 
@@ -74,7 +74,7 @@ def factorial(
 
 def asked_rows(faces: Faces, count: int) -> np.ndarray:
     """Positions of the PublicTest rows whose answers are kept: ``count`` of them drawn once; 0: all."""
-    return training.drawn(faces, faces.rows("PublicTest"), "PublicTest", "asked", count)
+    return batches.drawn(faces, faces.rows("PublicTest"), "PublicTest", "asked", count)
 
 
 def sweep(
@@ -119,16 +119,16 @@ def take_steps(
             raise ValueError(f"{name}: found {getattr(protocol, name)}, a sweep takes {getattr(Protocol(), name)} only")
     backends.make_deterministic(seed)
     keras.config.set_dtype_policy("float32")
-    fitted = faces.select(training.training_rows(faces, protocol))
-    labels, scale = fitted.labels.astype(np.int32), training.scaler(fitted.images, protocol.input_scale)
+    fitted = faces.select(batches.training_rows(faces, protocol))
+    labels, scale = fitted.labels.astype(np.int32), batches.scaler(fitted.images, protocol.input_scale)
     network = models.build(protocol.model, protocol.model_options)
-    step = _stepper(network, training.make_optimizer(protocol), training.loss_function(protocol.loss))
+    step = _stepper(network, optimizers.make_optimizer(protocol), losses.loss_function(protocol.loss))
     trace, epoch = [], 0
     with tqdm(total=steps, desc="steps", leave=False) as bar:
         while len(trace) < steps:
             epoch += 1
             training.reseed(network, seed, epoch)
-            order = training.epoch_order(labels, protocol.sampling, seed, epoch)
+            order = batches.epoch_order(labels, protocol.sampling, seed, epoch)
             starts = range(0, len(order), protocol.batch_size)
             for start in starts[: steps - len(trace)]:
                 rows = order[start : start + protocol.batch_size]

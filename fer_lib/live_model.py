@@ -41,7 +41,7 @@ def make(profile: str = "full") -> Path:
 
 def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> Path:
     """Write ``model.onnx``, ``model.int8.tflite``, ``model.json`` and the card of a run's network (``kept``)."""
-    from . import exporting, training  # here, since they bring Keras and its engine
+    from . import batches, exporting  # here, since they bring Keras and its engine
 
     parameters = record["parameters"]
     if parameters["input_scale"] != "each standardised":
@@ -49,16 +49,16 @@ def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> 
     network = exporting.trained(kept, parameters["model"], parameters["model_options"])
     tests = faces.select(faces.rows("PublicTest+PrivateTest"))
     public = tests.rows("PublicTest")
-    logits = network.predict(training.each_standardised(tests.images), batch_size=256, verbose=0)
+    logits = network.predict(batches.each_standardised(tests.images), batch_size=256, verbose=0)
     fitted = temperature(logits[public], tests.labels[public])
     facts = {"experiment": record["experiment"], "seed": str(record["seed"]), "data_sha256": faces.sha256}
     protocol = Protocol(**{name: value for name, value in parameters.items() if name not in ("data", "seed")})
-    shown = faces.images[np.random.default_rng(0).choice(training.training_rows(faces, protocol), SHOWN)]
+    shown = faces.images[np.random.default_rng(0).choice(batches.training_rows(faces, protocol), SHOWN)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)  # comes last: without it there is no model
     files = {
         "model.onnx": exporting.to_onnx(network, fitted, facts),
-        "model.int8.tflite": exporting.to_litert(network, fitted, training.each_standardised(shown)),
+        "model.int8.tflite": exporting.to_litert(network, fitted, batches.each_standardised(shown)),
     }
     for name, content in files.items():
         (folder / f"{name}.partial").write_bytes(content)

@@ -17,7 +17,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray, loss: str) -> np.ndarray:
-    """Cross-entropy of each row in nats, (n,) float32, in either form of the loss (see ``training.loss_function``).
+    """Cross-entropy of each row in nats, (n,) float32, in either form of the loss (see ``losses.loss_function``).
 
     "any of" has but one true emotion here and is "logits".
     """

@@ -14,8 +14,8 @@ from pathlib import Path
 from . import paths
 
 WATCHED = (
-    "training.py", "augmentation.py", "backends.py", "protocol.py", "models", "metrics.py", "trees.py",
-    "converters.py", "torch_files.py",
+    "training.py", "batches.py", "losses.py", "optimizers.py", "augmentation.py", "backends.py", "protocol.py",
+    "models", "metrics.py", "trees.py", "converters.py", "torch_files.py",
 )  # fmt: skip
 """Modules that can move a run's numbers."""
 WATCHED_BY_SWEEPS = (*WATCHED, "first_steps.py")

@@ -14,9 +14,12 @@ from keras import ops
 from sklearn.utils.class_weight import compute_sample_weight
 from tqdm.auto import tqdm
 
-from . import audit, augmentation, backends, checkpoints, metrics, models, weights
-from .datasets import Faces, ferplus
-from .protocol import WITHOUT_TWINS, Protocol
+from . import augmentation, backends, checkpoints, metrics, models, weights
+from .batches import Batches, epoch_order, epoch_targets, evaluated_rows, scaler, training_rows
+from .datasets import Faces
+from .losses import loss_function
+from .optimizers import make_optimizer
+from .protocol import Protocol
 
 
 @dataclass
@@ -29,68 +32,6 @@ class Training:
     best_epoch: int
     seconds: float
     weights: dict | None = None  # file and SHA-256 of the pretrained weights, where it began with some
-
-
-def loss_function(form: str, smoothing: float = 0.0):
-    """Cross-entropy of each row, (b,) float32, as a function of (labels, logits (b, k) float32).
-
-    Labels are codes, (b,) integer, or targets, (b, k) float32, how much of each emotion is true (``Faces.targets``).
-    "logits" takes log-softmax: its gradient never vanishes on a wrong answer. "clipped" is old Keras (2.1,
-    TensorFlow backend): softmax, renormalised, clipped to [1e-7, 1 - 1e-7], then the logarithm. Where a network is so
-    sure that softmax gives exactly 0 and 1, the clip passes no gradient and nothing moves any more; a wrong answer
-    then costs -ln(1e-7) = 16.118. Written out, because Keras 3 clips or not depending on its backend. "any of" is for
-    faces that several emotions are true of, all alike: "logits" of the likeliest of them (Barsoum et al. 2016).
-
-    ``smoothing``, with "logits" only, spreads that share of each label over all emotions (Szegedy et al. 2016).
-    """
-
-    def clipped(labels, logits):
-        p = ops.softmax(logits)
-        p = ops.clip(p / ops.sum(p, axis=-1, keepdims=True), metrics.EPSILON, 1 - metrics.EPSILON)
-        return -_of_label(ops.log(p), labels)
-
-    def logits_(labels, logits):
-        p = ops.log_softmax(logits)
-        loss = -_of_label(p, labels)
-        return (1 - smoothing) * loss - smoothing * ops.mean(p, axis=-1) if smoothing else loss
-
-    def any_of(labels, logits):
-        return -ops.max(ops.where(_shares(labels, logits) > 0, ops.log_softmax(logits), -np.inf), axis=-1)
-
-    return {"clipped": clipped, "logits": logits_, "any of": any_of}[form]
-
-
-def _of_label(values, labels):
-    return ops.sum(values * _shares(labels, values), axis=-1)
-
-
-def _shares(labels, values):
-    return labels if len(labels.shape) == 2 else ops.one_hot(ops.cast(labels, "int32"), values.shape[-1])
-
-
-def make_optimizer(protocol: Protocol, steps: int = 0, shares: list[float] | None = None) -> keras.Optimizer:
-    """The optimiser of a protocol. ``decay`` is old Keras' per-step decay: lr / (1 + decay x step).
-
-    ``steps``: of its whole training; only the cosine schedule needs it. ``shares``: of the learning rate, for each
-    trainable variable in their order; None: all of it for all.
-    """
-    rate = protocol.learning_rate
-    if protocol.decay:
-        rate = keras.optimizers.schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=protocol.decay)
-    if protocol.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
-    kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
-    make = kinds[protocol.optimizer] if shares is None else _sharing(kinds[protocol.optimizer], shares)
-    own = {"momentum": protocol.momentum} if protocol.optimizer == "sgd" else {"epsilon": protocol.epsilon}
-    return make(rate, weight_decay=protocol.weight_decay or None, **own)
-
-
-def _sharing(kind: type, shares: list[float]) -> type:
-    class Sharing(kind):
-        def update_step(self, gradient, variable, learning_rate):
-            super().update_step(gradient, variable, learning_rate * shares[self._get_variable_index(variable)])
-
-    return Sharing
 
 
 def compile_for(epoch: int, model: keras.Model, network: keras.Model, fitted: Faces, protocol: Protocol) -> None:
@@ -116,101 +57,6 @@ def compile_for(epoch: int, model: keras.Model, network: keras.Model, fitted: Fa
         metrics=[accuracy(name="accuracy")],
         jit_compile=backends.BACKEND == "jax",  # XLA makes TensorFlow slower on a CPU
     )
-
-
-def training_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
-    """Positions of the rows to train on: ``train_rows``, of each emotion ``at_most`` so many, and of these ``rows``.
-
-    What is drawn is drawn once, the same for all seeds.
-    """
-    without_twins = protocol.train_rows == WITHOUT_TWINS
-    rows = faces.rows("Training" if without_twins else protocol.train_rows)
-    if without_twins:
-        rows = rows[~audit.leaking_rows(faces)[rows]]
-    for emotion, most in protocol.at_most.items():
-        of_emotion = faces.labels[rows] == faces.emotions.index(emotion)
-        kept = drawn(faces, rows[of_emotion], f"{emotion} rows of {protocol.train_rows}", f"at_most {emotion}", most)
-        rows = np.sort(np.concatenate([rows[~of_emotion], kept]))
-    return drawn(faces, rows, protocol.train_rows, "rows", protocol.rows)
-
-
-def evaluated_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
-    """Positions of the rows to predict: all of both tests, or ``test_rows`` of them drawn once, as ``rows`` are."""
-    splits = "PublicTest+PrivateTest"
-    return drawn(faces, faces.rows(splits), splits, "test_rows", protocol.test_rows)
-
-
-def drawn(faces: Faces, rows: np.ndarray, name: str, field: str, count: int) -> np.ndarray:
-    """``count`` of some rows, ascending, always the same ones; 0: all.
-
-    Raises ValueError, with the rows' ``name`` and the parameter's (``field``), where they are fewer.
-    """
-    if count > len(rows):
-        raise ValueError(f"{field}: found {count}, but {name} of {faces.name} has {len(rows)}")
-    return np.sort(np.random.default_rng(0).choice(rows, count, replace=False)) if count else rows
-
-
-def scaler(images: np.ndarray, input_scale: str):
-    """A function from (b, 48, 48) uint8, NumPy's or JAX's, to (b, 48, 48, 1) float32; ``images``: those trained on."""
-    if input_scale == "each standardised":
-        return each_standardised
-    shift, width = {"0..255": (0.0, 1.0), "0..1": (0.0, 255.0), "standardised": (None, None)}[input_scale]
-    if shift is None:
-        shift, width = float(images.mean(dtype=np.float64)), float(images.std(dtype=np.float64))
-    return lambda batch: ((batch.astype("float32") - np.float32(shift)) / np.float32(width))[..., None]
-
-
-def each_standardised(batch):
-    """Faces (b, 48, 48) uint8, NumPy's or JAX's, as (b, 48, 48, 1) float32 of mean 0 and deviation 1, each by its own.
-
-    So neither brightness nor contrast of a picture matters. A face of one flat colour becomes all 0: the variance is
-    taken one squared grey level higher than it is.
-    """
-    batch = batch.astype("float32")
-    batch = batch - batch.mean(axis=(1, 2), keepdims=True)
-    return (batch / ((batch**2).mean(axis=(1, 2), keepdims=True) + 1) ** 0.5)[..., None]
-
-
-def epoch_order(labels: np.ndarray, sampling: str, seed: int, epoch: int) -> np.ndarray:
-    """Which of the (n,) training rows an epoch shows, in which order: (n,) int64 that follow from (seed, epoch) alone.
-
-    "shuffled": each once. "balanced": drawn with replacement, every emotion equally often on average.
-    """
-    rng = np.random.default_rng([seed, epoch])
-    if sampling == "shuffled":
-        return rng.permutation(len(labels))
-    weights = compute_sample_weight("balanced", labels)
-    return rng.choice(len(labels), len(labels), p=weights / weights.sum())
-
-
-def epoch_targets(faces: Faces, protocol: Protocol, seed: int, epoch: int) -> np.ndarray:
-    """What an epoch trains towards: codes, (n,) int32, or the faces' ``targets``, (n, k) float32.
-
-    What is drawn of these follows from (seed, epoch) alone.
-    """
-    if faces.targets is None:
-        return faces.labels.astype(np.int32)
-    if protocol.targets == "given":
-        return faces.targets
-    shares = faces.targets / faces.targets.sum(axis=1, keepdims=True)
-    return ferplus.drawn(shares, np.random.default_rng([seed, epoch, 1])).astype(np.int32)
-
-
-class Batches(keras.utils.PyDataset):
-    """One epoch of training batches: images as the network wants them, targets, and the rows' weights if there are."""
-
-    def __init__(self, images, targets, weights, scale, batch_size: int, order: np.ndarray):
-        super().__init__()
-        self.arrays = (images, targets) if weights is None else (images, targets, weights)
-        self.scale, self.batch_size, self.order = scale, batch_size, order
-
-    def __len__(self):
-        return math.ceil(len(self.order) / self.batch_size)
-
-    def __getitem__(self, index):
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        images, *rest = (array[rows] for array in self.arrays)
-        return self.scale(images), *rest
 
 
 def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from fer_lib import paths
 from fer_lib.datasets import Faces, array_hash, fer2013
+from fer_lib.emotions import EIGHT
 from fer_lib.provenance import file_hash
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -91,3 +93,12 @@ def few_faces() -> Faces:
         images, labels, split, np.arange(70, dtype=np.int32), "drawn_faces", array_hash(images, labels, split),
         {"file": "made up"},
     )  # fmt: skip
+
+
+@pytest.fixture
+def tagged_faces(few_faces) -> Faces:
+    """``few_faces``, showing their label by six tenths and the emotion after it by four, of eight emotions."""
+    targets = (
+        np.eye(8, dtype=np.float32)[few_faces.labels] * 0.6 + np.eye(8, dtype=np.float32)[few_faces.labels + 1] * 0.4
+    )
+    return replace(few_faces, emotions=EIGHT, targets=targets)

@@ -12,7 +12,7 @@ def network():
     """A small VGG; its normalisation has seen something, and its logits are of mean 0 and deviation 3 on ``FACES``."""
     import keras
 
-    from fer_lib import models, training
+    from fer_lib import batches, models
 
     keras.utils.set_random_seed(1)
     made, rng = models.build("small_vgg", {"width": 8}), np.random.default_rng(1)
@@ -21,7 +21,7 @@ def network():
             n = layer.gamma.shape[0]
             gamma, beta, mean = rng.uniform(0.5, 1.5, n), rng.normal(0, 0.3, n), rng.normal(0, 0.3, n)
             layer.set_weights([gamma, beta, mean, rng.uniform(0.5, 1.5, n)])
-    logits = made.predict(training.each_standardised(FACES), verbose=0)
+    logits = made.predict(batches.each_standardised(FACES), verbose=0)
     width = logits.std(axis=0) / 3
     made.layers[-1].set_weights([made.layers[-1].get_weights()[0] / width, -logits.mean(axis=0) / width])
     return made

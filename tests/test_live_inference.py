@@ -20,9 +20,9 @@ def network():
 
 @pytest.fixture(scope="module")
 def expected(network):
-    from fer_lib import metrics, training
+    from fer_lib import batches, metrics
 
-    return metrics.probabilities(network.predict(training.each_standardised(FACES), verbose=0) / TEMPERATURE)
+    return metrics.probabilities(network.predict(batches.each_standardised(FACES), verbose=0) / TEMPERATURE)
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def test_brightness_and_contrast_make_no_difference(file):
 def test_litert_in_8_bits_answers_nearly_as_keras(network, expected, tmp_path):
     pytest.importorskip("tensorflow", reason="TensorFlow converts to LiteRT, and is not installed")
     pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
-    from fer_lib import exporting, training
+    from fer_lib import batches, exporting
 
     path = tmp_path / "model.tflite"
-    path.write_bytes(exporting.to_litert(network, TEMPERATURE, training.each_standardised(FACES)))
+    path.write_bytes(exporting.to_litert(network, TEMPERATURE, batches.each_standardised(FACES)))
     found = inference.load(path).classify(FACES)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
     assert np.abs(found - expected).mean() < 0.03

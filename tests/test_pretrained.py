@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from fer_lib import models, training
+from fer_lib import losses, models
 from fer_lib.models import pretrained
 
 SMALL = {"googlenet": 32, "caffenet": 63, "vgg16": 32, "resnet152": 32, "vgg_face": 32}
@@ -108,7 +108,7 @@ def test_a_network_trains_a_step_and_comes_back_from_its_file(name, tmp_path):
     first = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
     watched = [first.kernel, network.get_layer("logits").kernel]
     before = [keras.ops.convert_to_numpy(array).copy() for array in watched]
-    network.compile(keras.optimizers.SGD(1e-3, momentum=0.9), training.loss_function("logits"))
+    network.compile(keras.optimizers.SGD(1e-3, momentum=0.9), losses.loss_function("logits"))
     assert np.isfinite(network.train_on_batch(pixels, labels))
     for array, old in zip(watched, before):
         assert (keras.ops.convert_to_numpy(array) != old).any()
