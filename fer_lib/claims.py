@@ -34,6 +34,9 @@ def judge(entries: list[dict], found: list[dict], experiments: dict[str, dict], 
     groups: dict[str, list[list[dict]]] = {}
     for group in summaries.groups([r for r in found if _counts(r, experiments)], experiments):
         groups.setdefault(group[0]["experiment"], []).append(group)
+    for record in found:
+        if "conditions" in record and _counts(record, experiments):  # it has no scores, so that it is in no group
+            groups.setdefault(record["experiment"], []).append([record])
     lines = []
     for claim in entries:
         seeds, computed_by, others = _together(claim.get("runs", []), groups)
@@ -130,6 +133,9 @@ def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> tuple[
         return Verdict(verdicts.NOT_TESTABLE, None, None, f"{lacks}: {claim[lacks]}"), "", kind
     if not seeds:
         return Verdict(verdicts.INCONCLUSIVE, None, None, "no seed that all were run with alike"), "", kind
+    if kind == "share":
+        low, high = (end if end is not None else edge for end, edge in zip(claim["within"], (0, 100)))
+        return verdicts.share(*measures.SHARES[claim["measure"]](seeds[0][0]), low, high), "%", kind
     if kind in ("ordering", "no difference"):
         return _compared(claim, seeds), "points", kind
     measure, unit = measures.MEASURES[claim.get("measure", "accuracy")]

@@ -6,7 +6,7 @@ from . import architectures, summaries
 
 
 def of_groups(found: list[dict], experiments: dict[str, dict], known: dict[str, list[dict]]) -> list[dict]:
-    """What each group of runs cost, sweeps among them; those left out that are read off other runs.
+    """What each group of runs cost, sweeps and surveys among them; those left out that are read off other runs.
 
     Keys: experiment, title, computed_by, device, runs, epochs, seconds (all added up), memory (bytes, the peak of the
     hungriest run), flop (of all runs' training, by ``training_flop``; None where it is not known). ``known``:
@@ -14,8 +14,8 @@ def of_groups(found: list[dict], experiments: dict[str, dict], known: dict[str, 
     """
     lines = []
     groups = summaries.groups(found, {n: e for n, e in experiments.items() if "milestone_of" not in e})
-    sweeps = [record for record in found if "sweep" in record]
-    for group in [*groups, *([record] for record in sweeps)]:
+    unscored = [[record] for record in found if not record["metrics"]]
+    for group in [*groups, *unscored]:
         flop = [training_flop(record, known) for record in group]
         lines.append({
             "experiment": group[0]["experiment"],
@@ -35,10 +35,11 @@ def training_flop(record: dict, known: dict[str, list[dict]]) -> int | None:
     """Floating-point operations of a network's training: its layers', for each training row in each epoch.
 
     Predicting the test rows after each epoch is left out. Rows that a run leaves out of Training for their image or
-    their emotion are counted as if they were there. None for a network whose layers are not known, a tree, and a sweep.
+    their emotion are counted as if they were there. None for a network whose layers are not known, a tree, a sweep and
+    a survey.
     """
     parameters = record["parameters"]
-    if "sweep" in record:
+    if not record["metrics"]:
         return None
     layers = known.get(architectures.key(parameters.get("model", ""), parameters.get("model_options")))
     if not layers:

@@ -22,6 +22,7 @@ KEYS = {
     "ordering": (("runs",), ("first", "average", "emotion", "rows", "epoch", *WAITING)),
     "no difference": (("runs",), ("rows", "epoch")),
     "speed": (("runs", "measure", "within"), ()),
+    "share": (("runs", "measure", "within"), ()),
     "count": (("measure",), ()),
     "quoted": (("source",), ()),
     "relation": (("of", "with"), ()),
@@ -65,7 +66,7 @@ def _problem(claim: dict, experiments: dict[str, dict]) -> str:
         return f"lacks {', '.join(absent)}, which kind {kind} needs (or missing: what it would take to test it)"
     if kind == "accuracy" and isinstance(claim["reported"], str):
         return f"reported: found {claim['reported']!r}, expected a number, in percent"
-    known = measures.FACTS if kind == "count" else measures.MEASURES
+    known = {"count": measures.FACTS, "share": measures.SHARES}.get(kind, measures.MEASURES)
     if "measure" in claim and claim["measure"] not in known:
         return f"measure: found {claim['measure']!r}, expected one of {', '.join(known)}"
     return _problem_with_runs(claim, experiments) or _problem_with_range(claim)
@@ -80,7 +81,7 @@ def _problem_with_runs(claim: dict, experiments: dict[str, dict]) -> str:
     for name in names:
         if name not in experiments:
             return f"runs: no experiment is called {name!r}; expected one of {', '.join(experiments)}"
-    if kind in ("accuracy", "speed") and len(names) > 1:
+    if kind in ("accuracy", "speed", "share") and len(names) > 1:
         return f"runs: found {len(names)} experiments, expected one"
     if kind in ("ordering", "no difference") and len(names) < 2 and not claim.get("average"):
         return "runs: found one experiment, expected two or more, the best first"

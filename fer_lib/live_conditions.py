@@ -7,12 +7,13 @@ and are lower than they would be in a room.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
 
 import cv2
 import numpy as np
+from tqdm.auto import tqdm
 
-from . import statistics
+from . import records, statistics
 from .datasets import Faces
 from .live import crops, detectors
 from .live.pipeline import MARGIN
@@ -48,13 +49,14 @@ def compose(
     rng: draws the place and the soft greys behind it, before anything else is done. The others: see ``LEVELS``.
     """
     left, top = int(rng.integers(WIDTH - size + 1)), int(rng.integers(HEIGHT - size + 1))
-    behind = cv2.resize(rng.uniform(60, 190, (6, 8)), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    greys = rng.uniform(60, 190, (6, 8)).astype(np.float32)
+    behind = cv2.resize(greys, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     picture = face.copy()
     if hidden:
         picture[round((1 - hidden) * len(face)) :] = 110
     how = cv2.INTER_CUBIC if size > len(face) else cv2.INTER_AREA
-    picture = cv2.resize(picture, (size, size), interpolation=how).astype(np.float64)
-    mask = np.ones((size, size))
+    picture = cv2.resize(picture, (size, size), interpolation=how).astype(np.float32)
+    mask = np.ones((size, size), np.float32)
     if tilt:
         turn = cv2.getRotationMatrix2D(((size - 1) / 2, (size - 1) / 2), tilt, 1.0)
         picture, mask = (cv2.warpAffine(each, turn, (size, size)) for each in (picture, mask))
@@ -62,63 +64,78 @@ def compose(
     behind[place] = mask * picture + (1 - mask) * behind[place]
     if blur:
         behind = cv2.GaussianBlur(behind, (0, 0), blur)
-    return np.clip(np.rint(light * behind), 0, 255).astype(np.uint8), (left, top, size, size)
+    return cv2.convertScaleAbs(np.maximum(behind, 0), alpha=light), (left, top, size, size)  # white stays white
 
 
 def answers(faces: Faces, rows: np.ndarray, classifier, detector: str, seed: int = 0, **changed) -> dict:
     """What becomes of each row's face when it is composed with ``changed`` over ``USUAL``.
 
-    Returns arrays of len(rows): found, bool, whether the detector's first look finds it; found_classes, (n, 7), the
-    emotions from the likeliest on, of what the detector cut out, -1 where it found nothing; and classes, the same of a
-    cut at the face's true place, as if the detector were perfect. A row's place and background depend on seed and row.
+    Returns arrays of len(rows): first and second, uint8, the two likeliest emotions of a cut at the face's true place;
+    found_first, uint8, the likeliest of what the detector's first look cut out, ``records.MISSED`` where it found
+    nothing; and seconds, float32, from the frame to the answer for all that was found. A row's place and background
+    depend on seed and row.
     """
     # Each frame is as a video's first: nothing is known of a face before.
     find = detectors.Tuned(every=1) if detector == "tuned" else detectors.detector(detector)
-    orders = {"classes": [], "found_classes": []}
-    for row in rows:
+    told = {name: np.empty(len(rows), np.uint8) for name in ("first", "second", "found_first")}
+    told["seconds"] = np.empty(len(rows), np.float32)
+    for k, row in enumerate(rows):
         frame, box = compose(faces.images[row], np.random.default_rng((seed, int(row))), **USUAL | changed)
-        boxes = find(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR), frame)
+        colour = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
+        start = time.perf_counter()
+        boxes = find(colour, frame)
+        of_found = classifier.classify(crops(frame, boxes, classifier.side)).argmax(axis=1)
+        told["seconds"][k] = time.perf_counter() - start
         shared = [detectors.overlap(each, box) for each in boxes]
+        told["found_first"][k] = of_found[int(np.argmax(shared))] if max(shared, default=0.0) > SAME else records.MISSED
         left, top, size, _ = box
         side = size / MARGIN
         true = (left + (size - side) / 2, top + (size - side) / 2, side, side)
-        found = [boxes[int(np.argmax(shared))]] if max(shared, default=0.0) > SAME else []
-        order = np.argsort(-classifier.classify(crops(frame, [true, *found], classifier.side)), axis=1, kind="stable")
-        orders["classes"].append(order[0])
-        orders["found_classes"].append(order[1] if found else np.full(len(classifier.emotions), -1))
-    result = {name: np.array(order) for name, order in orders.items()}
-    return result | {"found": result["found_classes"][:, 0] >= 0}
+        order = np.argsort(-classifier.classify(crops(frame, [true], classifier.side))[0], kind="stable")
+        told["first"][k], told["second"][k] = order[:2]
+    return told
 
 
-def report(faces: Faces, rows: np.ndarray, classifier, detector: str = "tuned") -> Iterator[dict]:
-    """One line for each level of each condition: condition, level, n; found, right_of_found and right, each a share
-    with its Wilson interval, (share, low, high). ``right`` is of all faces cut at their true place, ``right_of_found``
-    of those that were found, cut where they were found (NaN where none was).
+def survey(faces: Faces, rows: np.ndarray, classifier, detector: str = "tuned", seed: int = 0) -> tuple[list, dict]:
+    """Every level of every condition: a line each, and what was answered to each row.
+
+    Lines: condition, level, usual (whether nothing is changed), n, and how many of n are found, right and
+    right_of_found (``records.told_right``). Arrays, their first axis following the lines: first, second and
+    found_first, (levels, n) uint8, and seconds, (levels, n) float32, as ``answers`` has them.
     """
-    labels = faces.labels[rows]
-    for condition, levels in LEVELS.items():
-        for level in levels:
-            told = answers(faces, rows, classifier, detector, **{condition: level})
-            found, right = told["found"], told["classes"][:, 0] == labels
-            of_found = (told["found_classes"][:, 0] == labels)[found]
-            yield {
-                "condition": condition, "level": level, "n": len(rows),
-                "found": _share(found), "right_of_found": _share(of_found), "right": _share(right),
-            }  # fmt: skip
+    told, usual = [], None
+    levels = [(condition, level) for condition, levels in LEVELS.items() for level in levels]
+    for condition, level in tqdm(levels, desc="conditions", unit="level", leave=False):
+        is_usual = level == USUAL[condition]
+        here = usual if is_usual and usual else answers(faces, rows, classifier, detector, seed, **{condition: level})
+        usual = here if is_usual else usual
+        told.append(here)
+    arrays = {name: np.stack([each[name] for each in told]) for name in told[0]}
+    lines = []
+    for k, (condition, level) in enumerate(levels):
+        right = records.told_right(arrays | {"labels": faces.labels[rows]}, k)
+        counts = {"n": len(rows)} | {name: int(each.sum()) for name, each in right.items()}
+        lines.append({"condition": condition, "level": level, "usual": level == USUAL[condition], **counts})
+    return lines, arrays
 
 
-def by_emotion(faces: Faces, rows: np.ndarray, told: dict) -> list[dict]:
-    """For each emotion, of ``answers``: emotion, n; first and second, the shares of its faces, cut at their true place,
-    that get it as the likeliest emotion, and as one of the two likeliest, each (share, low, high)."""
-    labels, lines = faces.labels[rows], []
-    for code, emotion in enumerate(faces.emotions):
-        order = told["classes"][labels == code]
-        first, either = order[:, 0] == code, (order[:, :2] == code).any(1)
-        lines.append({"emotion": emotion, "n": len(order), "first": _share(first), "second": _share(either)})
+def share(line: dict, name: str) -> tuple[float, float, float]:
+    """Of a ``survey``'s line, the share found, right, or right_of_found (of those found), with its Wilson interval:
+    (share, low, high), NaN of no face."""
+    return _share(line[name], line["found" if name == "right_of_found" else "n"])
+
+
+def by_emotion(labels: np.ndarray, first: np.ndarray, second: np.ndarray, emotions: tuple[str, ...]) -> list[dict]:
+    """For each emotion of (n,) labels: emotion, n; first and either, the shares of its faces that get it as the
+    likeliest emotion, and as one of the two likeliest, each (share, low, high)."""
+    lines = []
+    for code, emotion in enumerate(emotions):
+        here = labels == code
+        once = int((first[here] == code).sum())
+        n, both = int(here.sum()), once + int((second[here] == code).sum())
+        lines.append({"emotion": emotion, "n": n, "first": _share(once, n), "either": _share(both, n)})
     return lines
 
 
-def _share(right: np.ndarray) -> tuple[float, float, float]:
-    if not len(right):
-        return (float("nan"),) * 3
-    return float(right.mean()), *statistics.wilson(int(right.sum()), len(right))
+def _share(k: int, n: int) -> tuple[float, float, float]:
+    return (k / n, *statistics.wilson(k, n)) if n else (float("nan"),) * 3

@@ -7,6 +7,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from .figures import BLUE, GREEN, ORANGE, THEME, canvas
+from .live_conditions import share
 
 WORDS = {
     "size": "Side of the face (pixels)",
@@ -24,26 +25,24 @@ DRAWN = {
 
 @rc_context(THEME)
 def conditions(lines: list[dict]) -> Figure:
-    """Shares of faces found and told right against each condition of ``live_conditions.report``, with intervals."""
+    """Shares of faces found and told right against each condition of a ``live_conditions.survey``, with intervals."""
     figure, grid = canvas(9.6, 5.2, 2, 3, sharey=True)
-    for axes, (condition, words) in zip(grid.flat, WORDS.items()):
+    shown = list(dict.fromkeys(line["condition"] for line in lines))
+    for axes, condition in zip(grid.flat, shown):
         here = [line for line in lines if line["condition"] == condition]
         levels = [line["level"] for line in here]
         for name, (label, colour) in DRAWN.items():
-            share, low, high = (100 * part for part in _columns(here, name))
-            axes.plot(levels, share, "o-", color=colour, markersize=4, label=label)
+            shares, low, high = 100 * np.array([share(line, name) for line in here]).T
+            axes.plot(levels, shares, "o-", color=colour, markersize=4, label=label)
             axes.fill_between(levels, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.set(xlabel=words, ylim=(0, 100))
+        axes.set(xlabel=WORDS[condition], ylim=(0, 100))
         if condition in ("size", "light"):
             axes.set_xscale("log")
             axes.set_xticks(levels, [f"{level:g}" for level in levels])
             axes.minorticks_off()
     for axes in grid[:, 0]:
         axes.set_ylabel("Faces (%)")
-    grid.flat[-1].set_axis_off()
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
-
-
-def _columns(lines: list[dict], name: str) -> np.ndarray:
-    return np.array([line[name] for line in lines], float).T

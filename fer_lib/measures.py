@@ -1,7 +1,8 @@
 """The figures that claims are about: what one run shows (``MEASURES``), and what is counted of the data (``FACTS``).
 
 A measure is a function of a record, a kept epoch ("last", "best", "milestone") and rows ("PublicTest+PrivateTest" ...),
-in percent, points of percent, epochs or hours. A fact is a function of the results folder.
+in percent, points of percent, epochs or hours. A share is one of a survey's record. A fact is a function of the results
+folder.
 """
 
 from __future__ import annotations
@@ -155,6 +156,32 @@ MEASURES = {
 for _code, _emotion in enumerate(FER2013):
     MEASURES[f"recall of {_emotion}"] = (partial(_recall, _code), "%")
     MEASURES[f"answers {_emotion}"] = (partial(_share, _code), "%")
+
+
+def _before_a_camera(told, record):
+    """(k, n) of a survey's faces as nothing is changed: ``told`` takes labels, first and second answers, seconds."""
+    usual = [line["usual"] for line in record["conditions"]].index(True)
+    arrays = records.predictions(record)
+    of_whom, which = told(arrays["labels"], *(arrays[name][usual] for name in ("first", "second", "seconds")))
+    return int((of_whom & which).sum()), int(of_whom.sum())
+
+
+def _is_told(emotions, labels, first, second, seconds):
+    return np.isin(labels, [FER2013.index(name) for name in emotions]), first == labels
+
+
+SHARES = {
+    "second answer right where the first is wrong": partial(
+        _before_a_camera, lambda labels, first, second, seconds: (first != labels, second == labels)
+    ),
+    "frames answered within 0.1 s": partial(
+        _before_a_camera, lambda labels, first, second, seconds: (np.isfinite(seconds), seconds <= 0.1)
+    ),
+    "angry and fear told rightly": partial(_before_a_camera, partial(_is_told, ("angry", "fear"))),
+}
+"""Of faces before a camera (``fer_lib.live_conditions``), by the name that claims give them: (k, n) of a record."""
+for _emotion in FER2013:
+    SHARES[f"{_emotion} told rightly"] = partial(_before_a_camera, partial(_is_told, (_emotion,)))
 
 
 def _official(emotion: int | None = None) -> int:

@@ -20,6 +20,8 @@ WATCHED = (
 """Modules that can move a run's numbers."""
 WATCHED_BY_SWEEPS = (*WATCHED, "first_steps.py")
 """Those that can move a sweep's."""
+WATCHED_BY_SURVEYS = ("live_conditions.py", "live/detectors.py", "live/inference.py", "live/pipeline.py")
+"""Those that can move a survey's, beside the network that ships."""
 
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scikit-learn")
 
@@ -78,7 +80,12 @@ def stale(record: dict) -> list[str]:
         return reasons
     if git("cat-file", "-e", commit) is None:
         return [*reasons, f"its commit {commit[:9]} is not in this history"]
-    changed = ", ".join(_changed_since(commit, WATCHED_BY_SWEEPS if "sweep" in record else WATCHED))
+    surveys = "conditions" in record
+    ships = paths.ROOT / "fer_lib" / "live" / "model.onnx"
+    if surveys and not (ships.exists() and record["network_sha256"] == file_hash(ships)):
+        reasons.append("another network ships now")
+    watched = WATCHED_BY_SURVEYS if surveys else WATCHED_BY_SWEEPS if "sweep" in record else WATCHED
+    changed = ", ".join(_changed_since(commit, watched))
     return [*reasons, f"changed since: {changed}"] if changed else reasons
 
 

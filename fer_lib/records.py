@@ -8,6 +8,9 @@ written last, by rename, and holds the SHA-256 of the predictions.
 The record of a sweep (``fer_lib.first_steps``) is a diagnostic: it has no scores (``metrics`` is empty), but a line for
 each of its settings under ``sweep``, and beside ids, labels and split of the PublicTest rows that were asked about
 ``answers`` (settings, m) uint8 and for each quantity Q that was traced ``trace_Q`` (settings, steps) float32.
+
+That of a survey (``fer_lib.live_conditions``) has no scores either, but its lines under ``conditions``, its arrays
+beside ids, labels and split of the faces that were put into frames, and the SHA-256 of the network that was asked.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from .emotions import FER2013
 SCHEMA = 1
 FILES = ("predictions.npz", "run.ipynb", "metrics.json")
 """A record's files, in the order in which they are put in place."""
+MISSED = 255
+"""Stands in a survey's answers where the detector found no face."""
 NETWORK = "network.keras"
 """The trained network, where the protocol said to keep it: beside the record, not part of it, and ignored by git."""
 
@@ -190,6 +195,17 @@ def traces(record: dict) -> dict[str, np.ndarray]:
     return {name.removeprefix("trace_"): values for name, values in arrays.items() if name.startswith("trace_")}
 
 
+def told_right(arrays: dict[str, np.ndarray], level: int) -> dict[str, np.ndarray]:
+    """Of a survey's faces at one of its levels, (n,) bool each: found by the detector; right, whose emotion is told
+    rightly where the face is cut at its true place; right_of_found, found, and rightly told as it was cut there."""
+    labels, found_first = arrays["labels"], arrays["found_first"][level]
+    return {
+        "found": found_first != MISSED,
+        "right": arrays["first"][level] == labels,
+        "right_of_found": found_first == labels,
+    }
+
+
 def check(record: dict) -> None:
     """Raise ValueError where a record's predictions, scores and counts of rows do not belong together.
 
@@ -202,14 +218,16 @@ def check(record: dict) -> None:
         if not holds:
             raise ValueError(f"{place}: {what}; run it again where it came from")
 
-    kept, sweep = record["metrics"], record.get("sweep")
+    kept, sweep, conditions = record["metrics"], record.get("sweep"), record.get("conditions")
     expected = {"ids", "labels", "split"} | {f"{kind}_{k}" for k in kept for kind in ("probabilities", "classes")}
     traced = {name for name in arrays if name.startswith("trace_")} if sweep else set()
     expected |= traced | {"answers"} if sweep else set()
+    surveyed = {"first", "second", "found_first", "seconds"} if conditions else set()
+    expected |= surveyed
     demand(set(arrays) == expected, f"found {', '.join(sorted(arrays))}, expected {', '.join(sorted(expected))}")
     ids, labels, split = arrays["ids"], arrays["labels"], arrays["split"]
     n, of_splits = len(ids), list(record["data"]["rows"].values())
-    by_row = [values for name, values in arrays.items() if name not in traced | {"answers"}]
+    by_row = [values for name, values in arrays.items() if name not in traced | surveyed | {"answers"}]
     demand(n > 0 and all(len(values) == n for values in by_row), "arrays of no or of different lengths")
     for name in traced:
         shape = (len(sweep), record["parameters"]["steps"])
@@ -219,6 +237,13 @@ def check(record: dict) -> None:
         again = (arrays["answers"] == labels).mean(axis=1).tolist()
         written = [line["accuracy"] for line in sweep]
         demand(np.allclose(again, written), f"its settings score {again}, metrics.json says {written}")
+    for name in surveyed:
+        shape = (len(conditions), n)
+        demand(arrays[name].shape == shape, f"{name} is {arrays[name].shape}, expected {shape}")
+    for k, line in enumerate(conditions or []):
+        again = {"n": n, **{name: int(told.sum()) for name, told in told_right(arrays, k).items()}}
+        written = {name: line.get(name) for name in again}
+        demand(again == written, f"{line['condition']} {line['level']} counts {again}, metrics.json says {written}")
     demand(bool((np.diff(ids) > 0).all()), "ids do not ascend")
     demand(0 <= ids[0] and ids[-1] < sum(of_splits), f"ids of {ids[0]} to {ids[-1]}, of {sum(of_splits)} rows")
     count = len(emotions(record))

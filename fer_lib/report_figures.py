@@ -6,7 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from . import answer_figures, figures, network_figures, records, report, result_tables, scoring, summaries
+from . import (
+    answer_figures,
+    figures,
+    live_figures,
+    live_page,
+    network_figures,
+    records,
+    report,
+    result_tables,
+    scoring,
+    summaries,
+)  # fmt: skip
 from .architectures import PAPERS
 from .emotions import FER2013
 
@@ -128,6 +139,28 @@ def show_emotions(found: list[dict], experiments: dict[str, dict]) -> None:
         errors = (f"{name} {100 * sum(c['errors']) / len(c['errors']):.1f} %" for name, c in curves)
         said = f"Reliability diagrams. Expected calibration error: {'; '.join(errors)}."
         display(figures.captioned(answer_figures.reliability(curves), caption, said))
+
+
+def show_live(found: list[dict], folder: Path) -> None:
+    """Display, in a notebook, what a survey before a camera among the records found, or how to make one.
+
+    ``folder``: where the page will lie, so that it can link to the survey's own notebook.
+    """
+    from IPython.display import Markdown, display
+
+    surveys = [record for record in found if "conditions" in record]
+    if not surveys:
+        display(Markdown("Not run yet: `make reproduce ONLY=live_conditions`."))
+    for record in surveys:
+        lines, arrays, asked = record["conditions"], records.predictions(record), record["parameters"]
+        who = f"{len(arrays['labels']):,} faces of {asked['split']} of {record['data']['name']}"
+        how = f"{who}, `{asked['detector']}` detector, each frame as a video's first; {record['device']['name']}."
+        emotions = live_page.emotions(lines, arrays, arrays["labels"], records.emotions(record))
+        display(
+            Markdown(f"{how} {live_page.delay(lines, arrays)} {report.notebooks_of([record], folder)}\n\n{emotions}"),
+            figures.captioned(live_figures.conditions(lines), live_page.CAPTION),
+            Markdown(live_page.conditions(lines)),
+        )
 
 
 def show_sections(found: list[dict], experiments: dict[str, dict], folder: Path) -> None:

@@ -14,12 +14,12 @@ from . import measures, provenance, records, scoring, statistics
 from .datasets import SPLITS
 from .emotions import EIGHT
 
-BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn"}
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime"}
 COLLAPSED = 0.99
 """A network that gives one class to this share of the rows, or to more, is called collapsed."""
 HONEST = ("PublicTest", "PrivateTest", "PrivateTest clean")
-DIAGNOSTIC = ("4_first_steps",)
-"""Notebooks whose runs look for causes and score nothing: they stand in no table of accuracies."""
+DIAGNOSTIC = ("4_first_steps", "6_live_conditions")
+"""Notebooks whose runs score no network on a test set: they stand in no table of accuracies."""
 
 
 def reading(record: dict) -> tuple[str, str]:
@@ -64,8 +64,8 @@ def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
 
     Another backend, precision, kind of device, profile, data set or parameter makes another group; a record from before
     a parameter existed did what its default does. In the order of ``experiments``, those without an experiment file
-    last. A row of a table that is the first epochs of another row's runs is a group too. A sweep, whose record has no
-    accuracy, is in none.
+    last. A row of a table that is the first epochs of another row's runs is a group too. A record without scores, a
+    sweep's or a survey's, is in none.
     """
     order = {name: place for place, name in enumerate(experiments)}
 
@@ -77,7 +77,7 @@ def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
         identity += [record["device"]["kind"], record["data"]["sha256"], json.dumps(parameters, sort_keys=True)]
         return order.get(record["experiment"], len(order)), *identity
 
-    found = sorted(with_milestones([r for r in found if "sweep" not in r], experiments), key=key)
+    found = sorted(with_milestones([r for r in found if r["metrics"]], experiments), key=key)
     return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(found, key=key)]
 
 

@@ -52,6 +52,9 @@ RULES = {
     "quoted": "A statement about something that is not run here, such as another paper's result or the released "
     "notebooks, is held against what its source is known to say. It is not reproduced where the source says "
     "otherwise, and not testable where it says the same or nothing is known: quoting rightly is no reproduction.",
+    "share": "How often something happens, over the faces that one network was shown before a camera: the paper's word "
+    "for it is read as a range. Reproduced when the share's Wilson interval lies within, not reproduced when it lies "
+    "outside, and otherwise inconclusive. It says what that network does, not what training gives.",
     "relation": "That two series have nothing to do with each other is reproduced when the 95 % interval of their rank "
     "correlation lies within -0.3 to 0.3, not reproduced when it leaves out 0, and otherwise inconclusive.",
 }
@@ -176,6 +179,17 @@ def speed(limit: float, values: Sequence[float]) -> Verdict:
     verdict = REPRODUCED if slowest <= limit else NOT_REPRODUCED if fastest > limit else INCONCLUSIVE
     kept = sum(value <= limit for value in values)
     return Verdict(verdict, slowest, None, f"{kept} of {_seeds(len(values))} within the limit; the slowest is given")
+
+
+def share(k: int, n: int, low: float, high: float) -> Verdict:
+    """Whether k of n keep to a range, in percent. Measured is the share."""
+    start, end = (100 * side for side in statistics.wilson(k, n))
+    verdict, place = INCONCLUSIVE, "across an end of"
+    if low <= start and end <= high:
+        verdict, place = REPRODUCED, "within"
+    elif end < low or start > high:
+        verdict, place = NOT_REPRODUCED, "outside"
+    return Verdict(verdict, 100 * k / n, (start, end), f"{k:,} of {n:,} faces: {place} {low:g} to {high:g} %")
 
 
 def quoted(reported: float | str, source: float | str) -> Verdict:

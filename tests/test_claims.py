@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from made_up_records import always, answers, network, tree
+from made_up_records import always, answers, network, survey, tree
 
 from fer_lib import (
     claims,
@@ -182,6 +182,14 @@ def test_cut_down_runs_and_drawn_faces_are_judged_by_nothing(tmp_path):
         ({"kind": "quoted"}, "lacks source"),
         ({"reported": "a lot", "runs": [A]}, "reported: found 'a lot', expected a number"),
         ({"kind": "relation", "of": [1, 2, 3, 4]}, "lacks with"),
+        (
+            {"kind": "share", "runs": [A], "measure": "epochs", "within": [0, 9]},
+            "measure: found 'epochs', expected one of",
+        ),
+        (
+            {"kind": "share", "runs": [A, B], "measure": "happy told rightly", "within": [0, 9]},
+            "runs: found 2 experiments, expected one",
+        ),
     ],
 )
 def test_a_wrong_entry_is_named(tmp_path, entry, message):
@@ -286,6 +294,21 @@ def test_behaviour_over_several_experiments_is_shown_by_a_seed_that_shows_it_in_
     assert (line["measured"], line["seeds"], len(line["runs"])) == (2, 3, 6)
     assert line["because"].endswith("(shown at 5 or less; epochs: 4/4, 4/4, 4/9)")
     assert line["interval"] == pytest.approx(statistics.wilson(2, 3), abs=1e-4)
+
+
+def test_a_share_is_judged_over_the_faces_of_a_survey(tmp_path):
+    record, name = survey(tmp_path, wrong_every=5), "saravanan2019/a"
+    record = record | {"experiment": name, "parameters": record["parameters"] | EXPERIMENTS[name]["parameters"]}
+    entry = {"kind": "share", "runs": [A], "measure": "happy told rightly", "within": [60, None]}
+    line = only(tmp_path, entry, [record])
+    k, n = 24, 30  # of 210 faces every fifth is wrong, and every seventh happy
+    assert (line["verdict"], line["unit"], line["measured"]) == ("reproduced", "%", 100 * k / n)
+    assert line["interval"] == pytest.approx([100 * end for end in statistics.wilson(k, n)], abs=1e-3)
+    assert line["because"] == "24 of 30 faces: within 60 to 100 %" and line["computed_by"].startswith("ONNX Runtime")
+    assert line["runs"] == ["runs/ours/live_conditions/onnxruntime-seed0"]
+    second = {"measure": "second answer right where the first is wrong", "within": [None, 50]}
+    assert only(tmp_path, entry | second, [record])["because"] == "42 of 42 faces: outside 0 to 50 %"
+    assert only(tmp_path, entry, [])["verdict"] == "inconclusive"
 
 
 def test_seeds_that_only_one_experiment_has_do_not_count(tmp_path):

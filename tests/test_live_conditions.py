@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from live_frames import Brightness
 
-from fer_lib import live_conditions, live_figures
+from fer_lib import live_conditions, live_figures, live_page, measures, provenance, records
 from fer_lib.datasets import Faces, array_hash, drawn_faces
 from fer_lib.emotions import FER2013
 from fer_lib.live_conditions import LEVELS, USUAL, compose
@@ -55,48 +55,95 @@ def test_answers_are_of_the_found_and_of_the_true_place(drawn):
     rows = np.arange(7)
     told = live_conditions.answers(drawn, rows, Brightness(), "tuned")
     again = live_conditions.answers(drawn, rows, Brightness(), "tuned")
-    for name, array in told.items():
-        np.testing.assert_array_equal(array, again[name])
-    assert told["found"].sum() >= 5 and told["classes"].shape == told["found_classes"].shape == (7, 7)
-    assert ((told["found_classes"] == -1).all(1) == ~told["found"]).all()
-    assert (np.sort(told["classes"], 1) == np.arange(7)).all()
+    for name in ("first", "second", "found_first"):
+        np.testing.assert_array_equal(told[name], again[name])
+    assert (told["found_first"] != records.MISSED).sum() >= 5 and (told["first"] != told["second"]).all()
+    assert (told["seconds"] > 0).all()
     small = live_conditions.answers(drawn, rows, Brightness(), "tuned", size=24)
-    assert not small["found"].any()  # 24 of 640 are 12 of 320, under the cascade's 20
+    assert (small["found_first"] == records.MISSED).all()  # 24 of 640 are 12 of 320, under the cascade's 20
 
 
-def test_a_report_counts_found_and_right(drawn, monkeypatch):
-    monkeypatch.setattr(live_conditions, "LEVELS", {"size": (32, 160), "light": (1.0,)})
+@pytest.fixture
+def survey(drawn, monkeypatch):
+    """Lines and arrays of two conditions: nothing is found of small faces, five of seven of others, and all cuts at the
+    true place are right, all of the detector's wrong."""
+    monkeypatch.setattr(live_conditions, "LEVELS", {"size": (32, 160), "light": (1.0, 2.0)})
     asked = []
 
-    def answers(faces, rows, classifier, detector, **changed):
+    def answers(faces, rows, classifier, detector, seed, **changed):
         asked.append(changed)
         found = np.arange(7) < (0 if changed == {"size": 32} else 5)
-        classes = np.stack([np.roll(np.arange(7), -k) for k in range(7)])  # all right
-        wrong = np.where(found[:, None], np.roll(classes, -1, axis=1), -1)  # the second would be wrong too
-        return {"found": found, "classes": classes, "found_classes": wrong}
+        codes = np.arange(7, dtype=np.uint8)
+        wrong = np.where(found, (codes + 1) % 7, records.MISSED).astype(np.uint8)
+        seconds = np.full(7, 0.02, np.float32)
+        return {"first": codes, "second": (codes + 1) % 7, "found_first": wrong, "seconds": seconds}
 
     monkeypatch.setattr(live_conditions, "answers", answers)
-    lines = list(live_conditions.report(drawn, np.arange(7), None))
-    assert asked == [{"size": 32}, {"size": 160}, {"light": 1.0}]
-    assert [line["found"][0] for line in lines] == pytest.approx([0, 5 / 7, 5 / 7])
-    assert [line["right"][0] for line in lines] == [1, 1, 1] and lines[1]["right_of_found"][0] == 0
-    assert np.isnan(lines[0]["right_of_found"]).all()
-    assert all(line["right"][1] < 1 for line in lines)  # seven faces are not all faces
+    lines, arrays = live_conditions.survey(drawn, np.arange(7), None)
+    assert asked == [{"size": 32}, {"size": 160}, {"light": 2.0}]  # what is usual is asked once
+    return lines, arrays
 
 
-def test_by_emotion_the_second_guess_counts_beside_the_first(drawn):
-    order = np.stack([np.roll(np.arange(7), -k) for k in range(7)])
-    order[2] = np.roll(np.arange(7), -1)  # fear gets disgust first, itself second
-    lines = live_conditions.by_emotion(drawn, np.arange(7), {"classes": order})
+def test_a_survey_counts_found_and_right(survey):
+    lines, arrays = survey
+    assert [line["usual"] for line in lines] == [False, True, True, False]
+    assert [line["found"] for line in lines] == [0, 5, 5, 5] and [line["right"] for line in lines] == [7] * 4
+    assert [line["right_of_found"] for line in lines] == [0] * 4
+    assert all(values.shape == (4, 7) for values in arrays.values())
+    found, low, high = live_conditions.share(lines[1], "found")
+    assert low < found == 5 / 7 < high < 1
+    assert live_conditions.share(lines[1], "right_of_found")[0] == 0
+    assert np.isnan(live_conditions.share(lines[0], "right_of_found")).all()
+
+
+def test_by_emotion_the_second_guess_counts_beside_the_first():
+    labels = np.arange(7, dtype=np.uint8)
+    first, second = labels.copy(), (labels + 1) % 7
+    first[2], second[2] = 1, 2  # fear gets disgust first, itself second
+    first[4], second[4] = 1, 3  # sad gets neither
+    lines = live_conditions.by_emotion(labels, first, second, FER2013)
     assert [line["emotion"] for line in lines] == list(FER2013) and all(line["n"] == 1 for line in lines)
-    assert [line["first"][0] for line in lines] == [1, 1, 0, 1, 1, 1, 1]
-    assert [line["second"][0] for line in lines] == [1] * 7
+    assert [line["first"][0] for line in lines] == [1, 1, 0, 1, 0, 1, 1]
+    assert [line["either"][0] for line in lines] == [1, 1, 1, 1, 0, 1, 1]
+
+
+def test_the_page_has_every_level_and_emotion(survey, drawn):
+    lines, arrays = survey
+    table = live_page.conditions(lines)
+    assert table.count("\n") == 2 + 4 and "| size | 32 | 0.0 [0.00" in table.replace("  ", " ") and "–" in table
+    table = live_page.emotions(lines, arrays, drawn.labels, drawn.emotions)
+    assert all(f"| {emotion} " in table for emotion in FER2013)
+    assert "20.0 ms in half of the frames, 20.0 ms in all but 5 %" in live_page.delay(lines, arrays)
+
+
+def test_a_survey_has_a_record_that_is_checked(survey, drawn, tmp_path):
+    lines, arrays = survey
+    whole, rest = records.assemble(
+        experiment="ours/live_conditions", title="Faces in use", profile="smoke", parameters={"seed": 0},
+        faces=drawn, evaluated=drawn, kept={}, backend="onnxruntime", device=records.cpu(), seconds=1.0,
+    )  # fmt: skip
+    kept = whole | {"conditions": lines, "network_sha256": "5ca1ab1e"}
+    records.write(tmp_path / "good", kept, rest | arrays)
+    record = records.read(tmp_path / "good")
+    records.check(record)
+    assert measures.SHARES["happy told rightly"](record) == (1, 1)
+    assert measures.SHARES["angry and fear told rightly"](record) == (2, 2)
+    assert measures.SHARES["second answer right where the first is wrong"](record) == (0, 0)
+    assert measures.SHARES["frames answered within 0.1 s"](record) == (7, 7)
+    assert "another network ships now" in provenance.stale(record)
+    lines[1]["found"] = 6
+    records.write(tmp_path / "wrong", kept, rest | arrays)
+    with pytest.raises(ValueError, match=r"size 160 counts \{.*'found': 5.*metrics.json says \{.*'found': 6"):
+        records.check(records.read(tmp_path / "wrong"))
+    short = {name: values[:3] for name, values in arrays.items()}
+    records.write(tmp_path / "short", kept, rest | short)
+    with pytest.raises(ValueError, match=r"is \(3, 7\), expected \(4, 7\)"):
+        records.check(records.read(tmp_path / "short"))
 
 
 def test_the_figure_shows_every_condition():
-    share = 0.5, 0.4, 0.6
     lines = [
-        {"condition": name, "level": level, "found": share, "right": share, "right_of_found": (float("nan"),) * 3}
+        {"condition": name, "level": level, "n": 10, "found": 5, "right": 4, "right_of_found": 3}
         for name, levels in LEVELS.items()
         for level in levels
     ]

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from made_up_records import always, answers, network, tree
+from made_up_records import always, answers, network, survey, sweep, tree
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from fer_lib import costs, provenance, report, report_figures, result_tables, statistics, summaries, tables
@@ -301,8 +301,18 @@ def test_rows_that_a_run_trains_on_are_those_that_it_says(tmp_path, parameters, 
     assert costs.training_flop(record, {}) is None
 
 
+def test_a_survey_stands_in_no_table_of_accuracies_but_in_a_section_of_its_own(tmp_path, capsys):
+    found = [network(tmp_path, 0, lambda y: answers(y, 2)), survey(tmp_path)]
+    assert [len(group) for group in summaries.groups(found, EXPERIMENTS)] == [1]
+    assert [line["title"] for line in costs.of_groups(found, EXPERIMENTS, {})][-1] == "Faces in use"
+    report_figures.show_live(found, tmp_path)
+    shown = capsys.readouterr().out
+    assert shown.count("<IPython.core.display") >= 3 and "Not run yet" not in shown
+    report_figures.show_live(found[:1], tmp_path)
+
+
 def test_a_sweep_stands_in_no_table_of_accuracies(tmp_path):
-    found = [network(tmp_path, 0, lambda y: answers(y, 2)), network(tmp_path, 1, lambda y: answers(y, 2), sweep=[])]
+    found = [network(tmp_path, 0, lambda y: answers(y, 2)), sweep(tmp_path, [("clipped", "0..255", True)])]
     assert [len(group) for group in summaries.groups(found, EXPERIMENTS)] == [1]
     assert [line["flop"] for line in costs.of_groups(found, EXPERIMENTS, LAYERS)][1:] == [None]  # its hours count
     known = EXPERIMENTS | {"ours/steps": {"title": "First steps", "notebook": "4_first_steps"}}

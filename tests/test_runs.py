@@ -241,7 +241,7 @@ def test_quick_is_a_tenth_with_the_experiments_own_cuts_over_it(study):
 def test_smoke_shows_every_notebook_network_and_data_set_once_and_the_others_when_named():
     smoke, known = runs.wanted("smoke"), runs.experiments()
     ours = [run for run in smoke if run.name.startswith("ours/")]
-    assert [run.experiment["notebook"] for run in ours] == ["4_first_steps"]
+    assert [run.experiment["notebook"] for run in ours] == ["4_first_steps", "6_live_conditions"]
     assert ours[0].parameters["steps"] == 5 and ours[0].parameters["data"] == "drawn_faces"
     papers = [e for name, e in known.items() if not name.startswith("ours/") and "notebook" in e and "heavy" not in e]
     kinds = [(e["notebook"], e["parameters"].get("model"), e["parameters"]["data"]) for e in papers]

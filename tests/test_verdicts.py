@@ -159,6 +159,30 @@ def test_behaviour_and_its_opposite_get_opposite_verdicts(yes, no):
         assert verdicts.behaviour([False] * yes + [True] * no).verdict == opposite[found]
 
 
+# ---- share
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high", "verdict", "place"),
+    [
+        (95, 100, 80, 100, REPRODUCED, "within"), (95, 100, 90, 100, INCONCLUSIVE, "across an end of"),
+        (95, 100, 0, 80, NOT_REPRODUCED, "outside"), (50, 1000, 40, 60, NOT_REPRODUCED, "outside"),
+        (500, 1000, 40, 60, REPRODUCED, "within"), (5, 10, 40, 60, INCONCLUSIVE, "across an end of"),
+        (0, 100, 0, 10, REPRODUCED, "within"), (100, 100, 95, 100, REPRODUCED, "within"),
+    ],
+)  # fmt: skip
+def test_share(k, n, low, high, verdict, place):
+    found = verdicts.share(k, n, low, high)
+    assert found[:2] == (verdict, 100 * k / n)
+    assert found.interval == tuple(100 * end for end in statistics.wilson(k, n))
+    assert found.because == f"{k:,} of {n:,} faces: {place} {low} to {high} %"
+
+
+def test_the_share_of_no_face_is_an_error():
+    with pytest.raises(ValueError, match="correct, n: found 0 of 0"):
+        verdicts.share(0, 0, 0, 10)
+
+
 # ---- ordering
 
 

@@ -17,7 +17,7 @@ def all_causes(found: list[dict], experiments: dict[str, dict], results: Path) -
         Raises ValueError where an experiment's seeds were scored on different rows, or a sweep or the FER+ file is
     malformed.
     """
-    runs = [record for record in found if "sweep" not in record]
+    runs = [record for record in found if record["metrics"]]
     groups = [g for g in summaries.groups(runs, experiments) if not _read_off(g, experiments)]
     leaked = rows.leaked_ids(results)
     return {
