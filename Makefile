@@ -58,7 +58,7 @@ bench-ingest: $(ENV) ## Measure how fast AffectNet is taken in, on 20,000 genera
 bench-live: $(ENV) ## Measure how fast faces are found and classified live. Options: FER2013= KEEP=1 (for README and git)
 	@.venv/bin/python bench/live.py $(if $(KEEP),--keep)
 
-bench-peers: $(ENV) .venv-peers/.installed ## Measure speed and accuracy beside the PyPI package fer. Option: KEEP=1 (for git)
+bench-peers: $(ENV) .venv-peers/.installed ## Measure speed and accuracy beside the PyPI package fer. Option: KEEP=1 (for README and git)
 	@.venv/bin/python bench/peers.py $(if $(KEEP),--keep)
 
 # One notebook's cells share a kernel, one module's tests share fixtures: each goes to one worker as a whole (loadscope).

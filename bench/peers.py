@@ -106,7 +106,7 @@ def table(figures: dict) -> str:
         f"Measured {figures['date']} on {figures['machine']['name']}, {figures['machine']['cores']} cores, "
         "load average {} before and {} after; ".format(*figures["load_average"])
         + ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
-        + "."
+        + ". Both read the same videos. All figures: [bench/peers.json](bench/peers.json)."
     )
     return "\n".join([*lines, "", facts, ""])
 
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--turns", type=int, default=3, help="how often speed is measured (default: 3)")
     parser.add_argument("--frames", type=int, default=60, help="of each video (default: 60)")
-    parser.add_argument("--keep", action="store_true", help="keep the figures in bench/peers.json instead, to commit")
+    parser.add_argument("--keep", action="store_true", help="keep the figures in bench/peers.json and the README")
     options = parser.parse_args(arguments)
     if options.turns < 1 or options.frames < 1:
         parser.error("expected 1 turn or more, 1 frame or more")
@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
                 live_ways.write_video(path, live_ways.frames(faces, options.frames))
             figures |= speed(videos, options.frames, options.turns)
             figures["accuracy"] = accuracy(Path(folder))
-        keeping.finish("peers", figures, table, options.keep)
+        keeping.finish("peers", figures, table, options.keep, readme=True)
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+from pathlib import Path
 
 from . import paths
 
@@ -81,11 +82,14 @@ def load(found: list[dict]) -> dict[str, list[dict]]:
     """The ``layers`` of both papers' networks and of those that records are of, by ``key``.
 
     They are read from ``results/architectures.json``. Where that lacks one, or the builders have changed since, Keras
-    builds what is needed and the file is written anew. A network whose builder is gone is left out.
+    builds what is needed and the file is written anew; or, for records of other profiles than full, which git ignores
+    too, one below ``results/local``. A network whose builder is gone is left out.
     """
-    path, sources = paths.RESULTS / "architectures.json", _sources()
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    known = kept.get("architectures", {}) if kept.get("sources") == sources else {}
+    sources = _sources()
+    is_full = all(record["profile"] == "full" for record in found)
+    path = (paths.RESULTS if is_full else paths.RESULTS / "local") / "architectures.json"
+    kept = _kept(path, sources)
+    known = _kept(paths.RESULTS / "architectures.json", sources) | kept
     wanted = {name: (name, {}) for name in PAPERS}
     for record in found:
         if name := record["parameters"].get("model"):
@@ -107,11 +111,17 @@ def load(found: list[dict]) -> dict[str, list[dict]]:
         keras.utils.clear_session()  # forgets the weights that were never drawn
         if made:
             known = known | made
+            kept = kept | made
             partial = path.with_name(path.name + ".partial")
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(to_json(sources, known))
+            partial.write_text(to_json(sources, kept))
             os.replace(partial, path)
     return {name: known[name] for name in wanted if name in known}
+
+
+def _kept(path: Path, sources: str) -> dict[str, list[dict]]:
+    content = json.loads(path.read_text()) if path.exists() else {}
+    return content.get("architectures", {}) if content.get("sources") == sources else {}
 
 
 def to_json(sources: str, known: dict[str, list[dict]]) -> str:

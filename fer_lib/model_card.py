@@ -105,7 +105,8 @@ Who wants fewer and surer answers takes those above a threshold (PrivateTest):
 
 {_failures(private, about["confusion"])}
 - It saw faces of 48x48 pixels, mostly frontal, found by a face detector in pictures from the web. Half-hidden, turned
-  or badly lit faces, and boxes cut otherwise than in FER2013, cost accuracy that no figure on this page tells of.
+  or badly lit faces, and boxes cut otherwise than in FER2013, cost accuracy that no figure on this page tells of:
+  "Faces in use" in the [report](../results/report.html) measures how much.
 - Its labels are what people guessed from one picture. They are wrong or doubtful for many rows, and so are some answers
   that count as right.
 - Who is on FER2013's pictures (age, skin, culture) was never recorded: whether it is worse for some groups of people

@@ -51,7 +51,7 @@ def test_the_committed_layers_are_those_that_keras_builds():
 
 
 def run_of(model: str, **options) -> dict:
-    return {"parameters": {"model": model, "model_options": options}}
+    return {"profile": "full", "parameters": {"model": model, "model_options": options}}
 
 
 def test_what_is_kept_is_read_and_what_is_missing_is_built(tmp_path, monkeypatch):
@@ -66,11 +66,18 @@ def test_what_is_kept_is_read_and_what_is_missing_is_built(tmp_path, monkeypatch
     monkeypatch.setattr(models, "build", lambda name, options=None: built.append(name) or build(name, options))
     assert architectures.load([]) == first and built == []
 
-    found = architectures.load([run_of("eleven_layers", width=8), run_of("gone"), {"parameters": {}}])
+    found = architectures.load([run_of("eleven_layers", width=8), run_of("gone"), run_of("")])
     assert built == ["eleven_layers", "gone"]
     assert found.keys() - first.keys() == {"eleven_layers(width=8)"}
     assert found["eleven_layers(width=8)"][0]["shape"] == [48, 48, 8]
     assert json.loads((tmp_path / "architectures.json").read_text())["architectures"] == found
+
+    before = (tmp_path / "architectures.json").read_text()
+    small = architectures.load([run_of("eleven_layers", width=4) | {"profile": "smoke"}])
+    assert small["eleven_layers(width=4)"][0]["shape"] == [48, 48, 4] and small["proposed_cnn"] == first["proposed_cnn"]
+    assert (tmp_path / "architectures.json").read_text() == before  # git watches it; what git ignores goes elsewhere
+    mine = json.loads((tmp_path / "local" / "architectures.json").read_text())["architectures"]
+    assert list(mine) == ["eleven_layers(width=4)"]
 
     (tmp_path / "architectures.json").write_text(text.replace('"sources": "', '"sources": "x'))
     built.clear()

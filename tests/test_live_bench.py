@@ -149,3 +149,17 @@ def test_the_classifier_is_the_one_that_ships(monkeypatch):
     live_ways.classifier.cache_clear()
     assert isinstance(live_ways.classifier(), live_frames.Brightness)
     live_ways.classifier.cache_clear()
+
+
+@pytest.mark.parametrize(("name", "bench"), [("live", live_bench), ("peers", peers)])
+def test_the_readme_shows_the_figures_that_were_kept(name, bench):
+    kept = keeping.kept(name, commit=True)
+    if not kept.exists():
+        pytest.skip(f"bench/{kept.name} is not measured yet: `make bench-{name} KEEP=1`")
+    figures = json.loads(kept.read_text())
+    text = keeping.README.read_text()
+    assert keeping.readme_with(text, name, bench.table(figures)) == text
+    if name == "peers":  # the accuracy is that of the network that ships now
+        about = json.loads(inference.MODEL.with_suffix(".json").read_text())
+        ours, shipped = figures["accuracy"]["ours"]["PrivateTest"], about["scores"]["model.onnx"]["PrivateTest"]
+        assert abs(ours["correct"] - shipped["correct"]) <= 2

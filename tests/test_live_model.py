@@ -1,7 +1,11 @@
 """The network that ships: calibrated, exported, described; and what git has of it is what its card says."""
 
 import json
+import os
+import subprocess
+import sys
 
+import cv2
 import made_up_network
 import numpy as np
 import pytest
@@ -108,3 +112,15 @@ def test_the_shipped_network_scores_on_the_real_faces_what_its_card_says(shipped
     correct = int((classes == fer2013_faces.labels[rows]).sum())
     # Another processor adds up in another order: a face whose first two emotions are equally likely may go either way.
     assert abs(correct - shipped["scores"]["model.onnx"]["PrivateTest"]["correct"]) <= 2
+
+
+def test_a_photograph_is_labelled_from_the_command_line_without_tensorflow(shipped, tmp_path):
+    skimage = pytest.importorskip("skimage.data")
+    cv2.imwrite(str(tmp_path / "portrait.png"), skimage.astronaut()[..., ::-1])
+    command = [sys.executable, "-X", "importtime", "-m", "fer_lib", "live", "--source", "portrait.png", "--json"]
+    environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    (face,) = map(json.loads, done.stdout.splitlines())
+    assert len(face["probabilities"]) == 7 and sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    imported = {line.rsplit("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "onnxruntime" in imported and not imported & {"tensorflow", "keras", "jax", "pandas", "matplotlib"}
