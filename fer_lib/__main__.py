@@ -129,7 +129,7 @@ def live_model(options: argparse.Namespace) -> None:
 
 def study(options: argparse.Namespace) -> int:
     end_with_parent(options)
-    from . import processes, reproduce, runs, schedule, transport
+    from . import planning, processes, reproduce, runs, schedule, transport
 
     if options.verb in ("reproduce", "runs"):
         which = options.profile, options.seeds, options.only
@@ -142,7 +142,7 @@ def study(options: argparse.Namespace) -> int:
     if options.verb == "import":
         return transport.import_records(options.archive, options.force)
     if options.verb == "runs":
-        print("\n".join(runs.states(runs.wanted(*which))))
+        print("\n".join(planning.states(planning.wanted(*which))))
     elif options.verb == "run":
         if options.threads:
             processes.limit_threads(options.threads)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import datasets, metrics, model_card, paths, provenance, records, runs
+from . import datasets, metrics, model_card, paths, planning, provenance, records, runs
 from .calibration import temperature
 from .datasets import Faces
 from .live import inference
@@ -29,7 +29,7 @@ def make(profile: str = "full") -> Path:
     """
     runs.check_data(profile)
     made = [runs.run(EXPERIMENT, 0, profile, backend) for backend in ("", "tensorflow", "jax")]  # "": this one
-    there = [run for run in made if (run.folder / records.NETWORK).exists() and runs.are_current([run])[0]]
+    there = [run for run in made if (run.folder / records.NETWORK).exists() and planning.are_current([run])[0]]
     run = there[0] if there else made[0]
     if not there:
         runs.execute(EXPERIMENT, 0, profile)

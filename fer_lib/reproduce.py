@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import datasets, notebooks, paths, processes, provenance, records, runs, schedule
+from . import datasets, notebooks, paths, planning, processes, provenance, records, runs, schedule
 from .datasets import fer2013
 from .runs import Run
 
@@ -35,9 +35,9 @@ def reproduce(profile: str = "", seeds: int | None = None, only: str = "", force
             return 0
         started = time.monotonic()
         code = snakemake(todo, jobs, lock) if todo else 0
-        failed = runs.failures(wanted)
+        failed = planning.failures(wanted)
         report(profile, failed)
-        left = runs.are_current(wanted).count(False)
+        left = planning.are_current(wanted).count(False)
     print(
         f"{len(todo)} runs in {(time.monotonic() - started) / 60:.1f} minutes; {left} still missing"
         + (": the same command goes on." if left else ".")
@@ -61,7 +61,7 @@ def default_profile(seeds: int | None = None, only: str = "") -> str:
     if processes.has_gpu():
         print(f"Profile {whole}, because FER2013 is here ({found.name}) and a GPU; PROFILE= chooses another.")
         return whole
-    papers = runs.missing(whole, seeds, only)
+    papers = planning.missing(whole, seeds, only)
     print(
         f"Profile quick, because FER2013 is here ({found.name}), but no GPU. PROFILE={whole} is the papers' protocol: "
         + (f"what is missing of it takes about {schedule.duration(papers)} here." if papers else "all of it is there.")

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import paths, processes, runs
+from . import paths, planning, processes, runs
 from .runs import Run
 
 MARGIN = 15.0
@@ -28,10 +28,10 @@ def plan(profile: str, seeds: int | None = None, only: str = "", force: bool = F
     """
     runs.check_data(profile)
     print(f"{profile}: {runs.PROFILES[profile]}. Device: {'GPU' if processes.has_gpu() else 'CPU'}.", flush=True)
-    wanted = runs.wanted(profile, seeds, only)
-    for sentence in runs.by_reason(runs.not_here(profile, only)):
+    wanted = planning.wanted(profile, seeds, only)
+    for sentence in planning.by_reason(planning.not_here(profile, only)):
         print(f"Left out: {sentence}.", flush=True)
-    todo = [run for run, current in zip(wanted, runs.are_current(wanted)) if force or not current]
+    todo = [run for run, current in zip(wanted, planning.are_current(wanted)) if force or not current]
     for run in wanted:
         if run not in todo:  # its record is there: what a repeat left that was given up is of no use
             runs.discard_unfinished(run)
@@ -43,7 +43,7 @@ def plan(profile: str, seeds: int | None = None, only: str = "", force: bool = F
 
 def duration(todo: list[Run]) -> str:
     """About how long these runs take here one after the other, in words."""
-    hours = sum(map(runs.hours, todo))
+    hours = sum(map(planning.hours, todo))
     if hours > 1.6:
         return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"
     return f"{60 * hours:.0f} minutes" if 60 * hours > 1.5 else "a minute"
@@ -65,7 +65,7 @@ def make_missing(
         raise ValueError(f"found jobs {jobs}, minutes {minutes}; expected 1 job or more, and more than 0 minutes")
     clock = _Clock(minutes)
     with processes.locked(lock(), "making runs"):
-        todo = sorted(plan(profile, seeds, only, force)[1], key=runs.hours)
+        todo = sorted(plan(profile, seeds, only, force)[1], key=planning.hours)
         if not todo:
             print("All runs are there: nothing to do.")
             return 0
@@ -152,7 +152,7 @@ def _count(done, failed, active, waiting) -> str:
 
 def _remark(state: str, run: Run) -> str:
     if state == "FAILED":
-        return f": {' '.join(runs.failures([run])) or 'see above'}"
+        return f": {' '.join(planning.failures([run])) or 'see above'}"
     epochs = runs.epochs_done(run)
     kept = f"checkpoint after epoch {epochs} of {run.parameters['epochs']}, " if epochs else ""
     return "" if state == "done" else f": {kept}about {duration([run])}"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import datasets, paths, processes, provenance, records, runs
+from . import datasets, paths, planning, processes, provenance, records, runs
 
 SUMS = "SHA256SUMS"
 """The tar's first member: the checksum of every other one, as ``sha256sum`` writes and checks them."""
@@ -56,7 +56,7 @@ def export_records(out: Path, profile: str = "full", only: str = "", checkpoints
 
 def _folders(profile: str, only: str, checkpoints: bool) -> Iterator[tuple[Path, str]]:
     """The folders to pack, each with what is wrong with it ("": nothing)."""
-    top, known, names = paths.results_folder(profile), runs.experiments(), runs.chosen(only)
+    top, known, names = paths.results_folder(profile), runs.experiments(), planning.chosen(only)
     for path in sorted((top / "runs").glob("*/*/*/metrics.json")):
         name = path.parent.relative_to(top / "runs").parent.as_posix()
         if name not in known:

@@ -26,7 +26,7 @@ from made_up_fer2013 import (
     write_npz,
 )
 
-from fer_lib import datasets, paths, runs
+from fer_lib import datasets, paths, planning
 from fer_lib.datasets import SPLITS, UNKNOWN, array_hash, fer2013, fer2013_cache, fer2013_files
 
 
@@ -193,7 +193,7 @@ def test_train_csv_is_training_rows_and_cannot_run_the_experiments(tmp_path, mon
         with pytest.raises(ValueError, match=refusal):
             datasets.load("fer2013")
         with pytest.raises(ValueError, match=refusal):  # `make reproduce` ends here, before any run
-            runs.missing("full", seeds=1)
+            planning.missing("full", seeds=1)
 
 
 def test_test_csv_has_no_labels_and_cannot_run_the_experiments(tmp_path, monkeypatch):

@@ -11,7 +11,19 @@ import made_up_records
 import pytest
 import yaml
 
-from fer_lib import datasets, notebooks, paths, processes, provenance, records, reproduce, runs, summaries
+from fer_lib import (
+    datasets,
+    notebooks,
+    paths,
+    planning,
+    processes,
+    provenance,
+    records,
+    reproduce,
+    runs,
+    summaries,
+    weights,
+)
 from fer_lib.protocol import Protocol
 
 EXPERIMENT = """
@@ -48,7 +60,7 @@ def test_every_experiment_is_complete_and_its_parameters_are_taken():
         if "milestone_of" in experiment:
             continue
         for profile in runs.PROFILES:
-            values = runs._run(name, experiment, 0, profile).parameters
+            values = runs.from_experiment(name, experiment, 0, profile).parameters
             data = experiment["parameters"]["data"]
             smoke = f"drawn_{data}" if data.startswith(("affectnet", "ferplus")) else "drawn_faces"
             assert values["data"] == (smoke if profile == "smoke" else data)
@@ -94,26 +106,26 @@ def test_an_experiment_without_a_key_is_named(study):
 
 
 def test_only_names_that_exist(study):
-    assert names(runs.wanted("smoke", only="smal")) == ["study/small seed 0"]
-    assert len(runs.wanted("smoke", seeds=4)) == 4
+    assert names(planning.wanted("smoke", only="smal")) == ["study/small seed 0"]
+    assert len(planning.wanted("smoke", seeds=4)) == 4
     with pytest.raises(ValueError, match="ONLY: no experiment's name contains 'tree'; there are study/small"):
-        runs.wanted("smoke", only="tree")
+        planning.wanted("smoke", only="tree")
 
 
 def test_a_whole_name_means_just_itself():
-    assert names(runs.wanted("full", seeds=1, only="saravanan2019/table1_decision_tree")) == [
+    assert names(planning.wanted("full", seeds=1, only="saravanan2019/table1_decision_tree")) == [
         "saravanan2019/table1_decision_tree seed 0"
     ]
-    assert len(runs.wanted("full", seeds=1, only="decision_tree")) == 2
+    assert len(planning.wanted("full", seeds=1, only="decision_tree")) == 2
 
 
 def test_a_milestone_is_had_by_the_run_that_it_belongs_to():
-    found = names(runs.wanted("full", seeds=2, only="table1_proposed_cnn"))
+    found = names(planning.wanted("full", seeds=2, only="table1_proposed_cnn"))
     assert found == [f"saravanan2019/table5_rmsprop_64 seed {seed}" for seed in (0, 1)]
 
 
 def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
-    assert names(runs.missing("smoke")) == ["study/small seed 0"]
+    assert names(planning.missing("smoke")) == ["study/small seed 0"]
     folder = runs.execute("study/small", 0, "smoke")
     record = records.read(folder)
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -131,12 +143,12 @@ def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
     log = (folder / "run.ipynb").read_text()
     assert str(paths.ROOT) + "/" not in log
     assert "epoch   2/2" in log
-    assert runs.missing("smoke") == []
-    assert names(runs.missing("smoke", force=True)) == ["study/small seed 0"]
+    assert planning.missing("smoke") == []
+    assert names(planning.missing("smoke", force=True)) == ["study/small seed 0"]
     content = yaml.safe_load((study / "small.yaml").read_text())
     content["parameters"]["batch_size"] = 64  # other parameters: no longer current
     (study / "small.yaml").write_text(yaml.safe_dump(content))
-    assert names(runs.missing("smoke")) == ["study/small seed 0"]
+    assert names(planning.missing("smoke")) == ["study/small seed 0"]
 
 
 def test_a_failing_run_tells_its_cell_and_leaves_the_old_record(study):
@@ -152,7 +164,7 @@ def test_a_failing_run_tells_its_cell_and_leaves_the_old_record(study):
     assert (run.folder / "metrics.json").read_text() == "the old record"
     failure = json.loads((run.unfinished / "failure.json").read_text())
     assert "training.train" in failure["source"]
-    (sentence,) = runs.failures([run])
+    (sentence,) = planning.failures([run])
     assert "model: found 'no_such_model'" in sentence
 
 
@@ -184,12 +196,12 @@ def test_a_record_from_before_a_parameter_existed_stays_current(made):
     for name in ("rows", "precision"):
         del record["parameters"][name]
     path.write_text(json.dumps(record))
-    assert runs.are_current([made]) == [True]
+    assert planning.are_current([made]) == [True]
     changed = dataclasses.replace(made, parameters=made.parameters | {"rows": 100})
-    assert runs.are_current([changed]) == [False]
+    assert planning.are_current([changed]) == [False]
     record["parameters"]["no_longer_known"] = 1
     path.write_text(json.dumps(record))
-    assert runs.are_current([made]) == [False]
+    assert planning.are_current([made]) == [False]
 
 
 def test_such_a_record_is_pooled_with_newer_ones(made):
@@ -204,7 +216,7 @@ def test_such_a_record_is_pooled_with_newer_ones(made):
 
 
 def test_each_state_is_listed(made, monkeypatch):
-    found = runs.wanted("full", seeds=5)
+    found = planning.wanted("full", seeds=5)
     make_record(found[1], epochs=3)
     found[2].unfinished.mkdir(parents=True)
     (found[2].unfinished / "failure.json").write_text('{"cell": 5, "error": "Boom"}')
@@ -212,7 +224,7 @@ def test_each_state_is_listed(made, monkeypatch):
     (found[3].unfinished / "checkpoint.partial").mkdir()
     name = "saravanan2019/table1_feedforward seed"
     with processes.locked(found[4].lock, "it"):
-        assert runs.states(found) == [
+        assert planning.states(found) == [
             f"current    {name} 0",
             f"missing    {name} 1  the record there is of other parameters or other data",
             f"failed     {name} 2  cell 5: Boom",
@@ -220,7 +232,7 @@ def test_each_state_is_listed(made, monkeypatch):
             f"under way  {name} 4",
         ]
     monkeypatch.setattr(provenance, "stale", lambda record: ["changed since: fer_lib/training.py"])
-    assert runs.states(found[:1]) == [f"stale      {name} 0  changed since: fer_lib/training.py"]
+    assert planning.states(found[:1]) == [f"stale      {name} 0  changed since: fer_lib/training.py"]
 
 
 QUICK = EXPERIMENT + "quick: {epochs: 2}\n"
@@ -239,7 +251,7 @@ def test_quick_is_a_tenth_with_the_experiments_own_cuts_over_it(study):
 
 
 def test_smoke_shows_every_notebook_network_and_data_set_once_and_the_others_when_named():
-    smoke, known = runs.wanted("smoke"), runs.experiments()
+    smoke, known = planning.wanted("smoke"), runs.experiments()
     ours = [run for run in smoke if run.name.startswith("ours/")]
     assert [run.experiment["notebook"] for run in ours] == ["4_first_steps", "6_live_conditions"]
     assert ours[0].parameters["steps"] == 5 and ours[0].parameters["data"] == "drawn_faces"
@@ -248,8 +260,8 @@ def test_smoke_shows_every_notebook_network_and_data_set_once_and_the_others_whe
     shown = [run.experiment for run in smoke if run not in ours]
     assert len(shown) == len(set(kinds)) < len(papers)
     assert {(e["notebook"], e["parameters"].get("model"), e["parameters"]["data"]) for e in shown} == set(kinds)
-    assert len(runs.wanted("smoke", only="table5")) == 6
-    assert names(runs.wanted("smoke", only="filling_wide")) == ["ours/filling_wide seed 0"]
+    assert len(planning.wanted("smoke", only="table5")) == 6
+    assert names(planning.wanted("smoke", only="filling_wide")) == ["ours/filling_wide seed 0"]
 
 
 @pytest.mark.parametrize(("gpu", "few", "many"), [(True, 5, 10), (False, 1, 10)])
@@ -257,44 +269,44 @@ def test_an_experiment_may_ask_for_seeds(study, monkeypatch, gpu, few, many):
     monkeypatch.setattr(processes, "has_gpu", lambda: gpu)
     (study / "small.yaml").write_text(EXPERIMENT + "seeds_cpu: 1\n")
     (study / "twin.yaml").write_text(EXPERIMENT + "seeds: 10\n")
-    assert [len(runs.wanted("full", only=name)) for name in ("small", "twin")] == [few, many]
-    assert len(runs.wanted("full", seeds=2, only="twin")) == 2
-    assert len(runs.wanted("smoke", only="twin")) == len(runs.wanted("quick", only="twin")) == 1
+    assert [len(planning.wanted("full", only=name)) for name in ("small", "twin")] == [few, many]
+    assert len(planning.wanted("full", seeds=2, only="twin")) == 2
+    assert len(planning.wanted("smoke", only="twin")) == len(planning.wanted("quick", only="twin")) == 1
 
 
 def test_quick_makes_the_papers_rows_once_and_ours_when_named():
-    quick = names(runs.wanted("quick"))
-    assert quick == names(runs.wanted("quick", seeds=1))
+    quick = names(planning.wanted("quick"))
+    assert quick == names(planning.wanted("quick", seeds=1))
     assert not any(name.startswith("ours/") for name in quick)
     assert any(name.startswith("saravanan2019/table5") for name in quick)
-    assert names(runs.wanted("quick", only="feedforward_float32")) == ["ours/feedforward_float32 seed 0"]
+    assert names(planning.wanted("quick", only="feedforward_float32")) == ["ours/feedforward_float32 seed 0"]
 
 
 def test_runs_on_affectnet_are_planned_where_it_is(tmp_path, monkeypatch, capsys):
     asked = "vorontsov2018/affectnet_eleven_layers"
     for profile in ("quick", "full"):
-        assert not any("affectnet" in name for name in names(runs.wanted(profile)))
+        assert not any("affectnet" in name for name in names(planning.wanted(profile)))
         both = f"{asked},vorontsov2018/eleven_layers"
-        assert list(runs.not_here(profile, both)) == [asked]
-        assert names(runs.wanted(profile, 1, both)) == ["vorontsov2018/eleven_layers seed 0"]
+        assert list(planning.not_here(profile, both)) == [asked]
+        assert names(planning.wanted(profile, 1, both)) == ["vorontsov2018/eleven_layers seed 0"]
         with pytest.raises(FileNotFoundError, match=f"{asked}: AffectNet is not here: its licence .* AFFECTNET=PATH"):
-            runs.wanted(profile, only=asked)
-    assert {run.parameters["data"] for run in runs.wanted("smoke", only="affectnet")} == {
+            planning.wanted(profile, only=asked)
+    assert {run.parameters["data"] for run in planning.wanted("smoke", only="affectnet")} == {
         "drawn_affectnet", "drawn_affectnet_official",
     }  # fmt: skip
-    assert runs.not_here("smoke") == {}
+    assert planning.not_here("smoke") == {}
     monkeypatch.setenv("AFFECTNET", str(tmp_path))
-    assert names(runs.wanted("full", 1, asked)) == [f"{asked} seed 0"] and runs.not_here("full", asked) == {}
+    assert names(planning.wanted("full", 1, asked)) == [f"{asked} seed 0"] and planning.not_here("full", asked) == {}
 
 
 def test_runs_on_ferplus_are_planned_where_it_is():
     asked = "ours/ferplus_distribution"
     with pytest.raises(FileNotFoundError, match=f"{asked}: FER\\+ is not here: get fer2013new.csv"):
-        runs.wanted("full", only=asked)
-    assert [run.parameters["data"] for run in runs.wanted("smoke", only=asked)] == ["drawn_ferplus_distribution"]
+        planning.wanted("full", only=asked)
+    assert [run.parameters["data"] for run in planning.wanted("smoke", only=asked)] == ["drawn_ferplus_distribution"]
     paths.DATA.mkdir(exist_ok=True)
     (paths.DATA / "fer2013new.csv").touch()
-    assert names(runs.wanted("full", 1, asked)) == [f"{asked} seed 0"]
+    assert names(planning.wanted("full", 1, asked)) == [f"{asked} seed 0"]
 
 
 def test_the_precision_asked_for_is_another_run_of_the_same_experiment(study, monkeypatch):
@@ -322,9 +334,9 @@ def test_heavy_runs_are_made_on_a_gpu_or_by_name(study, monkeypatch):
     for gpu in (False, True):
         monkeypatch.setattr(processes, "has_gpu", lambda gpu=gpu: gpu)
         for profile in runs.PROFILES:
-            made = gpu and profile in ("full", "copy")
-            assert {run.name for run in runs.wanted(profile)} == {"study/small"} | ({"study/large"} if made else set())
-            assert {run.name for run in runs.wanted(profile, only="large")} == {"study/large"}
+            large = {"study/large"} if gpu and profile in ("full", "copy") else set()
+            assert {run.name for run in planning.wanted(profile)} == {"study/small"} | large
+            assert {run.name for run in planning.wanted(profile, only="large")} == {"study/large"}
     smoke, quick = (runs.run("study/large", 0, profile).parameters for profile in ("smoke", "quick"))
     assert (smoke["batch_size"], smoke["rows"], quick["batch_size"], quick["rows"]) == (8, 128, 128, 99)
 
@@ -332,32 +344,32 @@ def test_heavy_runs_are_made_on_a_gpu_or_by_name(study, monkeypatch):
 def test_runs_from_pretrained_weights_are_planned_where_these_are(monkeypatch):
     asked = ["vorontsov2018/table1_vgg16", "vorontsov2018/table1_vgg16_scratch"]
     for profile in ("quick", "full"):
-        assert names(runs.wanted(profile, 1, "table1_vgg16_scratch,table1_vgg16")) == [f"{asked[1]} seed 0"]
-        lacking = runs.not_here(profile, "table1_vgg16,table1_caffenet")
+        assert names(planning.wanted(profile, 1, "table1_vgg16_scratch,table1_vgg16")) == [f"{asked[1]} seed 0"]
+        lacking = planning.not_here(profile, "table1_vgg16,table1_caffenet")
         assert list(lacking) == ["vorontsov2018/table1_vgg16", "vorontsov2018/table1_caffenet"][::-1]
         with pytest.raises(
             FileNotFoundError, match=f"{asked[0]}: pretrained weights are not here: `make weights ONLY=vgg"
         ):
-            runs.wanted(profile, only="table1_vgg16")
-    smoke = runs.wanted("smoke", only="table1_vgg16")
-    assert [run.parameters["weights"] for run in smoke] == [""] and runs.not_here("smoke", "table1_vgg16") == {}
-    mine = paths.DATA / "weights" / runs.weights.SOURCES["vgg16"].file
+            planning.wanted(profile, only="table1_vgg16")
+    smoke = planning.wanted("smoke", only="table1_vgg16")
+    assert [run.parameters["weights"] for run in smoke] == [""] and planning.not_here("smoke", "table1_vgg16") == {}
+    mine = paths.DATA / "weights" / weights.SOURCES["vgg16"].file
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"")
-    assert runs.not_here("full", "table1_vgg16") == {}
-    (run,) = runs.wanted("full", 1, "table1_vgg16")
+    assert planning.not_here("full", "table1_vgg16") == {}
+    (run,) = planning.wanted("full", 1, "table1_vgg16")
     assert run.parameters["weights"] == "pretrained" and run.parameters["model_options"] == {}
 
 
 def test_every_large_network_has_its_row_with_and_without_pretraining():
     known = runs.experiments()
-    for net in runs.weights.SOURCES:
+    for net in weights.SOURCES:
         pretrained, scratch = (known[f"vorontsov2018/table1_{net}{end}"] for end in ("", "_scratch"))
         assert pretrained["heavy"] and scratch["heavy"]
         assert pretrained["parameters"]["weights"] == "pretrained" and "weights" not in scratch["parameters"]
         assert pretrained["parameters"]["model"] == scratch["parameters"]["model"] == net
         for experiment in (pretrained, scratch):
-            smoke = runs._run(net, experiment, 0, "smoke").parameters
+            smoke = runs.from_experiment(net, experiment, 0, "smoke").parameters
             assert smoke["model_options"]["side"] < 64 and smoke["weights"] == "" and smoke["input_scale"] == "0..255"
 
 
@@ -365,10 +377,10 @@ def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatc
     monkeypatch.setattr(processes, "has_gpu", lambda: False)
     (study / "small.yaml").write_text(QUICK)
     share = 2 * (3 * 2871 + 7178) / (10 * (3 * 28709 + 7178))
-    assert runs.hours(runs.run("study/small", 0, "quick")) == pytest.approx(share + runs.START)
+    assert planning.hours(runs.run("study/small", 0, "quick")) == pytest.approx(share + planning.START)
     (study / "small.yaml").write_text(QUICK.replace("hours_gpu: 1", "hours_gpu: 1, hours_quick: 0.3"))
-    assert runs.hours(runs.run("study/small", 0, "quick")) == pytest.approx(0.3 + runs.START)
-    assert runs.hours(runs.run("study/small", 0, "full")) == pytest.approx(1 + runs.START)
+    assert planning.hours(runs.run("study/small", 0, "quick")) == pytest.approx(0.3 + planning.START)
+    assert planning.hours(runs.run("study/small", 0, "full")) == pytest.approx(1 + planning.START)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from fer_lib import datasets, paths, processes, runs, schedule
+from fer_lib import datasets, paths, planning, processes, runs, schedule
 
 EXPERIMENT = """
 title: A network
@@ -134,9 +134,9 @@ def test_interrupted_it_ends_what_it_started(study, tmp_path, monkeypatch):
 
 def test_a_checkpoint_shortens_the_estimate_and_is_told(study, tmp_path):
     run = runs.run("study/a", 0, "full")
-    assert runs.hours(run) == pytest.approx(3, abs=0.01)
+    assert planning.hours(run) == pytest.approx(3, abs=0.01)
     (run.unfinished / "checkpoint-0005").mkdir(parents=True)
-    assert runs.hours(run) == pytest.approx(1.5, abs=0.01)
+    assert planning.hours(run) == pytest.approx(1.5, abs=0.01)
     assert schedule._remark("left", run) == ": checkpoint after epoch 5 of 10, about 90 minutes"
 
 
