@@ -32,6 +32,7 @@ def to_html(notebook: Path, page: Path, without: str = "") -> None:
     )
     body, _ = exporter.from_filename(str(notebook))
     body = re.sub(r'<a class="anchor-link".*?</a>', "", body)
+    body = re.sub(r' id="cell-id=[^"]*"', "", body)  # some are random, and would change a page whose content did not
     body = re.sub(r"<blockquote>(?=\s*<p>⚠)", '<blockquote class="warning">', body)
     body = VERDICT.sub(lambda found: f'<strong class="verdict {found[1].replace(" ", "-")}">{found[1]}</strong>', body)
     body = _tables_in_boxes(body)

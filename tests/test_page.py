@@ -41,6 +41,11 @@ def test_a_page_is_one_file_that_needs_no_network_and_shows_no_code(tmp_path):
     assert "@import" not in text and "url(" not in text and "<script src" not in text
 
 
+def test_the_same_content_gives_the_same_page(tmp_path):
+    first, again = (write(tmp_path, shown("### A part\n\nSo it is.")).read_text() for _ in range(2))  # new cells' ids
+    assert first == again and "So it is" in first
+
+
 def test_tagged_cells_are_left_out_where_a_page_says_so(tmp_path):
     cells = [shown("Everybody."), shown("Somebody.", "people")]
     assert "Somebody" in write(tmp_path, *cells).read_text()
