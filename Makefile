@@ -52,7 +52,7 @@ lab: $(ENV) ## Open the notebooks in JupyterLab
 bench: $(ENV) ## Measure how fast loading, training and starting are. Options: FER2013= KEEP=1 (for README and git)
 	@.venv/bin/python bench/bench.py $(if $(KEEP),--keep)
 
-bench-ingest: $(ENV) ## Measure how fast AffectNet is taken in, on 20,000 generated pictures. Option: KEEP=1 (for git)
+bench-ingest: $(ENV) ## Measure how fast AffectNet is taken in, on 20,000 generated pictures. Option: KEEP=1 (for README and git)
 	@.venv/bin/python bench/ingest.py $(if $(KEEP),--keep)
 
 bench-live: $(ENV) ## Measure how fast faces are found and classified live. Options: FER2013= KEEP=1 (for README and git)

@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--pictures", type=int, default=20_000, help="of each layout (default: 20,000)")
     parser.add_argument("--turns", type=int, default=5, help="how often each is measured (default: 5)")
-    parser.add_argument("--keep", action="store_true", help="keep the figures in bench/ingest.json instead, to commit")
+    parser.add_argument("--keep", action="store_true", help="keep the figures in bench/ingest.json and the README")
     options = parser.parse_args(arguments)
     if options.pictures < 100 or options.turns < 1:
         parser.error("expected 100 pictures or more, 1 turn or more")
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
                 figures["layouts"][name] = layout_figures(
                     scratch / layout, scratch / "cache", 48, colour, options.turns
                 )
-        keeping.finish("ingest", figures, table, options.keep)
+        keeping.finish("ingest", figures, table, options.keep, readme=True)
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

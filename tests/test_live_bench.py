@@ -15,7 +15,8 @@ from fer_lib import datasets, paths
 from fer_lib.live import detectors, inference
 
 sys.path.insert(0, str(paths.ROOT / "bench"))
-import keeping  # noqa: E402, I001
+import ingest  # noqa: E402, I001
+import keeping  # noqa: E402
 import live as live_bench  # noqa: E402
 import live_ways  # noqa: E402
 import measure  # noqa: E402
@@ -151,7 +152,7 @@ def test_the_classifier_is_the_one_that_ships(monkeypatch):
     live_ways.classifier.cache_clear()
 
 
-@pytest.mark.parametrize(("name", "bench"), [("live", live_bench), ("peers", peers)])
+@pytest.mark.parametrize(("name", "bench"), [("live", live_bench), ("peers", peers), ("ingest", ingest)])
 def test_the_readme_shows_the_figures_that_were_kept(name, bench):
     kept = keeping.kept(name, commit=True)
     if not kept.exists():
