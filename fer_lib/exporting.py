@@ -1,5 +1,8 @@
 """A trained network as files that need no Keras: ONNX, and LiteRT in 8 bits. Both take faces and give probabilities.
 
+Each face is looked at twice, as it is and as a mirror shows it, and the logits are averaged: the usual test-time
+augmentation of one flip (Krizhevsky et al. 2012). Emotions have no left and right.
+
 The ONNX graph is written out node by node: for a plain stack of layers that is less code than a converter's patches,
 and works the same whatever engine runs below Keras.
 """
@@ -13,6 +16,7 @@ import keras
 import numpy as np
 
 from . import backends, models
+from .batches import each_standardised
 from .emotions import FER2013
 
 OPSET, IR = 17, 8
@@ -32,12 +36,22 @@ def trained(file: Path, name: str, options: dict) -> keras.Model:
     return network
 
 
+def logits(network: keras.Model, faces: np.ndarray) -> np.ndarray:
+    """What the files compute before the temperature: (k, 7) float32, means over each face and its mirror image.
+
+    ``faces`` (k, 48, 48) uint8.
+    """
+    seen = each_standardised(faces)
+    both = [network.predict(view, batch_size=256, verbose=0) for view in (seen, seen[:, :, ::-1])]
+    return (both[0] + both[1]) / 2
+
+
 def to_onnx(network: keras.Model, temperature: float, facts: dict[str, str]) -> bytes:
     """A network as an ONNX file: ``faces`` (k, 48, 48) uint8 in, ``probabilities`` (k, 7) float32 out.
 
     For networks that were trained on faces each standardised by its own mean and deviation, which the graph does first;
-    it divides the logits by ``temperature`` last. ``facts`` go into the file's metadata, with the emotions' names and
-    the temperature. Raises ValueError for a layer that it cannot write.
+    it divides the ``logits`` by ``temperature`` last. ``facts`` go into the file's metadata, with the emotions' names
+    and the temperature. Raises ValueError for a layer that it cannot write.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -55,6 +69,10 @@ def to_onnx(network: keras.Model, temperature: float, facts: dict[str, str]) -> 
     x = node("Unsqueeze", node("Cast", "faces", to=TensorProto.FLOAT), constant("channel", [1], np.int64))
     # Of one channel, this is (x - mean) / sqrt(variance + 1) of each picture: ``batches.each_standardised``.
     x = node("InstanceNormalization", x, constant("one", [1.0]), constant("zero", [0.0]), epsilon=1.0)
+    # The second half of the batch is the first in the mirror: its columns from the last one backwards to the first.
+    mirror = {"start": -1, "end": -(2**63), "axis": 3, "step": -1}
+    slices = [constant(f"mirror_{name}", [value], np.int64) for name, value in mirror.items()]
+    x = node("Concat", x, node("Slice", x, *slices), axis=0)
     for layer in network.layers:
         kind, config, name = type(layer).__name__, layer.get_config(), layer.name
         if kind == "Conv2D":
@@ -79,6 +97,8 @@ def to_onnx(network: keras.Model, temperature: float, facts: dict[str, str]) -> 
         if activation not in ("relu", "linear"):
             raise ValueError(f"{name}: found the activation {activation}, expected relu or none; extend to_onnx")
         x = node("Relu", x) if activation == "relu" else x
+    halves = node("Reshape", x, constant("halves", [2, -1, len(FER2013)], np.int64))
+    x = node("ReduceMean", halves, axes=[0], keepdims=0)
     x = node("Div", x, constant("temperature", temperature))
     node("Softmax", x, name="probabilities", axis=1)
 
@@ -105,8 +125,10 @@ def to_litert(network: keras.Model, temperature: float, faces: np.ndarray) -> by
         raise RuntimeError(f"LiteRT files are written by TensorFlow: found Keras on {backends.BACKEND}; make it there")
     import tensorflow
 
-    tempered = [keras.layers.Rescaling(1 / temperature), keras.layers.Softmax()]
-    whole = keras.Sequential([keras.Input(network.input_shape[1:]), network, *tempered])
+    face = keras.Input(network.input_shape[1:], batch_size=1)
+    both = network(keras.ops.concatenate([face, keras.ops.flip(face, axis=2)], axis=0))
+    mean = keras.ops.mean(both, axis=0, keepdims=True)
+    whole = keras.Model(face, keras.layers.Softmax()(mean / temperature))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.tflite"
         whole.export(

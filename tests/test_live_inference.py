@@ -22,7 +22,10 @@ def network():
 def expected(network):
     from fer_lib import batches, metrics
 
-    return metrics.probabilities(network.predict(batches.each_standardised(FACES), verbose=0) / TEMPERATURE)
+    seen = batches.each_standardised(FACES)
+    mirrored = np.ascontiguousarray(seen[:, :, ::-1])
+    logits = (network.predict(seen, verbose=0) + network.predict(mirrored, verbose=0)) / 2
+    return metrics.probabilities(logits / np.float32(TEMPERATURE))
 
 
 @pytest.fixture
@@ -45,6 +48,15 @@ def test_onnx_gives_what_keras_gives(file, expected):
     assert classifier.classify(FACES[:0]).shape == (0, 7)
 
 
+def test_a_face_and_its_mirror_image_get_one_answer(file, network):
+    from fer_lib import exporting, metrics
+
+    classifier, mirrored = inference.load(file), np.ascontiguousarray(FACES[:, :, ::-1])
+    np.testing.assert_allclose(classifier.classify(mirrored), classifier.classify(FACES), atol=1e-5)
+    computed = metrics.probabilities(exporting.logits(network, FACES) / np.float32(TEMPERATURE))
+    np.testing.assert_allclose(classifier.classify(FACES), computed, atol=1e-4)
+
+
 def test_brightness_and_contrast_make_no_difference(file):
     classifier, even = inference.load(file), FACES // 2 * 2
     np.testing.assert_allclose(classifier.classify(even // 2 + 60), classifier.classify(even), atol=0.01)
@@ -62,7 +74,9 @@ def test_litert_in_8_bits_answers_nearly_as_keras(network, expected, tmp_path):
     found = inference.load(path).classify(FACES)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
     assert np.abs(found - expected).mean() < 0.03
-    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.9
+    first, second = np.sort(expected, axis=1)[:, :-3:-1].T
+    sure = first - second > 0.1  # between two that are as likely 8 bits may choose the other
+    assert sure.sum() >= 10 and (found.argmax(axis=1) == expected.argmax(axis=1))[sure].all()
     assert path.stat().st_size < 60_000  # 27,000 weights
     assert inference.load(path).classify(FACES[:0]).shape == (0, 7)
 

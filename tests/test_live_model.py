@@ -63,7 +63,7 @@ def test_a_kept_network_becomes_files_and_a_card(few_faces, tmp_path):
     pytest.importorskip("onnx", reason="onnx is not installed; the lock has it")
     import keras
 
-    from fer_lib import augmentation
+    from fer_lib import augmentation, batches
 
     keras.config.set_dtype_policy("mixed_bfloat16")  # as it is trained
     try:
@@ -82,6 +82,8 @@ def test_a_kept_network_becomes_files_and_a_card(few_faces, tmp_path):
     p = inference.load(tmp_path / "live" / "model.onnx").classify(tests.images)
     assert about["scores"]["model.onnx"]["PrivateTest"]["correct"] == int((p.argmax(1) == tests.labels).sum())
     before, after = (about["uncalibrated"], about["scores"]["model.onnx"])
+    once = network.predict(batches.each_standardised(tests.images), verbose=0).argmax(axis=1)
+    assert about["without_mirror"]["PrivateTest"]["correct"] == int((once == tests.labels).sum())
     assert after["PublicTest"]["log_loss"] <= before["PublicTest"]["log_loss"] + 1e-6
     text = card.read_text()
     assert text == model_card.markdown(about) and about["sha256"] in text and "Not made from FER2013" not in text
