@@ -11,7 +11,6 @@ import time
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
 from . import records, statistics
 from .datasets import Faces
@@ -96,20 +95,30 @@ def answers(faces: Faces, rows: np.ndarray, classifier, detector: str, seed: int
     return told
 
 
-def survey(faces: Faces, rows: np.ndarray, classifier, detector: str = "tuned", seed: int = 0) -> tuple[list, dict]:
+def survey(
+    faces: Faces, rows: np.ndarray, classifier, detector: str = "tuned", seed: int = 0, progress=print
+) -> tuple[list, dict]:
     """Every level of every condition: a line each, and what was answered to each row.
 
     Lines: condition, level, usual (whether nothing is changed), n, and how many of n are found, right and
     right_of_found (``records.told_right``). Arrays, their first axis following the lines: first, second and
     found_first, (levels, n) uint8, and seconds, (levels, n) float32, as ``answers`` has them.
+    ``progress`` takes one line of text a level, with the time left.
     """
-    told, usual = [], None
+    told, usual, started = [], None, time.monotonic()
     levels = [(condition, level) for condition, levels in LEVELS.items() for level in levels]
-    for condition, level in tqdm(levels, desc="conditions", unit="level", leave=False):
+    for condition, level in levels:
         is_usual = level == USUAL[condition]
         here = usual if is_usual and usual else answers(faces, rows, classifier, detector, seed, **{condition: level})
         usual = here if is_usual else usual
         told.append(here)
+        found = (here["found_first"] != records.MISSED).mean()
+        right = (here["first"] == faces.labels[rows]).mean()
+        left = (time.monotonic() - started) / len(told) * (len(levels) - len(told))
+        progress(
+            f"level {len(told):2d}/{len(levels)}  {condition} {level:g}  found {found:.2f}  right {right:.2f}  "
+            f"{time.strftime('%M:%S', time.gmtime(left))} left"
+        )
     arrays = {name: np.stack([each[name] for each in told]) for name in told[0]}
     lines = []
     for k, (condition, level) in enumerate(levels):

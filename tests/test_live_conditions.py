@@ -79,7 +79,9 @@ def survey(drawn, monkeypatch):
         return {"first": codes, "second": (codes + 1) % 7, "found_first": wrong, "seconds": seconds}
 
     monkeypatch.setattr(live_conditions, "answers", answers)
-    lines, arrays = live_conditions.survey(drawn, np.arange(7), None)
+    said = []
+    lines, arrays = live_conditions.survey(drawn, np.arange(7), None, progress=said.append)
+    assert len(said) == 4 and said[1].startswith("level  2/4  size 160  found 0.71  right 1.00  00:0")
     assert asked == [{"size": 32}, {"size": 160}, {"light": 2.0}]  # what is usual is asked once
     return lines, arrays
 
