@@ -191,8 +191,8 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
     )
     train_epoch = training.epoch_trainer(model, faces, batches.scaler(faces.images, protocol.input_scale), protocol)
 
-    def train(batches: int, turn: int) -> None:
-        order = np.random.default_rng(turn).permutation(batches * protocol.batch_size) % len(faces)
+    def train(count: int, turn: int) -> None:
+        order = np.random.default_rng(turn).permutation(count * protocol.batch_size) % len(faces)
         train_epoch(turn, order, batches.epoch_targets(faces, protocol, 0, turn))
 
     def fastest(function, *arguments) -> float:
