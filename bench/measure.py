@@ -202,10 +202,10 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
     size = max(sizes, key=lambda n: n**3 / fastest(multiply, squares[n], 1))
     products = math.ceil(seconds / 10 / fastest(multiply, squares[size], 1))
     train(1, 0)
-    batches = min(225, math.ceil(seconds / fastest(train, 1, 0)))  # an epoch has 225
-    train(batches, 0)  # JAX compiles once for each number of batches
+    count = min(225, math.ceil(seconds / fastest(train, 1, 0)))  # an epoch has 225
+    train(count, 0)  # JAX compiles once for each number of batches
 
-    device, images = backends.device(), batches * protocol.batch_size
+    device, images = backends.device(), count * protocol.batch_size
     gflop = architectures.training_flop(architectures.layers(model)) / 1e9, 2 * size**3 / 1e9
     rates = {
         "images_per_s": [],
@@ -216,7 +216,7 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
     }
     for turn in range(turns):
         multiplied = timed(multiply, squares[size], products)
-        trained = timed(train, batches, turn)
+        trained = timed(train, count, turn)
         multiplied += timed(multiply, squares[size], products)
         rate, ceiling = images * gflop[0] / trained, 2 * products * gflop[1] / multiplied
         share = rate / ceiling
@@ -228,7 +228,7 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
         )
     if device["kind"] == "gpu":  # the processor only hands over
         del rates["share_by_processor_time"]
-    facts = {"backend": backends.BACKEND, "device": device, "batches_a_turn": batches, "matmul_size": size}
+    facts = {"backend": backends.BACKEND, "device": device, "batches_a_turn": count, "matmul_size": size}
     return facts | {"gflop_an_image": gflop[0]} | {name: spread(values) for name, values in rates.items()}
 
 
