@@ -62,10 +62,8 @@ bench-peers: $(ENV) .venv-peers/.installed ## Measure speed and accuracy beside 
 	@.venv/bin/python bench/peers.py $(if $(KEEP),--keep)
 
 # One notebook's cells share a kernel, one module's tests share fixtures: each goes to one worker as a whole (loadscope).
-# Two notebooks show the network that ships; where `make live-model` has not made it yet, they are left out.
-LIVE_NOTEBOOKS := $(if $(wildcard fer_lib/live/model.onnx),,--ignore=notebooks/5_live.ipynb --ignore=notebooks/6_live_conditions.ipynb)
 test: lint ## Lint, the fast tests and every notebook
-	.venv/bin/pytest -m "not slow" -n 2 --dist loadscope $(LIVE_NOTEBOOKS) \
+	.venv/bin/pytest -m "not slow" -n 2 --dist loadscope \
 		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
 
 test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebook on JAX without TensorFlow

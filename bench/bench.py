@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
             figures["loading"] = about | measure.loading(path, scratch / "cache")
             figures["training"] = measure.apart(measure.training_rates)
             figures["starting"] = measure.starting(scratch)
-        keeping.finish("bench", figures, table, options.keep, readme=True)
+        keeping.finish("bench", figures, table, options.keep)
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
                 figures["layouts"][name] = layout_figures(
                     scratch / layout, scratch / "cache", 48, colour, options.turns
                 )
-        keeping.finish("ingest", figures, table, options.keep, readme=True)
+        keeping.finish("ingest", figures, table, options.keep)
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""What every bench ends with: its table printed and its figures kept, in the README too where that shows them."""
+"""What every bench ends with: its table printed and its figures kept, in the README too where they are to commit."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def kept(name: str, commit: bool) -> Path:
     return (paths.ROOT / "bench" if commit else paths.RESULTS / "local") / f"{name}.json"
 
 
-def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool, readme: bool = False) -> None:
-    """Print the figures' table, and keep them in ``kept``; with ``readme`` the table goes there too if it is to commit.
+def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool) -> None:
+    """Print the figures' table, and keep them in ``kept``; the table goes to the README too if it is to commit.
 
     ``table`` makes Markdown of the figures, to which the load average at the end is added here.
     """
@@ -40,7 +40,7 @@ def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool,
     path = kept(name, commit)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, json.dumps(figures, indent=1) + "\n")
-    if readme and commit:
+    if commit:
         replace_text(README, readme_with(README.read_text(encoding="utf-8"), name, table(figures)))
     measure.say(f"Kept in {path.relative_to(paths.ROOT)}")
 

@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
                 live_ways.write_video(video, live_ways.frames(faces, options.frames))
                 figures["speed"][str(faces)] = live_ways.speed(video, faces, options.frames, pool, options.turns)
             figures["small_faces"] = live_ways.detection_rates(200)
-        keeping.finish("live", figures, table, options.keep, readme=True)
+        keeping.finish("live", figures, table, options.keep)
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
                 live_ways.write_video(path, live_ways.frames(faces, options.frames))
             figures |= speed(videos, options.frames, options.turns)
             figures["accuracy"] = accuracy(Path(folder))
-        keeping.finish("peers", figures, table, options.keep, readme=True)
+        keeping.finish("peers", figures, table, options.keep)
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -36,21 +36,20 @@ def trained(file: Path, name: str, options: dict) -> keras.Model:
     return network
 
 
-def logits(network: keras.Model, faces: np.ndarray) -> np.ndarray:
-    """What the files compute before the temperature: (k, 7) float32, means over each face and its mirror image.
+def looks(network: keras.Model, faces: np.ndarray) -> np.ndarray:
+    """Logits of each face and of its mirror image, (2, k, 7) float32, for ``faces`` (k, 48, 48) uint8.
 
-    ``faces`` (k, 48, 48) uint8.
+    Their mean is what the files compute before the temperature.
     """
     seen = each_standardised(faces)
-    both = [network.predict(view, batch_size=256, verbose=0) for view in (seen, seen[:, :, ::-1])]
-    return (both[0] + both[1]) / 2
+    return np.stack([network.predict(view, batch_size=256, verbose=0) for view in (seen, seen[:, :, ::-1])])
 
 
 def to_onnx(network: keras.Model, temperature: float, facts: dict[str, str]) -> bytes:
     """A network as an ONNX file: ``faces`` (k, 48, 48) uint8 in, ``probabilities`` (k, 7) float32 out.
 
     For networks that were trained on faces each standardised by its own mean and deviation, which the graph does first;
-    it divides the ``logits`` by ``temperature`` last. ``facts`` go into the file's metadata, with the emotions' names
+    it divides the logits' mean by ``temperature`` last. ``facts`` go into the file's metadata, with the emotions' names
     and the temperature. Raises ValueError for a layer that it cannot write.
     """
     import onnx

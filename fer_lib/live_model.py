@@ -49,8 +49,8 @@ def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> 
     network = exporting.trained(kept, parameters["model"], parameters["model_options"])
     tests = faces.select(faces.rows("PublicTest+PrivateTest"))
     public = tests.rows("PublicTest")
-    logits = exporting.logits(network, tests.images)
-    once = network.predict(batches.each_standardised(tests.images), batch_size=256, verbose=0)
+    looks = exporting.looks(network, tests.images)
+    logits = looks.mean(axis=0)
     fitted = temperature(logits[public], tests.labels[public])
     facts = {"experiment": record["experiment"], "seed": str(record["seed"]), "data_sha256": faces.sha256}
     protocol = Protocol(**{name: value for name, value in parameters.items() if name not in ("data", "seed")})
@@ -90,7 +90,7 @@ def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> 
         "int8_agreement": float((by_file["model.int8.tflite"].argmax(1) == by_keras.argmax(1)).mean()),
         "scores": {name: model_card.scores(p, tests, faces) for name, p in by_file.items()},
         "uncalibrated": model_card.scores(metrics.probabilities(logits), tests, faces),
-        "without_mirror": model_card.scores(metrics.probabilities(once), tests, faces),
+        "without_mirror": model_card.scores(metrics.probabilities(looks[0]), tests, faces),
         "confusion": model_card.confusion(by_file["model.onnx"].argmax(1), tests),
         "abstaining": model_card.abstaining(by_file["model.onnx"], tests),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import live_conditions
+from . import live_conditions, records
 from .tables import interval, table
 
 CAPTION = (
@@ -15,7 +15,7 @@ CAPTION = (
 
 def emotions(lines: list[dict], arrays: dict[str, np.ndarray], labels: np.ndarray, names: tuple[str, ...]) -> str:
     """A table of which emotions are told where nothing is changed, by their first and their second answers."""
-    usual = [line["usual"] for line in lines].index(True)
+    usual = records.usual_level(lines)
     told = live_conditions.by_emotion(labels, arrays["first"][usual], arrays["second"][usual], names)
     heads = {"first": "First, %", "either": "First or second, %"}
     return table([
@@ -36,7 +36,7 @@ def conditions(lines: list[dict]) -> str:
 
 def delay(lines: list[dict], arrays: dict[str, np.ndarray]) -> str:
     """How long the answers took where nothing is changed, in a sentence."""
-    usual = [line["usual"] for line in lines].index(True)
+    usual = records.usual_level(lines)
     middle, slow = (1000 * float(np.percentile(arrays["seconds"][usual], q)) for q in (50, 95))
     return f"From a frame to its answers it took {middle:.1f} ms in half of the frames, {slow:.1f} ms in all but 5 %."
 

@@ -160,8 +160,7 @@ for _code, _emotion in enumerate(FER2013):
 
 def _before_a_camera(told, record):
     """(k, n) of a survey's faces as nothing is changed: ``told`` takes labels, first and second answers, seconds."""
-    usual = [line["usual"] for line in record["conditions"]].index(True)
-    arrays = records.predictions(record)
+    usual, arrays = records.usual_level(record["conditions"]), records.predictions(record)
     of_whom, which = told(arrays["labels"], *(arrays[name][usual] for name in ("first", "second", "seconds")))
     return int((of_whom & which).sum()), int(of_whom.sum())
 

@@ -195,6 +195,11 @@ def traces(record: dict) -> dict[str, np.ndarray]:
     return {name.removeprefix("trace_"): values for name, values in arrays.items() if name.startswith("trace_")}
 
 
+def usual_level(conditions: list[dict]) -> int:
+    """The place of the first of a survey's levels where nothing is changed, in its lines and its arrays."""
+    return [line["usual"] for line in conditions].index(True)
+
+
 def told_right(arrays: dict[str, np.ndarray], level: int) -> dict[str, np.ndarray]:
     """Of a survey's faces at one of its levels, (n,) bool each: found by the detector; right, whose emotion is told
     rightly where the face is cut at its true place; right_of_found, found, and rightly told as it was cut there."""

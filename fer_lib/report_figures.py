@@ -17,7 +17,7 @@ from . import (
     result_tables,
     scoring,
     summaries,
-)  # fmt: skip
+)
 from .architectures import PAPERS
 from .emotions import FER2013
 
