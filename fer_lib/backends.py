@@ -1,6 +1,7 @@
 """The one module that knows which engine runs below Keras: determinism, an epoch as one program, gradients, devices."""
 
-from functools import partial
+import math
+from functools import partial, reduce
 
 import keras
 import numpy as np
@@ -10,25 +11,52 @@ from . import records
 BACKEND = keras.backend.backend()
 
 
-def make_deterministic(seed: int) -> None:
-    """Seed Python, NumPy and Keras, and ask the engine for deterministic kernels and for float32 that is float32.
+def make_deterministic(seed: int, precision: str = "float32") -> None:
+    """Seed Python, NumPy and Keras, ask the engine for deterministic kernels, and say how it multiplies float32.
 
-    Left alone, both engines multiply float32 matrices on a newer GPU with 10 bits of mantissa (TF32), which the
-    papers' machines did not.
+    Left alone, both engines multiply float32 matrices on a newer GPU with 10 bits of mantissa, which the papers'
+    machines did not; here they do at ``precision`` "tensorfloat32" alone. Raises ValueError for that without a GPU,
+    which would give float32 another name.
 
     On JAX with a GPU the kernels are chosen by ``XLA_FLAGS=--xla_gpu_deterministic_ops=true``, read when JAX starts;
     ``runs`` sets it for the kernels that it starts.
     """
+    short = precision == "tensorfloat32"
+    if short and device()["kind"] != "gpu":
+        raise ValueError("precision: found 'tensorfloat32' without a GPU, expected float32 or bfloat16")
     keras.utils.set_random_seed(seed)
     if BACKEND == "tensorflow":
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()
-        tensorflow.config.experimental.enable_tensor_float_32_execution(False)
+        tensorflow.config.experimental.enable_tensor_float_32_execution(short)
     elif BACKEND == "jax":
         import jax
+        from keras.src.backend.jax import nn
 
-        jax.config.update("jax_default_matmul_precision", "float32")
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if short else "float32")
+        nn.max_pool = _max_pool
+
+
+def _max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    """``keras.ops.max_pool`` on JAX for (n, height, width, channels), as the largest of shifted slices.
+
+    The gradient of JAX's own pooling is a scatter, which XLA on a GPU makes deterministic by sorting, or one value
+    after the other. Of equal values that are largest, each gets a part of the gradient, not the first all of it.
+    """
+    from jax import numpy as jnp
+
+    (high, wide), (down, right) = ((x, x) if isinstance(x, int) else x for x in (pool_size, strides or pool_size))
+    if padding == "same":
+        over = [
+            max(0, (math.ceil(side / step) - 1) * step + size - side)
+            for side, size, step in zip(inputs.shape[1:3], (high, wide), (down, right))
+        ]
+        around = [(0, 0), *((total // 2, total - total // 2) for total in over), (0, 0)]
+        inputs = jnp.pad(inputs, around, constant_values=-jnp.inf)
+    rows, columns = inputs.shape[1] - high + 1, inputs.shape[2] - wide + 1
+    slices = (inputs[:, i : i + rows : down, j : j + columns : right] for i in range(high) for j in range(wide))
+    return reduce(jnp.maximum, slices)
 
 
 def scanned_epochs(model: keras.Model, images, targets, weights, scale, batch_size: int):

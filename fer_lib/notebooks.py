@@ -57,7 +57,7 @@ def execute(
 
     output.parent.mkdir(parents=True, exist_ok=True)
     if os.environ.get("KERAS_BACKEND") == "jax":  # read when JAX starts in the kernel; without effect on a CPU
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
+        os.environ["XLA_FLAGS"] = f"--xla_gpu_deterministic_ops=true {os.environ.get('XLA_FLAGS', '')}".strip()
     problem, log = None, output.with_suffix(".log")
     try:
         with open(log, "wb") as stderr:

@@ -37,7 +37,7 @@ CHOICES = {
     "kept_epoch": ("last", "best"),
     "optimizer": ("adam", "rmsprop", "sgd"),
     "schedule": ("constant", "cosine"),
-    "precision": ("float32", "bfloat16"),
+    "precision": ("float32", "tensorfloat32", "bfloat16"),
     "class_weights": ("none", "balanced"),
     "sampling": ("shuffled", "balanced"),
     "augmentation": ("none", "flip", "flip and affine", "flip, affine and erasing"),
@@ -75,7 +75,8 @@ class Protocol:
     batch_size: int = 128
     epochs: int = 10
     patience: int = 0  # stop after so many epochs without a lower validation loss; 0: never
-    precision: str = "float32"  # or "bfloat16": matrix products and activations, weights stay float32
+    # "bfloat16": matrix products and activations, weights stay float32; "tensorfloat32": factors of products, on a GPU
+    precision: str = "float32"
     rows: int = 0  # use so many training rows, drawn once; 0: all
     test_rows: int = 0  # predict so many of the PublicTest and PrivateTest rows, drawn once; 0: all
     milestone: int = 0  # keep the predictions after this epoch too; 0: of the last and the best epoch only

@@ -105,7 +105,7 @@ def train(
     evaluated set NAME its NAME_loss (without penalty) and NAME_accuracy.
     """
     started = time.monotonic()
-    backends.make_deterministic(seed)
+    backends.make_deterministic(seed, protocol.precision)
     keras.config.set_dtype_policy("mixed_bfloat16" if protocol.precision == "bfloat16" else "float32")
     fitted = faces.select(training_rows(faces, protocol))
     evaluated = faces.select(evaluated_rows(faces, protocol))

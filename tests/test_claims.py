@@ -228,11 +228,12 @@ def test_accuracy_equals_a_hand_calculation(tmp_path):
     assert (exact["verdict"], exact["why"]) == ("reproduced", None)
 
 
-def test_a_verdict_from_the_other_precision_says_so(tmp_path):
+@pytest.mark.parametrize("precision", ["bfloat16", "tensorfloat32"])
+def test_a_verdict_from_another_precision_says_so(tmp_path, precision):
     whole = only(tmp_path, {"runs": [A]}, learned(tmp_path, (3, 3, 4)))
-    half = only(tmp_path, {"runs": [A]}, learned(tmp_path, (3, 3, 4), parameters={"precision": "bfloat16"}))
-    assert half["because"] == f"{whole['because']}; in bfloat16, where the papers had float32"
-    assert (half["verdict"], half["computed_by"]) == (whole["verdict"], "TensorFlow, bfloat16, CPU")
+    half = only(tmp_path, {"runs": [A]}, learned(tmp_path, (3, 3, 4), parameters={"precision": precision}))
+    assert half["because"] == f"{whole['because']}; in {precision}, where the papers had float32"
+    assert (half["verdict"], half["computed_by"]) == (whole["verdict"], f"TensorFlow, {precision}, CPU")
 
 
 def test_rows_and_epoch_can_be_others_than_the_headline(tmp_path):

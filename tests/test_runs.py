@@ -325,7 +325,7 @@ def test_the_precision_asked_for_is_another_run_of_the_same_experiment(study, mo
     )
     assert runs.run("study/small", 0, "full").place == usual.place  # the experiment's own
     monkeypatch.setenv("PRECISION", "float16")
-    with pytest.raises(ValueError, match="PRECISION: found 'float16', expected one of float32, bfloat16"):
+    with pytest.raises(ValueError, match="PRECISION: found .float16., expected one of float32, tensorfloat32"):
         runs.run("study/small", 0, "full")
 
 

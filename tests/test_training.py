@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_lib import batches, metrics, models, training
+from fer_lib import backends, batches, metrics, models, training
 from fer_lib.protocol import PROTOCOLS, Protocol
 
 SMALL = Protocol(model="feedforward", epochs=3, batch_size=16, learning_rate=1e-4)
@@ -273,6 +273,34 @@ def test_bfloat16_trains_close_to_float32(few_faces):
     keras.config.set_dtype_policy("float32")
     assert half.logits["last"].dtype == np.float32
     assert abs(half.history[-1]["loss"] - full.history[-1]["loss"]) < 0.3 * full.history[0]["loss"]
+
+
+@pytest.mark.skipif(backends.device()["kind"] == "gpu", reason="a GPU has it")
+def test_float32_of_a_gpu_alone_is_refused_without_one(few_faces):
+    with pytest.raises(ValueError, match="precision: found 'tensorfloat32' without a GPU"):
+        training.train(few_faces, replace(SMALL, precision="tensorfloat32"), 3)
+
+
+@pytest.mark.skipif(backends.BACKEND != "jax", reason="what JAX pools with here")
+@pytest.mark.parametrize("options", [(2, 2, "valid"), (3, 2, "valid"), (3, 2, "same"), (3, 1, "same"), (2, 2, "same")])
+@pytest.mark.parametrize("sides", [(12, 12), (7, 9)])
+def test_pooling_by_slices_is_jax_own_pooling(options, sides):
+    import jax
+    from keras.src.backend.jax.nn import _pool
+
+    size, step, padding = options
+    faces = np.random.default_rng(0).normal(size=(2, *sides, 3)).astype(np.float32)
+
+    def own(x):
+        return _pool(x, -np.inf, jax.lax.max, (1, size, size, 1), (1, step, step, 1), padding)
+
+    def slices(x):
+        return backends._max_pool(x, size, step, padding)
+
+    assert (own(faces) == slices(faces)).all()
+    weights = np.random.default_rng(1).normal(size=own(faces).shape)
+    gradients = [jax.grad(lambda x, f=f: (f(x) * weights).sum())(faces) for f in (own, slices)]
+    np.testing.assert_allclose(*gradients, atol=1e-6)
 
 
 @pytest.mark.parametrize("fields", [{}, {"targets": "drawn"}, {"loss": "any of"}])
