@@ -60,12 +60,13 @@ def _max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None
 
 
 def scanned_epochs(model: keras.Model, images, targets, weights, scale, batch_size: int):
-    """On JAX, a function that trains one epoch as one compiled ``lax.scan`` over Keras' own training step.
+    """On JAX, a function that trains one epoch: Keras' own training step, on a GPU in one compiled ``lax.scan``.
 
     The faces go to the device once: ``images`` (n, 48, 48) uint8, ``weights`` (n,) float32 or None; ``scale`` makes
     input of images. ``targets`` (n,) int32 or (n, k) float32 are like those of the epochs. The function takes an
     ``order`` of rows, (m,) int, and the epoch's targets of all rows, and returns what ``fit`` would: the epoch's mean
-    loss and metrics. ``fit`` itself hands each batch over from Python and, on a GPU, mostly waits for that.
+    loss and metrics. ``fit`` itself hands each batch over from Python and, on a GPU, mostly waits for that. On a CPU
+    the steps are called one by one: within a loop XLA gives a convolution one thread and a slow program.
     """
     import jax
 
@@ -77,13 +78,22 @@ def scanned_epochs(model: keras.Model, images, targets, weights, scale, batch_si
 
     images, *weights = jax.device_put((images,) if weights is None else (images, weights))
 
-    @partial(jax.jit, donate_argnums=0)
-    def steps(state, batches, data):
-        def step(state, rows):
-            images, *rest = (array[rows] for array in data)
-            return model.train_step(state, (scale(images), *rest))[1], None
+    def step(state, rows, data):
+        images, *rest = (array[rows] for array in data)
+        return model.train_step(state, (scale(images), *rest))[1]
 
-        return jax.lax.scan(step, state, batches)[0]
+    step_alone = jax.jit(step, donate_argnums=0)
+
+    def one_by_one(state, batches, data):
+        for rows in batches:
+            state = step_alone(state, rows, data)
+        return state
+
+    @partial(jax.jit, donate_argnums=0)
+    def scanned(state, batches, data):
+        return jax.lax.scan(lambda state, rows: (step(state, rows, data), None), state, batches)[0]
+
+    steps = one_by_one if jax.default_backend() == "cpu" else scanned
 
     def epoch(order: np.ndarray, targets: np.ndarray) -> dict:
         model.reset_metrics()

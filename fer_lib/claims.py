@@ -152,7 +152,8 @@ def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> tuple[
         return verdicts.speed(claim["within"][1], values), unit, kind
     fallen = [summaries.collapsed(measures.scores(record, *_reading(claim, record))) for (record,) in seeds]
     if any(fallen):
-        return verdicts.collapsed_accuracy(reported, values), "seeds", "collapsed"
+        most = measures.best_single_answer(seeds[0][0], *_reading(claim, seeds[0][0]))
+        return verdicts.collapsed_accuracy(reported, values, list(map(bool, fallen)), most), "seeds", "collapsed"
     return verdicts.accuracy(reported, values, claim.get("unknown_rows", 0)), unit, kind
 
 

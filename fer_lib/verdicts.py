@@ -34,7 +34,9 @@ RULES = {
     "holds the sampling of as many rows besides.",
     "collapsed": "Where a seed collapsed to one answer, accuracies are a mixture of which no interval knows anything. "
     "The figure is then a behaviour: a seed shows it when its accuracy is the reported one, to within one unit of the "
-    "last printed digit.",
+    "last printed digit. A figure that no single answer would give is not reproduced when most seeds collapse (the "
+    "Wilson interval of those that do not lies below one half), and otherwise inconclusive. This sentence was added "
+    "when runs first were such a mixture: as the rule stood, no seed that learned could have shown such a figure.",
     "behaviour": "Of N seeds, k show it. It is reproduced when the Wilson interval of k of N lies above one half, not "
     "reproduced when it lies below, and otherwise inconclusive; so 4 seeds of 4 decide, 3 of 3 do not.",
     "ordering": "Seed by seed, two models' answers to the same rows are compared by McNemar's exact test; all tests of "
@@ -94,11 +96,21 @@ def accuracy(reported: float, values: Sequence[float], rows: int = 0) -> Verdict
     return Verdict(NOT_REPRODUCED, mean, (low, high), f"the reported figure lies {where} what one new run would give")
 
 
-def collapsed_accuracy(reported: float, values: Sequence[float]) -> Verdict:
-    """The same where a seed has collapsed: how many seeds have the reported accuracy itself (see ``behaviour``)."""
-    found = behaviour([abs(value - reported) <= last_digit(reported) + 1e-9 for value in values])
+def collapsed_accuracy(reported: float, values: Sequence[float], fallen: Sequence[bool], most: float) -> Verdict:
+    """The same where a seed has collapsed: how many seeds have the reported accuracy itself (see ``behaviour``).
+
+    ``fallen``: which of the seeds; ``most``: what the best single answer scores, in percent. A reported accuracy beyond
+    that (by more than a point) is of a network that learned: then it counts how many seeds do.
+    """
     listed = ", ".join(f"{value:.2f}" for value in values)
-    return found._replace(because=f"collapsed: {listed} %; {found.because}")
+    if reported <= most + 1:
+        found = behaviour([abs(value - reported) <= last_digit(reported) + 1e-9 for value in values])
+        return found._replace(because=f"collapsed: {listed} %; {found.because}")
+    found = behaviour([not one for one in fallen])
+    learn = f"{sum(fallen)} of {_seeds(len(fallen))} collapsed: {listed} %"
+    if found.verdict == NOT_REPRODUCED:
+        return found._replace(because=f"{learn}; fewer than half learn")
+    return found._replace(verdict=INCONCLUSIVE, because=f"{learn}; no interval holds such a mixture")
 
 
 def behaviour(shown: Sequence[bool]) -> Verdict:

@@ -418,7 +418,7 @@ def test_the_conclusions_follow_from_the_records(tmp_path, monkeypatch):
     whole_study(tmp_path, monkeypatch)
     made = page.all_causes(records.load(tmp_path), EXPERIMENTS, tmp_path)
     said = " ".join(made["The collapse"].conclusion)
-    assert "6 of 6 [61,\u00a0100\u00a0%] runs with the clipped loss collapsed to one answer" in said
+    assert "6 of 6 [61,\u00a0100\u00a0%] runs with the clipped loss (TensorFlow, float32, CPU) collapsed to one" in said
     assert "(Feed-forward network): happy (6)." in said
     assert "the form of the loss makes the difference" in said and "6 of 6 collapsed runs end certain" in said
     assert "2 of 4" in said and "what matters most is loss: 2 of 2" in said
@@ -444,8 +444,12 @@ def test_drawn_faces_have_their_page_too(tmp_path):
 def test_runs_of_other_backends_are_not_counted_together(tmp_path):
     found = [run(tmp_path, "saravanan2019/one", seed, lambda y: always(y, 3)) for seed in range(2)]
     found.append(run(tmp_path, "saravanan2019/one", 0, lambda y: answers(y, 3), backend="jax"))
+    found.append(run(tmp_path, "ours/one_logits", 0, lambda y: answers(y, 3), backend="jax"))
     made = page.all_causes(found, EXPERIMENTS, tmp_path)
-    assert made["The collapse"].conclusion[0].startswith("2 of 2 ")
+    others, counted, twins, *_ = made["The collapse"].conclusion
+    assert counted.startswith("2 of 2 ") and "(TensorFlow, float32, CPU) collapsed to one answer" in counted
+    assert others.startswith("0 of 1 ") and others.endswith("(JAX, float32, CPU) collapsed.")
+    assert "with either loss (JAX, float32, CPU): 0 of 1 " in twins and "2 of 2" not in twins
     assert "JAX" in made["The collapse"].body[0]
 
 

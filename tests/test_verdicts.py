@@ -130,13 +130,27 @@ def test_the_mean_is_never_refuted(values):
 
 def test_collapsed_seeds_are_counted_not_averaged():
     # Their mean is 17.45, next to the reported 17.38: an interval around it would have held it.
-    found = verdicts.collapsed_accuracy(17.38, [24.728, 13.346, 14.280])
+    def judged(reported, *values):
+        return verdicts.collapsed_accuracy(reported, values, [True] * len(values), 24.714)
+
+    found = judged(17.38, 24.728, 13.346, 14.280)
     assert found[:2] == (INCONCLUSIVE, 0)
     assert found.because.startswith("collapsed: 24.73, 13.35, 14.28 %; 0 of 3")
-    assert verdicts.collapsed_accuracy(17.38, [24.728, 13.346, 14.280, 24.728]).verdict == NOT_REPRODUCED
-    assert verdicts.collapsed_accuracy(24.72, [24.728] * 4).verdict == REPRODUCED
-    assert verdicts.collapsed_accuracy(24.72, [24.714] * 4).verdict == REPRODUCED
-    assert verdicts.collapsed_accuracy(24.72, [24.735] * 4).verdict == NOT_REPRODUCED
+    assert judged(17.38, 24.728, 13.346, 14.280, 24.728).verdict == NOT_REPRODUCED
+    assert judged(24.72, *[24.728] * 4).verdict == REPRODUCED
+    assert judged(24.72, *[24.714] * 4).verdict == REPRODUCED
+    assert judged(24.72, *[24.735] * 4).verdict == NOT_REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("fallen", "verdict"), [(1, INCONCLUSIVE), (2, INCONCLUSIVE), (3, INCONCLUSIVE), (4, NOT_REPRODUCED)]
+)
+def test_what_no_single_answer_scores_is_not_looked_for_among_collapsed_seeds(fallen, verdict):
+    values = [24.73] * fallen + [55.48] * (4 - fallen)
+    found = verdicts.collapsed_accuracy(55.61, values, [value < 30 for value in values], 24.714)
+    assert found[:2] == (verdict, 4 - fallen)
+    assert found.interval == statistics.wilson(4 - fallen, 4)
+    assert found.because.startswith(f"{fallen} of 4 seeds collapsed: 24.73")
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,7 @@ def collapsed_networks(
     families = [(first, [first, *others]) for first, others in networks.twins(experiments, "loss")]
     members = {name for _, names in families for name in names}
     shown = [g for g in groups if g[0]["parameters"].get("loss") == "clipped" or g[0]["experiment"] in members]
-    alike = _computed_alike(shown)
-    conclusion, body = [_collapsed(alike), *_against_twins(alike, families)], []
+    conclusion, body = [*_collapsed(shown), *_against_twins(shown, families)], []
     if shown:
         body.append(table([_outcome(group) for group in shown]))
     body += missing([name for _, names in families for name in names], groups)
@@ -52,49 +51,50 @@ def collapsed_networks(
     return Cause(conclusion, body)
 
 
-def _computed_alike(shown: list[list[dict]]) -> list[list[dict]]:
-    """The groups that were computed like most runs with the clipped loss; others are never counted with them."""
-    runs = Counter()
+def _collapsed(shown: list[list[dict]]) -> list[str]:
+    """How many runs with the clipped loss collapsed, and to what: a sentence for all that were computed alike."""
+    kinds: dict[str, list[dict]] = {}
     for group in shown:
-        runs[summaries.computed_by(group)] += len(group) if group[0]["parameters"]["loss"] == "clipped" else 0
-    usual = max(runs, key=runs.get, default="")
-    return [group for group in shown if summaries.computed_by(group) == usual]
-
-
-def _collapsed(shown: list[list[dict]]) -> str:
-    """How many runs with the clipped loss collapsed, and to what."""
-    told = [collapse.outcomes(group) for group in shown if group[0]["parameters"]["loss"] == "clipped"]
-    if not told:
-        return "No run with the clipped loss of the papers' code is there yet, so nothing is known of the collapse."
-    answers: Counter = sum((Counter(line["answers"]) for line in told), Counter())
-    names = joined(dict.fromkeys(line["title"] for line in told if line["collapsed"])) if answers else ""
-    said = f"{counted(sum(answers.values()), sum(line['seeds'] for line in told))} runs with the clipped loss collapsed"
-    if not answers:
-        return f"{said}."
-    return f"{said} to one answer ({names}): {joined(f'{emotion} ({k})' for emotion, k in answers.most_common())}."
+        if group[0]["parameters"]["loss"] == "clipped":
+            kinds.setdefault(summaries.computed_by(group), []).append(collapse.outcomes(group))
+    if not kinds:
+        return ["No run with the clipped loss of the papers' code is there yet, so nothing is known of the collapse."]
+    sentences = []
+    for kind, told in kinds.items():
+        answers: Counter = sum((Counter(line["answers"]) for line in told), Counter())
+        said = f"{counted(sum(answers.values()), sum(line['seeds'] for line in told))} runs with the clipped loss"
+        said += f" ({kind}) collapsed"
+        if answers:
+            names = joined(dict.fromkeys(line["title"] for line in told if line["collapsed"]))
+            to = joined(f"{emotion} ({k})" for emotion, k in answers.most_common())
+            said += f" to one answer ({names}): {to}"
+        sentences.append(f"{said}.")
+    return sentences
 
 
 def _against_twins(shown: list[list[dict]], families: list[tuple[str, list[str]]]) -> list[str]:
-    """What the runs with the loss from logits tell, of the networks that were run with both."""
-    sides: dict[str, list[dict]] = {"clipped": [], "logits": []}
+    """What the runs with the loss from logits tell: a sentence for each network that was run with both, alike."""
+    sentences = []
     for _, names in families:
-        own = [group for group in shown if group[0]["experiment"] in names]
-        if {group[0]["parameters"]["loss"] for group in own} == set(sides):
-            for group in own:
-                sides[group[0]["parameters"]["loss"]].append(collapse.outcomes(group))
-    if not sides["logits"]:
-        return ["Whether the loss is to blame, its twins with the loss from logits will tell; none has run yet."]
-    (k, n), (j, m) = ([sum(line[key] for line in sides[loss]) for key in ("collapsed", "seeds")] for loss in sides)
-    difference = statistics.independent_difference(k, n, j, m)
-    verdict = {
-        1: "the form of the loss makes the difference",
-        -1: "the clipped loss collapses less often",
-        0: "these runs do not tell the two losses apart",
-    }[direction(difference)]
-    names = joined(dict.fromkeys(line["title"] for line in sides["clipped"]))
-    return [
-        f"The same networks with either loss ({names}): {counted(k, n)} runs collapsed with the clipped one, "
-        f"{counted(j, m)} with that from logits, a difference of {points(difference)}; {verdict}."
+        sides: dict[str, dict[str, dict]] = {}
+        for group in (group for group in shown if group[0]["experiment"] in names):
+            sides.setdefault(summaries.computed_by(group), {})[group[0]["parameters"]["loss"]] = group
+        for kind, own in sides.items():
+            if set(own) == {"clipped", "logits"}:
+                clipped, logits = (collapse.outcomes(own[loss]) for loss in ("clipped", "logits"))
+                k, n, j, m = (line[key] for line in (clipped, logits) for key in ("collapsed", "seeds"))
+                difference = statistics.independent_difference(k, n, j, m)
+                verdict = {
+                    1: "the form of the loss makes the difference",
+                    -1: "the clipped loss collapses less often",
+                    0: "these runs do not tell the two losses apart",
+                }[direction(difference)]
+                sentences.append(
+                    f"{clipped['title']} with either loss ({kind}): {counted(k, n)} runs collapsed with the clipped "
+                    f"one, {counted(j, m)} with that from logits, a difference of {points(difference)}; {verdict}."
+                )
+    return sentences or [
+        "Whether the loss is to blame, its twins with the loss from logits will tell; none has run yet."
     ]
 
 
