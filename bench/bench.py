@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import keeping
@@ -66,39 +64,29 @@ def table(figures: dict) -> str:
     return "\n".join([*lines, "", facts, ""])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="bench.py",
-        description="Measure how fast the study loads, trains and starts, in less than ten minutes on two idle cores. "
-        "Prints a table and keeps the figures in results/local/bench.json. FER2013=PATH or data/ brings the data; "
-        "without it, drawn faces are written in its form.",
-    )
-    parser.add_argument(
-        "--keep", action="store_true", help="keep the figures in bench/bench.json and the README instead, to commit"
-    )
-    options = parser.parse_args(arguments)
+def measured(scratch: Path) -> dict:
+    """The figures of loading, training and starting."""
     threads = str(os.cpu_count())  # as the Snakefile sets them for a run on all cores
     for name, value in zip(SETTINGS[1:4], (threads, threads, "1"), strict=True):
         os.environ.setdefault(name, value)
-    os.environ["TQDM_DISABLE"] = "1"  # the lines of the turns are progress enough
-    figures = keeping.facts() | {
+    path, about = measure.csv_to_read(scratch)
+    os.environ["FER_CACHE"] = str(scratch / "cache")  # of the processes that follow
+    measure.say(f"loading: {about['data']}")
+    return {
         "versions": provenance.versions() | {"pandas": importlib.metadata.version("pandas")},
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
+        "loading": about | measure.loading(path, scratch / "cache"),
+        "training": measure.apart(measure.training_rates),
+        "starting": measure.starting(scratch),
     }
-    try:
-        with tempfile.TemporaryDirectory(prefix="fer-bench-") as folder:
-            scratch = Path(folder)
-            path, about = measure.csv_to_read(scratch)
-            os.environ["FER_CACHE"] = str(scratch / "cache")  # of the processes that follow
-            measure.say(f"loading: {about['data']}")
-            figures["loading"] = about | measure.loading(path, scratch / "cache")
-            figures["training"] = measure.apart(measure.training_rates)
-            figures["starting"] = measure.starting(scratch)
-        keeping.finish("bench", figures, table, options.keep)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    description = (
+        "Measure how fast the study loads, trains and starts, in less than ten minutes on two idle cores. FER2013=PATH "
+        "or data/ brings the data; without it, drawn faces are written in its form."
+    )
+    return keeping.main("bench", description, measured, table, {}, arguments)
 
 
 if __name__ == "__main__":

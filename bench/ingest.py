@@ -7,12 +7,10 @@ so that its peak memory is its own too. What is compared is measured in turns, a
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import shutil
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -97,42 +95,29 @@ def table(figures: dict) -> str:
     return "\n".join([*lines, "", facts, ""])
 
 
-def main(arguments: list[str] | None = None) -> int:
+def measured(scratch: Path, pictures: int, turns: int) -> dict:
+    """The figures of both layouts, grey and in colour."""
     import cv2
 
-    parser = argparse.ArgumentParser(
-        prog="ingest.py",
-        description="Measure how fast AffectNet is taken in, on generated pictures. Prints a table and keeps the "
-        "figures in results/local/ingest.json.",
-    )
-    parser.add_argument("--pictures", type=int, default=20_000, help="of each layout (default: 20,000)")
-    parser.add_argument("--turns", type=int, default=5, help="how often each is measured (default: 5)")
-    parser.add_argument("--keep", action="store_true", help="keep the figures in bench/ingest.json and the README")
-    options = parser.parse_args(arguments)
-    if options.pictures < 100 or options.turns < 1:
-        parser.error("expected 100 pictures or more, 1 turn or more")
-    os.environ["TQDM_DISABLE"] = "1"
-    figures = keeping.facts() | {"opencv": cv2.__version__, "pictures": options.pictures, "layouts": {}}
-    try:
-        with tempfile.TemporaryDirectory(prefix="fer-ingest-") as folder:
-            scratch = Path(folder)
-            os.environ["FER_CACHE"] = str(scratch / "cache")  # of the processes that follow
-            validation = options.pictures // 20
-            for layout in ("newer", "older"):
-                measure.say(f"drawing {options.pictures:,} pictures of the {layout} layout")
-                drawn_affectnet.write(
-                    scratch / layout, layout, options.pictures - validation, validation, traps=("no header",)
-                )
-            for layout, colour in (("newer", False), ("newer", True), ("older", False), ("older", True)):
-                name = f"{layout} layout, {'colour' if colour else 'grey'}"
-                figures["layouts"][name] = layout_figures(
-                    scratch / layout, scratch / "cache", 48, colour, options.turns
-                )
-        keeping.finish("ingest", figures, table, options.keep)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    os.environ["FER_CACHE"] = str(scratch / "cache")  # of the processes that follow
+    validation = pictures // 20
+    for layout in ("newer", "older"):
+        measure.say(f"drawing {pictures:,} pictures of the {layout} layout")
+        drawn_affectnet.write(scratch / layout, layout, pictures - validation, validation, traps=("no header",))
+    found = {}
+    for layout, colour in (("newer", False), ("newer", True), ("older", False), ("older", True)):
+        name = f"{layout} layout, {'colour' if colour else 'grey'}"
+        found[name] = layout_figures(scratch / layout, scratch / "cache", 48, colour, turns)
+    return {"opencv": cv2.__version__, "pictures": pictures, "layouts": found}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    counts = {
+        "pictures": (20_000, 100, "of each layout"),
+        "turns": (5, 1, "how often each is measured"),
+    }
+    description = "Measure how fast AffectNet is taken in, on generated pictures."
+    return keeping.main("ingest", description, measured, table, counts, arguments)
 
 
 if __name__ == "__main__":

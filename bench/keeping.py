@@ -1,9 +1,13 @@
-"""What every bench ends with: its table printed and its figures kept, in the README too where they are to commit."""
+"""What every bench begins and ends with: its options read, its table printed and its figures kept, in the README too
+where they are to commit."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +27,45 @@ def facts() -> dict:
         "load_average": [round(os.getloadavg()[0], 1)],
         "code": provenance.code(),
     }
+
+
+def main(
+    name: str,
+    description: str,
+    measured: Callable[..., dict],
+    table: Callable[[dict], str],
+    counts: dict[str, tuple[int, int, str]],
+    arguments: list[str] | None,
+) -> int:
+    """The command of a bench: read its options, measure, ``finish``. Returns 1 where measuring ended in an error.
+
+    ``counts`` are its options that take a number: default, least, help. ``measured(scratch, **counts)`` gives the
+    figures that come after ``facts``; ``scratch`` is a folder that is removed afterwards.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"{name}.py",
+        description=f"{description} Prints a table and keeps the figures in results/local/{name}.json.",
+    )
+    for option, (default, _, what) in counts.items():
+        parser.add_argument(f"--{option}", type=int, default=default, help=f"{what} (default: {default:,})")
+    parser.add_argument(
+        "--keep", action="store_true", help=f"keep the figures in bench/{name}.json and the README instead, to commit"
+    )
+    options = vars(parser.parse_args(arguments))
+    commit = options.pop("keep")
+    for option, (_, least, _) in counts.items():
+        if options[option] < least:
+            parser.error(f"--{option}: found {options[option]}, expected {least} or more")
+    os.environ["TQDM_DISABLE"] = "1"  # the lines of the turns are progress enough
+    figures = facts()
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"fer-{name}-") as scratch:
+            figures |= measured(Path(scratch), **options)
+        finish(name, figures, table, commit)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def kept(name: str, commit: bool) -> Path:

@@ -9,11 +9,8 @@ each turn. Faces and photograph are NASA's portrait of Eileen Collins and a cup 
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
-import os
 import sys
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -61,39 +58,29 @@ def table(figures: dict) -> str:
     return "\n".join([*lines, "", facts, ""])
 
 
-def main(arguments: list[str] | None = None) -> int:
+def measured(scratch: Path, turns: int, frames: int) -> dict:
+    """The figures of every way, with one face and with ten, and how many small faces each detector finds."""
     import onnxruntime
 
-    parser = argparse.ArgumentParser(
-        prog="live.py",
-        description="Measure how fast faces are found and classified live. Prints a table and keeps the figures in "
-        "results/local/live.json. FER2013=PATH or data/ brings faces for the detectors to find; else they are drawn.",
-    )
-    parser.add_argument("--turns", type=int, default=5, help="how often each way is measured (default: 5)")
-    parser.add_argument("--frames", type=int, default=60, help="of each video (default: 60)")
-    parser.add_argument("--keep", action="store_true", help="keep the figures in bench/live.json and the README")
-    options = parser.parse_args(arguments)
-    if options.turns < 1 or options.frames < 1:
-        parser.error("expected 1 turn or more, 1 frame or more")
-    os.environ["TQDM_DISABLE"] = "1"
     versions = {"OpenCV": cv2.__version__, "ONNX Runtime": onnxruntime.__version__, "PyAV": av.__version__}
-    figures = keeping.facts() | {"versions": versions, "speed": {}}
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="fer-live-") as folder,
-            ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
-        ):
-            live_ways.classifier()  # where there is none, that is said before anything long
-            for faces in FACES:
-                video = Path(folder) / f"{faces}.mkv"
-                live_ways.write_video(video, live_ways.frames(faces, options.frames))
-                figures["speed"][str(faces)] = live_ways.speed(video, faces, options.frames, pool, options.turns)
-            figures["small_faces"] = live_ways.detection_rates(200)
-        keeping.finish("live", figures, table, options.keep)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    found = {"versions": versions, "speed": {}}
+    live_ways.classifier()  # where there is none, that is said before anything long
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        for faces in FACES:
+            video = scratch / f"{faces}.mkv"
+            live_ways.write_video(video, live_ways.frames(faces, frames))
+            found["speed"][str(faces)] = live_ways.speed(video, faces, frames, pool, turns)
+        found["small_faces"] = live_ways.detection_rates(200)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    counts = {"turns": (5, 1, "how often each way is measured"), "frames": (60, 1, "of each video")}
+    description = (
+        "Measure how fast faces are found and classified live. FER2013=PATH or data/ brings faces for the detectors to "
+        "find; else they are drawn."
+    )
+    return keeping.main("live", description, measured, table, counts, arguments)
 
 
 if __name__ == "__main__":

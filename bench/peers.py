@@ -8,11 +8,9 @@ out itself; ours gets the same pictures. ``fer``'s was chosen on these very rows
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import keeping
@@ -111,31 +109,21 @@ def table(figures: dict) -> str:
     return "\n".join([*lines, "", facts, ""])
 
 
+def measured(scratch: Path, turns: int, frames: int) -> dict:
+    """The figures of speed and of accuracy."""
+    videos = {faces: scratch / f"{faces}.mkv" for faces in FACES}
+    for faces, path in videos.items():
+        live_ways.write_video(path, live_ways.frames(faces, frames))
+    return speed(videos, frames, turns) | {"accuracy": accuracy(scratch)}
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="peers.py",
-        description="Measure speed and accuracy beside the PyPI package fer. Prints a table and keeps the figures in "
-        "results/local/peers.json. FER2013=PATH or data/ brings the faces; without it the accuracies are left out.",
+    counts = {"turns": (3, 1, "how often speed is measured"), "frames": (60, 1, "of each video")}
+    description = (
+        "Measure speed and accuracy beside the PyPI package fer. FER2013=PATH or data/ brings the faces; without it "
+        "the accuracies are left out."
     )
-    parser.add_argument("--turns", type=int, default=3, help="how often speed is measured (default: 3)")
-    parser.add_argument("--frames", type=int, default=60, help="of each video (default: 60)")
-    parser.add_argument("--keep", action="store_true", help="keep the figures in bench/peers.json and the README")
-    options = parser.parse_args(arguments)
-    if options.turns < 1 or options.frames < 1:
-        parser.error("expected 1 turn or more, 1 frame or more")
-    figures = keeping.facts()
-    try:
-        with tempfile.TemporaryDirectory(prefix="fer-peers-") as folder:
-            videos = {faces: Path(folder) / f"{faces}.mkv" for faces in FACES}
-            for faces, path in videos.items():
-                live_ways.write_video(path, live_ways.frames(faces, options.frames))
-            figures |= speed(videos, options.frames, options.turns)
-            figures["accuracy"] = accuracy(Path(folder))
-        keeping.finish("peers", figures, table, options.keep)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return keeping.main("peers", description, measured, table, counts, arguments)
 
 
 if __name__ == "__main__":
