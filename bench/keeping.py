@@ -14,9 +14,7 @@ from pathlib import Path
 
 import measure
 
-from fer_lib import paths, provenance, records
-
-README = paths.ROOT / "README.md"
+from fer_lib import paths, provenance, readme, records
 
 
 def facts() -> dict:
@@ -82,9 +80,9 @@ def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool)
     measure.say("\n" + table(figures))
     path = kept(name, commit)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, json.dumps(figures, indent=1) + "\n")
+    readme.replace_text(path, json.dumps(figures, indent=1) + "\n")
     if commit:
-        replace_text(README, readme_with(README.read_text(encoding="utf-8"), name, table(figures)))
+        readme.put(f"bench/{name}.py", table(figures))
     measure.say(f"Kept in {path.relative_to(paths.ROOT)}")
 
 
@@ -97,25 +95,3 @@ def line(what: str, values: dict, form: str, goal: str = "", met: Callable[[floa
 
 
 HEAD = ("| what | median | min | max | goal |", "|---|--:|--:|--:|---|")
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file beside its place, then rename it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
-def marks(name: str) -> tuple[str, str]:
-    """The lines between which the README has a bench's table."""
-    return f"<!-- written by bench/{name}.py -->\n", f"<!-- end of bench/{name}.py -->\n"
-
-
-def readme_with(text: str, name: str, table: str) -> str:
-    """The README's text with a table between its marks. Raises ValueError where a mark is not there once."""
-    first, last = marks(name)
-    for mark in (first, last):
-        if text.count(mark) != 1:
-            raise ValueError(f"{README}: found {text.count(mark)} times {mark.strip()!r}, expected once; put it back")
-    before, rest = text.split(first)
-    return before + first + table + last + rest.split(last)[1]

@@ -13,7 +13,7 @@ from . import measures
 from .emotions import FER2013
 
 ALWAYS = ("id", "where", "claim", "kind", "reported")
-ANY = ("missing", "why", "note")
+ANY = ("missing", "why", "note", "headline")
 WAITING = ("licence", "weights")
 """Why not everybody can make a claim's runs, and with what: its verdict as long as there are none."""
 KEYS = {

@@ -131,10 +131,16 @@ def verdicts(judged: list[dict]) -> str:
     """The section on the claims (see ``claims.judged``): how many of each verdict, and each with its own."""
     if not judged:
         return "## Verdicts\n\nNone: a claim is tested by full runs on FER2013 only.\n"
+    return "\n".join([
+        "## Verdicts\n", in_short(judged), "### Every claim\n", VERDICTS, result_tables.verdicts(judged),
+    ])  # fmt: skip
+
+
+def in_short(judged: list[dict]) -> str:
+    """How many claims got which verdict, and the few that matter most; so it stands in the project's README too."""
     counts = [sum(line["verdict"] == word for line in judged) for word in rules_of.VERDICTS]
     said = ", ".join(f"{count} {word}" for count, word in zip(counts, rules_of.VERDICTS))
-    return "\n".join(["## Verdicts\n", f"**{len(judged)} claims of both papers: {said}.** {VERDICTS}",
-                      result_tables.verdicts(judged)])  # fmt: skip
+    return f"**{len(judged)} claims of both papers: {said}.** {FIRST}\n\n{result_tables.headlines(judged)}"
 
 
 def rules() -> str:
@@ -191,6 +197,7 @@ def markdown(found: list[dict], experiments: dict[str, dict], failures: list[str
     ])  # fmt: skip
 
 
+FIRST = "The first to ask for (*k of n*: so many seeds show it, with the interval of that share):"
 VERDICTS = """\
 Each stands below with what the paper reports, what came out here, and why the verdict is what it is; `claims.json`
 holds the same for programs, with the runs that tell. To fail to reproduce a figure is a result; to have too few seeds

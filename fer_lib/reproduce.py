@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import datasets, notebooks, paths, planning, processes, provenance, records, runs, schedule
+from . import datasets, notebooks, paths, planning, processes, provenance, readme, records, runs, schedule
 from .datasets import fer2013
 from .runs import Run
 
@@ -150,5 +150,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     judged = claims.judged(found, known, folder)
     (folder / "claims.json").write_text(claims.to_json(judged))
     (folder / "README.md").write_text(contents.markdown(found, known, list(failed), judged))
+    if folder == paths.ROOT / "results":
+        readme.put("make report", contents.in_short(judged))
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"

@@ -94,6 +94,22 @@ def verdicts(judged: list[dict]) -> str:
     return table(lines)
 
 
+def headlines(judged: list[dict]) -> str:
+    """The few claims that are shown first, as a Markdown table without links."""
+    return table([
+        {
+            "Paper": STUDIES[line["id"].split("/")[0]].split()[0],
+            "Claim": line["claim"],
+            "Reported": _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else ""),
+            "Ours [95 % interval]": _measured(line),
+            "Seeds": line["seeds"] or "–",
+            "Verdict": f"**{line['verdict']}**",
+        }
+        for line in judged
+        if line["headline"]
+    ])  # fmt: skip
+
+
 def verdict_counts(judged: list[dict]) -> str:
     """How many claims of each kind got which verdict, as a Markdown table."""
     kinds = dict.fromkeys(line["kind"] for line in judged)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from fer_lib import architectures, models, paths
+from fer_lib import architectures, models, paths, readme
 from fer_lib.datasets import array_hash
 from fer_lib.protocol import Protocol
 
@@ -18,23 +18,23 @@ import measure  # noqa: E402
 
 
 KEPT = keeping.kept("bench", commit=True)
-FIRST, LAST = keeping.marks("bench")
+FIRST, LAST = readme.marks("bench/bench.py")
 
 
 def test_the_readme_shows_the_figures_that_were_kept():
     figures = json.loads(KEPT.read_text())
-    text = keeping.README.read_text()
-    assert keeping.readme_with(text, "bench", bench.table(figures)) == text
+    text = readme.FILE.read_text()
+    assert readme.with_part(text, "bench/bench.py", bench.table(figures)) == text
     slower = figures | {"loading": figures["loading"] | {"first_s": measure.spread([987.0])}}
-    changed = keeping.readme_with(text, "bench", bench.table(slower))
+    changed = readme.with_part(text, "bench/bench.py", bench.table(slower))
     assert changed != text
     assert "| 987 | 987 | 987 |" in changed
-    assert keeping.readme_with(changed, "bench", bench.table(figures)) == text
+    assert readme.with_part(changed, "bench/bench.py", bench.table(figures)) == text
 
 
 def test_a_readme_without_its_marks_is_refused():
     with pytest.raises(ValueError, match="found 0 times '<!-- end of bench/bench.py -->', expected once"):
-        keeping.readme_with(keeping.README.read_text().replace(LAST, ""), "bench", "")
+        readme.with_part(readme.FILE.read_text().replace(LAST, ""), "bench/bench.py", "")
 
 
 def test_a_goal_is_met_or_missed_by_the_median():
@@ -47,7 +47,7 @@ def test_a_goal_is_met_or_missed_by_the_median():
 def test_what_was_measured_is_printed_and_kept_where_it_was_asked_for(tmp_path, monkeypatch, capsys):
     figures = json.loads(KEPT.read_text())
     (tmp_path / "README.md").write_text(f"Before\n{FIRST}{LAST}after\n")
-    monkeypatch.setattr(keeping, "README", tmp_path / "README.md")
+    monkeypatch.setattr(readme, "FILE", tmp_path / "README.md")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(os, "environ", dict(os.environ))
@@ -63,7 +63,7 @@ def test_what_was_measured_is_printed_and_kept_where_it_was_asked_for(tmp_path, 
     assert not (tmp_path / "bench").exists()
     assert bench.main(["--keep"]) == 0
     kept = json.loads((tmp_path / "bench" / "bench.json").read_text())
-    assert keeping.README.read_text() == f"Before\n{FIRST}{bench.table(kept)}{LAST}after\n"
+    assert readme.FILE.read_text() == f"Before\n{FIRST}{bench.table(kept)}{LAST}after\n"
     monkeypatch.setattr(measure, "starting", lambda scratch: measure.command_seconds(["false"], tmp_path, {}))
     assert bench.main(["--keep"]) == 1
     assert "error: false: found exit code 1" in capsys.readouterr().err

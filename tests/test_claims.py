@@ -14,6 +14,7 @@ from fer_lib import (
     measures,
     metrics,
     paths,
+    readme,
     records,
     report,
     result_tables,
@@ -68,6 +69,14 @@ def committed():
 
 def test_committed_verdicts_are_what_the_records_say(committed):
     assert (paths.RESULTS / "claims.json").read_text() == claims.to_json(committed)
+
+
+def test_the_readme_shows_the_first_of_them(committed):
+    first = [line for line in committed if line["headline"]]
+    assert 8 <= len(first) <= 16 and {line["id"].split("/")[0] for line in first} == {"saravanan2019", "vorontsov2018"}
+    text, part = readme.FILE.read_text(), report.in_short(committed)
+    assert readme.with_part(text, "make report", part) == text
+    assert all(line["claim"] in part for line in first)
 
 
 def test_every_claim_is_whole_and_its_runs_exist(committed):

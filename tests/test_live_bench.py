@@ -11,7 +11,7 @@ import live_frames
 import numpy as np
 import pytest
 
-from fer_lib import datasets, paths
+from fer_lib import datasets, paths, readme
 from fer_lib.live import detectors, inference
 
 sys.path.insert(0, str(paths.ROOT / "bench"))
@@ -85,14 +85,14 @@ def test_what_was_measured_is_printed_and_kept(tmp_path, monkeypatch, capsys, ti
     small = {"data": "some", "faces": 2, "sizes": [32], "found": {"tuned": [0.5]}, "false_alarms_a_frame": {"tuned": 0}}
     monkeypatch.setattr(live_ways, "detection_rates", lambda count: small)
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    monkeypatch.setattr(keeping, "README", tmp_path / "README.md")
-    keeping.README.write_text("Before\n" + "".join(keeping.marks("live")) + "after\n")
+    monkeypatch.setattr(readme, "FILE", tmp_path / "README.md")
+    readme.FILE.write_text("Before\n" + "".join(readme.marks("bench/live.py")) + "after\n")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
     assert live_bench.main(["--turns", "1", "--frames", "1", "--keep"]) == 0
     kept = json.loads((tmp_path / "bench" / "live.json").read_text())
     table = live_bench.table(kept)
-    assert table in capsys.readouterr().out and table in keeping.README.read_text()
+    assert table in capsys.readouterr().out and table in readme.FILE.read_text()
     assert (
         f"| the usual way takes so many times longer | {times:.1f} | {times:.1f} | {times:.1f} | 8: {word} |" in table
     )
@@ -158,8 +158,8 @@ def test_the_readme_shows_the_figures_that_were_kept(name, bench):
     if not kept.exists():
         pytest.skip(f"bench/{kept.name} is not measured yet: `make bench-{name} KEEP=1`")
     figures = json.loads(kept.read_text())
-    text = keeping.README.read_text()
-    assert keeping.readme_with(text, name, bench.table(figures)) == text
+    text = readme.FILE.read_text()
+    assert readme.with_part(text, f"bench/{name}.py", bench.table(figures)) == text
     if name == "peers":  # the accuracy is that of the network that ships now
         about = json.loads(inference.MODEL.with_suffix(".json").read_text())
         ours, shipped = figures["accuracy"]["ours"]["PrivateTest"], about["scores"]["model.onnx"]["PrivateTest"]
