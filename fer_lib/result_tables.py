@@ -77,14 +77,14 @@ def verdicts(judged: list[dict]) -> str:
     """The claims with their verdicts (see ``claims.judge``) as a Markdown table; seeds link to their runs."""
     lines = []
     for line in judged:
-        study, name = line["id"].split("/")
+        name = line["id"].split("/")[1]
         because = line["because"][:1].upper() + line["because"][1:]
         others = f"Not pooled with: {'; '.join(line['others'])}." if line["others"] else ""
         experiments = dict.fromkeys(folder.rpartition("/")[0] for folder in line["runs"])
         seeds = f"[{line['seeds']}]({next(iter(experiments))}/)" if experiments else line["seeds"]
         lines.append({
             "Claim": f"{line['claim']} `{name}`",
-            "Where": f"{STUDIES.get(study, study).split()[0]}, {line['where']}",
+            "Where": f"{_paper(line)}, {line['where']}",
             "Reported": _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else ""),
             "Ours [95 % interval]": _measured(line),
             "Seeds": seeds or "–",
@@ -94,12 +94,18 @@ def verdicts(judged: list[dict]) -> str:
     return table(lines)
 
 
+def _paper(line: dict) -> str:
+    """The first author of a claim's paper."""
+    study = line["id"].split("/")[0]
+    return STUDIES.get(study, study).split()[0]
+
+
 def headlines(judged: list[dict]) -> str:
     """The few claims that are shown first, as a Markdown table without links."""
     return table([
         {
-            "Paper": STUDIES[line["id"].split("/")[0]].split()[0],
             "Claim": line["claim"],
+            "Paper": _paper(line),
             "Reported": _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else ""),
             "Ours [95 % interval]": _measured(line),
             "Seeds": line["seeds"] or "–",
