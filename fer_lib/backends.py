@@ -59,7 +59,7 @@ def _max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None
     return reduce(jnp.maximum, slices)
 
 
-def scanned_epochs(model: keras.Model, images, targets, weights, scale, batch_size: int):
+def compiled_epochs(model: keras.Model, images, targets, weights, scale, batch_size: int):
     """On JAX, a function that trains one epoch: Keras' own training step, on a GPU in one compiled ``lax.scan``.
 
     The faces go to the device once: ``images`` (n, 48, 48) uint8, ``weights`` (n,) float32 or None; ``scale`` makes

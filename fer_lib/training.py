@@ -66,8 +66,8 @@ def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol):
     weights = compute_sample_weight("balanced", fitted.labels).astype(np.float32) if balanced else None
     if backends.BACKEND == "jax":
         like = epoch_targets(fitted, protocol, 0, 0)
-        scanned = backends.scanned_epochs(model, fitted.images, like, weights, scale, protocol.batch_size)
-        return lambda epoch, order, targets: scanned(order, targets)
+        compiled = backends.compiled_epochs(model, fitted.images, like, weights, scale, protocol.batch_size)
+        return lambda epoch, order, targets: compiled(order, targets)
 
     def fit(epoch: int, order: np.ndarray, targets: np.ndarray) -> dict:
         batches = Batches(fitted.images, targets, weights, scale, protocol.batch_size, order)

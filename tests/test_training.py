@@ -223,7 +223,7 @@ def test_networks_that_scale_pixels_themselves_refuse_scaled_ones(few_faces, sca
 def test_a_scanned_epoch_is_what_fit_does(few_faces, monkeypatch):
     protocol = replace(SMALL, model="simple_cnn", class_weights="balanced", epochs=2)
     scanned, _ = training.train(few_faces, protocol, 3, progress=lambda line: None)
-    monkeypatch.setattr(training.backends, "scanned_epochs", None)
+    monkeypatch.setattr(training.backends, "compiled_epochs", None)
     monkeypatch.setattr(training.backends, "BACKEND", "jax, a batch at a time")
     by_fit, _ = training.train(few_faces, protocol, 3, progress=lambda line: None)
     np.testing.assert_allclose(scanned.logits["last"], by_fit.logits["last"], rtol=1e-3, atol=1e-4)
@@ -279,6 +279,18 @@ def test_bfloat16_trains_close_to_float32(few_faces):
 def test_float32_of_a_gpu_alone_is_refused_without_one(few_faces):
     with pytest.raises(ValueError, match="precision: found 'tensorfloat32' without a GPU"):
         training.train(few_faces, replace(SMALL, precision="tensorfloat32"), 3)
+
+
+@pytest.mark.skipif(backends.BACKEND != "jax", reason="JAX alone trains its steps in a loop")
+@pytest.mark.parametrize("fields", [{}, RANDOM])
+def test_steps_in_one_loop_as_on_a_gpu_are_the_steps_one_by_one(few_faces, monkeypatch, fields):
+    import jax
+
+    alone, _ = training.train(few_faces, replace(SMALL, **fields), 1, progress=lambda line: None)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    looped, _ = training.train(few_faces, replace(SMALL, **fields), 1, progress=lambda line: None)
+    np.testing.assert_allclose(alone.logits["last"], looped.logits["last"], rtol=1e-3, atol=1e-4)
+    assert [entry["loss"] for entry in alone.history] == pytest.approx([e["loss"] for e in looped.history], rel=1e-4)
 
 
 @pytest.mark.skipif(backends.BACKEND != "jax", reason="what JAX pools with here")
