@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import cycle
+import math
+import textwrap
+from itertools import cycle, product
 
 import numpy as np
 import pandas as pd
@@ -84,27 +86,32 @@ def loss_line(losses: pd.DataFrame) -> Figure:
 
 @rc_context(THEME)
 def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
-    """Test accuracy after each epoch, a panel a network and a line a seed; dotted: the rates of one answer.
+    """Test accuracy after each epoch, a panel a network (three in a row), a line a seed; dotted: rates of one answer.
 
     ``families``: groups of runs that differ in the loss; the clipped loss is orange, logits blue.
     """
-    figure, panels = canvas(0.6 + 3.3 * max(2, len(families)), 3.7, 1, len(families), squeeze=False, sharey=True)
+    columns = min(3, len(families))
+    rows = math.ceil(len(families) / columns)
+    figure, panels = canvas(0.6 + 3.3 * max(2, columns), 0.2 + 3.5 * rows, rows, columns, squeeze=False, sharey=True)
+    for axes in panels.flat[len(families) :]:
+        axes.remove()
     colours, rates = {"clipped": ORANGE, "logits": BLUE}, 100 * counts / counts.sum()
-    for axes, groups in zip(panels[0], families):
+    for axes, groups in zip(panels.flat, families):
         for rate in rates:
             axes.axhline(rate, color="0.75", lw=0.9, ls=":")
         for record in (record for group in groups for record in group):
             curve = [100 * entry[f"{collapse.BOTH}_accuracy"] for entry in record["history"]]
             colour = colours[record["parameters"]["loss"]]
             axes.plot(range(1, len(curve) + 1), curve, color=colour, lw=1.3, alpha=0.65, marker="o", ms=2.5)
-        axes.set(xlabel="Epoch", title=groups[0][0]["title"])
+        axes.set(xlabel="Epoch", title="\n".join(textwrap.wrap(groups[0][0]["title"], 36)))
         axes.title.set_fontweight("normal")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     names = {}  # rates that lie close together share a line of text
     for code in np.argsort(rates):
-        near = next((rate for rate in names if abs(rate - rates[code]) < 1.0), rates[code])
+        near = next((rate for rate in names if abs(rate - rates[code]) < 2.2), rates[code])
         names.setdefault(near, []).append(FER2013[code])
-    for rate, emotions in names.items():
+    last = [panels.flat[min(first + columns, len(families)) - 1] for first in range(0, len(families), columns)]
+    for axes, (rate, emotions) in product(last, names.items()):
         axes.annotate(
             ", ".join(emotions),
             (1, rate),
@@ -116,7 +123,8 @@ def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
             color="0.4",
             annotation_clip=False,
         )
-    panels[0][0].set(ylabel="Accuracy on both tests (%)")
+    for axes in panels[:, 0]:
+        axes.set(ylabel="Accuracy on both tests (%)")
     panels[0][0].set_ylim(0, max(32, panels[0][0].get_ylim()[1]))
     used = {record["parameters"]["loss"] for groups in families for group in groups for record in group}
     handles = [panels[0][0].plot([], [], color=colours[loss], lw=1.6)[0] for loss in colours if loss in used]
@@ -198,16 +206,19 @@ def training_and_test(drawn: list[tuple[list[dict], str, str]]) -> Figure:
 
     ``drawn``: the groups, each with the rows it is scored on and its title.
     """
-    figure, axes = canvas(7.0, 4.0)
+    figure, axes = canvas(10.0, 4.0)
     for (group, scored, title), colour in zip(drawn, cycle(COLOURS)):
         shortest = min(len(record["history"]) for record in group)
         epochs = np.arange(1, shortest + 1)
-        for key, style, label in (("accuracy", "--", None), (f"{scored}_accuracy", "-", title)):
+        for key, style, label in (
+            ("accuracy", "--", None),
+            (f"{scored}_accuracy", "-", "\n".join(textwrap.wrap(title, 34))),
+        ):
             mean = np.mean([[100 * e[key] for e in record["history"][:shortest]] for record in group], axis=0)
             axes.plot(epochs, mean, style, color=colour, lw=1.8, label=label, marker="o" if shortest == 1 else None)
     axes.set(xlabel="Epoch", ylabel="Accuracy (%)", ylim=(0, 100))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside upper left", ncols=2)
+    figure.legend(loc="outside right upper", labelspacing=0.9)
     return figure
 
 
