@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -102,8 +103,9 @@ def _last_words(log: Path) -> str:
 
 
 def _anonymous(text: str) -> str:
-    """Nobody's folders belong into a result."""
-    return text.replace(str(paths.ROOT) + "/", "").replace(str(Path.home()), "~")
+    """Nobody's folders belong into a result: neither the project's nor those of the packages, nor a home."""
+    text = text.replace(str(paths.ROOT) + "/", "").replace(str(Path.home()), "~")
+    return re.sub(r"(?<![\w:/])(?:[~/][\w.+~-]*)+/((?:site|dist)-packages/)", r"\1", text)
 
 
 class _Prefixed:

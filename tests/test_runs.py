@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +150,18 @@ def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
     content["parameters"]["batch_size"] = 64  # other parameters: no longer current
     (study / "small.yaml").write_text(yaml.safe_dump(content))
     assert names(planning.missing("smoke")) == ["study/small seed 0"]
+
+
+def test_what_a_run_leaves_names_no_folder_of_the_machine():
+    said = (
+        f'File "/opt/x/.venv/lib/python3.12/site-packages/tqdm/auto.py", {paths.ROOT}/fer_lib/runs.py, {Path.home()}/y'
+    )
+    assert notebooks._anonymous(said) == 'File "site-packages/tqdm/auto.py", fer_lib/runs.py, ~/y'
+    link = "https://example.org/lib/site-packages/tqdm"
+    assert notebooks._anonymous(link) == link
+    folder = re.compile(r"(?<![\w:/.])/(?:home|root|opt|usr|tmp|mnt|work|content|Users)/")
+    committed = [*paths.RESULTS.glob("runs/*/*/*/*.ipynb"), *paths.RESULTS.glob("*.html"), *paths.RESULTS.glob("*.md")]
+    assert len(committed) > 100 and [path for path in committed if folder.search(path.read_text())] == []
 
 
 def test_a_failing_run_tells_its_cell_and_leaves_the_old_record(study):
