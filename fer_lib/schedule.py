@@ -57,7 +57,10 @@ def make_missing(
     jobs: int = 1,
     minutes: float | None = None,
 ) -> int:
-    """Make the missing runs, those soonest done first, ``jobs`` at a time. Returns 1 where one failed, else 0.
+    """Make the missing runs, ``jobs`` at a time. Returns 1 where one failed, else 0.
+
+    The first seeds of all come before the second ones, of these what is soonest done: a time too short for all leaves
+    a run of everything, not all seeds of one thing.
 
     After ``minutes`` none is under way any more; what was goes on after its last whole epoch in the next call.
     """
@@ -65,7 +68,7 @@ def make_missing(
         raise ValueError(f"found jobs {jobs}, minutes {minutes}; expected 1 job or more, and more than 0 minutes")
     clock = _Clock(minutes)
     with processes.locked(lock(), "making runs"):
-        todo = sorted(plan(profile, seeds, only, force)[1], key=planning.hours)
+        todo = sorted(plan(profile, seeds, only, force)[1], key=lambda run: (run.seed, planning.hours(run)))
         if not todo:
             print("All runs are there: nothing to do.")
             return 0

@@ -68,6 +68,11 @@ def test_the_shortest_come_first_one_after_the_other(study, tmp_path, capsys):
     assert "3 done, 0 under way, 0 left" in out
 
 
+def test_no_second_seed_comes_before_a_first(study, tmp_path):
+    assert schedule.make_missing("full", seeds=2) == 0
+    assert [line[1] for line in log(tmp_path) if line[0] == "start"] == list("bcabca")
+
+
 def test_so_many_at_a_time_and_no_more_and_the_threads_divided(study, tmp_path):
     assert schedule.make_missing("full", seeds=2, jobs=2) == 0
     lines, active, most = log(tmp_path), 0, 0
