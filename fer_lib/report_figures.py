@@ -26,7 +26,7 @@ def show_overview(found: list[dict], experiments: dict[str, dict]) -> None:
     """Display, in a notebook, reported and measured accuracies in one figure; nothing where there is no run."""
     from IPython.display import display
 
-    measured = summaries.accuracies(found, experiments)
+    measured = summaries.accuracies(summaries.comparable(found, experiments), experiments)
     if len(measured):
         caption = (
             "Accuracy as reported (diamond) and as measured here: each ring is a seed, the dot their mean, the thick "
@@ -113,7 +113,7 @@ def show_emotions(found: list[dict], experiments: dict[str, dict]) -> None:
     """Display, in a notebook, precision, recall and F1 of each emotion and model, and how far confidence is earned."""
     from IPython.display import display
 
-    groups = summaries.groups(found, experiments)
+    groups = summaries.groups(summaries.comparable(found, experiments), experiments)
     if not groups:
         return
     names = _names(groups)

@@ -160,19 +160,23 @@ def remarks(group: list[dict], experiment: dict) -> list[str]:
     return found + [f"stale: {reason}" for reason in stale]
 
 
+def comparable(found: list[dict], experiments: dict[str, dict]) -> list[dict]:
+    """The records, but for those of experiments that call themselves ``diagnostic`` and are compared with nothing."""
+    return [record for record in found if not experiments.get(record["experiment"], {}).get("diagnostic")]
+
+
 def honest(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
     """The honest reading of the same runs: the epoch chosen on PublicTest, scored on PrivateTest and its clean rows.
 
     A model without epochs has nothing to choose and is read as it is; groups without such a reading are left out, and
-    those of experiments that call themselves ``diagnostic``.
+    what is not ``comparable``.
     Columns: experiment, title, epochs, computed_by, stopped_on (the rows that decided how long training went on, where
     PrivateTest was among them, else ""), and for each of ``HONEST`` the dict of ``spread``.
     """
     lines = []
-    for group in groups(found, experiments):
+    for group in groups(comparable(found, experiments), experiments):
         scores = [r["metrics"].get("best") or ({} if r["history"] else r["metrics"]["last"]) for r in group]
-        diagnostic = experiments.get(group[0]["experiment"], {}).get("diagnostic")
-        if diagnostic or not all(name in score for score in scores for name in HONEST):
+        if not all(name in score for score in scores for name in HONEST):
             continue
         parameters = group[0]["parameters"]
         watched = parameters.get("validation_rows", "") if parameters.get("patience") else ""

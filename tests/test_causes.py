@@ -441,6 +441,15 @@ def test_drawn_faces_have_their_page_too(tmp_path):
     assert "No list of leaked rows" in made["Leaked rows"].conclusion[0]
 
 
+def test_a_diagnostic_is_no_evidence_of_a_cause(tmp_path):
+    found = [run(tmp_path, "saravanan2019/one", seed, lambda y: always(y, 3)) for seed in range(2)]
+    found += [run(tmp_path, "ours/one_logits", seed, lambda y: answers(y, 2)) for seed in range(2)]
+    known = EXPERIMENTS | {"ours/one_logits": EXPERIMENTS["ours/one_logits"] | {"diagnostic": True}}
+    said = {name: " ".join(cause.conclusion) for name, cause in page.all_causes(found, known, tmp_path).items()}
+    assert "none has run yet" in said["The collapse"] and "either loss" not in said["The collapse"]
+    assert "either loss" in " ".join(page.all_causes(found, EXPERIMENTS, tmp_path)["The collapse"].conclusion)
+
+
 def test_runs_of_other_backends_are_not_counted_together(tmp_path):
     found = [run(tmp_path, "saravanan2019/one", seed, lambda y: always(y, 3)) for seed in range(2)]
     found.append(run(tmp_path, "saravanan2019/one", 0, lambda y: answers(y, 3), backend="jax"))

@@ -13,11 +13,12 @@ from .words import Cause
 def all_causes(found: list[dict], experiments: dict[str, dict], results: Path) -> dict[str, Cause]:
     """The causes by their headings in the notebook, from the records below a results folder and the audit beside them.
 
-    A claim may link to one: causes.html#Leaked-rows.
-        Raises ValueError where an experiment's seeds were scored on different rows, or a sweep or the FER+ file is
+    A claim may link to one: causes.html#Leaked-rows. What is not ``summaries.comparable`` is left out.
+
+    Raises ValueError where an experiment's seeds were scored on different rows, or a sweep or the FER+ file is
     malformed.
     """
-    runs = [record for record in found if record["metrics"]]
+    runs = [record for record in summaries.comparable(found, experiments) if record["metrics"]]
     groups = [g for g in summaries.groups(runs, experiments) if not _read_off(g, experiments)]
     leaked = rows.leaked_ids(results)
     return {
