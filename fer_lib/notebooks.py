@@ -77,7 +77,7 @@ def execute(
         problem = {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}", "source": error.source}
     except RuntimeError as error:  # so nbclient says that there is no kernel, or no kernel any more
         problem = {"cell": None, "error": f"{error} (killed, or out of memory?); {_last_words(log)}", "source": ""}
-    output.write_text(_anonymous(output.read_text()))
+    output.write_text(_anonymous(_without_widgets(output.read_text())))
     return problem
 
 
@@ -100,6 +100,13 @@ def _last_words(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]
     return f"its last words, in {_anonymous(str(log))}: {_anonymous(said[-1])[:300]}" if said else "it said nothing"
+
+
+def _without_widgets(text: str) -> str:
+    """An executed notebook without the state of its progress bars, which is more than all its other text."""
+    notebook = json.loads(text)
+    notebook["metadata"].pop("widgets", None)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 def _anonymous(text: str) -> str:

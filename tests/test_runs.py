@@ -143,7 +143,7 @@ def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
     assert not runs.run("study/small", 0, "smoke").unfinished.exists()
     log = (folder / "run.ipynb").read_text()
     assert str(paths.ROOT) + "/" not in log
-    assert "epoch   2/2" in log
+    assert "epoch   2/2" in log and "widgets" not in json.loads(log)["metadata"]
     assert planning.missing("smoke") == []
     assert names(planning.missing("smoke", force=True)) == ["study/small seed 0"]
     content = yaml.safe_load((study / "small.yaml").read_text())
