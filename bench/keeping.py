@@ -80,7 +80,7 @@ def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool)
     measure.say("\n" + table(figures))
     path = kept(name, commit)
     path.parent.mkdir(parents=True, exist_ok=True)
-    readme.replace_text(path, json.dumps(figures, indent=1) + "\n")
+    paths.replace_text(path, json.dumps(figures, indent=1) + "\n")
     if commit:
         readme.put(f"bench/{name}.py", table(figures))
     measure.say(f"Kept in {path.relative_to(paths.ROOT)}")

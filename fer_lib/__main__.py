@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -187,9 +186,7 @@ def cross(options: argparse.Namespace) -> None:
 
 def write_json(report: dict, into: str | None) -> None:
     if into:
-        partial = Path(f"{into}.partial")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        os.replace(partial, into)
+        paths.replace_text(Path(into), json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def reliability(measured: list[tuple[str, dict]], columns: int = 4) -> Figure:
         axes.scatter(
             confidence, accuracy, s=4 + 120 * counts / max(1, counts.sum()), color=BLUE, clip_on=False, zorder=3
         )
-        axes.set_title("\n".join(textwrap.wrap(name, 27)), fontsize=8.5)
+        axes.set_title(textwrap.fill(name, 27), fontsize=8.5)
         errors = 100 * np.array(found["errors"])
         axes.text(0.03, 0.95, f"ECE {errors.mean():.1f} %", va="top", transform=axes.transAxes, fontsize=8.5)
     for axes in panels.flat[len(measured) :]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import ledger, measures, paths, statistics, summaries, verdicts
 from .emotions import FER2013
+from .protocol import CHOICES
 from .verdicts import Verdict
 
 
@@ -47,9 +48,9 @@ def judge(entries: list[dict], found: list[dict], experiments: dict[str, dict], 
         untested = verdict.verdict == verdicts.INCONCLUSIVE
         if lacking := [name for name in claim.get("runs", []) if untested and not seeds and name not in groups]:
             verdict = verdict._replace(because=f"no run yet of {', '.join(lacking)}")
-        for short in ("bfloat16", "tensorfloat32"):
-            if f", {short}," in computed_by:
-                verdict = verdict._replace(because=f"{verdict.because}; in {short}, where the papers had float32")
+        for precision in CHOICES["precision"]:
+            if precision != "float32" and f", {precision}," in computed_by:
+                verdict = verdict._replace(because=f"{verdict.because}; in {precision}, where the papers had float32")
         interval = verdict.interval and [_rounded(end) for end in verdict.interval]
         folders = [r["folder"].relative_to(results).as_posix() for pair in seeds for r in pair]
         lines.append({

@@ -96,6 +96,5 @@ def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> 
     }
     card.parent.mkdir(parents=True, exist_ok=True)
     card.write_text(model_card.markdown(about), encoding="utf-8")
-    (folder / "model.json.partial").write_text(json.dumps(about, indent=1) + "\n")
-    os.replace(folder / "model.json.partial", folder / "model.json")
+    paths.replace_text(folder / "model.json", json.dumps(about, indent=1) + "\n")
     return card

@@ -29,3 +29,10 @@ def results_folder(profile: str) -> Path:
     ``results/local``, which git ignores, so that a trial can never overwrite a result.
     """
     return RESULTS if profile == "full" else RESULTS / "local" / profile
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file beside its place, then rename it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

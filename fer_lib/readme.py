@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from . import paths
 
 FILE = paths.ROOT / "README.md"
@@ -27,11 +24,4 @@ def with_part(text: str, writer: str, part: str) -> str:
 
 def put(writer: str, part: str) -> None:
     """Write a part into the README. Raises what ``with_part`` raises."""
-    replace_text(FILE, with_part(FILE.read_text(encoding="utf-8"), writer, part))
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file beside its place, then rename it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    paths.replace_text(FILE, with_part(FILE.read_text(encoding="utf-8"), writer, part))

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import audit, metrics, provenance
+from . import audit, metrics, paths, provenance
 from .datasets import SPLITS, Faces
 from .emotions import FER2013
 
@@ -118,9 +118,8 @@ def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
     np.savez_compressed(partial, **arrays)
     checksum = provenance.file_hash(partial)
     os.replace(partial, folder / "predictions.npz")
-    partial = folder / "metrics.json.partial"
-    partial.write_text(json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n")
-    os.replace(partial, folder / "metrics.json")
+    text = json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n"
+    paths.replace_text(folder / "metrics.json", text)
 
 
 def put(source: Path, folder: Path) -> None:

@@ -85,7 +85,7 @@ def verdicts(judged: list[dict]) -> str:
         lines.append({
             "Claim": f"{line['claim']} `{name}`",
             "Where": f"{_paper(line)}, {line['where']}",
-            "Reported": _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else ""),
+            "Reported": _reported(line),
             "Ours [95 % interval]": _measured(line),
             "Seeds": seeds or "–",
             "Verdict": f"**{line['verdict']}**",
@@ -106,7 +106,7 @@ def headlines(judged: list[dict]) -> str:
         {
             "Claim": line["claim"],
             "Paper": _paper(line),
-            "Reported": _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else ""),
+            "Reported": _reported(line),
             "Ours [95 % interval]": _measured(line),
             "Seeds": line["seeds"] or "–",
             "Verdict": f"**{line['verdict']}**",
@@ -149,6 +149,11 @@ def scope(found: list[dict], experiments: dict[str, dict], judged: list[dict]) -
 
 def _figure(value) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _reported(line: dict) -> str:
+    """What the paper reports: "60.58 %", "35,887", "always"."""
+    return _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else "")
 
 
 def _measured(line: dict) -> str:

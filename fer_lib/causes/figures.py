@@ -103,7 +103,7 @@ def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
             curve = [100 * entry[f"{collapse.BOTH}_accuracy"] for entry in record["history"]]
             colour = colours[record["parameters"]["loss"]]
             axes.plot(range(1, len(curve) + 1), curve, color=colour, lw=1.3, alpha=0.65, marker="o", ms=2.5)
-        axes.set(xlabel="Epoch", title="\n".join(textwrap.wrap(groups[0][0]["title"], 36)))
+        axes.set(xlabel="Epoch", title=textwrap.fill(groups[0][0]["title"], 36))
         axes.title.set_fontweight("normal")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     names = {}  # rates that lie close together share a line of text
@@ -212,7 +212,7 @@ def training_and_test(drawn: list[tuple[list[dict], str, str]]) -> Figure:
         epochs = np.arange(1, shortest + 1)
         for key, style, label in (
             ("accuracy", "--", None),
-            (f"{scored}_accuracy", "-", "\n".join(textwrap.wrap(title, 34))),
+            (f"{scored}_accuracy", "-", textwrap.fill(title, 34)),
         ):
             mean = np.mean([[100 * e[key] for e in record["history"][:shortest]] for record in group], axis=0)
             axes.plot(epochs, mean, style, color=colour, lw=1.8, label=label, marker="o" if shortest == 1 else None)
