@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from pathlib import Path
 
 from . import paths
@@ -112,10 +111,8 @@ def load(found: list[dict]) -> dict[str, list[dict]]:
         if made:
             known = known | made
             kept = kept | made
-            partial = path.with_name(path.name + ".partial")
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(to_json(sources, kept))
-            os.replace(partial, path)
+            paths.replace_text(path, to_json(sources, kept))
     return {name: known[name] for name in wanted if name in known}
 
 

@@ -108,8 +108,8 @@ def anger_fear_rank(record, kept, rows):
     return 1 + sum(other > mixed[pair] for other in mixed.values())
 
 
-def _second(record, kept, rows):
-    """Which rows are right, and on which the second answer is, (n,) bool each."""
+def first_and_second(record, kept, rows):
+    """Which rows the first answer has right, and which the second, (n,) bool each."""
     given = answers(record, kept, rows)
     p, best = given["probabilities"].astype(np.float64), given["classes"][:, None].astype(int)
     np.put_along_axis(p, best, -1.0, axis=1)
@@ -117,12 +117,12 @@ def _second(record, kept, rows):
 
 
 def second_right_where_wrong(record, kept, rows):
-    right, second = _second(record, kept, rows)
+    right, second = first_and_second(record, kept, rows)
     return 100 * second[~right].mean()
 
 
 def top_2_gain(record, kept, rows):
-    return 100 * _second(record, kept, rows)[1].mean()
+    return 100 * first_and_second(record, kept, rows)[1].mean()
 
 
 def public_above_private(record, kept, rows):

@@ -164,7 +164,11 @@ def causes(judged: list[dict], folder: Path) -> str:
     known = [line for line in missed if line["why"]]
     said = f"{len(missed)} claims were not reproduced; the cause is known of {len(known)} of them:\n"
     listed = [f"- {line['claim'].rstrip('.')} ({_short(line)}): {line['why']}" for line in known]
-    open_ones = [f"- {line['claim'].rstrip('.')} ({_short(line)})" for line in missed if not line["why"]]
+    open_ones = [
+        f"- {line['claim'].rstrip('.')} ({_short(line)}){': ' + line['note'] if line['note'] else ''}"
+        for line in missed
+        if not line["why"]
+    ]
     more = ["\nNot explained so far:\n", *open_ones] if open_ones else []
     page = "\nHow the causes were found: [causes.html](causes.html).\n" if (folder / "causes.html").exists() else ""
     return "\n".join([said, *listed, *more, page])

@@ -78,7 +78,6 @@ def verdicts(judged: list[dict]) -> str:
     lines = []
     for line in judged:
         name = line["id"].split("/")[1]
-        because = line["because"][:1].upper() + line["because"][1:]
         others = f"Not pooled with: {'; '.join(line['others'])}." if line["others"] else ""
         experiments = dict.fromkeys(folder.rpartition("/")[0] for folder in line["runs"])
         seeds = f"[{line['seeds']}]({next(iter(experiments))}/)" if experiments else line["seeds"]
@@ -89,7 +88,7 @@ def verdicts(judged: list[dict]) -> str:
             "Ours [95 % interval]": _measured(line),
             "Seeds": seeds or "–",
             "Verdict": f"**{line['verdict']}**",
-            "Why": " ".join(filter(None, [f"{because}.", line["why"], line["note"], others])),
+            "Why": " ".join(filter(None, [_because(line), line["why"], line["note"], others])),
         })  # fmt: skip
     return table(lines)
 
@@ -98,6 +97,11 @@ def _paper(line: dict) -> str:
     """The first author of a claim's paper."""
     study = line["id"].split("/")[0]
     return STUDIES.get(study, study).split()[0]
+
+
+def _because(line: dict) -> str:
+    """What the rule saw, as a sentence."""
+    return f"{line['because'][:1].upper()}{line['because'][1:]}."
 
 
 def headlines(judged: list[dict]) -> str:
@@ -110,6 +114,7 @@ def headlines(judged: list[dict]) -> str:
             "Ours [95 % interval]": _measured(line),
             "Seeds": line["seeds"] or "–",
             "Verdict": f"**{line['verdict']}**",
+            "Why": _because(line),
         }
         for line in judged
         if line["headline"]

@@ -90,8 +90,12 @@ def accuracy(reported: float, values: Sequence[float], rows: int = 0) -> Verdict
         because = f"the interval is ±{high - mean:.1f} points, wider than ±{WIDTH:g}"
         return Verdict(INCONCLUSIVE, mean, (low, high), because)
     unit = last_digit(reported)
-    if low - unit <= reported <= high + unit:
+    if low <= reported <= high:
         return Verdict(REPRODUCED, mean, (low, high), "within what one new run would give")
+    if low - unit <= reported <= high + unit:
+        outside = max(low - reported, reported - high)
+        because = f"by its last printed digit only: {outside:.2f} points outside what one new run would give"
+        return Verdict(REPRODUCED, mean, (low, high), because)
     where = "above" if reported > mean else "below"
     return Verdict(NOT_REPRODUCED, mean, (low, high), f"the reported figure lies {where} what one new run would give")
 

@@ -353,7 +353,27 @@ def test_label_noise_by_agreement(tmp_path):
     assert (line["agreed"]["n"], line["other"]["n"]) == (140, 70)
     assert (line["agreed"]["accuracy"], line["other"]["accuracy"], line["taggers"]["accuracy"]) == (1, 0, 1)
     assert {level: part["accuracy"] for level, part in line["levels"].items()} == {"10": 1, "0": 0}
+    assert line["second"] is None  # no wrong answer where the label is agreed with
     assert rows.label_noise(grouped(record), taggers(agree)[:100]) == []  # counts of other data
+
+
+def test_the_second_answer_by_agreement(tmp_path):
+    agree = np.arange(210) % 3 > 0
+    away = np.concatenate([np.zeros(140, bool), np.ones(210, bool)])
+    near = np.concatenate([np.zeros(140, bool), agree & (np.arange(210) % 2 > 0)])  # the second answer is the label
+
+    def last(labels):
+        logits = answers(labels, 10**6)
+        logits[away] = np.eye(7, dtype=np.float32)[(labels[away] + 1) % 7] * 4
+        logits[away] += np.eye(7, dtype=np.float32)[(labels[away] + 2) % 7]
+        logits[near] += np.eye(7, dtype=np.float32)[labels[near]] * 2
+        return logits
+
+    record = run(tmp_path, "saravanan2019/one", 0, last)
+    (line,) = rows.label_noise(grouped(record), taggers(agree))
+    assert (line["second"]["agreed"], line["second"]["other"]) == (0.5, 0)
+    difference, low, high = line["second"]["difference"]
+    assert difference == 0.5 and 0.4 < low < 0.5 < high < 0.6
 
 
 # ---- The page

@@ -10,6 +10,7 @@ from made_up_records import always, answers, network, survey, tree
 
 from fer_lib import (
     claims,
+    emotions,
     ledger,
     measures,
     metrics,
@@ -23,6 +24,7 @@ from fer_lib import (
     summaries,
     verdicts,
 )
+from fer_lib.causes import rows as rows_of
 
 ROWS = "PublicTest+PrivateTest"
 EXPERIMENTS = {
@@ -99,6 +101,34 @@ def test_counts_of_the_data_are_judged(committed):
     leaked = lines["saravanan2019/unseen-test-images"]
     assert (leaked["measured"], leaked["verdict"]) == (568, "not reproduced")
     assert lines["vorontsov2018/classes-are-ekmans"]["measured"] == "neutral"
+
+
+def test_causes_named_in_the_ledger_are_what_the_records_show(committed):
+    lines = {line["id"].split("/")[1]: line for line in committed}
+    found = records.load(paths.RESULTS)
+    best, deep, shallow = (
+        [record for record in found if record["experiment"] == name and made in record["folder"].name]
+        for name, made in (
+            ("saravanan2019/table5_adam_128", "tensorfloat32"),
+            ("saravanan2019/table1_decision_tree_fixed_split", ""),
+            ("ours/claim_tree_depth", ""),
+        )
+    )
+    for record in best:  # anger-and-fear-mix
+        given = measures.answers(record, "last", ROWS)
+        counts = np.zeros((7, 7))
+        np.add.at(counts, (given["labels"], given["classes"]), 1)
+        shares = counts / counts.sum(axis=1, keepdims=True)
+        mixed = np.triu(shares + shares.T, 1)
+        pairs = [divmod(place, 7) for place in np.argsort(mixed, axis=None)[-3:]]
+        assert {emotions.FER2013[code] for pair in pairs for code in pair} == {"sad", "neutral", "fear", "angry"}
+        assert all(emotions.FER2013.index("sad") in pair for pair in pairs)
+    leaked = rows_of.leaked_ids(paths.RESULTS)
+    (line,) = rows_of.leakage([best], leaked)  # adam-128-unseen
+    claim = lines["adam-128-unseen"]
+    assert 100 * line["share"][0] == pytest.approx(claim["reported"] - claim["measured"], abs=0.5)
+    (before,), (after,) = rows_of.leakage([deep], leaked), rows_of.leakage([shallow], leaked)
+    assert after["leaked"] < before["leaked"] and after["clean"] > before["clean"]  # tree-no-other-parameter
 
 
 @pytest.fixture

@@ -108,7 +108,11 @@ def test_width_buys_no_verdict(reported):
 def test_a_printed_number_stands_for_its_last_digit():
     values = [60.0, 60.0, 60.0]
     assert [verdicts.last_digit(x) for x in (60.58, 30.9, 62)] == [0.01, 0.1, 1]
-    assert verdicts.accuracy(61, values).verdict == REPRODUCED
+    found = verdicts.accuracy(61, values)
+    assert found.verdict == REPRODUCED
+    assert found.because == "by its last printed digit only: 1.00 points outside what one new run would give"
+    assert verdicts.accuracy(59.5, values).verdict == NOT_REPRODUCED  # printed with a digit more
+    assert "0.10 points outside" in verdicts.accuracy(59.9, values).because
     assert verdicts.accuracy(61.1, values).verdict == NOT_REPRODUCED
 
 

@@ -140,8 +140,9 @@ def label_noise(groups: list[list[dict]], counts: np.ndarray) -> list[dict]:
 
     levels: for each of ``ferplus.LEVELS`` n, accuracy (mean over seeds), interval (Wilson's). agreed, other: the same
     where most taggers chose the label, and where they chose another emotion; ``rows``: the difference of the two;
-    taggers: on the other rows, accuracy by the taggers' choice instead of the label. Only official data, whose order
-    FER+ shares.
+    taggers: on the other rows, accuracy by the taggers' choice instead of the label. second: of networks, how often the
+    second answer is right where the first is wrong, on either rows (see ``_second_answers``). Only official data, whose
+    order FER+ shares.
     """
     lines = []
     for group in filter(learned, groups):
@@ -162,8 +163,27 @@ def label_noise(groups: list[list[dict]], counts: np.ndarray) -> list[dict]:
             "levels": {level: part for level, part in levels.items() if part},
             "agreed": _part(mean, agreed), "other": _part(mean, other), "taggers": _part(theirs, other),
             "rows": statistics.mean_difference(mean[agreed], mean[other]),
+            "second": _second_answers(group, agreed, other) if group[0]["history"] else None,
         })  # fmt: skip
     return lines
+
+
+def _second_answers(group: list[dict], agreed: np.ndarray, other: np.ndarray) -> dict | None:
+    """How often the second answer is right where the first is wrong, on some rows of PrivateTest and on others.
+
+    agreed, other: as a fraction; difference: of the two, with Newcombe's interval over rows, at the mean counts of the
+    seeds. None where a network has no wrong answer on either rows.
+    """
+    both = [measures.first_and_second(record, summaries.reading(record)[0], "PrivateTest") for record in group]
+    counts = [
+        np.mean([[(second & ~first & rows).sum(), (~first & rows).sum()] for first, second in both], axis=0)
+        for rows in (agreed, other)
+    ]
+    (right, wrong), (others_right, others_wrong) = (count.round().astype(int).tolist() for count in counts)
+    if not wrong or not others_wrong:
+        return None
+    difference = statistics.independent_difference(right, wrong, others_right, others_wrong)
+    return {"agreed": right / wrong, "other": others_right / others_wrong, "difference": difference}
 
 
 def _part(right: np.ndarray, rows: np.ndarray) -> dict | None:

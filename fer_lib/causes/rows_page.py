@@ -108,6 +108,14 @@ def label_noise(groups) -> Cause:
         f"{number(len(lines), 'model')} that learned. *{best['title']}*: {percent(agreed)} against {percent(other)}, "
         f"{points(best['rows'])}; and {percent(theirs)} of the latter rows get the taggers' choice, not the label."
     )
+    conclusion = [said]
+    if seconds := [line["second"] for line in lines if line["second"]]:
+        sure = sum(direction(second["difference"]) > 0 for second in seconds)
+        conclusion.append(
+            f"Where a network is wrong, its second answer is the label {between(s['difference'][0] for s in seconds)} "
+            f"more often in rows whose label is agreed with than in the others, in {number(len(seconds), 'network')} "
+            f"({sure} of them with an interval above 0)."
+        )
     titles = names_of(lines)
     places = one_a_model(lines, lambda line: line["agreed"]["accuracy"])
     drawn = [(titles[k], lines[k]["levels"]) for k in places]
@@ -121,7 +129,14 @@ def label_noise(groups) -> Cause:
             "Label not agreed with, %": f"{100 * line['other']['accuracy']:.2f}",
             "Difference, points [over rows]": cell(line["rows"]),
             "There by the taggers' choice, %": f"{100 * line['taggers']['accuracy']:.2f}",
+            "Second answer right where the first is wrong, label agreed with, %": _rate(line["second"], "agreed"),
+            "... not agreed with, %": _rate(line["second"], "other"),
+            "... difference, points": cell(line["second"]["difference"]) if line["second"] else "–",
         }
         for title, line in zip(titles, lines)
     ]  # fmt: skip
-    return Cause([said], [figure, table(rows), f"Taggers: {test_rows.taggers_file()}.\n"])
+    return Cause(conclusion, [figure, table(rows), f"Taggers: {test_rows.taggers_file()}.\n"])
+
+
+def _rate(second: dict | None, rows: str) -> str:
+    return f"{100 * second[rows]:.2f}" if second else "–"
