@@ -438,7 +438,7 @@ def test_the_conclusions_follow_from_the_records(tmp_path, monkeypatch):
     whole_study(tmp_path, monkeypatch)
     made = page.all_causes(records.load(tmp_path), EXPERIMENTS, tmp_path)
     said = " ".join(made["The collapse"].conclusion)
-    assert "6 of 6 [61,\u00a0100\u00a0%] runs with the clipped loss (TensorFlow, float32, CPU) collapsed to one" in said
+    assert "6 of 6 [61,\u00a0100\u00a0%] runs with the clipped loss and pixels of 0..255 (TensorFlow" in said
     assert "(Feed-forward network): happy (6)." in said
     assert "the form of the loss makes the difference" in said and "6 of 6 collapsed runs end certain" in said
     assert "2 of 4" in said and "what matters most is loss: 2 of 2" in said
@@ -466,8 +466,10 @@ def test_a_diagnostic_is_no_evidence_of_a_cause(tmp_path):
     found += [run(tmp_path, "ours/one_logits", seed, lambda y: answers(y, 2)) for seed in range(2)]
     known = EXPERIMENTS | {"ours/one_logits": EXPERIMENTS["ours/one_logits"] | {"diagnostic": True}}
     said = {name: " ".join(cause.conclusion) for name, cause in page.all_causes(found, known, tmp_path).items()}
-    assert "none has run yet" in said["The collapse"] and "either loss" not in said["The collapse"]
-    assert "either loss" in " ".join(page.all_causes(found, EXPERIMENTS, tmp_path)["The collapse"].conclusion)
+    assert "Whether the form of the loss is to blame, full runs will tell" in said["The collapse"]
+    assert "loss clipped or logits, all else alike" in " ".join(
+        page.all_causes(found, EXPERIMENTS, tmp_path)["The collapse"].conclusion
+    )
 
 
 def test_runs_of_other_backends_are_not_counted_together(tmp_path):
@@ -478,8 +480,29 @@ def test_runs_of_other_backends_are_not_counted_together(tmp_path):
     others, counted, twins, *_ = made["The collapse"].conclusion
     assert counted.startswith("2 of 2 ") and "(TensorFlow, float32, CPU) collapsed to one answer" in counted
     assert others.startswith("0 of 1 ") and others.endswith("(JAX, float32, CPU) collapsed.")
-    assert "with either loss (JAX, float32, CPU): 0 of 1 " in twins and "2 of 2" not in twins
+    assert "all else alike (JAX, float32, CPU): 0 of 1 " in twins and "2 of 2" not in twins
     assert "JAX" in made["The collapse"].body[0]
+
+
+def test_runs_that_differ_in_the_pixels_alone_tell_of_them(tmp_path):
+    known = EXPERIMENTS | {"ours/one_scaled": experiment(input_scale="0..1")}
+    known = {name: of | {"defaults": BASE | {"input_scale": "0..255"}} for name, of in known.items()}
+    found = [
+        run(tmp_path, name, seed, last, parameters={"input_scale": scale})
+        for name, last, scale in (
+            ("saravanan2019/one", lambda y: always(y, 3), "0..255"),
+            ("ours/one_scaled", lambda y: answers(y, 2), "0..1"),
+        )
+        for seed in range(4)
+    ]
+    made = page.all_causes(found, known, tmp_path)["The collapse"]
+    said = " ".join(made.conclusion)
+    assert "4 of 4 [51,\u00a0100\u00a0%] runs with the clipped loss and pixels of 0..255" in said
+    assert (
+        "input scale 0..255 or 0..1, all else alike" in said and "the scale of the pixels makes the difference" in said
+    )
+    drawn = figures.courses([grouped(*found)], np.ones(7))
+    assert [text.get_text() for text in drawn.legends[0].texts] == ["as published", "pixels of another scale"]
 
 
 def test_a_changed_prediction_changes_what_is_said(tmp_path, monkeypatch):

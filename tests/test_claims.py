@@ -114,6 +114,8 @@ def test_causes_named_in_the_ledger_are_what_the_records_show(committed):
             ("ours/claim_tree_depth", ""),
         )
     )
+    scaled = [record for record in found if record["experiment"].endswith("_scaled")]
+    assert len(scaled) >= 13 and not any(summaries.collapsed(summaries.headline(record)) for record in scaled)
     for record in best:  # anger-and-fear-mix
         given = measures.answers(record, "last", ROWS)
         counts = np.zeros((7, 7))

@@ -47,6 +47,12 @@ def certain_loss(accuracy: float) -> float:
     return WRONG * (1 - accuracy)
 
 
+def as_published(record: dict) -> bool:
+    """Whether a network was given what the papers' code gives it: the clipped loss, and pixels of 0 to 255."""
+    given = record["parameters"]
+    return given.get("loss") == "clipped" and given.get("input_scale", "0..255") == "0..255"
+
+
 # ---- Runs of full length
 
 

@@ -20,15 +20,16 @@ def collapsed_networks(
     runs: list[dict], groups: list[list[dict]], sweeps: list[dict], experiments: dict[str, dict], results: Path
 ) -> Cause:
     """The collapse: how many runs and to what, when, what losses and printed accuracies give away, the first steps."""
-    families = [(first, [first, *others]) for first, others in networks.twins(experiments, "loss")]
-    members = {name for _, names in families for name in names}
-    shown = [g for g in groups if g[0]["parameters"].get("loss") == "clipped" or g[0]["experiment"] in members]
-    conclusion, body = [*_collapsed(shown), *_against_twins(shown, families)], []
+    families = {field: networks.twins(experiments, field) for field in FIELDS}
+    first_of = {name: first for own in families.values() for first, others in own for name in (first, *others)}
+    shown = [g for g in groups if g[0]["parameters"].get("loss") == "clipped" or g[0]["experiment"] in first_of]
+    conclusion, body = _collapsed(shown), []
+    for field, own in families.items():
+        conclusion += _against_twins(shown, own, field)
     if shown:
         body.append(table([_outcome(group) for group in shown]))
-    body += missing([name for _, names in families for name in names], groups)
+    body += missing(first_of, groups)
     counts, flat = collapse.test_counts(), collapse.flat_rows(results)
-    first_of = {name: first for first, names in families for name in names}
     drawn: dict[str, list[list[dict]]] = {}
     for group in (g for g in shown if f"{collapse.BOTH}_accuracy" in g[0]["history"][0]):
         name = group[0]["experiment"]
@@ -51,19 +52,23 @@ def collapsed_networks(
     return Cause(conclusion, body)
 
 
+FIELDS = {"loss": "the form of the loss", "input_scale": "the scale of the pixels"}
+"""Parameters that full runs were made with two values of, and what they are to a reader."""
+
+
 def _collapsed(shown: list[list[dict]]) -> list[str]:
-    """How many runs with the clipped loss collapsed, and to what: a sentence for all that were computed alike."""
+    """How many runs as published collapsed, and to what: a sentence for all that were computed alike."""
     kinds: dict[str, list[dict]] = {}
     for group in shown:
-        if group[0]["parameters"]["loss"] == "clipped":
+        if collapse.as_published(group[0]):
             kinds.setdefault(summaries.computed_by(group), []).append(collapse.outcomes(group))
     if not kinds:
         return ["No run with the clipped loss of the papers' code is there yet, so nothing is known of the collapse."]
     sentences = []
     for kind, told in kinds.items():
         answers: Counter = sum((Counter(line["answers"]) for line in told), Counter())
-        said = f"{counted(sum(answers.values()), sum(line['seeds'] for line in told))} runs with the clipped loss"
-        said += f" ({kind}) collapsed"
+        said = f"{counted(sum(answers.values()), sum(line['seeds'] for line in told))} runs with the clipped loss and "
+        said += f"pixels of 0..255 ({kind}) collapsed"
         if answers:
             names = joined(dict.fromkeys(line["title"] for line in told if line["collapsed"]))
             to = joined(f"{emotion} ({k})" for emotion, k in answers.most_common())
@@ -72,44 +77,50 @@ def _collapsed(shown: list[list[dict]]) -> list[str]:
     return sentences
 
 
-def _against_twins(shown: list[list[dict]], families: list[tuple[str, list[str]]]) -> list[str]:
-    """What the runs with the loss from logits tell: a sentence for each network that was run with both, alike."""
+def _against_twins(shown: list[list[dict]], families: list[tuple[str, list[str]]], field: str) -> list[str]:
+    """What runs tell that differ in this parameter alone: a sentence for each network and other value, run alike."""
     sentences = []
-    for _, names in families:
-        sides: dict[str, dict[str, dict]] = {}
-        for group in (group for group in shown if group[0]["experiment"] in names):
-            sides.setdefault(summaries.computed_by(group), {})[group[0]["parameters"]["loss"]] = group
+    for first, others in families:
+        sides: dict[str, dict[str, list[dict]]] = {}
+        for group in (group for group in shown if group[0]["experiment"] in (first, *others)):
+            sides.setdefault(summaries.computed_by(group), {})[group[0]["experiment"]] = group
         for kind, own in sides.items():
-            if set(own) == {"clipped", "logits"}:
-                clipped, logits = (collapse.outcomes(own[loss]) for loss in ("clipped", "logits"))
-                k, n, j, m = (line[key] for line in (clipped, logits) for key in ("collapsed", "seeds"))
+            for name in (name for name in others if name in own and first in own):
+                before, after = own[first], own[name]
+                k, n, j, m = (x[key] for x in map(collapse.outcomes, (before, after)) for key in ("collapsed", "seeds"))
                 difference = statistics.independent_difference(k, n, j, m)
+                values = [group[0]["parameters"][field] for group in (before, after)]
                 verdict = {
-                    1: "the form of the loss makes the difference",
-                    -1: "the clipped loss collapses less often",
-                    0: "these runs do not tell the two losses apart",
+                    1: f"{FIELDS[field]} makes the difference",
+                    -1: f"with {values[1]} it collapses more often",
+                    0: f"these runs do not tell whether {FIELDS[field]} matters",
                 }[direction(difference)]
                 sentences.append(
-                    f"{clipped['title']} with either loss ({kind}): {counted(k, n)} runs collapsed with the clipped "
-                    f"one, {counted(j, m)} with that from logits, a difference of {points(difference)}; {verdict}."
+                    f"{before[0]['title']}, {field.replace('_', ' ')} {values[0]} or {values[1]}, all else alike "
+                    f"({kind}): {counted(k, n)} runs collapsed with the first, {counted(j, m)} with the second, a "
+                    f"difference of {points(difference)}; {verdict}. Accuracy {_accuracies(before)} % and "
+                    f"{_accuracies(after)} %."
                 )
-    return sentences or [
-        "Whether the loss is to blame, its twins with the loss from logits will tell; none has run yet."
-    ]
+    return sentences or [f"Whether {FIELDS[field]} is to blame, full runs will tell; of none are both sides there yet."]
 
 
 def _outcome(group: list[dict]) -> dict:
     line = collapse.outcomes(group)
-    accuracies = [100 * summaries.headline(record)["accuracy"] for record in group]
-    low, high = min(accuracies), max(accuracies)
     return {
         "Network": group[0]["title"],
+        "Pixels": group[0]["parameters"].get("input_scale", "–"),
         "Loss": group[0]["parameters"]["loss"],
         "Computed by": summaries.computed_by(group),
         "Collapsed [Wilson interval]": counted(line["collapsed"], line["seeds"]),
         "To": ", ".join(f"{emotion} ({times})" for emotion, times in line["answers"].items()) or "–",
-        "Accuracy, %": f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}",
+        "Accuracy, %": _accuracies(group),
     }
+
+
+def _accuracies(group: list[dict]) -> str:
+    """The lowest and the highest of a group's seeds, in percent."""
+    ends = [100 * end(summaries.headline(record)["accuracy"] for record in group) for end in (min, max)]
+    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in ends))
 
 
 def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:

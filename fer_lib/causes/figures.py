@@ -88,21 +88,25 @@ def loss_line(losses: pd.DataFrame) -> Figure:
 def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
     """Test accuracy after each epoch, a panel a network (three in a row), a line a seed; dotted: rates of one answer.
 
-    ``families``: groups of runs that differ in the loss; the clipped loss is orange, logits blue.
+    ``families``: groups of runs that differ in one thing; orange as published, blue the loss from logits, green the
+    clipped loss on pixels of another scale.
     """
     columns = min(3, len(families))
     rows = math.ceil(len(families) / columns)
     figure, panels = canvas(0.6 + 3.3 * max(2, columns), 0.2 + 3.5 * rows, rows, columns, squeeze=False, sharey=True)
     for axes in panels.flat[len(families) :]:
         axes.remove()
-    colours, rates = {"clipped": ORANGE, "logits": BLUE}, 100 * counts / counts.sum()
+    colours = {"as published": ORANGE, "loss from logits": BLUE, "pixels of another scale": GREEN}
+    rates, used = 100 * counts / counts.sum(), set()
     for axes, groups in zip(panels.flat, families):
         for rate in rates:
             axes.axhline(rate, color="0.75", lw=0.9, ls=":")
         for record in (record for group in groups for record in group):
             curve = [100 * entry[f"{collapse.BOTH}_accuracy"] for entry in record["history"]]
-            colour = colours[record["parameters"]["loss"]]
-            axes.plot(range(1, len(curve) + 1), curve, color=colour, lw=1.3, alpha=0.65, marker="o", ms=2.5)
+            other = "loss from logits" if record["parameters"]["loss"] == "logits" else "pixels of another scale"
+            kind = "as published" if collapse.as_published(record) else other
+            used.add(kind)
+            axes.plot(range(1, len(curve) + 1), curve, color=colours[kind], lw=1.3, alpha=0.65, marker="o", ms=2.5)
         axes.set(xlabel="Epoch", title=textwrap.fill(groups[0][0]["title"], 36))
         axes.title.set_fontweight("normal")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -126,14 +130,9 @@ def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
     for axes in panels[:, 0]:
         axes.set(ylabel="Accuracy on both tests (%)")
     panels[0][0].set_ylim(0, max(32, panels[0][0].get_ylim()[1]))
-    used = {record["parameters"]["loss"] for groups in families for group in groups for record in group}
-    handles = [panels[0][0].plot([], [], color=colours[loss], lw=1.6)[0] for loss in colours if loss in used]
-    labels = [
-        {"clipped": "clipped loss, as published", "logits": "loss from logits"}[loss]
-        for loss in colours
-        if loss in used
-    ]
-    figure.legend(handles, labels, loc="outside upper left", ncols=2)
+    labels = [kind for kind in colours if kind in used]
+    handles = [panels[0][0].plot([], [], color=colours[kind], lw=1.6)[0] for kind in labels]
+    figure.legend(handles, labels, loc="outside upper left", ncols=3)
     return figure
 
 
