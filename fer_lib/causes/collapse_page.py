@@ -23,7 +23,7 @@ def collapsed_networks(
     families = {field: networks.twins(experiments, field) for field in FIELDS}
     first_of = {name: first for own in families.values() for first, others in own for name in (first, *others)}
     shown = [g for g in groups if g[0]["parameters"].get("loss") == "clipped" or g[0]["experiment"] in first_of]
-    conclusion, body = _collapsed(shown), []
+    conclusion, body = _collapsed(shown, families["input_scale"]), []
     for field, own in families.items():
         conclusion += _against_twins(shown, own, field)
     if shown:
@@ -56,12 +56,20 @@ FIELDS = {"loss": "the form of the loss", "input_scale": "the scale of the pixel
 """Parameters that full runs were made with two values of, and what they are to a reader."""
 
 
-def _collapsed(shown: list[list[dict]]) -> list[str]:
-    """How many runs as published collapsed, and to what: a sentence for all that were computed alike."""
+def _collapsed(shown: list[list[dict]], families: list[tuple[str, list[str]]]) -> list[str]:
+    """How many runs as published collapsed, and to what: a sentence for all that were computed alike.
+
+    ``families``: experiments that differ in the pixels' scale alone; it is told how many of those collapsed.
+    """
     kinds: dict[str, list[dict]] = {}
+    scaled: dict[str, dict[str, list[dict]]] = {}
+    others = {name for _, names in families for name in names}
     for group in shown:
+        kind, line = summaries.computed_by(group), collapse.outcomes(group)
         if collapse.as_published(group[0]):
-            kinds.setdefault(summaries.computed_by(group), []).append(collapse.outcomes(group))
+            kinds.setdefault(kind, []).append(line)
+        elif group[0]["experiment"] in others:
+            scaled.setdefault(kind, {}).setdefault(group[0]["parameters"]["input_scale"], []).append(line)
     if not kinds:
         return ["No run with the clipped loss of the papers' code is there yet, so nothing is known of the collapse."]
     sentences = []
@@ -73,6 +81,9 @@ def _collapsed(shown: list[list[dict]]) -> list[str]:
             names = joined(dict.fromkeys(line["title"] for line in told if line["collapsed"]))
             to = joined(f"{emotion} ({k})" for emotion, k in answers.most_common())
             said += f" to one answer ({names}): {to}"
+        for scale, lines in scaled.get(kind, {}).items():
+            k, n = (sum(line[key] for line in lines) for key in ("collapsed", "seeds"))
+            said += f". With pixels of {scale} and nothing else changed {counted(k, n)} did"
         sentences.append(f"{said}.")
     return sentences
 
