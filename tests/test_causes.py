@@ -547,3 +547,12 @@ def test_forest_leaves_out_an_interval_that_is_not_there():
     axes = figures.forest([("a", (0.1, 0.05, 0.2)), ("b", (0.3, math.nan, math.nan))], "points").axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]
     assert axes.get_xlabel() == "points" and axes.get_xlim()[1] > 30
+
+
+def test_long_titles_stay_within_the_figure():
+    levels = {level: {"n": 10, "accuracy": 0.5, "interval": (0.4, 0.6)} for level in ferplus.LEVELS}
+    title = "Proposed CNN, Adam, batch 128, 20 epochs (JAX, tensorfloat32, GPU)"
+    figure = figures.agreement([(title, levels)] * 6)
+    figure.canvas.draw()
+    legend = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= legend.x0 and legend.x1 <= figure.bbox.x1 and legend.y1 <= figure.bbox.y1

@@ -107,7 +107,7 @@ def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
             kind = "as published" if collapse.as_published(record) else other
             used.add(kind)
             axes.plot(range(1, len(curve) + 1), curve, color=colours[kind], lw=1.3, alpha=0.65, marker="o", ms=2.5)
-        axes.set(xlabel="Epoch", title=textwrap.fill(groups[0][0]["title"], 36))
+        axes.set(xlabel="Epoch", title=textwrap.fill(groups[0][0]["title"], 32))
         axes.title.set_fontweight("normal")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     names = {}  # rates that lie close together share a line of text
@@ -227,17 +227,18 @@ def agreement(drawn: list[tuple[str, dict]]) -> Figure:
 
     ``drawn``: titles, and levels as ``rows.label_noise`` gives them.
     """
-    figure, axes = canvas(6.4, 3.9)
+    figure, axes = canvas(8.6, 3.9)
     for number, ((title, levels), colour) in enumerate(zip(drawn, cycle(COLOURS))):
         parts = list(levels.items())[::-1]
         places = np.arange(len(parts)) + 0.06 * (number - (len(drawn) - 1) / 2)
         middle = np.array([100 * part["accuracy"] for _, part in parts])
         ends = 100 * np.array([part["interval"] for _, part in parts]).T
-        axes.errorbar(places, middle, np.abs(ends - middle), color=colour, marker="o", lw=1.6, capsize=2, label=title)
+        label = textwrap.fill(title, 34)
+        axes.errorbar(places, middle, np.abs(ends - middle), color=colour, marker="o", lw=1.6, capsize=2, label=label)
         axes.set_xticks(range(len(parts)), [f"{level}\n({part['n']:,} rows)" for level, part in parts])
     axes.set(xlabel="Taggers of ten who chose FER2013's label", ylabel="Accuracy on PrivateTest (%)", ylim=(0, 100))
     axes.grid(visible=False, axis="x")
-    figure.legend(loc="outside upper left", ncols=2)
+    figure.legend(loc="outside right upper", labelspacing=0.9)
     return figure
 
 
