@@ -156,7 +156,7 @@ def protocols() -> str:
     return table(lines)
 
 
-def causes(judged: list[dict], folder: Path) -> str:
+def causes(judged: list[dict]) -> str:
     """What was not reproduced, each with its cause where one is known, and where the causes are looked into."""
     missed = [line for line in judged if line["verdict"] == rules_of.NOT_REPRODUCED]
     if not missed:
@@ -170,8 +170,7 @@ def causes(judged: list[dict], folder: Path) -> str:
         if not line["why"]
     ]
     more = ["\nNot explained so far:\n", *open_ones] if open_ones else []
-    page = "\nHow the causes were found: [causes.html](causes.html).\n" if (folder / "causes.html").exists() else ""
-    return "\n".join([said, *listed, *more, page])
+    return "\n".join([said, *listed, *more, "\nHow the causes were found: [causes.html](causes.html).\n"])
 
 
 def _short(line: dict) -> str:

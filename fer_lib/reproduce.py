@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import datasets, notebooks, paths, planning, processes, provenance, readme, records, runs, schedule
@@ -132,21 +133,26 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     architectures.load(found)  # so that the notebook finds them kept
     # A notebook, its parameters, and its pages with the tag of the cells that each of them leaves out.
     results = {"results": str(folder), "profile": profile, "failures": list(failed)}
-    made = [  # the causes first: the report links to their page where it stands
-        ("8_causes", {"results": str(folder), "profile": profile}, {folder / "causes.html": ""}),
+    made = [
         ("9_report", results, {folder / "report.html": ""}),
+        ("8_causes", {"results": str(folder), "profile": profile}, {folder / "causes.html": ""}),
     ]
     if profile == "smoke":
         made.append(("1_dataset", {"data": "drawn_faces"}, {folder / "dataset.html": ""}))
     elif fer2013.find():
         both = {folder / "dataset.html": "people", local / "dataset_with_people.html": ""}
         made.append(("1_dataset", {"data": "fer2013", "show_people": True}, both))
-    for notebook, values, pages in made:
+
+    def make(notebook: str, values: dict, pages: dict[Path, str]) -> None:
         executed = local / f"{notebook}.ipynb"
         if error := notebooks.execute(notebook, executed, values):
             raise RuntimeError(f"{notebook} failed in cell {error['cell']}: {error['error']}; see {executed}")
         for path, without in pages.items():
             page.to_html(executed, path, without)
+
+    with ThreadPoolExecutor(2) as side_by_side:  # the longest first
+        for done in [side_by_side.submit(make, *of) for of in made]:
+            done.result()
     judged = claims.judged(found, known, folder)
     (folder / "claims.json").write_text(claims.to_json(judged))
     (folder / "README.md").write_text(contents.markdown(found, known, list(failed), judged))

@@ -80,8 +80,8 @@ def overfitting(groups, experiments) -> Cause:
         better = [line for line in helped if direction(line["rows"]) > 0 and direction(line["spread"]) > 0]
         which = [f"{line['changed']} ({line['title']}: {points(line['spread'])} over seeds)" for line in better]
         few = sum(line["seeds"] < verdicts.SEEDS for line in helped)
-        said = f"Of {number(len(helped), 'change')} of what is to hold it down {len(better) or 'none'} gained accuracy for sure, over "
-        said += "seeds and over rows" + (f" ({few} with fewer than {verdicts.SEEDS} seeds)" if few else "")
+        said = f"Of {number(len(helped), 'change')} that bear on it {len(better) or 'none'} gained accuracy for sure, "
+        said += "over seeds and over rows" + (f" ({few} with fewer than {verdicts.SEEDS} seeds)" if few else "")
         conclusion.append(f"{said}: {joined(which)}." if which else f"{said}.")
         names = [f"{line['changed']}\n{line['title']}, {number(line['seeds'], 'seed')}" for line in helped]
         figure = pictures.forest(list(zip(names, (line["rows"] for line in helped))), "Gain in test accuracy (points)")
