@@ -97,13 +97,18 @@ def positive_above_negative(record, kept, rows):
     return recalls[HAPPY] - np.mean([recalls[code] for code in REST if code != NEUTRAL])
 
 
-def anger_fear_rank(record, kept, rows):
-    """How often angry is taken for fear and fear for angry: its place among the 21 pairs of emotions, 1 the most."""
+def mixed_up(record, kept, rows):
+    """How often two emotions are taken for each other: the shares of either's faces, added up, by the pair of codes."""
     given = answers(record, kept, rows)
     counts = np.zeros((len(FER2013), len(FER2013)))
     np.add.at(counts, (given["labels"], given["classes"]), 1)
     shares = counts / counts.sum(axis=1, keepdims=True)
-    mixed = {pair: shares[pair] + shares[pair[::-1]] for pair in combinations(range(len(FER2013)), 2)}
+    return {pair: shares[pair] + shares[pair[::-1]] for pair in combinations(range(len(FER2013)), 2)}
+
+
+def anger_fear_rank(record, kept, rows):
+    """How often angry is taken for fear and fear for angry: its place among the 21 pairs of emotions, 1 the most."""
+    mixed = mixed_up(record, kept, rows)
     pair = (FER2013.index("angry"), FER2013.index("fear"))
     return 1 + sum(other > mixed[pair] for other in mixed.values())
 

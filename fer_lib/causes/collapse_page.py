@@ -15,6 +15,9 @@ from . import collapse, networks
 from . import figures as pictures
 from .words import Cause, counted, direction, joined, missing, number, points
 
+FIELDS = {"loss": "the form of the loss", "input_scale": "the scale of the pixels"}
+"""Parameters that full runs were made with two values of, and what they are to a reader."""
+
 
 def collapsed_networks(
     runs: list[dict], groups: list[list[dict]], sweeps: list[dict], experiments: dict[str, dict], results: Path
@@ -50,10 +53,6 @@ def collapsed_networks(
         conclusion += part.conclusion
         body += part.body
     return Cause(conclusion, body)
-
-
-FIELDS = {"loss": "the form of the loss", "input_scale": "the scale of the pixels"}
-"""Parameters that full runs were made with two values of, and what they are to a reader."""
 
 
 def _collapsed(shown: list[list[dict]], families: list[tuple[str, list[str]]]) -> list[str]:
