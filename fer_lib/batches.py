@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 
 from . import audit
-from .datasets import Faces, ferplus
+from .datasets import Faces
 from .protocol import WITHOUT_TWINS, Protocol
 
 
@@ -88,7 +88,14 @@ def epoch_targets(faces: Faces, protocol: Protocol, seed: int, epoch: int) -> np
     if protocol.targets == "given":
         return faces.targets
     shares = faces.targets / faces.targets.sum(axis=1, keepdims=True)
-    return ferplus.drawn(shares, np.random.default_rng([seed, epoch, 1])).astype(np.int32)
+    return sampled_targets(shares, np.random.default_rng([seed, epoch, 1])).astype(np.int32)
+
+
+def sampled_targets(distribution: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One emotion for each row, (n,) uint8, sampled from its ``distribution`` (n, 8), whose rows add up to 1."""
+    edges = distribution.cumsum(axis=1)
+    places = rng.random((len(distribution), 1)) * edges[:, -1:]
+    return (places >= edges).sum(axis=1).clip(max=7).astype(np.uint8)
 
 
 class Batches(keras.utils.PyDataset):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import ledger, measures, paths, statistics, summaries, verdicts
+from . import ledger, measures, metrics, paths, statistics, summaries, verdicts
 from .emotions import FER2013
 from .protocol import CHOICES
 from .verdicts import Verdict
@@ -152,7 +152,7 @@ def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> tuple[
     values = [value for (value,) in values]
     if kind == "speed":
         return verdicts.speed(claim["within"][1], values), unit, kind
-    fallen = [summaries.collapsed(measures.scores(record, *_reading(claim, record))) for (record,) in seeds]
+    fallen = [metrics.collapsed(measures.scores(record, *_reading(claim, record))) for (record,) in seeds]
     if any(fallen):
         most = measures.best_single_answer(seeds[0][0], *_reading(claim, seeds[0][0]))
         return verdicts.collapsed_accuracy(reported, values, list(map(bool, fallen)), most), "seeds", "collapsed"

@@ -26,7 +26,7 @@ import numpy as np
 from keras import ops
 from tqdm.auto import tqdm
 
-from . import backends, batches, losses, metrics, models, optimizers, summaries, training
+from . import backends, batches, losses, metrics, models, optimizers, training
 from .datasets import Faces
 from .protocol import Protocol
 
@@ -198,7 +198,7 @@ def line(protocol: Protocol, seed: int, trace: np.ndarray, given: np.ndarray, as
     return {name: getattr(protocol, name) for name in factors} | {
         "seed": seed,
         "steps": len(trace),
-        "collapsed_to": summaries.collapsed(score),
+        "collapsed_to": metrics.collapsed(score),
         "most_given_share": max(score["predicted"]) / len(asked),
         "accuracy": score["accuracy"],
         "first_loss": float(of["loss"][0]),

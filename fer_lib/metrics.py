@@ -3,10 +3,13 @@
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from .emotions import FER2013
+from .emotions import EIGHT, FER2013
 
 EPSILON = 1e-7
 """Where old Keras clipped probabilities (``K.epsilon()``)."""
+
+COLLAPSED = 0.99
+"""A network that gives one class to this share of the rows, or to more, is called collapsed."""
 
 SEVEN = len(FER2013)
 
@@ -72,3 +75,9 @@ def score_splits(
         for name, rows in sets.items()
         if rows.any()
     }
+
+
+def collapsed(score: dict) -> str | None:
+    """The one emotion that a collapsed network answers with ("sad"), by its score; None where it has not collapsed."""
+    counts = score["predicted"]
+    return EIGHT[int(np.argmax(counts))] if max(counts) >= COLLAPSED * sum(counts) else None

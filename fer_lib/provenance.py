@@ -15,13 +15,16 @@ from . import paths
 
 WATCHED = (
     "training.py", "batches.py", "losses.py", "optimizers.py", "augmentation.py", "backends.py", "protocol.py",
-    "models", "metrics.py", "trees.py", "converters.py", "torch_files.py",
+    "models", "metrics.py", "trees.py", "converters.py", "torch_files.py", "audit.py",
 )  # fmt: skip
-"""Modules that can move a run's numbers."""
+"""Files and folders that can move a run's numbers."""
 WATCHED_BY_SWEEPS = (*WATCHED, "first_steps.py")
 """Those that can move a sweep's."""
 WATCHED_BY_SURVEYS = ("live_conditions.py", "live/detectors.py", "live/inference.py", "live/pipeline.py")
 """Those that can move a survey's, beside the network that ships."""
+WATCHED_SINCE = {"audit.py": "aedb13ab7ce5"}
+"""Files that came to be watched late, with the commit up to which they were checked by hand: today's clean rows give
+every record of that time the scores that it holds."""
 
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scikit-learn")
 
@@ -44,7 +47,10 @@ def code() -> dict:
 def git(*arguments: str) -> str | None:
     """What a git command prints about this checkout; None where git or the repository is absent."""
     try:
-        done = subprocess.run(["git", "-C", paths.ROOT, *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "-C", paths.ROOT, *arguments],
+            capture_output=True, check=True, encoding="utf-8", errors="replace",
+        )  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
@@ -91,29 +97,32 @@ def stale(record: dict) -> list[str]:
 
 @lru_cache
 def _changed_since(commit: str, names: tuple[str, ...]) -> list[str]:
-    """Which of these modules changed their meaning after a commit, commits that say otherwise aside."""
-    watched = [f"fer_lib/{name}" for name in names]
-    log = ["log", "--format=%H", "--no-merges", "--invert-grep", "--grep=^Same numbers:", f"{commit}..HEAD"]
+    """Which of these files changed their meaning after a commit, commits that say otherwise aside."""
     changed = set()
-    for after in [*git(*log, "--", *watched).split(), None]:  # None: what is not committed yet
-        before = f"{after}^" if after else "HEAD"
-        names = git("diff", "--name-only", "--relative", before, *filter(None, [after]), "--", *watched).split()
-        for name in names:
-            now = git("show", f"{after}:{name}") if after else _text(name)
-            if _meaning(git("show", f"{before}:{name}")) != _meaning(now):
-                changed.add(name)
+    for since in {None, *WATCHED_SINCE.values()}:
+        watched = [f"fer_lib/{name}" for name in names if WATCHED_SINCE.get(name) == since]
+        seen = [f"^{since}"] if since and git("cat-file", "-e", since) is not None else []
+        log = ["log", "--format=%H", "--no-merges", "--invert-grep", "--grep=^Same numbers:", f"{commit}..HEAD", *seen]
+        commits = git(*log, "--", *watched).split() if watched else []
+        for after in [*commits, None] if watched else []:  # None: what is not committed yet
+            before = f"{after}^" if after else "HEAD"
+            differing = git("diff", "--name-only", "--relative", before, *filter(None, [after]), "--", *watched)
+            for name in differing.split("\n") if differing else []:
+                now = git("show", f"{after}:{name}") if after else _text(name)
+                if _meaning(git("show", f"{before}:{name}"), name) != _meaning(now, name):
+                    changed.add(name)
     return sorted(changed)
 
 
 def _text(name: str) -> str | None:
     path = paths.ROOT / name
-    return path.read_text() if path.exists() else None
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
 
 
-def _meaning(source: str | None) -> str | None:
-    """A module without what does not run: its syntax tree, docstrings taken out."""
-    if source is None:
-        return None
+def _meaning(source: str | None, name: str) -> str | None:
+    """A module without what does not run: its syntax tree, docstrings taken out. Of another file, all of it."""
+    if source is None or not name.endswith(".py"):
+        return source and source.strip()  # as ``git`` gives it
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

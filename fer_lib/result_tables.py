@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import records, summaries
+from . import metrics, records, summaries
 from .tables import interval, table
 from .verdicts import VERDICTS
 
@@ -202,7 +202,7 @@ def predicted(group: list[dict]) -> str:
     lines, emotions = [], records.emotions(group[0])
     for record in group:
         score = summaries.headline(record)
-        answer = f"seed {record['seed']}" + (f" (collapsed to {word})" if (word := summaries.collapsed(score)) else "")
+        answer = f"seed {record['seed']}" + (f" (collapsed to {word})" if (word := metrics.collapsed(score)) else "")
         lines.append({"Rows": f"predicted, {answer}"} | {e: f"{c:,}" for e, c in zip(emotions, score["predicted"])})
     truths = [tuple(summaries.confusion([record]).sum(axis=1)) for record in group]
     first = "true" if len(set(truths)) == 1 else f"true, seed {group[0]['seed']}"

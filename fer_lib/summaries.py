@@ -10,13 +10,10 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from . import measures, provenance, records, scoring, statistics
+from . import measures, metrics, provenance, records, scoring, statistics
 from .datasets import SPLITS
-from .emotions import EIGHT
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime"}
-COLLAPSED = 0.99
-"""A network that gives one class to this share of the rows, or to more, is called collapsed."""
 HONEST = ("PublicTest", "PrivateTest", "PrivateTest clean")
 DIAGNOSTIC = ("4_first_steps", "6_live_conditions")
 """Notebooks whose runs score no network on a test set: they stand in no table of accuracies."""
@@ -87,12 +84,6 @@ def computed_by(group: list[dict]) -> str:
     return f"{BACKENDS.get(backend, backend)}, {group[0]['precision']}, {group[0]['device']['kind'].upper()}"
 
 
-def collapsed(score: dict) -> str | None:
-    """The one emotion that a collapsed network answers with ("sad"), by its score; None where it has not collapsed."""
-    counts = score["predicted"]
-    return EIGHT[int(np.argmax(counts))] if max(counts) >= COLLAPSED * sum(counts) else None
-
-
 def spread(scores: list[dict]) -> dict:
     """Of the scores of several seeds on one set of rows: the accuracies and their mean with its two kinds of spread.
 
@@ -102,7 +93,7 @@ def spread(scores: list[dict]) -> dict:
     """
     accuracies, n = [score["accuracy"] for score in scores], scores[0]["n"]
     mean, low, high = statistics.t_interval(accuracies)
-    if len({collapsed(score) for score in scores}) > 1:
+    if len({metrics.collapsed(score) for score in scores}) > 1:
         low = high = float("nan")
     wilson = statistics.wilson(min(mean, 1.0) * n, n)
     names = ("accuracies", "seeds", "n", "mean", "low", "high", "wilson_low", "wilson_high")
@@ -135,16 +126,16 @@ def accuracies(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
 
 def remarks(group: list[dict], experiment: dict) -> list[str]:
     """What a reader of a group's mean must know: collapsed runs, a missing interval, other rows, stale records."""
-    found, fallen = [], [score for record in group if collapsed(score := headline(record))]
+    found, fallen = [], [score for record in group if metrics.collapsed(score := headline(record))]
     rows, reported = reading(group[0])[1], experiment.get("reported", {}).get("rows")
     if fallen:
-        times = Counter(map(collapsed, fallen))
+        times = Counter(map(metrics.collapsed, fallen))
         answers = ", ".join(answer if len(times) == 1 else f"{answer} ({k}x)" for answer, k in times.items())
         most = sorted({max(score["predicted"]) for score in fallen})
         share = " to ".join(f"{count:,}" for count in dict.fromkeys([most[0], most[-1]]))
         rows_given = f"the answer to {share} of {fallen[0]['n']:,} rows"
         found.append(f"{len(fallen)} of {len(group)} collapsed to {answers} ({rows_given})")
-        if len({collapsed(headline(record)) for record in group}) > 1:
+        if len({metrics.collapsed(headline(record)) for record in group}) > 1:
             found.append("the mean mixes different behaviours and has no t interval: look at the seeds")
     if other := experiment.get("milestone_of"):
         found.append(f"read off the runs of {other}")

@@ -85,3 +85,12 @@ def test_labels_are_drawn_by_their_shares_and_anew_for_each_epoch(tagged_faces):
     many = np.mean([batches.epoch_targets(faces, drawn, 1, epoch) == faces.labels for epoch in range(100)])
     assert many == pytest.approx(0.6, abs=0.02)
     np.testing.assert_array_equal(batches.epoch_targets(faces, Protocol(), 1, 1), faces.targets)
+
+
+def test_sampling_follows_the_distribution_and_the_seed():
+    distribution = np.tile(np.eye(8)[0] * 0.6 + np.eye(8)[2] * 0.4, (4000, 1))
+    found = batches.sampled_targets(distribution, np.random.default_rng(0))
+    shares = np.bincount(found, minlength=8) / 4000
+    assert abs(shares[0] - 0.6) < 0.03 and shares[[0, 2]].sum() == 1
+    np.testing.assert_array_equal(found, batches.sampled_targets(distribution, np.random.default_rng(0)))
+    assert (found != batches.sampled_targets(distribution, np.random.default_rng(1))).any()

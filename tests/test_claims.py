@@ -115,7 +115,7 @@ def test_causes_named_in_the_ledger_are_what_the_records_show(committed):
         )
     )
     scaled = [record for record in found if record["experiment"].endswith("_scaled")]
-    assert len(scaled) >= 13 and not any(summaries.collapsed(summaries.headline(record)) for record in scaled)
+    assert len(scaled) >= 13 and not any(metrics.collapsed(summaries.headline(record)) for record in scaled)
     for record in best:  # anger-and-fear-mix
         mixed = measures.mixed_up(record, "last", ROWS)
         pairs = [{emotions.FER2013[code] for code in pair} for pair in sorted(mixed, key=mixed.get)[-3:]]

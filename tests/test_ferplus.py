@@ -209,15 +209,6 @@ def test_targets_are_whole_or_nothing_and_agree_with_the_votes(rows):
             assert ((found > 0).sum(axis=1) <= 1).all()
 
 
-def test_drawing_follows_the_distribution_and_the_seed():
-    distribution = ferplus.targets(np.repeat(votes(anger=6, fear=4), 4000, axis=0), "distribution")
-    found = ferplus.drawn(distribution, np.random.default_rng(0))
-    shares = np.bincount(found, minlength=8) / 4000
-    assert abs(shares[EIGHT.index("angry")] - 0.6) < 0.03 and shares[[0, 2]].sum() == 1
-    np.testing.assert_array_equal(found, ferplus.drawn(distribution, np.random.default_rng(0)))
-    assert (found != ferplus.drawn(distribution, np.random.default_rng(1))).any()
-
-
 def test_faces_are_labelled_anew_and_rows_without_a_majority_go(tmp_path, monkeypatch):
     monkeypatch.setenv("FERPLUS", str(written(tmp_path / "x.csv", [*ROWS[1:], ROWS[0]])))
     found = ferplus.labelled(faces((1, 2, 0)))

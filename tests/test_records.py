@@ -3,11 +3,12 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fer_lib import metrics, provenance, records
+from fer_lib import audit, batches, metrics, paths, provenance, records
 
 PARAMETERS = {"data": "drawn_faces", "seed": 0, "loss": "logits", "precision": "float32"}
 DEFAULTS = PARAMETERS | {"seed": 7}  # of the notebook
@@ -148,34 +149,119 @@ def test_scores_by_hand():
 
 def test_comments_and_docstrings_are_no_change_of_code_but_a_number_is():
     before = 'def f(x):\n    """Old words."""\n    return x + 1\n'
-    assert provenance._meaning(before) == provenance._meaning("def f(x):\n    # new words\n    return x + 1\n")
-    assert provenance._meaning(before) != provenance._meaning("def f(x):\n    return x + 2\n")
+    assert provenance._meaning(before, "a.py") == provenance._meaning(
+        "def f(x):\n    # new words\n    return x + 1\n", "a.py"
+    )
+    assert provenance._meaning(before, "a.py") != provenance._meaning("def f(x):\n    return x + 2\n", "a.py")
 
 
-def test_a_commit_that_says_that_it_changes_no_number_makes_no_record_stale(tmp_path, monkeypatch):
-    def git(*arguments):
-        return subprocess.run(["git", "-C", tmp_path, *arguments], check=True, capture_output=True, text=True).stdout
+class History:
+    """A repository of its own: text is written to files of ``fer_lib`` in it, and committed."""
 
-    def commit(source, message):
-        (tmp_path / "fer_lib" / "training.py").write_text(source)
-        git("add", "-A")
-        git("-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "-m", message)
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "fer_lib").mkdir()
+        self.git("init", "-q")
+
+    def git(self, *arguments):
+        return subprocess.run(["git", "-C", self.folder, *arguments], check=True, capture_output=True, text=True).stdout
+
+    def write(self, name, text):
+        path = self.folder / "fer_lib" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
         provenance._changed_since.cache_clear()
-        return git("rev-parse", "HEAD").strip()
 
-    (tmp_path / "fer_lib").mkdir()
-    git("init", "-q")
+    def commit(self, message):
+        self.git("add", "-A")
+        self.git("-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "-m", message)
+        provenance._changed_since.cache_clear()
+        return self.git("rev-parse", "HEAD").strip()
+
+
+@pytest.fixture
+def history(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance.paths, "ROOT", tmp_path)
+    yield History(tmp_path)
+    provenance._changed_since.cache_clear()
+
+
+def test_a_commit_that_says_that_it_changes_no_number_makes_no_record_stale(history):
+    def commit(source, message):
+        history.write("training.py", source)
+        return history.commit(message)
+
     record = {"code": {"commit": commit("x = 1\n", "First"), "dirty": False}}
     assert provenance.stale(record) == []
     commit("x = 1  # one\n", "A comment")
     assert provenance.stale(record) == []
     commit("x = 1 + 0\n", "Rewritten\n\nSame numbers: one is one.")
     assert provenance.stale(record) == []
-    (tmp_path / "fer_lib" / "training.py").write_text("x = 3\n")
-    provenance._changed_since.cache_clear()
+    history.write("training.py", "x = 3\n")
     assert provenance.stale(record) == ["changed since: fer_lib/training.py"]
     later = commit("x = 2\n", "Another number")
     assert provenance.stale(record) == ["changed since: fer_lib/training.py"]
     assert provenance.stale({"code": {"commit": later, "dirty": False}}) == []
+
+
+@pytest.mark.parametrize("kind", [{}, {"sweep": []}])
+@pytest.mark.parametrize(
+    "name, why",
+    [
+        ("audit.py", "which rows leak: a training may leave them out, and a score of clean rows always does"),
+        ("batches.py", "which targets an epoch samples of FER+'s taggers"),
+        ("metrics.py", "from which share of the rows on a network is called collapsed"),
+    ],
+)
+def test_a_change_of_what_a_run_or_its_labels_rest_on_flags_it(history, name, why, kind):
+    history.write(name, "x = 1\n")
+    record = {"code": {"commit": history.commit("First"), "dirty": False}} | kind
+    history.write(name, "x = 2\n")
+    assert provenance.stale(record) == [f"changed since: fer_lib/{name}"], why
+
+
+def test_what_runs_rest_on_stands_where_it_is_watched():
+    for function in (audit.clean_rows, audit.leaking_rows, batches.epoch_targets, metrics.collapsed, metrics.score):
+        assert Path(function.__code__.co_filename).relative_to(paths.ROOT / "fer_lib").as_posix() in provenance.WATCHED
+
+
+def test_a_file_that_is_not_python_is_compared_as_text(history):
+    history.write("models/net.prototxt", "layer { }\n")
+    record = {"code": {"commit": history.commit("First"), "dirty": False}}
+    assert provenance.stale(record) == []
+    history.write("models/net.prototxt", "layer { name: 1 }\n")
+    assert provenance.stale(record) == ["changed since: fer_lib/models/net.prototxt"]
+    history.commit("A layer")
+    assert provenance.stale(record) == ["changed since: fer_lib/models/net.prototxt"]
+    (history.folder / "fer_lib" / "models" / "weights.bin").write_bytes(b"\xff\x00\xfe")
+    history.commit("No text at all")
+    names = "fer_lib/models/net.prototxt, fer_lib/models/weights.bin"
+    assert provenance.stale(record) == [f"changed since: {names}"]
+
+
+def test_what_changed_before_a_file_was_watched_does_not_count(history, monkeypatch):
+    history.write("audit.py", "x = 1\n")
+    record = {"code": {"commit": history.commit("First"), "dirty": False}}
+    history.write("audit.py", "x = 2\n")
+    checked = history.commit("Looked at by hand")
+    assert provenance.stale(record) == ["changed since: fer_lib/audit.py"]
+    monkeypatch.setattr(provenance, "WATCHED_SINCE", {"audit.py": checked})
     provenance._changed_since.cache_clear()
+    assert provenance.stale(record) == []
+    history.write("audit.py", "x = 3\n")
+    assert provenance.stale(record) == ["changed since: fer_lib/audit.py"]
+
+
+def test_every_committed_record_has_the_clean_scores_that_the_audit_gives_today(fer2013_faces):
+    clean, scored = audit.clean_rows(fer2013_faces), 0
+    for record in records.load(paths.RESULTS):
+        if record["data"]["sha256"] != fer2013_faces.sha256:
+            continue
+        arrays = records.predictions(record)
+        rows = (arrays["split"] == 2) & clean[arrays["ids"]]
+        for kept, reading in record["metrics"].items():
+            if "PrivateTest clean" in reading:
+                score = metrics.score(arrays[f"classes_{kept}"][rows], arrays["labels"][rows])
+                assert score["accuracy"] == reading["PrivateTest clean"]["accuracy"], record["folder"]
+                scored += 1
+    assert scored > 100

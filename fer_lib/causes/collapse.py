@@ -58,7 +58,7 @@ def as_published(record: dict) -> bool:
 
 def outcomes(group: list[dict]) -> dict:
     """How many runs of a group collapsed: title, seeds, collapsed, interval (Wilson's), answers (emotion -> runs)."""
-    answers = Counter(filter(None, (summaries.collapsed(summaries.headline(record)) for record in group)))
+    answers = Counter(filter(None, (metrics.collapsed(summaries.headline(record)) for record in group)))
     k, n = sum(answers.values()), len(group)
     return {
         "title": group[0]["title"],
@@ -108,7 +108,7 @@ def losses(found: list[dict], flat: list[dict]) -> pd.DataFrame:
         costs -= WRONG * (arrays["classes_last"][asked] != labels)
         lines.append({
             "experiment": record["experiment"], "title": record["title"], "seed": record["seed"],
-            "answer": summaries.collapsed(score), "n": score["n"], "accuracy": score["accuracy"],
+            "answer": metrics.collapsed(score), "n": score["n"], "accuracy": score["accuracy"],
             "loss": score["loss"], "expected": expected, "excess": (score["loss"] - expected) * score["n"],
             "flat": float(costs.sum()), **(course(record) or {"certain_from": None, "changed": None}),
         })  # fmt: skip
@@ -155,7 +155,7 @@ def flat_answers(found: list[dict], flat: list[dict]) -> dict:
     rows = {int(line["row"]): line["emotion"] for line in flat}
     runs = right = other = 0
     for record in found:
-        emotion = summaries.collapsed(summaries.headline(record))
+        emotion = metrics.collapsed(summaries.headline(record))
         arrays = records.predictions(record) if emotion and rows else {}
         asked = np.isin(arrays.get("ids", []), list(rows))
         if not np.any(asked):

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from .. import measures, statistics, summaries
+from .. import measures, metrics, statistics, summaries
 
 BOTH = "PublicTest+PrivateTest"
 PATIENCE = 4
@@ -20,7 +20,7 @@ NO_FILLING = ("augmentation", "class_weights", "sampling", "at_most", "train_row
 
 def learned(group: list[dict]) -> bool:
     """Whether no run of a group collapsed to one answer."""
-    return not any(summaries.collapsed(summaries.headline(record)) for record in group)
+    return not any(metrics.collapsed(summaries.headline(record)) for record in group)
 
 
 def networks(groups: list[list[dict]]) -> list[list[dict]]:

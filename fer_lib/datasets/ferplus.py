@@ -204,13 +204,6 @@ def _leading(votes: np.ndarray, total: np.ndarray) -> np.ndarray:
     return kept
 
 
-def drawn(distribution: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One emotion for each row, (n,) uint8, drawn from its ``distribution`` (n, 8), whose rows add up to 1."""
-    edges = distribution.cumsum(axis=1)
-    places = rng.random((len(distribution), 1)) * edges[:, -1:]
-    return (places >= edges).sum(axis=1).clip(max=7).astype(np.uint8)
-
-
 def labelled(faces: Faces, scheme: str = "majority") -> Faces:
     """These faces of the official FER2013 as FER+ labels them, of ``emotions.EIGHT``, under the ``ids`` that they have.
 
