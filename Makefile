@@ -68,10 +68,10 @@ test: lint ## Lint, the fast tests and every notebook
 
 test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebook on JAX without TensorFlow
 	.venv/bin/pytest -m slow -n 2 --dist loadscope
-	KERAS_BACKEND=jax .venv-jax/bin/pytest -m "not slow" tests/test_models.py tests/test_training.py tests/test_losses.py \
-		tests/test_optimizers.py tests/test_batches.py tests/test_augmentation.py tests/test_runs.py \
-		tests/test_first_steps.py tests/test_schedule.py tests/test_processes.py tests/test_transport.py
-	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/test_pretrained.py tests/test_converters.py tests/test_weights.py
+	KERAS_BACKEND=jax .venv-jax/bin/pytest -m "not slow" tests/models/test_models.py tests/training tests/runs/test_runs.py \
+		tests/runs/test_schedule.py tests/runs/test_transport.py tests/test_system.py
+	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/models/test_pretrained.py tests/models/test_converters.py \
+		tests/models/test_weights.py
 
 # Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.
 browser: $(ENV) ## Get Chromium, where there is none, in which the slow tests look at the pages

@@ -11,7 +11,7 @@ import keeping
 import measure
 from keeping import line
 
-from fer_lib import provenance
+from fer_lib.evaluation import provenance
 
 SETTINGS = (
     "KERAS_BACKEND",

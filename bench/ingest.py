@@ -18,7 +18,7 @@ from pathlib import Path
 import keeping
 import measure
 
-from fer_lib.datasets import affectnet, affectnet_files, drawn_affectnet
+from fer_lib.data import affectnet, affectnet_files, drawn_affectnet
 
 GOAL = 1.7
 LIMIT = 2000  # MB

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import measure
 
-from fer_lib import paths, provenance, readme, records
+from fer_lib import paths
+from fer_lib.evaluation import provenance, records
+from fer_lib.report import readme
 
 
 def facts() -> dict:

@@ -14,8 +14,8 @@ import cv2
 import measure
 import numpy as np
 
-from fer_lib import datasets, live
-from fer_lib.datasets import fer2013
+from fer_lib import live
+from fer_lib.data import fer2013, load_faces
 from fer_lib.live import detectors
 
 WIDTH, HEIGHT = 640, 480
@@ -158,7 +158,7 @@ def detection_rates(count: int) -> dict:
     is found when a box shares 0.3 with its picture. The first frame of a video: nothing is known of a face before.
     """
     real = fer2013.find() is not None
-    faces = datasets.load("fer2013" if real else "drawn_faces")
+    faces = load_faces("fer2013" if real else "drawn_faces")
     rng, behind = np.random.default_rng(0), cv2.cvtColor(photograph(), cv2.COLOR_BGR2GRAY)
     rows = rng.permutation(faces.rows("PublicTest"))[:count]
     finders = {name: detectors.detector(name) for name in ("usual", "paper")}

@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_lib import architectures, datasets, paths
-from fer_lib.datasets import SPLITS, Faces, array_hash, fer2013
-from fer_lib.protocol import AS_PUBLISHED, Protocol
+from fer_lib import data, paths
+from fer_lib.data import SPLITS, Faces, array_hash, fer2013
+from fer_lib.models import architectures
+from fer_lib.training.protocol import AS_PUBLISHED, Protocol
 
 ROWS = 35_887  # of FER2013
 PROPOSED_CNN = Protocol(
@@ -110,7 +111,7 @@ def csv_to_read(scratch: Path) -> tuple[Path, dict]:
         plain = found.suffix.lower() == ".csv" and faces.source["kaggle_file"] == "fer2013.csv"
         what = "the official fer2013.csv" if plain else f"fer2013.csv written from {found.name}"
     else:
-        plain, faces = False, datasets.load("drawn_faces")
+        plain, faces = False, data.load_faces("drawn_faces")
         what = "drawn faces repeated to FER2013's number of rows, for want of the official data"
     path = found if plain else scratch / "fer2013.csv"
     if not plain:
@@ -168,8 +169,8 @@ def multiply(square, count: int) -> None:
 def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024, 2048, 4096), seconds=4.0) -> dict:
     """Training beside the product of square matrices of the same precision, by the same engine and threads.
 
-    The network trains as ``fer_lib.training`` trains it, ``seconds`` a turn or one batch, on the faces from the first
-    again when they come to an end. The size of the matrices is the fastest of ``sizes``; they are multiplied
+    The network trains as ``fer_lib.training.loop`` trains it, ``seconds`` a turn or one batch, on the faces from the
+    first again when they come to an end. The size of the matrices is the fastest of ``sizes``; they are multiplied
     before and after each turn's training, for a tenth of ``seconds`` each.
 
     On a machine that does other things too the share by the clock tells of them as well. The share by processor time,
@@ -178,7 +179,8 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
     import keras
     from keras import ops
 
-    from fer_lib import backends, batches, losses, models, optimizers, training
+    from fer_lib import models
+    from fer_lib.training import backends, batches, loop, losses, optimizers
 
     backends.make_deterministic(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if protocol.precision == "bfloat16" else "float32")
@@ -189,7 +191,7 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=backends.BACKEND == "jax",
     )
-    train_epoch = training.epoch_trainer(model, faces, batches.scaler(faces.images, protocol.input_scale), protocol)
+    train_epoch = loop.epoch_trainer(model, faces, batches.scaler(faces.images, protocol.input_scale), protocol)
 
     def train(count: int, turn: int) -> None:
         order = np.random.default_rng(turn).permutation(count * protocol.batch_size) % len(faces)
@@ -234,9 +236,9 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
 
 def training_rates() -> dict[str, dict]:
     """``training_rate`` of the proposed CNN on drawn faces by precision; bfloat16 only where there are units for it."""
-    from fer_lib import backends
+    from fer_lib.training import backends
 
-    faces, device = datasets.load("drawn_faces"), backends.device()
+    faces, device = data.load_faces("drawn_faces"), backends.device()
     sizes = (1024, 2048, 4096, 8192) if device["kind"] == "gpu" else (1024, 2048, 4096)
     wanted = ["float32"] + ["bfloat16"] * has_bfloat16(device)
     return {name: training_rate(replace(PROPOSED_CNN, precision=name), faces, sizes=sizes) for name in wanted}

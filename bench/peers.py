@@ -19,8 +19,9 @@ import measure
 import numpy as np
 from keeping import line
 
-from fer_lib import datasets, paths, scoring, statistics
-from fer_lib.datasets import fer2013
+from fer_lib import data, paths
+from fer_lib.data import fer2013
+from fer_lib.evaluation import scoring, statistics
 
 FACES = (1, 10)
 ENVIRONMENT = {"PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -61,7 +62,7 @@ def accuracy(scratch: Path) -> dict | None:
     """Of all three networks on PrivateTest and its clean rows: correct, n, accuracy, interval. None without FER2013."""
     if fer2013.find() is None:
         return None
-    faces = datasets.load("fer2013")
+    faces = data.load_faces("fer2013")
     private = faces.rows("PrivateTest")
     np.save(scratch / "faces.npy", faces.images[private])
     measure.command_seconds([*PEER, str(scratch / "faces.npy"), str(scratch / "answers.npz")], paths.ROOT, ENVIRONMENT)

@@ -92,11 +92,11 @@ def run(options: argparse.Namespace) -> int:
 
         return command.run(options)
     if options.verb == "data":
-        from .datasets import kaggle
+        from .data import download
 
-        return kaggle.fetch()
+        return download.fetch()
     if options.verb == "weights":
-        from . import weights
+        from .models import weights
 
         return weights.fetch(options.only)
     if options.verb == "audit":
@@ -113,27 +113,28 @@ def run(options: argparse.Namespace) -> int:
 
 
 def end_with_parent(options: argparse.Namespace) -> None:
-    from . import processes
+    from . import system
 
     if getattr(options, "parent", None):
-        processes.end_with(options.parent)
+        system.end_with(options.parent)
 
 
 def live_model(options: argparse.Namespace) -> None:
     end_with_parent(options)
-    from . import live_model
+    from .runs import ship
 
-    print(f"The card: {live_model.make(options.profile).relative_to(paths.ROOT)}")
+    print(f"The card: {ship.make(options.profile).relative_to(paths.ROOT)}")
 
 
 def study(options: argparse.Namespace) -> int:
     end_with_parent(options)
-    from . import planning, processes, reproduce, runs, schedule, transport
+    from . import runs, system
+    from .runs import make, plan, schedule, transport
 
     if options.verb in ("reproduce", "runs"):
         which = options.profile, options.seeds, options.only
     if options.verb == "reproduce":
-        return reproduce.reproduce(*which, options.force, options.jobs)
+        return make.reproduce(*which, options.force, options.jobs)
     if options.verb == "runs" and options.missing:
         return schedule.make_missing(*which, options.force, options.jobs, options.minutes)
     if options.verb == "export":
@@ -141,42 +142,44 @@ def study(options: argparse.Namespace) -> int:
     if options.verb == "import":
         return transport.import_records(options.archive, options.force)
     if options.verb == "runs":
-        print("\n".join(planning.states(planning.wanted(*which))))
+        print("\n".join(plan.states(plan.wanted(*which))))
     elif options.verb == "run":
         if options.threads:
-            processes.limit_threads(options.threads)
+            system.limit_threads(options.threads)
         folder = runs.execute(options.experiment, options.seed, options.profile)
         print(f"{options.experiment} seed {options.seed}: done, see {folder.relative_to(paths.ROOT)}")
     else:
-        print(reproduce.report(options.profile).relative_to(paths.ROOT))
+        print(make.report(options.profile).relative_to(paths.ROOT))
     return 0
 
 
 def audit() -> None:
-    from . import audit, data_tables, datasets
-    from .datasets import fer2013
+    from . import data
+    from .data import audit, fer2013
+    from .report import data_tables
 
     faces = fer2013.load()
     folder = audit.folder(faces)
     audit.write(faces, folder)
-    print(f"{datasets.banner(faces)}\n\n{data_tables.audit(audit.summary(faces), padded=True)}")
+    print(f"{data.banner(faces)}\n\n{data_tables.audit(audit.summary(faces), padded=True)}")
     print(f"The rows are listed in {folder.relative_to(paths.ROOT)}/")
 
 
 def score(files: list[str], into: str | None) -> None:
-    from . import datasets, score_tables, scoring
-    from .datasets import fer2013
+    from . import data
+    from .data import fer2013
+    from .evaluation import score_tables, scoring
 
     if len(files) > 2:
         raise ValueError(f"score: found {len(files)} files, expected one, or two to compare; score them in turn")
     faces = fer2013.load()
     report = scoring.report(files, faces)
-    print(f"{datasets.banner(faces)}\n\n{score_tables.scores(report)}")
+    print(f"{data.banner(faces)}\n\n{score_tables.scores(report)}")
     write_json(report, into)
 
 
 def cross(options: argparse.Namespace) -> None:
-    from . import crossdata
+    from .evaluation import crossdata
 
     left_out = tuple(filter(None, options.leave_out.split(",")))
     report = crossdata.report(options.network, options.data, options.outputs, options.input_scale, left_out)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from fer_lib import paths
-from fer_lib.datasets import Faces, array_hash, fer2013
-from fer_lib.emotions import EIGHT
-from fer_lib.provenance import file_hash
+from fer_lib.data import Faces, array_hash, fer2013
+from fer_lib.data.emotions import EIGHT
+from fer_lib.system import file_hash
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = paths.ROOT.parent / "shared" / "data" / "fer2013"

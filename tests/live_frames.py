@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from fer_lib.datasets import drawn_faces
-from fer_lib.emotions import FER2013
+from fer_lib.data import drawn_faces
+from fer_lib.data.emotions import FER2013
 
 
 class Brightness:

@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fer_lib.datasets import SPLITS, fer2013
-from fer_lib.emotions import FER2013 as EMOTIONS
+from fer_lib.data import SPLITS, fer2013
+from fer_lib.data.emotions import FER2013 as EMOTIONS
 
 HEADER = "emotion,pixels,Usage"
 PIXELS = " ".join(["7"] * 2304)

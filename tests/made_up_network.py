@@ -12,7 +12,8 @@ def network():
     """A small VGG; its normalisation has seen something, and its logits are of mean 0 and deviation 3 on ``FACES``."""
     import keras
 
-    from fer_lib import batches, models
+    from fer_lib import models
+    from fer_lib.training import batches
 
     keras.utils.set_random_seed(1)
     made, rng = models.build("small_vgg", {"width": 8}), np.random.default_rng(1)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_lib import records
-from fer_lib.datasets import Faces
+from fer_lib.data import Faces
+from fer_lib.evaluation import records
 
 ROWS = {"Training": 70, "PublicTest": 140, "PrivateTest": 210}
 

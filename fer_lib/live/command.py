@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from itertools import chain
 
-from ..datasets import refused
+from ..data import refused
 from . import outputs, sources
 from .pipeline import watch
 

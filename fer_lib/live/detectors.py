@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..datasets import refused
+from ..data import refused
 
 Detector = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..emotions import FER2013
+from ..data.emotions import FER2013
 
 MODEL = Path(__file__).with_name("model.onnx")
 """The network that ships. Beside it ``model.json``: its checksum, and how it was made and scored."""

@@ -21,8 +21,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..datasets import refused
-from ..emotions import FER2013
+from ..data import refused
+from ..data.emotions import FER2013
 from .drawing import Rate, overlay
 from .pipeline import Face, Result
 

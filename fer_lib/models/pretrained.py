@@ -5,7 +5,7 @@ float32 logits. Their input stage enlarges the faces (bilinearly) to ``side`` pi
 trained with, copies grey into three channels, and shifts and scales each as the owners' weights want it. The stage and
 the logits stay in float32 under mixed precision. ``original`` gives the networks with the heads that their owners
 shipped, without the stage. VGG16 and ResNet152 are Keras' own; the layers of the others bear the names that they have
-in their owners' files (``fer_lib.converters``), but for the last, which is "logits" in all.
+in their owners' files (``fer_lib.models.converters``), but for the last, which is "logits" in all.
 """
 
 import keras

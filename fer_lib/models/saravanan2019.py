@@ -1,9 +1,9 @@
 """The models of Saravanan, Perichetla and Gayathri 2019 (arXiv 1910.05602), as their released notebooks build them.
 
 Each network takes (n, 48, 48, 1) float32 grey levels and gives (n, 7) float32 *logits*: the softmax that the papers
-draw as the last layer belongs to the loss here (``training.py``), because the form of the loss at saturated outputs
+draw as the last layer belongs to the loss here (``training.losses``), because the form of the loss at saturated outputs
 is a factor of this study. Initialisation is Keras' default of then and now, Glorot uniform with zero biases.
-The last layer stays in float32 under mixed precision. The decision tree, which needs no Keras, is ``fer_lib.trees``.
+The last layer stays in float32 under mixed precision. The decision tree, which needs no Keras, is ``training.tree``.
 """
 
 import keras

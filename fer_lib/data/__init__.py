@@ -1,0 +1,176 @@
+"""Data sets: one module each, with a plain ``load(...) -> Faces``."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from .. import paths
+from .emotions import FER2013
+
+SPLITS = ("Training", "PublicTest", "PrivateTest")
+"""FER2013's three parts, in the order of their codes 0, 1, 2; every data set here has the same three."""
+
+SIDE = 48
+"""Width and height of the faces that experiments run on, in pixels."""
+
+PROGRESS = {"delay": 1, "disable": None, "leave": False}
+"""How tqdm shows reading: only where it lasts, only on a terminal, and gone when it is done."""
+
+UNKNOWN = 255
+"""The label, or the part, of a face whose file does not tell it; such data is looked at, never trained on or scored."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Labelled faces, grey and of 48 x 48 pixels unless they were asked for otherwise.
+
+    images: (n, side, side) uint8, 0 black to 255 white, or (n, side, side, 3) in colour, red first; side is ``SIDE`` of
+        all that experiments run on. May be memory-mapped, and larger than memory; never written to.
+    labels: (n,) uint8, an index into ``emotions``, or ``UNKNOWN``.
+    split: (n,) uint8, an index into ``SPLITS``, or ``UNKNOWN``.
+    ids: (n,) int32, the row's number in its source file, counted from 0 without the header.
+    name: what ``load`` takes.
+    sha256: hash of the whole data set's arrays (see ``array_hash``); a selection keeps its source's.
+    source: what a reader needs to find the same data again: file name, MD5 of the file, and so on.
+    targets: (n, len(emotions)) float32, how much of each emotion a face shows, where that is known beyond its label
+        (FER+'s taggers), to be trained towards; else None.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    split: np.ndarray
+    ids: np.ndarray
+    name: str
+    sha256: str
+    source: dict = field(default_factory=dict)
+    emotions: tuple[str, ...] = FER2013
+    targets: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, splits: str) -> np.ndarray:
+        """Positions (int64, ascending) of the rows in one split or in several joined by ``+``, to train on or to score.
+
+        ``rows("PublicTest+PrivateTest")`` are the papers' 7,178. Raises ValueError for another name, and where a label
+        is ``UNKNOWN``.
+        """
+        names = splits.split("+")
+        unknown = [name for name in names if name not in SPLITS]
+        if unknown:
+            raise ValueError(f"no split is called {unknown[0]!r}; expected {', '.join(SPLITS)}, or some joined by '+'")
+        rows = np.flatnonzero(np.isin(self.split, [SPLITS.index(name) for name in names]))
+        if np.any(self.labels[rows] == UNKNOWN):
+            found, then = f"{splits} rows without labels", "take a file that has the labels too"
+            raise refused(self.source.get("file", self.name), found, "labelled rows to train on or to score", then)
+        return rows
+
+    def select(self, rows: np.ndarray) -> Faces:
+        """The faces at these positions, in this order. Consecutive rows stay in their file, as a view."""
+        rows = np.asarray(rows)
+        consecutive = rows.dtype != bool and len(rows) > 0 and bool((np.diff(rows) == 1).all()) and rows[0] >= 0
+        images = self.images[rows[0] : rows[-1] + 1] if consecutive else self.images[rows]
+        return Faces(
+            images, self.labels[rows], self.split[rows], self.ids[rows],
+            self.name, self.sha256, self.source, self.emotions, None if self.targets is None else self.targets[rows],
+        )  # fmt: skip
+
+
+def refused(place: object, found: str, expected: str, then: str) -> ValueError:
+    """The error for bad data, in the form that all have here: where, what is there, what should be, the next step."""
+    return ValueError(f"{place}: found {found}, expected {expected}; {then}")
+
+
+def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str:
+    """SHA-256 over the bytes of images, labels and split (uint8, C order), in this order.
+
+    The same pixels, labels and parts give the same hash whatever file they came from.
+    """
+    digest = hashlib.sha256()
+    for array in (images, labels, split):
+        digest.update(np.ascontiguousarray(array, np.uint8).data)
+    return digest.hexdigest()
+
+
+def load_faces(name: str) -> Faces:
+    """Load a data set to run experiments on, by name, its faces grey and of 48 x 48 pixels.
+
+    "drawn_faces" at their default size; "fer2013", what ``fer2013.find`` sees; "ferplus", the same faces with FER+'s
+    majority as labels, "ferplus_distribution" and "ferplus_multi_label" with the taggers' votes to train towards (see
+    ``ferplus.labelled``); "affectnet" and "affectnet_official", what ``affectnet.find`` sees, with either choice of
+    test rows. To stand in for these "drawn_ferplus" and so on, drawn faces with drawn taggers, and "drawn_affectnet"
+    and "drawn_affectnet_official", drawn faces in AffectNet's older and newer layout. Raises FileNotFoundError with
+    what to do where the data is not here, ValueError where FER2013 lacks a part or labels (see ``fer2013.load``).
+    """
+    from . import affectnet, drawn_affectnet, fer2013, ferplus
+
+    loaders = {
+        "drawn_faces": _drawn,
+        "fer2013": lambda: fer2013.load(whole=True),
+        **{name: partial(_ferplus, scheme) for name, scheme in ferplus.DATA.items()},
+        **{f"drawn_{name}": partial(ferplus.drawn_labelled, _drawn, scheme) for name, scheme in ferplus.DATA.items()},
+        "affectnet": affectnet.load,
+        "affectnet_official": lambda: affectnet.load(tests="official"),
+        "drawn_affectnet": lambda: drawn_affectnet.load("older", "carved"),
+        "drawn_affectnet_official": lambda: drawn_affectnet.load("newer", "official"),
+    }
+    if name not in loaders:
+        raise ValueError(f"data: found {name!r}, expected one of {', '.join(loaders)}")
+    return loaders[name]()
+
+
+def _ferplus(scheme: str) -> Faces:
+    from . import fer2013, ferplus
+
+    return ferplus.labelled(fer2013.load(whole=True), scheme)
+
+
+def _drawn() -> Faces:
+    """The default drawn faces, drawn once for each version of the program that draws them."""
+    import cv2
+
+    from . import drawn_faces
+
+    program = Path(drawn_faces.__file__).read_bytes() + f"{np.__version__} {cv2.__version__}".encode()
+    kept = paths.CACHE / f"drawn-faces-{hashlib.sha256(program).hexdigest()[:12]}.npz"
+    try:
+        with open(kept, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            images, labels, split, source = (arrays[name] for name in ("images", "labels", "split", "source"))
+        sha256, ids = array_hash(images, labels, split), np.arange(len(labels), dtype=np.int32)
+        return Faces(images, labels, split, ids, "drawn_faces", sha256, json.loads(str(source)))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # none yet, or not whole: draw
+        faces = drawn_faces.load()
+    with contextlib.suppress(OSError):  # a folder that cannot be written to costs time, nothing else
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_name(f"{kept.stem}.{os.getpid()}.partial.npz")
+        np.savez(partial, images=faces.images, labels=faces.labels, split=faces.split, source=json.dumps(faces.source))
+        os.replace(partial, kept)
+    return faces
+
+
+def banner(faces: Faces) -> str:
+    """One Markdown paragraph that says what data a page was made from, for its top."""
+    counts = ", ".join(f"{np.sum(faces.split == code):,} {name}" for code, name in enumerate(SPLITS))
+    if faces.name.startswith("drawn"):
+        return (
+            f"> ⚠ **Made from drawn faces** ({counts}), because they were asked for or no real data was found. "
+            "They prove that the machinery works and say nothing about the papers."
+        )
+    source = faces.source
+    other = "" if source["official"] else f"; not the official data, read from {source['form']}"
+    if faces.name.startswith("affectnet"):
+        other = "" if source["official"] else "; not as many rows of each emotion as its owners say"
+        left_out = f"; {source['left_out']:,} pictures left out" if source["left_out"] else ""
+        return f"> Made from **AffectNet** ({counts}, {source['tests']}; {source['form']}{other}{left_out})."
+    if faces.name == "ferplus":
+        return f"> Made from **FER2013 with FER+'s labels** ({counts}; {source['ferplus']})."
+    return f"> Made from **FER2013** ({counts}; {source['file']}, MD5 {source['md5']}{other})."

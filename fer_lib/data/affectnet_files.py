@@ -1,0 +1,245 @@
+"""AffectNet's annotations as its owners release them, in either layout, and what is not AffectNet refused.
+
+The older layout has the pictures as they were found and lists of them: ``Manually_Annotated_Images/<n>/<hash>.<ext>``,
+``Manually_Annotated_file_lists/{training,validation}.csv`` with a face box for each row: x to the right, y downwards
+from the picture's upper left corner, then width and height, in pixels. The newer has faces cut out at 224 x 224 pixels:
+``{train,val}_set/images/<id>.jpg`` and, for each, ``annotations/<id>_exp.npy`` and others.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from . import PROGRESS, UNKNOWN, refused
+from .emotions import AFFECTNET, ALPHABETICAL, mapping
+
+COLUMNS = (
+    "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height",
+    "facial_landmarks", "expression", "valence", "arousal",
+)  # fmt: skip
+"""Columns of the older layout's lists, in their order; some releases' validation.csv comes without this line."""
+
+OFFICIAL_TRAINING = (74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882, 3_750)
+"""Training rows of the codes 0 to 7, in both layouts."""
+
+OLDER, NEWER = "pictures with face boxes", "faces cut out at 224 pixels"
+
+_EXPECTED = (
+    "Manually_Annotated_Images/ with Manually_Annotated_file_lists/{training,validation}.csv, or "
+    "{train,val}_set/{images,annotations}/"
+)
+_ORDER = (
+    "a re-upload whose labels are the alphabetical order of folder names (anger 0, contempt 1, ... happy 4), which is "
+    "not AffectNet's (neutral 0, happiness 1, ...), and which holds about a tenth of it"
+)
+_ASK = "ask the owners for AffectNet (mohammadmahoor.com/affectnet); its licence is given by request"
+
+
+class Annotations(NamedTuple):
+    """What is said of each picture, in the order of the lists, training before validation."""
+
+    layout: str  # OLDER or NEWER
+    pictures: list[str]  # its path below the folder that ``read`` was given
+    boxes: np.ndarray  # (n, 4) int32: x, y, width, height of the face; all 0 where the picture is the face
+    codes: np.ndarray  # (n,) uint8: code in emotions.AFFECTNET, UNKNOWN of a picture without an annotation
+    validation: np.ndarray  # (n,) bool: whether the owners put it into the validation set
+    unusable: dict[int, str]  # position -> why no face can be cut out of it
+
+
+class Place(NamedTuple):
+    """Where a layout's parts are."""
+
+    layout: str
+    lists: tuple[Path, Path]  # of training and validation: CSV files, or folders of .npy files
+    pictures: tuple[Path, Path]
+
+
+def locate(folder: Path) -> Place:
+    """The layout that a folder holds; where it holds both, the faces cut out, which are quicker to read.
+
+    Raises ValueError for a folder with neither, with the reason where it is a re-upload known for its wrong labels.
+    """
+    for base in (folder, folder / "AffectNet"):
+        sets = base / "train_set", base / "val_set"
+        if all((part / "annotations").is_dir() for part in sets):
+            lists, images = (tuple(part / name for part in sets) for name in ("annotations", "images"))
+            return Place(NEWER, lists, images)
+    for base in (folder, folder / "Manually_Annotated"):
+        lists_in = [place for place in (base / "Manually_Annotated_file_lists", base) if _has_lists(place)]
+        places = base, base / "Manually_Annotated", folder / "Manually_Annotated"
+        images_in = [place / "Manually_Annotated_Images" for place in places]
+        images_in = [place for place in images_in if place.is_dir()]
+        if lists_in and images_in:
+            lists = lists_in[0] / "training.csv", lists_in[0] / "validation.csv"
+            return Place(OLDER, lists, (images_in[0], images_in[0]))
+    if is_alphabetical(folder):
+        raise refused(folder, _ORDER, _EXPECTED, _ASK)
+    there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
+    raise refused(folder, there or "an empty folder", _EXPECTED, f"unpack the whole of it there, or {_ASK}")
+
+
+def _has_lists(folder: Path) -> bool:
+    return all((folder / f"{name}.csv").is_file() for name in ("training", "validation"))
+
+
+def is_alphabetical(folder: Path) -> bool:
+    """Whether a folder looks like a re-upload: pictures in folders named by emotion, or numbered 0 to 7."""
+    names = {"anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"}
+    parts = [folder, *(path for path in sorted(folder.glob("*")) if path.is_dir())]
+    for part in parts:
+        found = {path.name.lower() for path in part.iterdir() if path.is_dir()} if part.is_dir() else set()
+        if len(found & names) >= 3 or {str(code) for code in range(8)} <= found:
+            return True
+    return False
+
+
+def stamp(folder: Path) -> str:
+    """What changes when annotations or the set of pictures do, without reading them: places, sizes and times.
+
+    A picture that is changed in its place is not seen by it.
+    """
+    place = locate(folder)
+    paths = [path for path in (*place.lists, *place.pictures) if path.exists()]
+    seen = [f"{path.resolve()}|{path.stat().st_size}|{path.stat().st_mtime_ns}" for path in paths]
+    return hashlib.sha256("\n".join([place.layout, *seen]).encode()).hexdigest()
+
+
+def read(folder: Path) -> Annotations:
+    """All annotations of a folder.
+
+    Raises ValueError naming file and line for one that is malformed, and where the codes are not AffectNet's but those
+    of the alphabetical order.
+    """
+    place = locate(folder)
+    reader = _older if place.layout == OLDER else _newer
+    pictures, boxes, codes, validation, valence, unusable = [], [], [], [], [], {}
+    for number, (listed, images) in enumerate(zip(place.lists, place.pictures)):
+        prefix = images.relative_to(folder).as_posix()
+        for picture, box, code, value in reader(listed, images):
+            if isinstance(box, str):
+                unusable[len(pictures)], box = box, (0, 0, 0, 0)
+            pictures.append(f"{prefix}/{picture}")
+            boxes.append(box)
+            codes.append(code)
+            validation.append(bool(number))
+            valence.append(value)
+    if not pictures:
+        raise refused(folder, "no annotation", _EXPECTED, "unpack it again")
+    codes = np.array(codes, np.uint8)
+    _check_order(folder, codes[~np.array(validation)], codes, np.array(valence, np.float32))
+    boxes = np.array(boxes, np.int32).reshape(-1, 4)
+    return Annotations(place.layout, pictures, boxes, codes, np.array(validation), unusable)
+
+
+def _older(path: Path, images: Path):
+    """(picture, box, code, valence) of each row of a list; instead of a box why there is none."""
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.reader(file)
+        at = dict(zip(COLUMNS, range(len(COLUMNS))))
+        try:
+            for row in tqdm(filter(None, reader), desc=f"Reading {path.name}", unit=" rows", **PROGRESS):
+                place = f"{path}, line {reader.line_num}"
+                if row[0].strip() == COLUMNS[0]:
+                    if reader.line_num > 1 or not set(COLUMNS) <= {name.strip() for name in row}:
+                        raise refused(
+                            place, f"the columns {','.join(row)[:120]!r}", ",".join(COLUMNS), "fetch it again"
+                        )
+                    at = {name.strip(): number for number, name in enumerate(row)}
+                    continue
+                if len(row) < len(COLUMNS):
+                    raise refused(place, f"{len(row)} fields", f"{len(COLUMNS)}: {','.join(COLUMNS)}", "fetch it again")
+                code = row[at["expression"]].strip()
+                if not (code.isascii() and code.isdigit() and int(code) < len(AFFECTNET)):
+                    expected = f"a code of 0 to {len(AFFECTNET) - 1}"
+                    raise refused(place, f"expression {code!r}", expected, "fetch it again")
+                yield row[at[COLUMNS[0]]].strip(), _box(row, at), int(code), _number(row[at["valence"]])
+        except csv.Error as error:
+            raise refused(f"{path}, line {reader.line_num}", f"no CSV ({error})", "rows", "fetch it again") from error
+
+
+def _box(row: list[str], at: dict[str, int]) -> tuple[int, int, int, int] | str:
+    values = [row[at[name]].strip() for name in COLUMNS[1:5]]
+    numbers = [_number(value) for value in values]
+    if not np.isfinite(numbers).all():
+        return f"face box {' '.join(values)}: no numbers"
+    x, y, width, height = map(round, numbers)
+    if width <= 0 or height <= 0:
+        return f"face box of {width} x {height} pixels: no positive size"
+    return x, y, width, height
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _newer(folder: Path, images: Path):
+    """The same of a folder of ``<id>_exp.npy`` files, in the order of the ids. Valence is read where it is needed to
+    tell the order of the labels: of the first hundred pictures of the two codes that tell it."""
+    names = sorted((name.removesuffix("_exp.npy") for name in os.listdir(folder) if name.endswith("_exp.npy")), key=_id)
+    extensions = {Path(name).stem: Path(name).suffix for name in os.listdir(images)} if images.is_dir() else {}
+    asked = dict.fromkeys(_TELLING, 0)
+    for name in tqdm(names, desc=f"Reading {folder.parent.name}", unit=" annotations", **PROGRESS):
+        code = _value(folder / f"{name}_exp.npy")
+        if not (code == int(code) and 0 <= code < len(AFFECTNET)):
+            expected = f"a code of 0 to {len(AFFECTNET) - 1}"
+            raise refused(folder / f"{name}_exp.npy", f"{code:g}", expected, "fetch it again")
+        valence = float("nan")
+        if asked.get(code, 100) < 100:
+            asked[code] += 1
+            valence = _value(path) if (path := folder / f"{name}_val.npy").exists() else valence
+        yield f"{name}{extensions.get(name, '.jpg')}", (0, 0, 0, 0), int(code), valence
+    for name in sorted(extensions.keys() - set(names), key=_id):
+        if extensions[name].lower() in (".jpg", ".jpeg", ".png"):
+            yield f"{name}{extensions[name]}", "no annotation", UNKNOWN, float("nan")
+
+
+def _id(name: str) -> tuple:
+    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+
+
+def _value(path: Path) -> float:
+    """The number in a file of one number, which may be written as text.
+
+    There are as many files as pictures, and few different heads of such files: each is parsed once.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        head = content[: 10 + int.from_bytes(content[8:10], "little")]
+        if head not in _DTYPES:
+            value = np.load(io.BytesIO(content), allow_pickle=False)
+            value.item()  # raises where it is not one number
+            _DTYPES[head] = value.dtype
+        return float(np.frombuffer(content, _DTYPES[head], 1, len(head))[0])
+    except (OSError, ValueError, EOFError) as error:
+        raise refused(path, f"no number ({error})", "a .npy file of one number", "fetch it again") from error
+
+
+_DTYPES: dict[bytes, np.dtype] = {}
+_TELLING = (1, 4)  # happiness and fear; in alphabetical order contempt and happy
+
+
+def _check_order(folder: Path, training: np.ndarray, codes: np.ndarray, valence: np.ndarray) -> None:
+    """Raise ValueError where codes are the alphabetical order's: by valence, which is positive of happiness alone, and
+    by how many Training rows have each code (a row is likelier in that order by half or more, as logarithms go)."""
+    known = np.abs(valence) <= 1  # -2: no valence
+    happy, other = (valence[known & (codes == code)] for code in _TELLING)
+    if len(happy) > 9 and len(other) > 9 and happy.mean() + 0.2 < other.mean():
+        found = f"code 1 with a mean valence of {happy.mean():.2f} and code 4 of {other.mean():.2f}: {_ORDER}"
+        raise refused(folder, found, "code 1 to be happiness", _ASK)
+    counts = np.bincount(training, minlength=8)[:8]
+    shares = np.log(np.array(OFFICIAL_TRAINING) / sum(OFFICIAL_TRAINING))
+    if counts @ (shares[mapping(ALPHABETICAL, AFFECTNET)] - shares) > max(10, counts.sum() / 2):
+        found = f"{', '.join(map(str, counts))} Training rows of the codes 0 to 7: {_ORDER}"
+        raise refused(folder, found, "happiness, code 1, as the most frequent", _ASK)

@@ -1,0 +1,205 @@
+"""What is wrong with a data set: images that occur twice, leak from part to part, bear several labels, or show nothing.
+
+Two images are the same when they are equal in every pixel. The *earliest* of several is the first in the order
+Training, PublicTest, PrivateTest, and within a part in the order of the file. A row is *leaked* when its image stands
+in an earlier part, where a network was fitted to it or chosen on it, and *clean* otherwise.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from .. import paths
+from . import SPLITS, Faces
+
+
+def earliest_twins(faces: Faces) -> np.ndarray:
+    """For each row the position, (n,) int64, of the earliest row with the same image: itself where it is the only.
+
+    Rows of no known part come last.
+    """
+    first, twins = {}, np.empty(len(faces), np.int64)
+    for position in np.argsort(faces.split, kind="stable").tolist():
+        digest = hashlib.sha256(np.ascontiguousarray(faces.images[position])).digest()  # all pixels would fill memory
+        twins[position] = first.setdefault(digest, position)
+    return twins
+
+
+def clean_rows(faces: Faces) -> np.ndarray:
+    """Which rows are free of leakage, (n,) bool: no image of an earlier split is the same in every pixel.
+
+    A PrivateTest row is clean when its image stands neither in Training nor in PublicTest, a PublicTest row when it
+    does not stand in Training. Of FER2013's 3,589 PrivateTest rows 3,275 are.
+    """
+    earliest = faces.split[earliest_twins(faces)]
+    return (earliest == faces.split) | (faces.split >= len(SPLITS))
+
+
+def leaking_rows(faces: Faces) -> np.ndarray:
+    """Which Training rows show an image that stands in a test set too, (n,) bool."""
+    twins = earliest_twins(faces)
+    tested = np.zeros(len(faces), bool)
+    tested[twins[(faces.split > 0) & (faces.split < len(SPLITS))]] = True
+    return tested[twins] & (faces.split == 0)
+
+
+def marks(faces: Faces) -> dict[str, np.ndarray]:
+    """What is to be said of each row, (n,) each, bool but for the first two.
+
+    twin: position of the earliest row with the same image (``earliest_twins``). group_size: rows with that image.
+    in_training, in_public_test: a test row's image stands in this earlier part. clean: in none (``clean_rows``).
+    mislabelled_in_training, contradicted: some row of Training, or of any earlier part, shows a test row's image with
+    another label. conflicting: the rows of this image have more than one label. flat: one grey all over.
+
+    A row of no known part leaks from none, a row without a label contradicts none and is not contradicted.
+    """
+    twin, parts, emotions = earliest_twins(faces), np.arange(len(SPLITS)), np.arange(len(faces.emotions))
+    in_part = faces.split[:, None] == parts  # (n, 3)
+    has_label = faces.labels[:, None] == emotions  # (n, 7)
+    shown = np.zeros((len(faces), len(SPLITS) + 1, len(faces.emotions) + 1), bool)
+    shown[twin, np.minimum(faces.split, len(SPLITS)), np.minimum(faces.labels, len(faces.emotions))] = True
+    shown = shown[twin]  # (n, 4, 8): in which part each row's image stands with which label, unknown ones last
+    earlier = (parts < faces.split[:, None]) & in_part.any(axis=1, keepdims=True)  # (n, 3): parts before a row's own
+    leaked = shown[:, :-1].any(axis=2) & earlier
+    other = has_label.any(axis=1)[:, None] & (shown[:, :-1, :-1] & ~has_label[:, None]).any(axis=2) & earlier
+    pixels = faces.images.reshape(len(faces), -1)
+    return {
+        "twin": twin,
+        "group_size": np.bincount(twin, minlength=len(faces))[twin],
+        "in_training": leaked[:, 0],
+        "in_public_test": leaked[:, 1],
+        "clean": ~leaked.any(axis=1),
+        "mislabelled_in_training": other[:, 0],
+        "contradicted": other.any(axis=1),
+        "conflicting": shown[:, :, :-1].any(axis=1).sum(axis=1) > 1,
+        "flat": (pixels == pixels[:, :1]).all(axis=1),
+    }
+
+
+def summary(faces: Faces) -> list[dict]:
+    """The findings in the order of a reader's questions, one dict each: finding, the count in each split, and in all.
+
+    None where a count has no meaning: an image that stands in several parts belongs to none, and nothing comes before
+    Training.
+    """
+    found = marks(faces)
+    first = found["twin"] == np.arange(len(faces))
+    rows = {part: faces.split == code for code, part in enumerate(SPLITS)}
+    different = {part: len(np.unique(found["twin"][of])) for part, of in rows.items()}
+
+    def line(finding, chosen, parts=SPLITS):
+        counts = {part: int(chosen[of].sum()) if part in parts else None for part, of in rows.items()}
+        return {"finding": finding, **counts, "all": int(chosen.sum())}
+
+    return [
+        line("rows", first | ~first),
+        line("different images", first) | different,
+        line("images that occur more than once", first & (found["group_size"] > 1), ()),
+        line("rows that show such an image", found["group_size"] > 1),
+        line("surplus rows, which repeat an earlier row", ~first),
+        line("test rows whose image stands in Training", found["in_training"], SPLITS[1:]),
+        line("test rows whose image has another label in Training", found["mislabelled_in_training"], SPLITS[1:]),
+        line("PrivateTest rows whose image stands in PublicTest", found["in_public_test"], SPLITS[2:]),
+        line("leaked rows: image in an earlier part", ~found["clean"], SPLITS[1:]),
+        line(
+            "clean rows: image in no earlier part",
+            found["clean"] & (rows["PublicTest"] | rows["PrivateTest"]),
+            SPLITS[1:],
+        ),
+        line("images with conflicting labels", first & found["conflicting"], ()),
+        line("rows that show an image with conflicting labels", found["conflicting"]),
+        line("flat images, one grey all over", found["flat"]),
+    ]
+
+
+def row_lists(faces: Faces) -> dict[str, list[dict]]:
+    """The rows behind the ``summary``: duplicates, leaked, flat, clean_private_test; rows are named by their ids."""
+    found = marks(faces)
+
+    parts, emotions = dict(enumerate(SPLITS)), dict(enumerate(faces.emotions))
+
+    def said(position):
+        part, emotion = parts.get(faces.split[position], ""), emotions.get(faces.labels[position], "")
+        return int(faces.ids[position]), part, emotion
+
+    def row(position):
+        return dict(zip(("row", "split", "emotion"), said(position)))
+
+    def twin(position):
+        return dict(zip(("twin", "twin_split", "twin_emotion"), said(found["twin"][position])))
+
+    def yes_no(mark, position):
+        return "yes" if found[mark][position] else "no"
+
+    together = np.lexsort((faces.ids, found["twin"]))
+    repeated = together[found["group_size"][together] > 1]
+    _, groups = np.unique(found["twin"][repeated], return_inverse=True)
+    return {
+        "duplicates": [
+            {"group": int(group), **row(k), "conflict": yes_no("conflicting", k)} for group, k in zip(groups, repeated)
+        ],
+        "leaked": [
+            {**row(k), **twin(k), "contradicted": yes_no("contradicted", k)} for k in np.flatnonzero(~found["clean"])
+        ],
+        "flat": [row(k) | {"grey": int(faces.images[k, 0, 0])} for k in np.flatnonzero(found["flat"])],
+        "clean_private_test": [{"row": int(k)} for k in faces.ids[found["clean"] & (faces.split == 2)]],
+    }
+
+
+def folder(faces: Faces) -> Path:
+    """Where the lists of this data belong: those of the official FER2013 are committed, all others are not."""
+    official = faces.name == "fer2013" and faces.source.get("official")
+    return (paths.RESULTS if official else paths.RESULTS / "local") / "audit"
+
+
+def write(faces: Faces, into: Path) -> None:
+    """Write ``summary`` and ``row_lists`` as CSV files, and a README on them, into a folder.
+
+    All are written beside it and then moved in, each whole, so that an interruption leaves no torn file.
+    """
+    lists = {"summary": summary(faces), **row_lists(faces)}
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".audit-") as temporary:
+        for name, rows in lists.items():
+            with open(Path(temporary, f"{name}.csv"), "w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, COLUMNS[name], lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+        Path(temporary, "README.md").write_text(_readme(faces), encoding="utf-8")
+        for path in sorted(Path(temporary).iterdir()):
+            os.replace(path, into / path.name)
+
+
+COLUMNS = {
+    "summary": ("finding", *SPLITS, "all"),
+    "duplicates": ("group", "row", "split", "emotion", "conflict"),
+    "leaked": ("row", "split", "emotion", "twin", "twin_split", "twin_emotion", "contradicted"),
+    "flat": ("row", "split", "emotion", "grey"),
+    "clean_private_test": ("row",),
+}
+
+
+def _readme(faces: Faces) -> str:
+    known = f", MD5 `{faces.source['md5']}`" if "md5" in faces.source else ""
+    return f"""\
+# Audit
+
+*Written by `python -m fer_lib audit`* from {faces.name}, {len(faces):,} rows{known}.
+
+A row is the number of a line of the CSV file, counted from 0 without the header. Two images are the same when they are
+equal in every pixel; the parts come in the order Training, PublicTest, PrivateTest.
+
+- `summary.csv`: the counts.
+- `duplicates.csv`: every row whose image occurs more than once. Rows with the same `group` show the same image;
+  `conflict`: they have more than one label.
+- `leaked.csv`: every test row whose image stands in an earlier part, and its `twin`, the first row with that image.
+  `contradicted`: some row of an earlier part has another label.
+- `flat.csv`: images of one grey (0 black to 255 white) all over.
+- `clean_private_test.csv`: the PrivateTest rows whose image stands neither in Training nor in PublicTest.
+"""

@@ -1,0 +1,245 @@
+"""FER+ (Barsoum et al. 2016): FER2013's faces labelled anew, each by ten taggers, brought by the reader.
+
+``fer2013new.csv`` (github.com/microsoft/FERPlus, MIT licence; 35,887 rows) holds no pictures: Usage, Image name, and
+how many of the ten chose each of ``COLUMNS``. Its rows are those of Kaggle's ``fer2013.csv``, in the same order, and
+that order is the only tie between the two: 173 rows have no image name (all ten saw no face), four names occur twice,
+and the names of rows 5,274 and 34,334 are wrong. Row 28,709 + k is thus FER2013's k-th PublicTest row, whatever its
+name says. In one row only nine taggers are counted.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .. import paths
+from . import SPLITS, Faces, array_hash
+from .emotions import EIGHT, FER2013, mapping
+from .emotions import FERPLUS as COLUMNS
+
+NAME = "fer2013new.csv"
+TAGGERS = 10
+IN_FER2013 = tuple(mapping(COLUMNS[:7], FER2013).tolist())
+"""FER2013's code of each of the first seven columns; the last three have none."""
+
+SCHEMES = {
+    "majority": "the one emotion that more than half of the votes are for",
+    "distribution": "the share of the votes for each emotion that counts",
+    "multi-label": "each emotion with three tenths of the votes or more, all as true",
+    "drawn": "one emotion drawn from the distribution, anew for each epoch",
+}
+"""The four ways in which Barsoum et al. make labels of votes, by name."""
+
+DATA = {"ferplus": "majority", "ferplus_distribution": "distribution", "ferplus_multi_label": "multi-label"}
+"""The scheme of each data set that ``labelled`` makes, by its name; "drawn" draws from the second's."""
+
+LEVELS = {"10": (10, 10), "6 to 9": (6, 9), "1 to 5": (1, 5), "0": (0, 0)}
+"""How many of the ten chose FER2013's label: all, most, some, none. These levels need no explanation, and each holds
+583 rows of PrivateTest or more."""
+
+HOW = f"get {NAME} from github.com/microsoft/FERPlus, then set FERPLUS=PATH to where it is, or put it into data/"
+"""What to do where ``find()`` finds nothing."""
+
+
+def find() -> Path | None:
+    """The FER+ file: the environment variable ``FERPLUS`` (a file, or a folder holding ``NAME``), else in ``data/``.
+
+    None where there is none. Raises FileNotFoundError when the variable is set but leads to no file.
+    """
+    named = os.environ.get("FERPLUS")
+    path = Path(named).expanduser() if named else paths.DATA
+    found = path / NAME if path.is_dir() else path
+    if found.is_file():
+        return found
+    if named:
+        raise FileNotFoundError(f"FERPLUS={named}: found no such file, expected {NAME} or its folder; correct the path")
+    return None
+
+
+def load(path: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The taggers' counts, (n, 10) uint8 in the order of ``COLUMNS``, and each row's split, (n,) uint8.
+
+    Raises FileNotFoundError where there is no file, ValueError naming file and line for one that is malformed.
+    """
+    path = find() if path is None else Path(path)
+    if path is None:
+        raise FileNotFoundError(f"FER+ is not here: {HOW}")
+    header = ["usage", "image name", *(column.lower() for column in COLUMNS)]
+    counts, split = [], []
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.reader(file)
+        try:
+            found = next(reader, [])
+            if [name.strip().lower() for name in found] != header:
+                raise _refused(
+                    path, 1, f"the columns {','.join(found)[:100]!r}", f"Usage,Image name,{','.join(COLUMNS)}"
+                )
+            for row in filter(None, reader):
+                counts.append(_counts(path, reader.line_num, row))
+                split.append(SPLITS.index(row[0]))
+        except csv.Error as error:
+            raise _refused(path, reader.line_num, f"no CSV ({error})", "one row for each face") from error
+    if not counts:
+        raise _refused(path, 2, "no rows", "one row for each face")
+    return np.array(counts, np.uint8), np.array(split, np.uint8)
+
+
+def _counts(path: Path, line: int, row: list[str]) -> list[int]:
+    if len(row) != 2 + len(COLUMNS) or row[0] not in SPLITS:
+        expected = f"{2 + len(COLUMNS)} fields, the first one of {', '.join(SPLITS)}"
+        raise _refused(path, line, f"{len(row)} fields, the first {row[0]!r}", expected)
+    numbers = [int(text) if text.isascii() and text.isdigit() else -1 for text in row[2:]]
+    if min(numbers) < 0 or not 0 < sum(numbers) <= TAGGERS:
+        raise _refused(path, line, f"the counts {','.join(row[2:])[:60]!r}", f"whole numbers that add up to {TAGGERS}")
+    return numbers
+
+
+def _refused(path: Path, line: int, found: str, expected: str) -> ValueError:
+    return ValueError(f"{path}, line {line}: found {found}, expected {expected}; fetch {NAME} again")
+
+
+def missing(faces: Faces) -> str:
+    """Why ``counts_for`` these faces cannot be had here, and what to do; "" where they can."""
+    if not faces.source.get("official"):
+        return f"FER+ fits the official FER2013 only, row by row; these {faces.name} are other rows."
+    return "" if find() else f"FER+ is not here: {HOW}."
+
+
+def counts_for(faces: Faces) -> np.ndarray:
+    """The taggers' counts of these faces, (len(faces), 10) uint8, by their row numbers.
+
+    Raises ValueError unless the faces are rows of the official FER2013, whose order FER+ shares, and what ``load``
+    raises.
+    """
+    if reason := missing(faces):
+        raise ValueError(reason)
+    counts, split = load()
+    if faces.ids.max(initial=0) >= len(counts) or not np.array_equal(split[faces.ids], faces.split):
+        raise ValueError(
+            f"{find()}: found {len(counts):,} rows, or a Usage, other than FER2013's, expected the same rows in the "
+            f"same order; fetch {NAME} again"
+        )
+    return counts[faces.ids]
+
+
+def plurality(counts: np.ndarray, columns: int = 8) -> np.ndarray:
+    """FER2013's code of what most taggers chose, (n,) int8; -1 where that is contempt, "unknown" or NF.
+
+    ``columns``: how many of ``COLUMNS`` may win, 8 for the emotions, 10 for all. Where choices tie the first wins, so
+    neutral in the 176 rows where nobody chose an emotion.
+    """
+    codes = np.array([*IN_FER2013, -1, -1, -1], np.int8)
+    return codes[counts[:, :columns].argmax(axis=1)]
+
+
+def votes(counts: np.ndarray) -> np.ndarray:
+    """How many taggers chose each of FER2013's emotions, (n, 7) uint8 in the order of its codes."""
+    return counts[:, np.argsort(IN_FER2013)]
+
+
+def agreement(counts: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many of the ten taggers chose FER2013's label, (n,) uint8; ``labels`` (n,) are its codes 0 to 6."""
+    return votes(counts)[np.arange(len(labels)), labels]
+
+
+def targets(counts: np.ndarray, scheme: str) -> np.ndarray:
+    """What to train towards, (n, 8) float32 in the order of ``emotions.EIGHT``; a row of zeros is to be left out.
+
+    ``counts`` (n, 10) as ``load`` gives them; ``scheme``: "majority" (one 1), "distribution" (adds up to 1, also what
+    "drawn" is drawn from, by ``drawn``) or "multi-label" (1 for each). As in the authors' code
+    (github.com/microsoft/FERPlus, src/ferplus.py) a single vote for a column counts for nothing, and rows that are
+    mostly unknown or no face, or whose votes are too scattered, are left out:
+
+    - majority: where no column has more than half of the votes that count, or unknown or NF has;
+    - distribution: columns are taken from the most votes down, equals together, until they hold three quarters of the
+      votes or are three. It ends where unknown or NF is taken, which then is not. Left out is what has not more than
+      half of the votes by then, or more than three columns, or unknown or NF as the first;
+    - multi-label: where the columns of three tenths or more hold not more than half of the votes, or the one with most
+      votes (the first of equals) is unknown or NF.
+
+    Raises ValueError for another scheme.
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme: found {scheme!r}, expected one of {', '.join(SCHEMES)}")
+    votes = np.where(counts > 1, counts, 0).astype(np.float32)
+    total = votes.sum(axis=1, keepdims=True)
+    if scheme == "majority":
+        kept = np.where(votes > total / 2, votes, 0)
+    elif scheme == "multi-label":
+        kept = np.where((votes >= 0.3 * total) & (votes > 0), votes, 0)
+    else:
+        kept = _leading(votes, total)
+    sound = (kept.sum(axis=1, keepdims=True) > total / 2) & (kept.argmax(axis=1) < 8)[:, None]
+    ours = np.zeros((len(counts), 8), np.float32)
+    ours[:, mapping(COLUMNS[:8], EIGHT)] = np.where(sound, kept[:, :8], 0)
+    if scheme == "multi-label":
+        return (ours > 0).astype(np.float32)
+    return np.divide(ours, ours.sum(axis=1, keepdims=True), out=ours, where=ours.sum(axis=1, keepdims=True) > 0)
+
+
+def _leading(votes: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """The votes of the columns that make up the distribution, 0 elsewhere; all 0 where there are too many of them."""
+    kept = np.zeros_like(votes)
+    for row, (given, of) in enumerate(zip(votes.tolist(), total[:, 0].tolist())):
+        taken: list[int] = []
+        held = 0.0
+        while held < 0.75 * of and len(taken) < 3:
+            most = max(number for column, number in enumerate(given) if column not in taken)
+            equals = [column for column, number in enumerate(given) if number == most and column not in taken]
+            emotions = [column for column in equals if column < 8]
+            taken += emotions
+            held += most * len(emotions)
+            if len(emotions) < len(equals):
+                if not taken:
+                    taken = [equals[0]]  # unknown or NF comes first: nothing of this row is an emotion
+                break
+        if len(taken) <= 3:
+            kept[row, taken] = votes[row, taken]
+    return kept
+
+
+def labelled(faces: Faces, scheme: str = "majority") -> Faces:
+    """These faces of the official FER2013 as FER+ labels them, of ``emotions.EIGHT``, under the ``ids`` that they have.
+
+    Test rows have the majority as their label, whatever the scheme, and those without one are not there. Training rows
+    are those that the scheme (one of ``DATA``) finds sound; but for "majority", the faces' ``targets`` say what to
+    train towards, and their labels are the likeliest emotion. The name is the scheme's in ``DATA``. Raises what
+    ``counts_for`` raises.
+    """
+    return _labelled(faces, counts_for(faces), scheme, f"{scheme} of {NAME}'s taggers")
+
+
+def drawn_labelled(load_drawn: Callable[[], Faces], scheme: str) -> Faces:
+    """Drawn faces with drawn taggers, as ``labelled`` makes them of the real ones: the format, and nothing else.
+
+    Ten taggers see the emotion that was drawn seven times of ten, and any column of FER+ otherwise.
+    """
+    faces, rng = load_drawn(), np.random.default_rng(0)
+    column = np.argsort(IN_FER2013)[faces.labels]
+    chosen = rng.integers(0, len(COLUMNS), (len(faces), TAGGERS))
+    chosen = np.where(rng.random(chosen.shape) < 0.7, column[:, None], chosen)
+    counts = (chosen[:, :, None] == np.arange(len(COLUMNS))).sum(axis=1).astype(np.uint8)
+    found = _labelled(faces, counts, scheme, f"{scheme} of drawn taggers")
+    return replace(found, name=f"drawn_{found.name}")
+
+
+def _labelled(faces: Faces, counts: np.ndarray, scheme: str, said: str) -> Faces:
+    majority, towards = targets(counts, "majority"), targets(counts, scheme)
+    sound = np.where(faces.split[:, None] == SPLITS.index("Training"), towards, majority).any(axis=1)
+    rows = np.flatnonzero(sound)
+    of_majority = majority[rows].any(axis=1)
+    labels = np.where(of_majority, majority[rows].argmax(axis=1), towards[rows].argmax(axis=1)).astype(np.uint8)
+    images, split = faces.images[rows], faces.split[rows]
+    soft = None if scheme == "majority" else np.where(towards[rows].any(axis=1)[:, None], towards[rows], majority[rows])
+    sha256 = array_hash(images, labels, split)
+    if soft is not None:
+        sha256 = hashlib.sha256(sha256.encode() + np.ascontiguousarray(soft).tobytes()).hexdigest()
+    source = faces.source | {"ferplus": f"{said}, {len(faces) - len(rows):,} rows without a label"}
+    name = next(name for name, of in DATA.items() if of == scheme)
+    return Faces(images, labels, split, faces.ids[rows], name, sha256, source, EIGHT, soft)

@@ -1,0 +1,253 @@
+"""Records taken together: what may be pooled, how accurate it was, how sure that is. Numbers only; accuracies are
+fractions of 0 to 1. Every one of them is computed from records."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+
+from ..claims import measures
+from ..data import SPLITS
+from . import metrics, provenance, records, scoring, statistics
+
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime"}
+HONEST = ("PublicTest", "PrivateTest", "PrivateTest clean")
+DIAGNOSTIC = ("4_first_steps", "6_live_conditions")
+"""Notebooks whose runs score no network on a test set: they stand in no table of accuracies."""
+
+
+def reading(record: dict) -> tuple[str, str]:
+    """Which score is a record's headline: (kept epoch, rows), such as ("last", "PublicTest+PrivateTest").
+
+    Its own parameters say so. A tree has no epochs and keeps its last and only state; its rows are those held out
+    where it was fitted on a random part, the papers' 7,178 otherwise.
+    """
+    parameters = record["parameters"]
+    kept = parameters.get("kept_epoch", "last")
+    usual = "held out" if "held out" in record["metrics"][kept] else "PublicTest+PrivateTest"
+    return kept, parameters.get("evaluation_rows", usual)
+
+
+def headline(record: dict) -> dict:
+    """The score (n, correct, accuracy, predicted, recall ...) that ``reading`` names."""
+    kept, rows = reading(record)
+    return record["metrics"][kept][rows]
+
+
+def with_milestones(found: list[dict], experiments: dict[str, dict]) -> list[dict]:
+    """The records, and those that are read off them: the first epochs of a longer run, where it kept their end."""
+    made = list(found)
+    for name, experiment in experiments.items():
+        for record in found:
+            if record["experiment"] != experiment.get("milestone_of") or "milestone" not in record["metrics"]:
+                continue
+            epochs = record["metrics"]["milestone"]["epoch"]
+            parameters = record["parameters"] | {"epochs": epochs, "patience": 0, "kept_epoch": "milestone"}
+            made.append(record | {
+                "experiment": name,
+                "title": experiment["title"],
+                "parameters": parameters,
+                "metrics": {"milestone": record["metrics"]["milestone"]},
+                "history": record["history"][:epochs],
+            })  # fmt: skip
+    return made
+
+
+def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
+    """Records that may be pooled: they differ in nothing but the seed.
+
+    Another backend, precision, kind of device, profile, data set or parameter makes another group; a record from before
+    a parameter existed did what its default does. In the order of ``experiments``, those without an experiment file
+    last. A row of a table that is the first epochs of another row's runs is a group too. A record without scores, a
+    sweep's or a survey's, is in none.
+    """
+    order = {name: place for place, name in enumerate(experiments)}
+
+    def key(record):
+        experiment = experiments.get(record["experiment"], {})
+        made_by = experiments.get(experiment.get("milestone_of"), experiment)
+        parameters = made_by.get("defaults", {}) | record["parameters"] | {"seed": 0}
+        identity = [record[name] for name in ("experiment", "backend", "precision", "profile")]
+        identity += [record["device"]["kind"], record["data"]["sha256"], json.dumps(parameters, sort_keys=True)]
+        return order.get(record["experiment"], len(order)), *identity
+
+    found = sorted(with_milestones([r for r in found if r["metrics"]], experiments), key=key)
+    return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(found, key=key)]
+
+
+def computed_by(group: list[dict]) -> str:
+    """Backend, precision and kind of device of a group, such as "TensorFlow, float32, CPU"."""
+    backend = group[0]["backend"].split("-")[0]
+    return f"{BACKENDS.get(backend, backend)}, {group[0]['precision']}, {group[0]['device']['kind'].upper()}"
+
+
+def spread(scores: list[dict]) -> dict:
+    """Of the scores of several seeds on one set of rows: the accuracies and their mean with its two kinds of spread.
+
+    ``low`` and ``high``: t interval over the seeds; NaN for one seed, and where they behave differently (collapsed or
+    not, or to different answers), of which a t interval knows nothing. ``wilson_low`` and ``wilson_high``: sampling of
+    the ``n`` test rows, at the mean accuracy.
+    """
+    accuracies, n = [score["accuracy"] for score in scores], scores[0]["n"]
+    mean, low, high = statistics.t_interval(accuracies)
+    if len({metrics.collapsed(score) for score in scores}) > 1:
+        low = high = float("nan")
+    wilson = statistics.wilson(min(mean, 1.0) * n, n)
+    names = ("accuracies", "seeds", "n", "mean", "low", "high", "wilson_low", "wilson_high")
+    return dict(zip(names, (accuracies, len(scores), n, mean, low, high, *wilson)))
+
+
+def accuracies(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
+    """One row for each group of records, read as the experiment's own protocol says.
+
+    Columns: experiment, title, where, reported (the paper's accuracy in percent, or None), rows (scored), epochs (a
+    list, None for a tree), computed_by, the columns of ``spread``, remarks (a list of sentences).
+    """
+    lines = []
+    for group in groups(found, experiments):
+        experiment = experiments.get(group[0]["experiment"], {})
+        kept, rows = reading(group[0])
+        lines.append({
+            "experiment": group[0]["experiment"],
+            "title": group[0]["title"],
+            "where": experiment.get("where", ""),
+            "reported": experiment.get("reported", {}).get("accuracy"),
+            "rows": rows,
+            "epochs": [record["metrics"][kept]["epoch"] if record["history"] else None for record in group],
+            "computed_by": computed_by(group),
+            **spread([headline(record) for record in group]),
+            "remarks": remarks(group, experiment),
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def remarks(group: list[dict], experiment: dict) -> list[str]:
+    """What a reader of a group's mean must know: collapsed runs, a missing interval, other rows, stale records."""
+    found, fallen = [], [score for record in group if metrics.collapsed(score := headline(record))]
+    rows, reported = reading(group[0])[1], experiment.get("reported", {}).get("rows")
+    if fallen:
+        times = Counter(map(metrics.collapsed, fallen))
+        answers = ", ".join(answer if len(times) == 1 else f"{answer} ({k}x)" for answer, k in times.items())
+        most = sorted({max(score["predicted"]) for score in fallen})
+        share = " to ".join(f"{count:,}" for count in dict.fromkeys([most[0], most[-1]]))
+        rows_given = f"the answer to {share} of {fallen[0]['n']:,} rows"
+        found.append(f"{len(fallen)} of {len(group)} collapsed to {answers} ({rows_given})")
+        if len({metrics.collapsed(headline(record)) for record in group}) > 1:
+            found.append("the mean mixes different behaviours and has no t interval: look at the seeds")
+    if other := experiment.get("milestone_of"):
+        found.append(f"read off the runs of {other}")
+    if reported and group[0]["precision"] != "float32":
+        found.append(f"in {group[0]['precision']}, the paper in float32")
+    if len(group) == 1:
+        found.append("one seed: no interval over seeds")
+    if reported and rows != reported:
+        found.append(f"scored on {rows}, the paper on {reported}")
+    if not experiment:
+        found.append("no experiment file has this name any more")
+    stale = sorted({reason for record in group for reason in provenance.stale(record)})
+    return found + [f"stale: {reason}" for reason in stale]
+
+
+def comparable(found: list[dict], experiments: dict[str, dict]) -> list[dict]:
+    """The records, but for those of experiments that call themselves ``diagnostic`` and are compared with nothing."""
+    return [record for record in found if not experiments.get(record["experiment"], {}).get("diagnostic")]
+
+
+def honest(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
+    """The honest reading of the same runs: the epoch chosen on PublicTest, scored on PrivateTest and its clean rows.
+
+    A model without epochs has nothing to choose and is read as it is; groups without such a reading are left out, and
+    what is not ``comparable``.
+    Columns: experiment, title, epochs, computed_by, stopped_on (the rows that decided how long training went on, where
+    PrivateTest was among them, else ""), and for each of ``HONEST`` the dict of ``spread``.
+    """
+    lines = []
+    for group in groups(comparable(found, experiments), experiments):
+        scores = [r["metrics"].get("best") or ({} if r["history"] else r["metrics"]["last"]) for r in group]
+        if not all(name in score for score in scores for name in HONEST):
+            continue
+        parameters = group[0]["parameters"]
+        watched = parameters.get("validation_rows", "") if parameters.get("patience") else ""
+        lines.append({
+            "experiment": group[0]["experiment"],
+            "title": group[0]["title"],
+            "epochs": [s["epoch"] if r["history"] else None for s, r in zip(scores, group)],
+            "computed_by": computed_by(group),
+            "stopped_on": watched if "PrivateTest" in watched else "",
+            **{name: spread([score[name] for score in scores]) for name in HONEST},
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def outcomes(sweep: list[dict]) -> list[dict]:
+    """What became of the settings of a sweep, those pooled that differ in nothing but the seed, as lines of a table."""
+    factors = ("input_scale", "loss", "learning_rate")
+    pooled: dict[tuple, list[dict]] = {}
+    for line in sweep:
+        pooled.setdefault(tuple(line[name] for name in factors), []).append(line)
+    lines = []
+    for (scale, loss, rate), some in pooled.items():
+        answers = Counter(line["collapsed_to"] for line in some if line["collapsed_to"])
+        lines.append({
+            "Pixels": scale,
+            "Loss": loss,
+            "Learning rate": f"{rate:g}",
+            "Seeds": len(some),
+            "Collapsed": sum(answers.values()),
+            "To": ", ".join(f"{answer} {count}x" for answer, count in answers.most_common()) or "–",
+            "Without gradient at the end": sum(line["stuck_since"] is not None for line in some),
+            "Loss, first step": f"{np.mean([line['first_loss'] for line in some]):.2f}",
+            "Last step": f"{np.mean([line['final_loss'] for line in some]):.2f}",
+            "Accuracy, %": f"{100 * np.mean([line['accuracy'] for line in some]):.1f}",
+        })  # fmt: skip
+    return lines
+
+
+def confusion(group: list[dict]) -> np.ndarray:
+    """Counts (k, k) int64 over the headline's rows, true emotion down, predicted across, a group's seeds added up.
+
+    k emotions are those of ``records.emotions``.
+    """
+    counts = np.zeros([len(records.emotions(group[0]))] * 2, np.int64)
+    for record in group:
+        arrays, (kept, rows) = records.predictions(record), reading(record)
+        codes = [SPLITS.index(name) for name in rows.split("+") if name in SPLITS] or range(len(SPLITS))
+        scored = np.isin(arrays["split"], list(codes))
+        np.add.at(counts, (arrays["labels"][scored], arrays[f"classes_{kept}"][scored]), 1)
+    return counts
+
+
+def per_class(counts: np.ndarray) -> np.ndarray:
+    """Precision, recall and F1 (3, k) of each emotion, by ``confusion``'s counts; NaN where there is none to divide by:
+    precision of an emotion that was never answered, recall and F1 of one that has no row."""
+    right, true, answered = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        found = np.array([right / answered, right / true, 2 * right / (true + answered)])
+    found[2, true == 0] = np.nan
+    return found
+
+
+def reliability(group: list[dict]) -> dict:
+    """How often a group's answers are right, by their confidence, over the headline's rows of all seeds.
+
+    Of ``scoring.BINS`` equal bins of confidence, empty ones left out: confidence and accuracy (means) and counts (of
+    answers). errors: each seed's expected calibration error, a fraction.
+    """
+    confidence, right, errors = [], [], []
+    for record in group:
+        given = measures.answers(record, *reading(record))
+        sure, hit = given["probabilities"].max(axis=1).astype(np.float64), given["classes"] == given["labels"]
+        confidence.append(sure)
+        right.append(hit)
+        errors.append(scoring.calibration_error(sure, hit))
+    sure, hit = np.concatenate(confidence), np.concatenate(right)
+    place = np.minimum((sure * scoring.BINS).astype(int), scoring.BINS - 1)
+    counts = np.bincount(place, minlength=scoring.BINS)
+    some = counts > 0
+    means = {name: np.bincount(place, values, scoring.BINS)[some] / counts[some]
+             for name, values in (("confidence", sure), ("accuracy", hit))}  # fmt: skip
+    return {**means, "counts": counts[some], "errors": errors}

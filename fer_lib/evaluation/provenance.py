@@ -1,0 +1,146 @@
+"""Where a record's numbers come from: the code, its commit, the lock file and versions, and whether code moved on."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import os
+import platform
+import subprocess
+from functools import lru_cache
+
+from .. import paths, system
+
+WATCHED = (
+    "training/loop.py", "training/batches.py", "training/losses.py", "training/optimizers.py",
+    "training/augmentation.py", "training/backends.py", "training/protocol.py", "training/tree.py",
+    "models", "evaluation/metrics.py", "data/audit.py",
+)  # fmt: skip
+"""Files and folders that can move a run's numbers."""
+WATCHED_BY_SWEEPS = (*WATCHED, "training/first_steps.py")
+"""Those that can move a sweep's."""
+WATCHED_BY_SURVEYS = ("live/survey.py", "live/detectors.py", "live/inference.py", "live/pipeline.py")
+"""Those that can move a survey's, beside the network that ships."""
+FORMERLY = {
+    "training/loop.py": ("training.py",),
+    "training/batches.py": ("batches.py",),
+    "training/losses.py": ("losses.py",),
+    "training/optimizers.py": ("optimizers.py",),
+    "training/augmentation.py": ("augmentation.py",),
+    "training/backends.py": ("backends.py",),
+    "training/protocol.py": ("protocol.py",),
+    "training/tree.py": ("trees.py",),
+    "training/first_steps.py": ("first_steps.py",),
+    "models": ("converters.py", "torch_files.py"),
+    "evaluation/metrics.py": ("metrics.py",),
+    "data/audit.py": ("audit.py",),
+    "live/survey.py": ("live_conditions.py",),
+}
+"""Where they stood before: what changed there after a record was made, and before the move, counts as well."""
+WATCHED_SINCE = {"data/audit.py": "aedb13ab7ce5"}
+"""Files that came to be watched late, with the commit up to which they were checked by hand: today's clean rows give
+every record of that time the scores that it holds."""
+NOT_WATCHED = ("models/architectures.py", "models/weights.py")
+"""Files in watched folders that move no number: what layers a network has, and where weights are fetched."""
+
+PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scikit-learn")
+
+
+def code() -> dict:
+    """Commit and dirty flag of the code that runs; ``FER_COMMIT`` (and ``FER_DIRTY=1``) where there is no git."""
+    if commit := os.environ.get("FER_COMMIT"):
+        return {"commit": commit, "dirty": os.environ.get("FER_DIRTY") == "1"}
+    commit = git("rev-parse", "HEAD")
+    status = git("status", "--porcelain", "--", "fer_lib", "notebooks", "experiments")
+    return {"commit": commit, "dirty": bool(status) if commit else None}
+
+
+def git(*arguments: str) -> str | None:
+    """What a git command prints about this checkout; None where git or the repository is absent."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", paths.ROOT, *arguments],
+            capture_output=True, check=True, encoding="utf-8", errors="replace",
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def lock_hash() -> str | None:
+    """SHA-256 of the lock file that this environment was made from (``FER_LOCK``, set by the Makefile)."""
+    lock = paths.ROOT / os.environ.get("FER_LOCK", "requirements.lock")
+    return system.file_hash(lock) if lock.exists() else None
+
+
+def versions() -> dict:
+    """Python's version and those of the packages that can change a number."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def stale(record: dict) -> list[str]:
+    """Why a record's numbers may differ from what today's code would give; empty where nothing says so.
+
+    Only flags: what makes a record worth running again is its parameters and data, not a commit. Comments and
+    docstrings count for nothing, nor does a commit whose message has a line "Same numbers: how that was checked". Data
+    sets are watched by the data's hash; checkpoints are not watched: a resumed run equals an unbroken one.
+    """
+    commit = record["code"]["commit"]
+    reasons = ["ran from uncommitted changes"] if record["code"]["dirty"] else []
+    if not commit or not git("rev-parse", "--git-dir"):
+        return reasons
+    if git("cat-file", "-e", commit) is None:
+        return [*reasons, f"its commit {commit[:9]} is not in this history"]
+    surveys = "conditions" in record
+    ships = paths.ROOT / "fer_lib" / "live" / "model.onnx"
+    if surveys and not (ships.exists() and record["network_sha256"] == system.file_hash(ships)):
+        reasons.append("another network ships now")
+    watched = WATCHED_BY_SURVEYS if surveys else WATCHED_BY_SWEEPS if "sweep" in record else WATCHED
+    changed = ", ".join(_changed_since(commit, watched))
+    return [*reasons, f"changed since: {changed}"] if changed else reasons
+
+
+@lru_cache
+def _changed_since(commit: str, names: tuple[str, ...]) -> list[str]:
+    """Which of these files changed their meaning after a commit, commits that say otherwise aside."""
+    changed = set()
+    for since in {None, *WATCHED_SINCE.values()}:
+        alike = [name for name in names if WATCHED_SINCE.get(name) == since]
+        watched = [f"fer_lib/{place}" for name in alike for place in (name, *FORMERLY.get(name, ()))]
+        seen = [f"^{since}"] if since and git("cat-file", "-e", since) is not None else []
+        log = ["log", "--format=%H", "--no-merges", "--invert-grep", "--grep=^Same numbers:", f"{commit}..HEAD", *seen]
+        watched += [f":(exclude)fer_lib/{name}" for name in NOT_WATCHED] if watched else []
+        commits = git(*log, "--", *watched).split() if watched else []
+        for after in [*commits, None] if watched else []:  # None: what is not committed yet
+            before = f"{after}^" if after else "HEAD"
+            differing = git("diff", "--name-only", "--relative", before, *filter(None, [after]), "--", *watched)
+            for name in differing.split("\n") if differing else []:
+                now = git("show", f"{after}:{name}") if after else _text(name)
+                if _meaning(git("show", f"{before}:{name}"), name) != _meaning(now, name):
+                    changed.add(name)
+    return sorted(changed)
+
+
+def _text(name: str) -> str | None:
+    path = paths.ROOT / name
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+
+
+def _meaning(source: str | None, name: str) -> str | None:
+    """A module without what does not run: its syntax tree, docstrings taken out. Of another file, all of it."""
+    if source is None or not name.endswith(".py"):
+        return source and source.strip()  # as ``git`` gives it
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [
+                part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+            ]
+    return ast.dump(tree)

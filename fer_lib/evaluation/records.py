@@ -1,0 +1,295 @@
+"""The one door to ``results/``: a run's record is written whole or not at all, and read only when it is whole.
+
+A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictions.npz`` (``ids`` int32, ``labels`` and
+``split`` uint8, and for each kept epoch E, "last", "best" or "milestone", ``probabilities_E`` (m, k) float16 and
+``classes_E`` uint8, the argmax before rounding), ``run.ipynb``, the executed notebook, and ``metrics.json``, which is
+written last, by rename, and holds the SHA-256 of the predictions.
+
+The record of a sweep (``training.first_steps``) is a diagnostic: it has no scores (``metrics`` is empty), but a line
+for each of its settings under ``sweep``, and beside ids, labels and split of the PublicTest rows that were asked about
+``answers`` (settings, m) uint8 and for each quantity Q that was traced ``trace_Q`` (settings, steps) float32.
+
+That of a survey (``live.survey``) has no scores either, but its lines under ``conditions``, its arrays
+beside ids, labels and split of the faces that were put into frames, and the SHA-256 of the network that was asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .. import paths, system
+from ..data import SPLITS, Faces, audit
+from ..data.emotions import FER2013
+from . import metrics, provenance
+
+SCHEMA = 1
+FILES = ("predictions.npz", "run.ipynb", "metrics.json")
+"""A record's files, in the order in which they are put in place."""
+MISSED = 255
+"""Stands in a survey's answers where the detector found no face."""
+NETWORK = "network.keras"
+"""The trained network, where the protocol said to keep it: beside the record, not part of it, and ignored by git."""
+
+
+def label(backend: str, precision: str = "float32") -> str:
+    """What computed, as the folder's name has it: runs of different backends or precisions never mix."""
+    return backend if precision == "float32" else f"{backend}-{precision}"
+
+
+def assemble(
+    *,
+    experiment: str,
+    title: str,
+    profile: str,
+    parameters: dict,
+    faces: Faces,
+    evaluated: Faces,
+    kept: dict[str, dict],
+    backend: str,
+    device: dict,
+    seconds: float,
+    history: list[dict] = (),
+    parameter_count: int = 0,
+    weights: dict | None = None,
+) -> tuple[dict, dict[str, np.ndarray]]:
+    """Score a run: its record, and the arrays of its predictions, as ``write`` wants them.
+
+    ``kept`` maps "last" (and "best") to ``{"epoch": int}`` with ``"logits"`` (m, k) float32 for k emotions, or with
+    ``"probabilities"`` where a model has no logits; rows in the order of ``evaluated``, ids ascending. ``faces`` is the
+    whole data set. ``weights``: file and SHA-256 of those that the model began with, where it did not begin afresh.
+    """
+    is_clean = audit.clean_rows(faces)[np.searchsorted(faces.ids, evaluated.ids)]
+    arrays = {"ids": evaluated.ids.astype(np.int32), "labels": evaluated.labels, "split": evaluated.split}
+    scores = {}
+    for name, reading in kept.items():
+        losses, p = None, reading.get("probabilities")
+        if p is None:
+            p = metrics.probabilities(reading["logits"])
+            losses = metrics.cross_entropy(reading["logits"], evaluated.labels, parameters["loss"])
+        classes = p.argmax(axis=1).astype(np.uint8)
+        arrays |= {f"probabilities_{name}": p.astype(np.float16), f"classes_{name}": classes}
+        if (evaluated.split == 0).any():  # a random split holds out rows of all three
+            scored = {"held out": metrics.score(classes, evaluated.labels, losses, len(faces.emotions))}
+        else:
+            scored = metrics.score_splits(
+                classes, evaluated.labels, evaluated.split, is_clean, losses, len(faces.emotions)
+            )
+        scores[name] = {"epoch": reading["epoch"], **scored}
+    record = {
+        "schema": SCHEMA,
+        "experiment": experiment,
+        "title": title,
+        "backend": backend,
+        "precision": parameters.get("precision", "float32"),
+        "seed": parameters["seed"],
+        "profile": profile,
+        "parameters": parameters,
+        "data": {
+            "name": faces.name,
+            "sha256": faces.sha256,
+            "rows": {name: int((faces.split == code).sum()) for code, name in enumerate(SPLITS)},
+            "emotions": list(faces.emotions),
+            "source": faces.source,
+        },
+        "metrics": scores,
+        "history": list(history),
+        "code": provenance.code(),
+        "lock_sha256": provenance.lock_hash(),
+        "versions": provenance.versions(),
+        "device": device,
+        "seconds": round(seconds, 2),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "parameter_count": parameter_count,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    return record | ({"weights": weights} if weights else {}), arrays
+
+
+def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
+    """Keep a record: the predictions first, then, by renaming, the metrics that hold their checksum."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "predictions.partial.npz"
+    np.savez_compressed(partial, **arrays)
+    checksum = system.file_hash(partial)
+    os.replace(partial, folder / "predictions.npz")
+    text = json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n"
+    paths.replace_text(folder / "metrics.json", text)
+
+
+def put(source: Path, folder: Path) -> None:
+    """Move a whole record from one folder to another, over an older one.
+
+    Whoever is killed here leaves the old record, none or the new one: files of two records never pass for one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").unlink(missing_ok=True)
+    (folder / NETWORK).unlink(missing_ok=True)
+    for name in [NETWORK, *FILES] if (source / NETWORK).exists() else FILES:
+        os.replace(source / name, folder / name)
+
+
+def summary(record: dict) -> str:
+    """A record's scores as a Markdown table."""
+    lines = ["| reading | rows | n | accuracy | loss |", "|---|---|--:|--:|--:|"]
+    for kept, reading in record["metrics"].items():
+        for name, scored in reading.items():
+            if name != "epoch":
+                loss = f"{scored['loss']:.4f}" if "loss" in scored else ""
+                numbers = f"{scored['n']:,} | {scored['accuracy']:.2%} | {loss}"
+                lines.append(f"| {kept} epoch ({reading['epoch']}) | {name} | {numbers} |")
+    return "\n".join(lines)
+
+
+def read(folder: Path) -> dict:
+    """Read one record, with its ``folder`` added.
+
+    Raises ValueError naming the file where it is no record, or where the predictions are not the ones it was written
+    for.
+    """
+    path = folder / "metrics.json"
+    try:
+        record = json.loads(path.read_text())
+        found = record["schema"], record["predictions_sha256"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        message = f"{path}: no record ({error!r}); expected schema {SCHEMA}; delete the folder to run it again"
+        raise ValueError(message) from None
+    if found[0] != SCHEMA:
+        raise ValueError(f"{path}: found schema {found[0]}, expected {SCHEMA}; run it again with this version")
+    predictions = folder / "predictions.npz"
+    actual = system.file_hash(predictions) if predictions.exists() else "no file"
+    if actual != found[1]:
+        raise ValueError(
+            f"{predictions}: found SHA-256 {actual}, expected {found[1]} from metrics.json; "
+            "restore it from git, or delete the folder to run it again"
+        )
+    return record | {"folder": folder}
+
+
+def load(results: Path) -> list[dict]:
+    """All records below a results folder, ordered by experiment, backend, precision and seed."""
+    found = [read(path.parent) for path in (results / "runs").glob("*/*/*/metrics.json")]
+    return sorted(found, key=lambda r: (r["experiment"], r["backend"], r["precision"], r["seed"]))
+
+
+def predictions(record: dict) -> dict[str, np.ndarray]:
+    """The arrays of a record's predictions."""
+    with np.load(record["folder"] / "predictions.npz", allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def emotions(record: dict) -> tuple[str, ...]:
+    """The emotions that a record's labels and answers are codes of; one from before they were named has FER2013's."""
+    return tuple(record["data"].get("emotions", FER2013))
+
+
+def traces(record: dict) -> dict[str, np.ndarray]:
+    """What a sweep traced: of each quantity (settings, steps) float32, in the order of ``record["sweep"]``."""
+    arrays = predictions(record)
+    return {name.removeprefix("trace_"): values for name, values in arrays.items() if name.startswith("trace_")}
+
+
+def usual_level(conditions: list[dict]) -> int:
+    """The place of the first of a survey's levels where nothing is changed, in its lines and its arrays."""
+    return [line["usual"] for line in conditions].index(True)
+
+
+def told_right(arrays: dict[str, np.ndarray], level: int) -> dict[str, np.ndarray]:
+    """Of a survey's faces at one of its levels, (n,) bool each: found by the detector; right, whose emotion is told
+    rightly where the face is cut at its true place; right_of_found, found, and rightly told as it was cut there."""
+    labels, found_first = arrays["labels"], arrays["found_first"][level]
+    return {
+        "found": found_first != MISSED,
+        "right": arrays["first"][level] == labels,
+        "right_of_found": found_first == labels,
+    }
+
+
+def check(record: dict) -> None:
+    """Raise ValueError where a record's predictions, scores and counts of rows do not belong together.
+
+    The scores of PublicTest, PrivateTest and both, or of the rows held out, are computed again, and the accuracies of a
+    sweep. Losses are not: they need more digits than the predictions keep.
+    """
+    arrays, place = predictions(record), record["folder"] / "predictions.npz"
+
+    def demand(holds: bool, what: str) -> None:
+        if not holds:
+            raise ValueError(f"{place}: {what}; run it again where it came from")
+
+    kept, sweep, conditions = record["metrics"], record.get("sweep"), record.get("conditions")
+    expected = {"ids", "labels", "split"} | {f"{kind}_{k}" for k in kept for kind in ("probabilities", "classes")}
+    traced = {name for name in arrays if name.startswith("trace_")} if sweep else set()
+    expected |= traced | {"answers"} if sweep else set()
+    surveyed = {"first", "second", "found_first", "seconds"} if conditions else set()
+    expected |= surveyed
+    demand(set(arrays) == expected, f"found {', '.join(sorted(arrays))}, expected {', '.join(sorted(expected))}")
+    ids, labels, split = arrays["ids"], arrays["labels"], arrays["split"]
+    n, of_splits = len(ids), list(record["data"]["rows"].values())
+    by_row = [values for name, values in arrays.items() if name not in traced | surveyed | {"answers"}]
+    demand(n > 0 and all(len(values) == n for values in by_row), "arrays of no or of different lengths")
+    for name in traced:
+        shape = (len(sweep), record["parameters"]["steps"])
+        demand(arrays[name].shape == shape, f"{name} is {arrays[name].shape}, expected {shape}")
+    if sweep:
+        demand(arrays["answers"].shape == (len(sweep), n), f"answers of shape {arrays['answers'].shape}")
+        again = (arrays["answers"] == labels).mean(axis=1).tolist()
+        written = [line["accuracy"] for line in sweep]
+        demand(np.allclose(again, written), f"its settings score {again}, metrics.json says {written}")
+    for name in surveyed:
+        shape = (len(conditions), n)
+        demand(arrays[name].shape == shape, f"{name} is {arrays[name].shape}, expected {shape}")
+    for k, line in enumerate(conditions or []):
+        again = {"n": n, **{name: int(told.sum()) for name, told in told_right(arrays, k).items()}}
+        written = {name: line.get(name) for name in again}
+        demand(again == written, f"{line['condition']} {line['level']} counts {again}, metrics.json says {written}")
+    demand(bool((np.diff(ids) > 0).all()), "ids do not ascend")
+    demand(0 <= ids[0] and ids[-1] < sum(of_splits), f"ids of {ids[0]} to {ids[-1]}, of {sum(of_splits)} rows")
+    count = len(emotions(record))
+    demand(labels.max() < count and split.max() < len(SPLITS), "labels or splits out of range")
+    counts = np.bincount(split, minlength=len(SPLITS))
+    demand(bool((counts <= of_splits).all()), f"{counts.tolist()} rows of the splits' {of_splits}")
+    sets = {"PublicTest": split == 1, "PrivateTest": split == 2, "PublicTest+PrivateTest": split > 0}
+    sets["held out"] = np.ones(n, bool)
+    for name, reading in kept.items():
+        p, classes = arrays[f"probabilities_{name}"].astype(np.float32), arrays[f"classes_{name}"]
+        demand(
+            p.shape == (n, count) and classes.shape == (n,), f"probabilities_{name} is {p.shape}, not ({n}, {count})"
+        )
+        demand(bool((np.abs(p.sum(axis=1) - 1) < 0.01).all()), f"probabilities_{name} do not sum to 1")
+        demand(classes.max() < count, f"classes_{name} out of range")
+        chosen = p[np.arange(n), classes]
+        demand(bool((chosen >= p.max(axis=1) - 0.001).all()), f"classes_{name} are not the likeliest")
+        for rows in sets.keys() & reading.keys():
+            again = metrics.score(classes[sets[rows]], labels[sets[rows]], count=count)
+            written = {key: reading[rows].get(key) for key in again}
+            demand(again == written, f"on {rows} ({name} epoch) they score {again}, metrics.json says {written}")
+
+
+def is_current(folder: Path, parameters: dict, data_sha256: str, defaults: dict) -> bool:
+    """Whether a folder holds a whole record of these parameters on this data. A broken record is not current.
+
+    A record from before a parameter existed lacks its name: it did what ``defaults``, its notebook's, say.
+    """
+    try:
+        record = read(folder)
+    except (OSError, ValueError):
+        return False
+    known = {name: defaults[name] for name in parameters} | record["parameters"]
+    return known == parameters and record["data"]["sha256"] == data_sha256
+
+
+def cpu() -> dict:
+    """The processor as a record's device: ``kind`` "cpu", ``name``, ``threads`` (``OMP_NUM_THREADS``, else all)."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return {"kind": "cpu", "name": name, "threads": int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)}

@@ -1,0 +1,198 @@
+"""The card of the network that ships: what it is, how good, how it fails and what it is not for. Every figure of it is
+computed, and stands in ``fer_lib/live/model.json`` too."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data import Faces
+from ..data.emotions import FER2013
+from ..evaluation import scoring
+from ..markdown import interval, table
+
+THRESHOLDS = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SETS = ("PublicTest", "PrivateTest", "PrivateTest clean", "PrivateTest leaked")
+
+
+def scores(probabilities: np.ndarray, tests: Faces, faces: Faces) -> dict[str, dict]:
+    """``scoring.score_set`` of each set, and second: the share whose label is among the two likeliest emotions.
+
+    ``probabilities`` (m, 7) are of the ``tests``, PublicTest and PrivateTest, of all ``faces``.
+    """
+    p = np.zeros((len(faces), len(FER2013)), np.float32)
+    p[np.searchsorted(faces.ids, tests.ids)] = probabilities
+    second = (np.argsort(p, axis=1)[:, -2:] == faces.labels[:, None]).any(axis=1)
+    answers, masks = {"classes": p.argmax(axis=1), "probabilities": p}, scoring.sets(faces)
+    return {
+        name: scoring.score_set(answers, faces.labels, masks[name]) | {"second": float(second[masks[name]].mean())}
+        for name in SETS
+        if name in masks
+    }
+
+
+def confusion(classes: np.ndarray, tests: Faces) -> list[list[int]]:
+    """How often each emotion (row) of PrivateTest was answered by each (column)."""
+    rows = tests.rows("PrivateTest")
+    pairs = tests.labels[rows].astype(int) * len(FER2013) + classes[rows]
+    return np.bincount(pairs, minlength=len(FER2013) ** 2).reshape(len(FER2013), -1).tolist()
+
+
+def abstaining(probabilities: np.ndarray, tests: Faces) -> list[dict]:
+    """What an answer only above a threshold of confidence is worth on PrivateTest: threshold, answered, correct, n."""
+    rows = tests.rows("PrivateTest")
+    p, labels = probabilities[rows], tests.labels[rows]
+    found = []
+    for threshold in THRESHOLDS:
+        sure = p.max(axis=1) >= threshold
+        correct = int((p.argmax(axis=1) == labels)[sure].sum())
+        found.append({"threshold": threshold, "answered": int(sure.sum()), "correct": correct, "n": len(rows)})
+    return found
+
+
+def markdown(about: dict) -> str:
+    """The card, Markdown, from what ``ship.export`` computed."""
+    float_, int8 = (about["scores"][name] for name in ("model.onnx", "model.int8.tflite"))
+    made, files, source = about["made_by"], about["files"], about["data"]["source"]
+    private = float_["PrivateTest"]
+    twice, once = (_percent(scores["PublicTest"]["accuracy"]) for scores in (float_, about["without_mirror"]))
+    drawn = (
+        ""
+        if source.get("official")
+        else "> ⚠ **Not made from FER2013.** The figures show that the machinery works, and nothing else.\n\n"
+    )
+    return f"""# Model card: the network of fer_lib.live
+
+{drawn}A small convolutional network that sorts a face, cut out and grey, into seven emotions: {", ".join(FER2013)}.
+`make live-model` trained it, fitted its confidence, exported it and wrote this page; none of its figures is typed.
+
+| | |
+|:--|:--|
+| network | `{about["parameters"]["model"]}` (`fer_lib/models/modern.py`), {about["weights"]:,} weights |
+| files | {_files(files)} |
+| SHA-256 of `model.onnx` | `{about["sha256"]}` |
+| experiment | `{about["experiment"]}`, seed {about["seed"]}, {about["epochs"]} epochs in \
+{made["seconds"] / 60:.0f} minutes on {made["device"]["name"]}, {made["backend"]} {made["precision"]} |
+| data | {about["data"]["name"]}, {about["data"]["rows"]["Training"]:,} Training rows; SHA-256 of its arrays \
+`{about["data"]["sha256"][:16]}…` |
+| input | `faces` (k, 48, 48) uint8: grey, a face's box as a detector cuts it out |
+| output | `probabilities` (k, 7) float32, calibrated, of the mean over the face and its mirror image |
+
+## How good it is
+
+Training taught it, and the last epoch is kept, whatever its score. PublicTest decided two things: that each face is
+looked at twice, the second time in the mirror ({twice} % of it come out right then, {once} % at one look),
+and the temperature {about["temperature"]:.3f} that the logits are divided by. PrivateTest was only scored. *Clean* rows
+of PrivateTest show an image that no other part has; the others are *leaked*. Brackets: Wilson's 95 % interval for the
+sampling of the rows; another seed would move the figures too.
+
+{table([_line(name, score) for name, score in float_.items()])}
+Looking once, it scores {_percent(about["without_mirror"]["PrivateTest"]["accuracy"])} % on PrivateTest. In 8 bits
+(`model.int8.tflite`) it scores {_percent(int8["PrivateTest"]["accuracy"])} % on PrivateTest
+{interval(int8["PrivateTest"]["interval"])}, with the answer of float32 on {100 * about["int8_agreement"]:.1f} % of the
+test rows. In `model.onnx` no probability is more than {about["off_keras"]:.1g} off Keras' own.
+
+People agree with FER2013's labels on about 65 ± 5 % of its faces (Goodfellow et al. 2013).
+
+## By emotion, on PrivateTest
+
+{table(_emotions(private, about["confusion"]))}
+## How sure it is
+
+Calibration error: the mean gap between confidence and accuracy, over {scoring.BINS} bins.
+
+{table([_calibration(name, float_[name], about["uncalibrated"][name]) for name in float_])}
+Who wants fewer and surer answers takes those above a threshold (PrivateTest):
+
+{table([_abstaining(line) for line in about["abstaining"]])}
+## Known failures
+
+{_failures(private, about["confusion"])}
+- It saw faces of 48x48 pixels, mostly frontal, found by a face detector in pictures from the web. Half-hidden, turned
+  or badly lit faces, and boxes cut otherwise than in FER2013, cost accuracy that no figure on this page tells of:
+  "Faces in use" in the [report](../results/report.html) measures how much.
+- Its labels are what people guessed from one picture. They are wrong or doubtful for many rows, and so are some answers
+  that count as right.
+- Who is on FER2013's pictures (age, skin, culture) was never recorded: whether it is worse for some groups of people
+  cannot be measured with this data, and should be expected.
+
+## What it is for, and what it must not be used for
+
+For demonstrations, teaching, and comparing methods on FER2013's terms. It names the expression that a picture shows, as
+raters would name it; it does not know what anybody feels. It must not be used to judge, score or watch people: not in
+hiring, school, policing, credit, insurance or health, and not without the knowledge and consent of who is filmed. The
+European Union's AI Act (article 5) forbids inferring emotions at work and in education.
+
+The weights come under this repository's licence. FER2013's pictures, which belong to the people on them, were collected
+from the web for research; whether what was learned from them may be sold is a question that this card cannot answer.
+"""
+
+
+def _files(files: dict) -> str:
+    return ", ".join(f"`{name}` {content['bytes'] / 1e6:.2f} MB" for name, content in files.items())
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
+
+
+def _line(name: str, score: dict) -> dict:
+    return {
+        "Rows": name,
+        "n": f"{score['n']:,}",
+        "Accuracy, %": f"{_percent(score['accuracy'])} {interval(score['interval'])}",
+        "Mean recall, %": _percent(score["balanced_accuracy"]),
+        "Label among the first two, %": _percent(score["second"]),
+    }
+
+
+def _emotions(score: dict, counts: list[list[int]]) -> list[dict]:
+    lines = []
+    for code, (name, of) in enumerate(zip(FER2013, counts)):
+        if name not in score["recall"]:
+            continue
+        recall, answered = score["recall"][name], score["predicted"][name]
+        others = sorted((c for c in range(len(FER2013)) if c != code), key=lambda c: -of[c])
+        lines.append({
+            "Emotion": name,
+            "n": f"{recall['n']:,}",
+            "Recall, %": f"{_percent(recall['recall'])} {interval(recall['interval'])}",
+            "Right when answered, %": _percent(of[code] / answered) if answered else "–",
+            "Most often taken for": ", ".join(f"{FER2013[c]} {100 * of[c] / recall['n']:.0f} %" for c in others[:2]),
+        })  # fmt: skip
+    return lines
+
+
+def _calibration(name: str, after: dict, before: dict) -> dict:
+    return {
+        "Rows": name,
+        "Error before, %": _percent(before["calibration_error"]),
+        "Error after, %": _percent(after["calibration_error"]),
+        "Log-loss before": f"{before['log_loss']:.4f}",
+        "Log-loss after": f"{after['log_loss']:.4f}",
+    }
+
+
+def _abstaining(line: dict) -> dict:
+    return {
+        "Confidence at least": f"{line['threshold']:.1f}",
+        "Answered, %": _percent(line["answered"] / line["n"]),
+        "Right of these, %": _percent(line["correct"] / line["answered"]) if line["answered"] else "–",
+    }
+
+
+def _failures(score: dict, counts: list[list[int]]) -> str:
+    """The three commonest confusions in shares of the emotion, and the emotion that is found least."""
+    shares = {
+        (row, column): counts[row][column] / sum(counts[row])
+        for row in range(len(FER2013))
+        for column in range(len(FER2013))
+        if row != column and sum(counts[row])
+    }
+    worst = sorted(shares, key=shares.get, reverse=True)[:3]
+    said = [f"{FER2013[row]} taken for {FER2013[column]} ({100 * shares[row, column]:.0f} %)" for row, column in worst]
+    least = min(score["recall"], key=lambda name: score["recall"][name]["recall"])
+    found = score["recall"][least]
+    return (
+        f"- Its commonest mistakes: {'; '.join(said)}.\n"
+        f"- It finds {least} least: {100 * found['recall']:.0f} % of {found['n']}."
+    )

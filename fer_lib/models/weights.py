@@ -1,0 +1,180 @@
+"""Pretrained weights: where their owners publish them, how they come into ``data/weights``, and into a network.
+
+Each file is pinned by what its owners publish of it: torchvision's name carries the first digits of its SHA-256, Caffe
+gives a SHA-1, Keras and MatConvNet an MD5. What was loaded is known by its whole SHA-256, which a run's record keeps.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm.auto import tqdm
+
+from .. import paths, system
+from ..data import PROGRESS, refused
+
+
+class Source(NamedTuple):
+    """A file that its owners publish. ``pin``: "sha256:1378be20", an algorithm and the first digits or all of them."""
+
+    url: str
+    pin: str
+    licence: str
+    also: tuple[str, ...] = ()  # other files of the same weights, taken where somebody has one
+
+    @property
+    def file(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+
+KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
+SOURCES = {
+    "googlenet": Source(
+        "https://download.pytorch.org/models/googlenet-1378be20.pth",
+        "sha256:1378be20",
+        "published by torchvision (BSD 3-clause), converted from TensorFlow's; learnt from ImageNet, whose pictures "
+        "are for non-commercial research",
+    ),
+    "caffenet": Source(
+        "http://dl.caffe.berkeleyvision.org/bvlc_reference_caffenet.caffemodel",
+        "sha1:4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
+        "released for unrestricted use by Caffe's authors (BVLC, Berkeley)",
+    ),
+    "vgg16": Source(
+        f"{KERAS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+        "md5:64373286793e3c8b2b4e3219cbf3544b",
+        "released by VGG, Oxford, under the Creative Commons Attribution licence; converted by Keras",
+    ),
+    "resnet152": Source(
+        f"{KERAS}/resnet/resnet152_weights_tf_dim_ordering_tf_kernels.h5",
+        "md5:100835be76be38e30d865e96f2aaae62",
+        "released by Kaiming He under the MIT licence; converted by Keras",
+    ),
+    "vgg_face": Source(
+        "http://www.vlfeat.org/matconvnet/models/vgg-face.mat",
+        "md5:3d6cd504bf9c98af4a561aad059565d1",
+        "released by VGG, Oxford, for non-commercial research (https://www.robots.ox.ac.uk/~vgg/software/vgg_face/)",
+        ("vgg_face.mat", "rcmalli_vggface_tf_vgg16.h5"),
+    ),
+}
+"""By the name of the network's builder."""
+
+CHUNK = 2**20
+
+
+def folder() -> Path:
+    return paths.DATA / "weights"
+
+
+def find(name: str) -> Path | None:
+    """The file of a network's weights that is here: its owners', else another form of them, else None."""
+    source = SOURCES[name]
+    return next((path for file in (source.file, *source.also) if (path := folder() / file).is_file()), None)
+
+
+def how(name: str) -> str:
+    """What to do where ``find`` finds nothing."""
+    source = SOURCES[name]
+    files = " or ".join((source.file, *source.also))
+    return f"`make weights ONLY={name}` fetches them from {source.url}; or put {files} into {folder()}"
+
+
+def load(network, name: str) -> dict:
+    """Put a network's published weights into it (a Keras model), all but a head of other classes.
+
+    Returns {"file", "sha256"}. Raises FileNotFoundError with what to do where they are not here, ValueError where the
+    file is not what its owners published, or does not fit the network.
+    """
+    from . import converters
+
+    if name not in SOURCES:
+        raise ValueError(
+            f"weights: found 'pretrained' with model {name!r}, expected '', or one of {', '.join(SOURCES)}"
+        )
+    path = find(name)
+    if path is None:
+        raise FileNotFoundError(f"weights of {name}: none are here; {how(name)}")
+    check(path, name)
+    converters.assign(network, converters.read(path), path.name)
+    return {"file": path.name, "sha256": system.file_hash(path)}
+
+
+def check(path: Path, name: str) -> None:
+    """Raise ValueError where a file is not the one that its owners published. Other forms of it have no pin."""
+    source = SOURCES[name]
+    algorithm, _, expected = source.pin.partition(":")
+    if path.name.removesuffix(".partial") == source.file:
+        found = system.file_hash(path, algorithm)
+        if not found.startswith(expected):
+            then = "delete it, then run `make weights` again"
+            raise refused(path, f"{algorithm.upper()} {found}", f"{expected}, which its owners publish", then)
+
+
+def fetch(only: str = "") -> int:
+    """Bring the weights that are not here (``only``: comma-separated networks, "" for all). Returns the exit code.
+
+    A download that was stopped goes on where it was at the next call. Nothing that is there is overwritten. What came
+    is checked against its pin before it gets its name.
+    """
+    names = list(filter(None, only.split(","))) or list(SOURCES)
+    if unknown := [name for name in names if name not in SOURCES]:
+        raise ValueError(f"weights: found {unknown[0]!r}, expected some of {', '.join(SOURCES)}")
+    folder().mkdir(parents=True, exist_ok=True)
+    failed = []
+    for name in names:
+        source, path = SOURCES[name], find(name)
+        print(f"{name}: {source.licence}.", flush=True)
+        try:
+            if path is None:
+                path, partial = folder() / source.file, folder() / f"{source.file}.partial"
+                download(source.url, partial)
+                try:
+                    check(partial, name)
+                except ValueError:
+                    partial.unlink()
+                    raise
+                os.replace(partial, path)
+            else:
+                check(path, name)
+            print(f"  {path} is here, SHA-256 {system.file_hash(path)}", flush=True)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            failed.append(name)
+            print(f"  not here: {error}\n  {how(name)}", flush=True)
+    print("Now: make reproduce ONLY=vorontsov2018/table1" if not failed else f"Still missing: {', '.join(failed)}.")
+    return 1 if failed else 0
+
+
+def download(url: str, path: Path) -> None:
+    """Fetch a file, or the rest of it, where ``path`` holds its beginning.
+
+    Raises OSError where it breaks off; what came stays, for the next call.
+    """
+    begun = path.stat().st_size if path.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={begun}-"} if begun else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        if begun and error.code == 416:  # nothing is left to send: it was whole
+            return
+        raise
+    with answer:
+        goes_on = answer.status == 206
+        begun = begun if goes_on else 0
+        total = begun + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
+        free = shutil.disk_usage(path.parent).free
+        if total and total - begun > free:
+            raise OSError(f"{url} needs {(total - begun) / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free")
+        bar = tqdm(**PROGRESS, desc=path.stem, initial=begun, total=total, unit="B", unit_scale=True, file=sys.stderr)
+        with open(path, "ab" if goes_on else "wb") as file, bar:
+            while part := answer.read(CHUNK):
+                file.write(part)
+                bar.update(len(part))
+        if total and (came := path.stat().st_size) < total:
+            raise ConnectionError(f"{url} broke off after {came:,} of {total:,} bytes; the same command goes on")

@@ -1,0 +1,222 @@
+"""Why networks collapsed to one answer: what the losses, the histories and the printed accuracies give away.
+
+A network whose softmax is exactly 0 and 1 pays -ln(1e-7) for each wrong answer where probabilities are clipped as in
+old Keras, and nothing for a right one; the clip passes no gradient on. Numbers only, all from records; accuracies are
+fractions.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...data import fer2013
+from ...data.emotions import FER2013
+from ...evaluation import metrics, pooled, records, statistics
+
+BOTH = "PublicTest+PrivateTest"
+WRONG = -math.log(metrics.EPSILON)
+"""Nats that a wrong answer costs where the loss is clipped and the network is certain: 16.118."""
+CERTAIN = 1e-3
+"""A clipped loss within this share of ``certain_loss`` is that of a network certain of nearly all its answers."""
+
+RELEASED = (("Feed-forward network", 13.346, 13.9670), ("Simple CNN", 24.728, 12.1324))
+"""Accuracy in percent and validation loss that the released notebooks of Saravanan et al. 2019 have stored."""
+PRINTED = (
+    ("Table I, feed-forward network", 17.38),
+    ("Table I, simple CNN", 24.72),
+    ("Table V, Adam, batch 64", 17.38),
+    ("released notebook, feed-forward network", 13.346),
+    ("released notebook, simple CNN", 24.728),
+    ("released notebook, default Adam", 17.386),
+)
+"""Accuracies in percent that look like those of a network which gives one answer, and where they are printed."""
+
+FACTORS = ("model", "optimizer", "learning_rate", "input_scale", "loss", "batch_size")
+"""What a sweep of first steps varies."""
+TRACES = ("loss", "gradient_norm", "saturated", "dead", "most_given_share")
+
+
+def certain_loss(accuracy: float) -> float:
+    """The clipped loss of a network that is certain of every answer and right in this share of them, in nats."""
+    return WRONG * (1 - accuracy)
+
+
+def as_published(record: dict) -> bool:
+    """Whether a network was given what the papers' code gives it: the clipped loss, and pixels of 0 to 255."""
+    given = record["parameters"]
+    return given.get("loss") == "clipped" and given.get("input_scale", "0..255") == "0..255"
+
+
+# ---- Runs of full length
+
+
+def outcomes(group: list[dict]) -> dict:
+    """How many runs of a group collapsed: title, seeds, collapsed, interval (Wilson's), answers (emotion -> runs)."""
+    answers = Counter(filter(None, (metrics.collapsed(pooled.headline(record)) for record in group)))
+    k, n = sum(answers.values()), len(group)
+    return {
+        "title": group[0]["title"],
+        "seeds": n,
+        "collapsed": k,
+        "interval": statistics.wilson(k, n),
+        "answers": dict(answers.most_common()),
+    }
+
+
+def course(record: dict) -> dict | None:
+    """When a network with the clipped loss became certain, by its history; None where the history has no losses.
+
+    certain_from: the epoch from which on the loss on both tests stays that of certain answers, None where it does not;
+    changed: the last epoch that ended with an accuracy other, by more than a row, than the one before (1: none did).
+    """
+    history, key = record["history"], f"{BOTH}_loss"
+    if not history or key not in history[0] or record["parameters"].get("loss") != "clipped":
+        return None
+    accuracy = np.array([entry[f"{BOTH}_accuracy"] for entry in history])
+    expected = certain_loss(accuracy)
+    off = np.abs([entry[key] for entry in history] - expected) > CERTAIN * expected
+    rows = record["metrics"]["last"][BOTH]["n"]
+    changes = np.flatnonzero(np.abs(np.diff(accuracy)) * rows > 1.5)
+    return {
+        "certain_from": None if off[-1] else 1 + (int(np.flatnonzero(off)[-1]) + 1 if off.any() else 0),
+        "changed": int(changes[-1]) + 2 if len(changes) else 1,
+    }
+
+
+def losses(found: list[dict], flat: list[dict]) -> pd.DataFrame:
+    """Accuracy and loss on both tests of each run with the clipped loss, at its last epoch, and what certainty costs.
+
+    Columns: experiment, title, seed, answer (the one emotion, or None), n, accuracy, loss, expected
+    (``certain_loss``), excess (nats in all that the loss is above it), flat (those that the ``flat_rows`` cost, which
+    the kept probabilities give to three digits), and those of ``course``, missing where there is none.
+    """
+    lines = []
+    for record in found:
+        score = record["metrics"].get("last", {}).get(BOTH, {})
+        if record["parameters"].get("loss") != "clipped" or "loss" not in score:
+            continue
+        arrays, expected = records.predictions(record), certain_loss(score["accuracy"])
+        asked = np.isin(arrays["ids"], [int(line["row"]) for line in flat])
+        labels, p = arrays["labels"][asked], arrays["probabilities_last"][asked].astype(np.float64)
+        costs = -np.log(np.clip(p[np.arange(len(labels)), labels], metrics.EPSILON, 1))
+        costs -= WRONG * (arrays["classes_last"][asked] != labels)
+        lines.append({
+            "experiment": record["experiment"], "title": record["title"], "seed": record["seed"],
+            "answer": metrics.collapsed(score), "n": score["n"], "accuracy": score["accuracy"],
+            "loss": score["loss"], "expected": expected, "excess": (score["loss"] - expected) * score["n"],
+            "flat": float(costs.sum()), **(course(record) or {"certain_from": None, "changed": None}),
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+# ---- What printed accuracies give away
+
+
+def flat_rows(results: Path) -> list[dict]:
+    """The test rows of one grey all over, as the committed audit lists them: row, split, emotion, grey; [] without."""
+    try:
+        with open(results / "audit" / "flat.csv", newline="", encoding="utf-8") as file:
+            return [line for line in csv.DictReader(file) if line["split"] != "Training"]
+    except FileNotFoundError:
+        return []
+
+
+def test_counts() -> np.ndarray:
+    """Rows of each emotion on both tests of the official FER2013, (7,)."""
+    return np.sum([fer2013.OFFICIAL_COUNTS[name] for name in BOTH.split("+")], axis=0)
+
+
+def gives_away(printed: float, digits: int, counts: np.ndarray, flat: list[str]) -> list[dict]:
+    """The one-answer networks whose accuracy, rounded or cut off, is printed so: emotion, extra, correct, accuracy.
+
+    ``counts`` (7,) rows of each emotion; ``flat``: the labels of the flat rows. ``extra`` 0: the answer is given to
+    every row; else to all but so many flat rows of another label, which are right: a network that answers a black
+    picture answers it from its biases alone.
+    """
+    found, unit = [], 10.0**-digits
+    for code, emotion in enumerate(FER2013):
+        for extra in range(1 + sum(label != emotion for label in flat)):
+            correct = int(counts[code]) + extra
+            share = 100 * correct / int(counts.sum())
+            if abs(share - printed) <= unit / 2 + 1e-9 or 0 <= share - printed < unit - 1e-9:
+                found.append({"emotion": emotion, "extra": extra, "correct": correct, "accuracy": share / 100})
+    return found
+
+
+def flat_answers(found: list[dict], flat: list[dict]) -> dict:
+    """How collapsed runs answer the flat test rows: runs (that were asked), right (in all of them), other (than the
+    one answer they give to the rest)."""
+    rows = {int(line["row"]): line["emotion"] for line in flat}
+    runs = right = other = 0
+    for record in found:
+        emotion = metrics.collapsed(pooled.headline(record))
+        arrays = records.predictions(record) if emotion and rows else {}
+        asked = np.isin(arrays.get("ids", []), list(rows))
+        if not np.any(asked):
+            continue
+        given = [FER2013[code] for code in arrays[f"classes_{pooled.reading(record)[0]}"][asked]]
+        truth = [rows[row] for row in arrays["ids"][asked].tolist()]
+        runs, right, other = runs + 1, right + (given == truth), other + any(answer != emotion for answer in given)
+    return {"runs": runs, "right": right, "other": other}
+
+
+# ---- A sweep of first steps
+
+
+def sweeps(found: list[dict]) -> list[dict]:
+    """The records that are sweeps of first training steps, not runs."""
+    return [record for record in found if "sweep" in record]
+
+
+def alike(found: list[dict]) -> dict[str, list[dict]]:
+    """Sweeps by how they were computed; those of one kind may be taken together."""
+    kinds: dict[str, list[dict]] = {}
+    for sweep in found:
+        kinds.setdefault(pooled.computed_by([sweep]), []).append(sweep)
+    return kinds
+
+
+def settings(sweep: dict) -> pd.DataFrame:
+    """One row for each setting of a sweep, as it was recorded; ``collapsed`` tells whether it fell to one answer.
+
+    stuck_since: the step from which on its gradient was exactly 0, missing where it was not.
+    """
+    frame = pd.DataFrame(sweep["sweep"])
+    return frame.assign(collapsed=frame["collapsed_to"].notna() & (frame["collapsed_to"] != ""))
+
+
+def traces(sweep: dict) -> dict[str, np.ndarray]:
+    """What was watched step by step, (settings, steps) float each, by the names of ``TRACES``. Raises ValueError where
+    one lacks, or has other settings than the record."""
+    traced = records.traces(sweep)
+    for name in TRACES:
+        values = traced.get(name)
+        if values is None or values.ndim != 2 or len(values) != len(sweep["sweep"]):
+            shape = "none" if values is None else str(values.shape)
+            expected = f"({len(sweep['sweep'])}, steps)"
+            raise ValueError(f"{sweep['folder']}: trace_{name}: found {shape}, expected {expected}; make it again")
+    return {name: traced[name] for name in TRACES}
+
+
+def factors(frame: pd.DataFrame) -> list[dict]:
+    """How often each level of each factor collapsed: factor, level, settings, collapsed, interval (Wilson's).
+
+    Only settings that have a twin which differs in that factor and nothing else are counted, so that a factor's levels
+    are compared at the same levels of all others.
+    """
+    lines = []
+    known = [name for name in FACTORS if name in frame and frame[name].nunique() > 1]
+    for factor in known:
+        others = [name for name in (*known, "seed") if name != factor and name in frame]
+        twins = frame.groupby(others, dropna=False)[factor].transform("nunique") > 1 if others else frame.index >= 0
+        for level, part in frame[twins].groupby(factor):
+            k, n = int(part["collapsed"].sum()), len(part)
+            interval = statistics.wilson(k, n)
+            lines.append({"factor": factor, "level": level, "settings": n, "collapsed": k, "interval": interval})
+    return lines

@@ -1,0 +1,252 @@
+"""Causes that lie in how networks were trained and chosen: choosing on the test set, overfitting, and what a paper
+leaves open."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from ...claims import measures
+from ...evaluation import metrics, pooled, statistics
+
+BOTH = "PublicTest+PrivateTest"
+PATIENCE = 4
+"""Epochs without a lower loss after which the papers' code stops (Saravanan et al. 2019, released notebooks)."""
+REMEDIES = ("augmentation", "class_weights", "sampling", "weight_decay", "model_options")
+"""Parameters that may be changed against overfitting; of a model's options those on dropout."""
+NO_FILLING = ("augmentation", "class_weights", "sampling", "at_most", "train_rows", "rows", "precision", "test_rows")
+"""Parameters that are no matter of how a network is filled in."""
+
+
+def learned(group: list[dict]) -> bool:
+    """Whether no run of a group collapsed to one answer."""
+    return not any(metrics.collapsed(pooled.headline(record)) for record in group)
+
+
+def networks(groups: list[list[dict]]) -> list[list[dict]]:
+    """The groups of networks that learned: all but trees and collapsed ones."""
+    return [group for group in groups if group[0]["history"] and learned(group)]
+
+
+def official(record: dict) -> bool:
+    """Whether a record's rows are those of the official FER2013."""
+    source = record["data"]["source"]
+    return source.get("md5") is not None and source["md5"] == source.get("official_md5")
+
+
+def complete(experiment: dict) -> dict:
+    """All parameters of an experiment: its own over its notebook's defaults."""
+    return experiment.get("defaults", {}) | experiment.get("parameters", {})
+
+
+def twins(experiments: dict[str, dict], field: str) -> list[tuple[str, list[str]]]:
+    """Experiments that differ in this parameter and in nothing else: the first of each family, and its twins.
+
+    In the order of ``experiments``, so that a paper's own comes first.
+    """
+    families: dict[str, list[str]] = {}
+    for name, experiment in experiments.items():
+        rest = {key: value for key, value in complete(experiment).items() if key not in (field, "seed")}
+        if "model" in rest:
+            families.setdefault(json.dumps(rest, sort_keys=True), []).append(name)
+
+    def value(name):
+        return complete(experiments[name]).get(field)
+
+    chosen = [(names[0], [name for name in names[1:] if value(name) != value(names[0])]) for names in families.values()]
+    return [(first, others) for first, others in chosen if others]
+
+
+def pairs(first: str, second: str, groups: list[list[dict]]) -> list[tuple[dict, dict]]:
+    """The runs of two experiments that share a seed and were computed alike; of several such groups the largest."""
+    found = []
+    for one in (group for group in groups if group[0]["experiment"] == first):
+        for two in (group for group in groups if group[0]["experiment"] == second):
+            if _made(one) == _made(two):
+                by_seed = {record["seed"]: record for record in two}
+                found.append([(record, by_seed[record["seed"]]) for record in one if record["seed"] in by_seed])
+    return max(found, key=len, default=[])
+
+
+def _made(group: list[dict]) -> tuple[str, str, str]:
+    return pooled.computed_by(group), group[0]["profile"], group[0]["data"]["sha256"]
+
+
+def named(group: list[dict]) -> dict:
+    """What a line about a group begins with: experiment, title, model ("" for a tree), computed_by, seeds."""
+    return {
+        "experiment": group[0]["experiment"],
+        "title": group[0]["title"],
+        "model": group[0]["parameters"].get("model", ""),
+        "computed_by": pooled.computed_by(group),
+        "seeds": len(group),
+    }
+
+
+def right_rows(group: list[dict], rows: str = "") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids and labels (n,) of the rows of a group's headline, or of ``rows``; and who had them right, (seeds, n) bool.
+
+    Raises ValueError where its seeds were scored on different rows.
+    """
+    given = []
+    for record in group:
+        kept, usual = pooled.reading(record)
+        given.append(measures.answers(record, kept, rows or usual))
+    ids, labels = given[0]["ids"], given[0]["labels"]
+    if any(not np.array_equal(ids, other["ids"]) for other in given):
+        raise ValueError(f"{group[0]['experiment']}: its seeds were scored on different rows, expected the same")
+    return ids, labels, np.array([answers["classes"] == answers["labels"] for answers in given])
+
+
+# ---- Stopping and choosing on the test set
+
+
+def choosing(groups: list[list[dict]]) -> list[dict]:
+    """What it is worth to choose the epoch on the rows that are scored, for each group of networks that learned.
+
+    Of each run: last (accuracy on both tests after the last epoch), best (of all epochs), honest (PrivateTest at the
+    epoch best on PublicTest), own (PrivateTest at the epoch best on PrivateTest), stopped and stopped_own (PrivateTest
+    where ``PATIENCE`` would have ended training that watched PublicTest's or PrivateTest's loss; None where the history
+    has no losses); each a list over seeds. worth: own - honest, with ``spread``.
+    """
+    lines = []
+    for group in networks(groups):
+        histories = [record["history"] for record in group if len(record["history"]) > 1]
+        if not histories:
+            continue
+        both, public, private = (
+            [np.array([entry[f"{rows}_accuracy"] for entry in history]) for history in histories]
+            for rows in (BOTH, "PublicTest", "PrivateTest")
+        )
+        ends = {rows: [_ended(history, rows) for history in histories] for rows in ("PublicTest", "PrivateTest")}
+        line = {
+            "last": [float(a[-1]) for a in both],
+            "best": [float(a.max()) for a in both],
+            "honest": [float(b[a.argmax()]) for a, b in zip(public, private)],
+            "own": [float(b.max()) for b in private],
+        }
+        for name, rows in (("stopped", "PublicTest"), ("stopped_own", "PrivateTest")):
+            line[name] = [None if end is None else float(b[end]) for end, b in zip(ends[rows], private)]
+        worth = [own - honest for own, honest in zip(line["own"], line["honest"])]
+        lines.append(named(group) | line | {"worth": worth, "spread": statistics.t_interval(worth)})
+    return lines
+
+
+def _ended(history: list[dict], rows: str) -> int | None:
+    """The place of the epoch after which early stopping by these rows' loss ends; the last where it does not."""
+    losses = [entry.get(f"{rows}_loss") for entry in history]
+    if None in losses:
+        return None
+    for end in range(len(losses)):
+        if end - int(np.argmin(losses[: end + 1])) >= PATIENCE:
+            return end
+    return len(losses) - 1
+
+
+# ---- Overfitting
+
+
+def overfitting(groups: list[list[dict]]) -> list[dict]:
+    """How far the last epoch's training accuracy (a running mean, dropout on) lies above that on the headline's rows.
+
+    For each group of networks that learned: training and test (mean over seeds), gap in each seed, ``spread``.
+    """
+    lines = []
+    for group in networks(groups):
+        training = [record["history"][-1]["accuracy"] for record in group]
+        test = [record["history"][-1][f"{pooled.reading(record)[1]}_accuracy"] for record in group]
+        gap = [a - b for a, b in zip(training, test)]
+        means = {"training": float(np.mean(training)), "test": float(np.mean(test))}
+        lines.append(named(group) | means | {"gap": gap, "spread": statistics.t_interval(gap)})
+    return lines
+
+
+def remedy_pairs(experiments: dict[str, dict]) -> list[tuple[str, str, str]]:
+    """Experiments that differ in one of ``REMEDIES`` only: (the parameter, without, with)."""
+
+    def about_dropout(first, second):
+        one, two = (complete(experiments[name]).get("model_options", {}) for name in (first, second))
+        return all("dropout" in key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
+
+    return [
+        (field, first, second)
+        for field in REMEDIES
+        for first, others in twins(experiments, field)
+        for second in others
+        if field != "model_options" or about_dropout(first, second)
+    ]
+
+
+def remedies(groups: list[list[dict]], experiments: dict[str, dict]) -> list[dict]:
+    """What each change against overfitting does, for the ``remedy_pairs`` that have runs of the same seeds.
+
+    Of each: experiment, title (of the one without), changed (in words), seeds, before and after, gain in accuracy on
+    the headline's rows with ``spread`` over seeds and ``rows`` (paired), and narrowed: by how much the gap to the
+    training accuracy shrank, on average over seeds.
+    """
+    lines = []
+    for field, first, second in remedy_pairs(experiments):
+        common = pairs(first, second, groups)
+        sides = [list(side) for side in zip(*common)]
+        if not sides or not all(learned(side) for side in sides):
+            continue
+        (_, _, before), (_, _, after) = map(right_rows, sides)
+        gaps = [float(np.mean(overfitting([side])[0]["gap"])) for side in sides]
+        lines.append({
+            "experiment": second, "title": common[0][0]["title"],
+            "changed": said(field, experiments[second]), "seeds": len(common),
+            "before": float(before.mean()), "after": float(after.mean()), **paired(before, after),
+            "narrowed": gaps[0] - gaps[1],
+        })  # fmt: skip
+    return lines
+
+
+def paired(before: np.ndarray, after: np.ndarray) -> dict:
+    """The gain in accuracy, (seeds, n) bool each, the same seeds and rows: ``spread`` over seeds, ``rows``, paired."""
+    return {
+        "spread": statistics.t_interval(after.mean(axis=1) - before.mean(axis=1)),
+        "rows": statistics.t_interval(after.mean(axis=0) - before.mean(axis=0)),
+    }
+
+
+def said(field: str, experiment: dict) -> str:
+    """A changed parameter in words: "augmentation flip and affine", "dense [512]"."""
+    value = complete(experiment).get(field)
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {part}" for key, part in value.items()) or "as published"
+    return f"{field.replace('_', ' ')} {value}"
+
+
+# ---- What the paper leaves open
+
+
+def filling_names(experiments: dict[str, dict], model: str = "eleven_layers") -> list[str]:
+    """The experiments that are the model's fillings: they differ from the first in what the paper leaves open only."""
+    own = {name: complete(e) for name, e in experiments.items() if complete(e).get("model") == model}
+    first = next(iter(own.values()), {})
+    return [name for name, values in own.items() if all(values.get(key) == first.get(key) for key in NO_FILLING)]
+
+
+def fillings(groups: list[list[dict]], experiments: dict[str, dict], model: str = "eleven_layers") -> list[dict]:
+    """The groups of one model's ``filling_names``, computed like most of them.
+
+    Of each: changed (the parameters, options among them, that differ from the first's), PublicTest and PrivateTest at
+    the kept epoch (``pooled.spread`` of the seeds).
+    """
+    known, own = filling_names(experiments, model), []
+    for group in networks(groups):
+        scores = [record["metrics"][pooled.reading(record)[0]] for record in group]
+        if group[0]["experiment"] in known and all({"PublicTest", "PrivateTest"} <= s.keys() for s in scores):
+            own.append((group, complete(experiments[group[0]["experiment"]]) | group[0]["parameters"], scores))
+    usual = [_made(group) for group, *_ in own]
+    lines = []
+    for group, parameters, scores in own:
+        if _made(group) != max(usual, key=usual.count):
+            continue
+        flat, base = (p | p.get("model_options", {}) for p in (parameters, own[0][1]))
+        changed = {key: flat.get(key) for key in flat | base if flat.get(key) != base.get(key)}
+        changed = {key: value for key, value in changed.items() if key not in ("seed", "model_options")}
+        accuracies = {rows: pooled.spread([s[rows] for s in scores]) for rows in ("PublicTest", "PrivateTest")}
+        lines.append(named(group) | {"changed": changed} | accuracies)
+    return lines

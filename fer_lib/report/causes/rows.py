@@ -1,0 +1,196 @@
+"""Causes that lie in the test rows: some leaked, PublicTest harder than PrivateTest, labels in doubt."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from ... import system
+from ...claims import measures
+from ...data import ferplus
+from ...evaluation import pooled, statistics
+from .networks import complete, learned, named, official, paired, pairs, right_rows, twins
+
+WITHOUT_TWINS = "Training without twins"
+"""``train_rows`` without those whose image stands in a test set."""
+
+
+# ---- Leaked rows
+
+
+def leaked_ids(results: Path) -> np.ndarray:
+    """Ids, int32, of the test rows whose image stands in Training, by the audit in ``results``; none without it.
+
+    The audit lists the earliest twin of each leaked row, and Training comes first.
+    """
+    try:
+        with open(results / "audit" / "leaked.csv", newline="", encoding="utf-8") as file:
+            rows = [int(line["row"]) for line in csv.DictReader(file) if line["twin_split"] == "Training"]
+    except FileNotFoundError:
+        rows = []
+    return np.array(rows, np.int32)
+
+
+def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
+    """Accuracy on leaked against clean rows of the headline, for each group on the official data with fixed tests.
+
+    learned: whether it did (a collapsed network cannot have learned a row by heart, and is a control). n_leaked, n,
+    accuracy, leaked, clean: over all seeds; each: their difference in each seed; ``spread`` (without an interval where
+    seeds collapsed, each to its answer) and ``rows`` of it;
+    alike: the difference at the leaked rows' mix of emotions, with its interval over rows; share: what the headline
+    would lose if leaked rows were answered as clean rows of the same emotions are, with its interval.
+    """
+    lines = []
+    for group in groups:
+        if not len(leaked) or not official(group[0]) or pooled.reading(group[0])[1] == "held out":
+            continue
+        ids, labels, right = right_rows(group)
+        is_leaked = np.isin(ids, leaked)
+        if min(is_leaked.sum(), (~is_leaked).sum()) < 2:
+            continue
+        mean = right.mean(axis=0)
+        each = right[:, is_leaked].mean(axis=1) - right[:, ~is_leaked].mean(axis=1)
+        rows = statistics.mean_difference(mean[is_leaked], mean[~is_leaked])
+        alike = statistics.standardised_difference(
+            mean[is_leaked], labels[is_leaked], mean[~is_leaked], labels[~is_leaked]
+        )
+        part, spread = float(is_leaked.mean()), statistics.t_interval(each)
+        spread = spread if learned(group) else (spread[0], float("nan"), float("nan"))
+        lines.append(named(group) | {
+            "learned": learned(group), "n_leaked": int(is_leaked.sum()), "n": len(ids),
+            "accuracy": float(mean.mean()), "leaked": float(mean[is_leaked].mean()),
+            "clean": float(mean[~is_leaked].mean()), "each": each.tolist(), "spread": spread,
+            "rows": rows, "alike": alike,
+            "share": tuple(part * value for value in alike),
+        })  # fmt: skip
+    return lines
+
+
+def twin_pairs(experiments: dict[str, dict]) -> list[tuple[str, str]]:
+    """Experiments that differ in nothing but that the second trains without the twins of test rows."""
+    return [
+        (first, second)
+        for first, others in twins(experiments, "train_rows")
+        for second in others
+        if complete(experiments[second])["train_rows"] == WITHOUT_TWINS
+    ]
+
+
+def retrained(groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray) -> list[dict]:
+    """What training without the twins of test rows does to the same rows, for each experiment that has such a twin.
+
+    Of each: experiment, title, seeds, and for "leaked", "clean" and "all" rows the accuracies before and after, and
+    their difference (after - before) with ``spread`` over seeds and ``rows``, the paired interval over rows.
+    """
+    lines = []
+    for first, second in twin_pairs(experiments):
+        common = pairs(first, second, groups)
+        if not common or not official(common[0][0]):
+            continue
+        (ids, _, before), (_, _, after) = (right_rows(list(side)) for side in zip(*common))
+        is_leaked = np.isin(ids, leaked)
+        if not 0 < is_leaked.sum() < len(ids):
+            continue
+        line = {"experiment": second, "title": common[0][0]["title"], "seeds": len(common)}
+        for name, chosen in (("leaked", is_leaked), ("clean", ~is_leaked), ("all", is_leaked | ~is_leaked)):
+            one, two = before[:, chosen], after[:, chosen]
+            line[name] = {"before": float(one.mean()), "after": float(two.mean()), **paired(one, two)}
+        lines.append(line)
+    return lines
+
+
+# ---- PublicTest and PrivateTest
+
+
+def halves(groups: list[list[dict]]) -> list[dict]:
+    """Accuracy of the last epoch on PublicTest and on PrivateTest, for each group that learned and was scored on both.
+
+    public, private: mean over seeds; difference: private - public, with its interval over rows (Newcombe's, at the mean
+    accuracies). The last epoch, because the best was chosen on PublicTest.
+    """
+    lines = []
+    for group in filter(learned, groups):
+        scores = [record["metrics"].get("last", {}) for record in group]
+        if not all({"PublicTest", "PrivateTest"} <= score.keys() for score in scores):
+            continue
+        public, private = (
+            float(np.mean([s[rows]["accuracy"] for s in scores])) for rows in ("PublicTest", "PrivateTest")
+        )
+        n, m = (scores[0][rows]["n"] for rows in ("PublicTest", "PrivateTest"))
+        rows = statistics.independent_difference(private * m, m, public * n, n)
+        lines.append(named(group) | {"public": public, "private": private, "difference": rows[0], "rows": rows})
+    return lines
+
+
+# ---- Doubtful labels
+
+
+def taggers() -> np.ndarray | None:
+    """FER+'s counts (35887, 10), or None where the file is not here. Raises what ``ferplus.load`` raises."""
+    return ferplus.load()[0] if ferplus.find() else None
+
+
+def taggers_file() -> str:
+    """Name and MD5 of the FER+ file that is here."""
+    return f"{ferplus.NAME}, MD5 {system.file_hash(ferplus.find(), 'md5')}"
+
+
+def label_noise(groups: list[list[dict]], counts: np.ndarray) -> list[dict]:
+    """Accuracy on PrivateTest by how many of FER+'s ten taggers chose its label, for groups that learned.
+
+    levels: for each of ``ferplus.LEVELS`` n, accuracy (mean over seeds), interval (Wilson's). agreed, other: the same
+    where most taggers chose the label, and where they chose another emotion; ``rows``: the difference of the two;
+    taggers: on the other rows, accuracy by the taggers' choice instead of the label. second: of networks, how often the
+    second answer is right where the first is wrong, on either rows (see ``_second_answers``). Only official data, whose
+    order FER+ shares.
+    """
+    lines = []
+    for group in filter(learned, groups):
+        if not official(group[0]) or not all("PrivateTest" in r["metrics"][pooled.reading(r)[0]] for r in group):
+            continue
+        ids, labels, right = right_rows(group, "PrivateTest")
+        if ids.max() >= len(counts):
+            continue
+        mean, own = right.mean(axis=0), counts[ids]
+        agree, most = ferplus.agreement(own, labels), ferplus.plurality(own)
+        levels = {level: _part(mean, (low <= agree) & (agree <= high)) for level, (low, high) in ferplus.LEVELS.items()}
+        agreed, other = most == labels, (most != labels) & (most >= 0)
+        if agreed.sum() < 2 or other.sum() < 2:
+            continue
+        answers = [measures.answers(r, pooled.reading(r)[0], "PrivateTest")["classes"] for r in group]
+        theirs = np.mean([classes == most for classes in answers], axis=0)
+        lines.append(named(group) | {
+            "levels": {level: part for level, part in levels.items() if part},
+            "agreed": _part(mean, agreed), "other": _part(mean, other), "taggers": _part(theirs, other),
+            "rows": statistics.mean_difference(mean[agreed], mean[other]),
+            "second": _second_answers(group, agreed, other) if group[0]["history"] else None,
+        })  # fmt: skip
+    return lines
+
+
+def _second_answers(group: list[dict], agreed: np.ndarray, other: np.ndarray) -> dict | None:
+    """How often the second answer is right where the first is wrong, on some rows of PrivateTest and on others.
+
+    agreed, other: as a fraction; difference: of the two, with Newcombe's interval over rows, at the mean counts of the
+    seeds. None where a network has no wrong answer on either rows.
+    """
+    both = [measures.first_and_second(record, pooled.reading(record)[0], "PrivateTest") for record in group]
+    counts = [
+        np.mean([[(second & ~first & rows).sum(), (~first & rows).sum()] for first, second in both], axis=0)
+        for rows in (agreed, other)
+    ]
+    (right, wrong), (others_right, others_wrong) = (count.round().astype(int).tolist() for count in counts)
+    if not wrong or not others_wrong:
+        return None
+    difference = statistics.independent_difference(right, wrong, others_right, others_wrong)
+    return {"agreed": right / wrong, "other": others_right / others_wrong, "difference": difference}
+
+
+def _part(right: np.ndarray, rows: np.ndarray) -> dict | None:
+    n = int(rows.sum())
+    if not n:
+        return None
+    accuracy = float(right[rows].mean())
+    return {"n": n, "accuracy": accuracy, "interval": statistics.wilson(min(accuracy, 1.0) * n, n)}

@@ -1,0 +1,226 @@
+"""What a reader sees of the records, section by section, as Markdown: the same in the report's notebook and in
+``results/README.md``. ``fer_lib.report.show`` shows the notebook's figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import paths
+from ..claims import rules as rules_of
+from ..evaluation import pooled
+from ..markdown import table
+from ..training import protocol
+from . import tables
+
+
+def folder(results: str, profile: str) -> Path:
+    """Where to read records: ``results`` where given, else the profile's folder or, if that has none, the full one."""
+    places = [paths.results_folder(profile), paths.results_folder("full")]
+    return Path(results) if results else next((p for p in places if any(p.glob("runs/*/*/*/metrics.json"))), places[0])
+
+
+def warning(found: list[dict]) -> str:
+    """What a reader must know before any number: that there is none, or that they are not the papers'; else empty."""
+    if not found:
+        return "> **No runs yet.** `make reproduce` makes them; every number below will come from their records.\n"
+    names = {record["data"]["name"] for record in found}
+    profiles = {record["profile"] for record in found}
+    if any(name.startswith("drawn") for name in names):
+        return (
+            "> ⚠ **Drawn faces.** Every number and picture on this page comes from faces that a program drew, not from "
+            "FER2013. They show that the machinery runs from end to end and **say nothing about the papers**.\n"
+        )
+    if profiles == {"copy"}:
+        return (
+            "> ⚠ **Not the official FER2013.** The runs follow the papers' protocol on another form of the data, whose "
+            "pixels, labels or rows differ from the papers'; the source named below says which.\n"
+        )
+    if profiles != {"full"}:
+        return (
+            f"> ⚠ **Profile {', '.join(sorted(profiles))}.** Runs were cut down (at quick each network learns from a "
+            "tenth of Training's rows, with one seed, some for fewer epochs or scored on fewer test rows): **this is "
+            "not the papers' protocol**, and no number here confirms or refutes one of theirs.\n"
+        )
+    return ""
+
+
+def facts(found: list[dict]) -> str:
+    """Where the numbers come from, as a list: data, profile, runs, devices, versions, code; empty without runs."""
+    if not found:
+        return ""
+
+    def each(value):
+        return "; ".join(dict.fromkeys(str(value(record)) for record in found))
+
+    def data(record):
+        source, counts = record["data"]["source"], record["data"]["rows"]
+        rows = " + ".join(f"{count:,} {split}" for split, count in counts.items())
+        file = f", {source['file']}, MD5 `{source['md5']}`" if source.get("md5") else ""
+        known = "" if source.get("official_md5") == source.get("md5") else " (**not** the official file)"
+        arrays = f"SHA-256 of the arrays `{record['data']['sha256'][:16]}`"
+        return f"{record['data']['name']}{file}{known}: {rows} rows; {arrays}"
+
+    def device(record):
+        kind, name = record["device"]["kind"].upper(), record["device"]["name"]
+        return f"{kind}: {name}" + (f", {record['device']['threads']} threads" if kind == "CPU" else "")
+
+    def code(record):
+        commit = record["code"]["commit"]
+        return (f"`{commit[:10]}`" if commit else "unknown") + (" with changes" if record["code"]["dirty"] else "")
+
+    listed = {
+        "Data": each(data),
+        "Profile": each(lambda r: r["profile"]),
+        "Runs": f"{len(found)}, of {len({r['experiment'] for r in found})} experiments, {_duration(found)} in all; "
+        f"seeds {', '.join(map(str, sorted({r['seed'] for r in found})))}",
+        "Computed by": each(lambda r: pooled.computed_by([r])),
+        "Device": each(device),
+        "Versions": each(lambda r: ", ".join(f"{name} {version}" for name, version in r["versions"].items())),
+        "Code": each(code),
+        "Lock file": each(lambda r: f"SHA-256 `{r['lock_sha256'][:16]}`" if r["lock_sha256"] else "none"),
+    }
+    return "\n".join(f"- **{name}**: {value}" for name, value in listed.items()) + "\n"
+
+
+def banner(found: list[dict]) -> str:
+    """The head of a page: ``warning``, then ``facts``."""
+    return f"{warning(found)}\n{facts(found)}"
+
+
+def _duration(group: list[dict], runs: int = 1) -> str:
+    seconds = sum(record["seconds"] for record in group) / runs
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def failed(failures: list[str]) -> str:
+    """A section on the runs that failed, empty where none did."""
+    if not failures:
+        return ""
+    return "## Runs that failed\n\n" + "\n".join(f"- {failure}" for failure in failures) + "\n"
+
+
+def about(group: list[dict], experiment: dict) -> str:
+    """Facts of a group's section: where it stands in the paper, what it took, its parameters, its deviations."""
+    first = group[0]
+    facts = [
+        experiment.get("where", ""),
+        f"`{first['experiment']}`",
+        f"protocol *{experiment['protocol']}*" if "protocol" in experiment else "",
+        pooled.computed_by(group),
+        f"{first['parameter_count']:,} weights" if first["parameter_count"] else "",
+        f"{_duration(group, len(group))} a run",
+        f"seeds {', '.join(str(record['seed']) for record in group)}",
+    ]
+    values = {name: value for name, value in first["parameters"].items() if name not in ("seed", "data")}
+    parameters = ", ".join(f"{name} {value if value != '' else 'none'}" for name, value in values.items())
+    deviations = "\n".join(f"{k}. {text}" for k, text in enumerate(experiment.get("deviations", []), 1))
+    return f"{' · '.join(filter(None, facts))}\n\n**Parameters**: {parameters}.\n\n" + (
+        f"**Deviations from the paper**:\n\n{deviations}\n" if deviations else ""
+    )
+
+
+def notebooks_of(group: list[dict], folder: Path) -> str:
+    """Links to the executed notebooks of a group's runs, from a page in ``folder``."""
+    links = [
+        f"[seed {record['seed']}]({(record['folder'] / 'run.ipynb').relative_to(folder).as_posix()})"
+        for record in group
+    ]
+    return f"**Executed notebooks**: {', '.join(links)}."
+
+
+def verdicts(judged: list[dict]) -> str:
+    """The section on the claims (see ``judge.judged``): how many of each verdict, and each with its own."""
+    if not judged:
+        return "## Verdicts\n\nNone: a claim is tested by full runs on FER2013 only.\n"
+    return "\n".join([
+        "## Verdicts\n", in_short(judged), "### Every claim\n", VERDICTS, tables.verdicts(judged),
+    ])  # fmt: skip
+
+
+def in_short(judged: list[dict]) -> str:
+    """How many claims got which verdict, and the few that matter most; so it stands in the project's README too."""
+    counts = [sum(line["verdict"] == word for line in judged) for word in rules_of.VERDICTS]
+    said = ", ".join(f"{count} {word}" for count, word in zip(counts, rules_of.VERDICTS))
+    return f"**{len(judged)} claims of both papers: {said}.** {FIRST}\n\n{tables.headlines(judged)}"
+
+
+def rules() -> str:
+    """The rule of each kind of claim, as a list."""
+    listed = [f"- **{kind[0].upper()}{kind[1:]}**: {text}" for kind, text in rules_of.RULES.items()]
+    return "\n".join([RULES, *listed, ""])
+
+
+def protocols() -> str:
+    """The two named protocols, field by field, as a Markdown table."""
+    honest, published = protocol.PROTOCOLS["honest"], protocol.PROTOCOLS["as_published"]
+    lines = [{"Field": f"`{name}`", "as_published": published[name], "honest": honest[name]} for name in published]
+    return table(lines)
+
+
+def causes(judged: list[dict]) -> str:
+    """What was not reproduced, each with its cause where one is known, and where the causes are looked into."""
+    missed = [line for line in judged if line["verdict"] == rules_of.NOT_REPRODUCED]
+    if not missed:
+        return "No claim came out as not reproduced so far, so there is none to explain.\n"
+    known = [line for line in missed if line["why"]]
+    said = f"{len(missed)} claims were not reproduced; the cause is known of {len(known)} of them:\n"
+    listed = [f"- {line['claim'].rstrip('.')} ({_short(line)}): {line['why']}" for line in known]
+    open_ones = [
+        f"- {line['claim'].rstrip('.')} ({_short(line)}){': ' + line['note'] if line['note'] else ''}"
+        for line in missed
+        if not line["why"]
+    ]
+    more = ["\nNot explained so far:\n", *open_ones] if open_ones else []
+    return "\n".join([said, *listed, *more, "\nHow the causes were found: [causes.html](causes.html).\n"])
+
+
+def _short(line: dict) -> str:
+    study = line["id"].split("/")[0]
+    return f"{tables.STUDIES.get(study, study)}, {line['where']}"
+
+
+def markdown(found: list[dict], experiments: dict[str, dict], failures: list[str] = (), judged: list[dict] = ()) -> str:
+    """The text of ``results/README.md``: banner, verdicts and tables, with a link to the whole report beside it."""
+    return "\n".join([
+        "# Results\n",
+        "*Written by `make report` from the records in `runs/`; no number here is typed.* "
+        "The whole report, with curves and confusion matrices, is [report.html](report.html), the data are in "
+        "[dataset.html](dataset.html): one file each, to be opened "
+            "offline.\n",
+        banner(found),
+        failed(list(failures)),
+        verdicts(list(judged)),
+        "## The rules\n" if judged else "",
+        rules() if judged else "",
+        "## Reported and measured\n",
+        READING,
+        tables.results(found, experiments),
+        "## The honest reading\n",
+        HONEST,
+        tables.honest_results(found, experiments),
+    ])  # fmt: skip
+
+
+FIRST = "The first to ask for (*k of n*: so many seeds show it, with the interval of that share):"
+VERDICTS = """\
+Each stands below with what the paper reports, what came out here, and why the verdict is what it is; `claims.json`
+holds the same for programs, with the runs that tell. To fail to reproduce a figure is a result; to have too few seeds
+for one is none yet.
+"""
+RULES = """\
+One for each kind of claim (`fer_lib/claims/rules.py`; its history tells which runs were there when it was written).
+Runs on other backends, precisions or devices are never pooled: the group with most seeds judges, the others are named.
+"""
+READING = """\
+Each line is a group of runs that differ in nothing but the seed; backends, precisions and devices are never pooled.
+Two kinds of spread stand apart, both at 95 %: the *t interval* says how far other seeds would move the mean, the
+*Wilson interval* how far another sample of test rows of this size would move an accuracy like that mean. Rows, kept
+epoch and loss are those of the paper's released code, its flaws included, where the protocol is *as_published*.
+"""
+HONEST = """\
+The same runs, read as one should: of each run the epoch that is best on PublicTest, scored on PrivateTest, and on the
+*clean* rows of PrivateTest, whose image stands neither in Training nor in PublicTest. PublicTest is optimistic here,
+since it chose. A tree has no epochs to choose from.
+"""

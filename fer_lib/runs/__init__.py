@@ -1,0 +1,191 @@
+"""The runs of the study: what each is, where its record lies, and how one is made."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from .. import data, paths, system
+from ..data import fer2013, ferplus
+from ..evaluation import records
+from ..paths import PROFILES
+from ..training.protocol import CHOICES, PROTOCOLS
+from . import notebooks
+
+CUTS = {
+    "smoke": {
+        "data": "drawn_faces", "rows": 128, "epochs": 2, "steps": 5, "repeats": 1, "asked": 100, "count": 21,
+        "weights": "",  # nothing has to be fetched for it
+    },
+    "quick": {"rows": 2871},
+    "full": {},
+    "copy": {},
+}  # fmt: skip
+"""What a profile puts over an experiment's parameters, where its notebook has them."""
+STAND_INS = {name: f"drawn_{name}" for name in ("affectnet", "affectnet_official", *ferplus.DATA)}
+"""Data in whose place smoke puts other drawn faces than ``CUTS`` says."""
+NOT_IDENTITY = ("experiment", "title", "profile", "record")
+"""Notebook parameters that say where a run goes, not what it does."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: an experiment with a seed, at a profile, on a backend. That is its identity, and gives one record."""
+
+    name: str  # of the experiment: "saravanan2019/table1_feedforward"
+    seed: int
+    profile: str
+    experiment: dict  # as ``experiments`` gives it
+    parameters: dict  # of the notebook: complete, checked, the profile's cuts made
+    backend: str
+
+    def __str__(self) -> str:
+        return f"{self.name} seed {self.seed}"
+
+    @property
+    def place(self) -> str:
+        """Its folder below ``runs/`` or ``unfinished/``: "saravanan2019/table1_feedforward/tensorflow-seed0"."""
+        precision = self.parameters.get("precision", "float32")
+        return f"{self.name}/{records.label(self.backend, precision)}-seed{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its record lies when it is done."""
+        return paths.results_folder(self.profile) / "runs" / self.place
+
+    @property
+    def unfinished(self) -> Path:
+        """Where it is made: checkpoints, log, failure. Git ignores it, and it goes when the record is in place."""
+        return paths.results_folder(self.profile) / "unfinished" / self.place
+
+    @property
+    def lock(self) -> Path:
+        return self.unfinished.with_name(f"{self.unfinished.name}.lock")
+
+
+def experiments() -> dict[str, dict]:
+    """All experiments by name ("saravanan2019/table1_feedforward"), in the order of the papers' tables, ours last.
+
+    Each is its YAML file, with ``parameters`` completed by the fields of its named protocol, and ``defaults``, its
+    notebook's parameters. One with ``milestone_of`` has no run of its own: it is read off the runs of the experiment
+    named there. Raises ValueError naming the file where one lacks a key.
+    """
+    found = {}
+    for path in sorted(paths.EXPERIMENTS.glob("*/*.yaml")):
+        content = yaml.safe_load(path.read_text())
+        keys = ["title", "where", "reported"]
+        keys += [] if "milestone_of" in content else ["notebook", "parameters", "expect"]
+        missing = [key for key in keys if key not in content]
+        if missing:
+            file = f"experiments/{path.relative_to(paths.EXPERIMENTS)}"
+            raise ValueError(f"{file}: lacks {', '.join(missing)}; see the README on experiments")
+        fields = PROTOCOLS[content["protocol"]] if "protocol" in content else {}
+        content["parameters"] = {**fields, **content.get("parameters", {})}
+        content["defaults"] = notebooks.defaults(content["notebook"]) if "notebook" in content else {}
+        found[f"{path.parent.name}/{path.stem}"] = content
+    order = {name: (name.startswith("ours/"), name.split("/")[0], found[name].get("order", 99), name) for name in found}
+    return {name: found[name] for name in sorted(found, key=order.get)}
+
+
+def run(name: str, seed: int, profile: str, backend: str = "", precision: str = "") -> Run:
+    """A run by its identity. Backend and precision are the experiment's own, else the ones given, else those of the
+    environment (``KERAS_BACKEND``, ``PRECISION``), else tensorflow and the notebook's default, float32.
+
+    Raises ValueError for an unknown experiment; ValueError or TypeError where its notebook does not take a parameter.
+    """
+    known = experiments()
+    if name not in known:
+        raise ValueError(f"no experiment is called {name!r}; expected one of {', '.join(known)}")
+    if other := known[name].get("milestone_of"):
+        raise ValueError(f"{name} has no run of its own, it is read off those of {other}; run that")
+    return from_experiment(name, known[name], seed, profile, backend, precision)
+
+
+def from_experiment(
+    name: str, experiment: dict, seed: int, profile: str, backend: str = "", precision: str = ""
+) -> Run:
+    """``run``, where the experiment (as ``experiments`` gives it) is at hand."""
+    precision = precision or os.environ.get("PRECISION", "")
+    if precision not in ("", *CHOICES["precision"]):
+        raise ValueError(f"PRECISION: found {precision!r}, expected one of {', '.join(CHOICES['precision'])}")
+    asked = {"precision": precision} if precision and "precision" in experiment["defaults"] else {}
+    cut = {parameter: value for parameter, value in CUTS[profile].items() if parameter in experiment["defaults"]}
+    if "data" in cut:
+        cut["data"] = STAND_INS.get(experiment["parameters"].get("data"), cut["data"])
+    cut |= experiment.get(profile, {}) if profile in ("smoke", "quick") else {}
+    values = notebooks.checked(experiment["notebook"], asked | experiment["parameters"] | cut | {"seed": seed})
+    values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
+    backend = experiment.get("backend") or backend or os.environ.get("KERAS_BACKEND", "tensorflow")
+    return Run(name, seed, profile, experiment, values, backend)
+
+
+def check_data(profile: str) -> None:
+    """Raise where the profile cannot run on what is here: FileNotFoundError without FER2013, ValueError for full on
+    other data than the official, whose records would take the place of those that are committed."""
+    if profile not in PROFILES:
+        raise ValueError(f"PROFILE: found {profile!r}, expected one of {', '.join(PROFILES)}")
+    if profile != "smoke" and not fer2013.find():
+        raise FileNotFoundError(f"PROFILE={profile} needs FER2013: give FER2013=PATH or put fer2013.csv into data/")
+    if profile == "full" and not (source := data.load_faces("fer2013").source)["official"]:
+        raise ValueError(
+            f"PROFILE=full is for the official FER2013: found {source['file']} ({source['form']}), which differs; "
+            "PROFILE=copy makes the same runs of it, kept apart"
+        )
+
+
+def epochs_done(run: Run) -> int:
+    """After how many epochs an unfinished run would go on."""
+    kept = [re.fullmatch(r"checkpoint-(\d+)", path.name) for path in run.unfinished.glob("checkpoint-*")]
+    return max((int(match[1]) for match in kept if match), default=0)
+
+
+def failure(run: Run) -> str:
+    """The cell and the error with which a run failed when it was last tried; "" where it did not."""
+    try:
+        error = json.loads((run.unfinished / "failure.json").read_text())
+    except (OSError, ValueError):
+        return ""
+    return (f"cell {error['cell']}: " if error["cell"] else "") + error["error"]
+
+
+def command(run: Run) -> list[str]:
+    """The command that makes a run in a process of its own."""
+    return [sys.executable, "-m", "fer_lib", "run", run.name, "--seed", str(run.seed), "--profile", run.profile]
+
+
+def execute(name: str, seed: int, profile: str) -> Path:
+    """Make one run: execute its notebook, which writes the record. Returns the record's folder.
+
+    All is made in ``Run.unfinished``: what was killed there is taken up from its last checkpoint, and the record and
+    ``run.ipynb``, the executed notebook, are put in place when they are whole. If the run fails, ``failure.json`` stays
+    there and tells the failing cell and its error, an older record stays as it was, and RuntimeError is raised.
+    """
+    check_data(profile)
+    this = run(name, seed, profile)
+    making = this.unfinished
+    where = {"experiment": name, "title": this.experiment["title"], "profile": profile, "record": str(making)}
+    with system.locked(this.lock, f"run {this}") as lock:
+        for left in making.glob("*"):  # by a run that was killed or failed
+            if not left.match("checkpoint-*"):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        notebook = this.experiment["notebook"]
+        error = notebooks.execute(notebook, making / "run.ipynb", this.parameters | where, f"{this}: ", lock)
+        if error:
+            (making / "failure.json").write_text(json.dumps(error, indent=1) + "\n")
+            raise RuntimeError(f"{this} failed: {failure(this)}")
+        records.put(making, this.folder)
+        shutil.rmtree(making)
+    return this.folder
+
+
+def discard_unfinished(run: Run) -> None:
+    """Remove what is left of making a run, unless it is under way."""
+    if run.unfinished.exists() and not system.is_locked(run.lock):
+        shutil.rmtree(run.unfinished)

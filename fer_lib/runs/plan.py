@@ -1,0 +1,153 @@
+"""Which runs a profile asks for, what is there of them, and how long the others take."""
+
+from __future__ import annotations
+
+from .. import data, system
+from ..data import affectnet, ferplus
+from ..evaluation import provenance, records
+from ..models import weights
+from . import Run, epochs_done, experiments, failure, from_experiment
+
+START = 20 / 3600
+"""Hours until a kernel and its engine stand and the data are there."""
+
+
+def chosen(only: str = "") -> list[str]:
+    """Names of the experiments that ``only`` asks for: comma-separated parts of names, "" for all.
+
+    A whole name means just itself. Raises ValueError where a part fits no experiment.
+    """
+    known = experiments()
+    names = set() if only else set(known)
+    for part in filter(None, only.split(",")):
+        whole = {name for name in known if part in (name, name.split("/")[1])}
+        fitting = whole or {name for name in known if part in name}
+        if not fitting:
+            raise ValueError(f"ONLY: no experiment's name contains {part!r}; there are {', '.join(known)}")
+        names |= fitting
+    names = {known[name].get("milestone_of", name) for name in names}
+    return [name for name in known if name in names]
+
+
+def asked_for(profile: str, only: str = "") -> list[str]:
+    """Names of the experiments that a profile makes, of those that ``only`` asks for (see ``wanted``)."""
+    known, names = experiments(), chosen(only)
+    if only:
+        return names
+    if profile in ("smoke", "quick") or not system.has_gpu():
+        names = [name for name in names if not known[name].get("heavy")]
+    if profile == "quick":
+        names = [name for name in names if not name.startswith("ours/")]
+    if profile == "smoke":
+        kinds = {}
+        for name in names:
+            of = known[name]["notebook"], known[name]["parameters"].get("model"), known[name]["parameters"]["data"]
+            if not name.startswith("ours/") or of[0] not in [kind[0] for kind in kinds]:
+                kinds.setdefault(of, name)
+        names = list(kinds.values())
+    return names
+
+
+def not_here(profile: str, only: str = "") -> dict[str, str]:
+    """The experiments that are asked for and no run is planned of, each with what is not here and how to get it."""
+    known, asked = experiments(), asked_for(profile, only)
+    return {} if profile == "smoke" else {name: lacks for name in asked if (lacks := _lacks(known[name]["parameters"]))}
+
+
+def _lacks(parameters: dict) -> str:
+    """What an experiment needs beyond FER2013 and is not here, in words, with what to do; "" for nothing."""
+    faces, model = parameters.get("data", ""), parameters.get("model", "")
+    if faces.startswith("affectnet") and not affectnet.find():
+        return f"AffectNet is not here: {affectnet.HOW}"
+    if faces in ferplus.DATA and not ferplus.find():
+        return f"FER+ is not here: {ferplus.HOW}"
+    if parameters.get("weights") and not weights.find(model):
+        return f"pretrained weights are not here: {weights.how(model)}"
+    return ""
+
+
+def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
+    """The runs of a profile. ``seeds``: of each; where it is not given 1 for smoke and quick, else what the experiment
+    says (``seeds``), else 5 with a GPU, and without one what it says of that (``seeds_cpu``), or 3.
+
+    Where none is asked for by name, quick makes the rows of the papers' tables, and smoke the first of them of each
+    kind (notebook, network and data set), with one of ours for each notebook that the papers' have not. Experiments
+    that call themselves ``heavy`` are a GPU's work: at smoke, at quick and without a GPU they are made by name only.
+
+    Experiments are left out whose data or pretrained weights are not here (``not_here``); raises FileNotFoundError
+    where nothing else was asked for.
+    """
+    known, lacking = experiments(), not_here(profile, only)
+    names = [name for name in asked_for(profile, only) if name not in lacking]
+    if lacking and not names:
+        raise FileNotFoundError("; ".join(by_reason(lacking)))
+    has_gpu = system.has_gpu()
+
+    def count(experiment: dict) -> int:
+        if seeds or profile in ("smoke", "quick"):
+            return seeds or 1
+        return experiment.get("seeds") or (5 if has_gpu else experiment.get("seeds_cpu", 3))
+
+    return [from_experiment(name, known[name], seed, profile) for name in names for seed in range(count(known[name]))]
+
+
+def by_reason(lacking: dict[str, str]) -> list[str]:
+    """A sentence for each reason of ``not_here``, with the experiments that it keeps out."""
+    reasons = dict.fromkeys(lacking.values())
+    return [f"{', '.join(name for name in lacking if lacking[name] == why)}: {why}" for why in reasons]
+
+
+def missing(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> list[Run]:
+    """The wanted runs that have no current record (all of them with ``force``)."""
+    found = wanted(profile, seeds, only)
+    return [run for run, current in zip(found, are_current(found)) if force or not current]
+
+
+def are_current(found: list[Run]) -> list[bool]:
+    """Of each run, whether its record is there, whole, and of today's parameters and data."""
+    hashes = {name: data.load_faces(name).sha256 for name in {run.parameters["data"] for run in found}}
+    return [
+        records.is_current(run.folder, run.parameters, hashes[run.parameters["data"]], run.experiment["defaults"])
+        for run in found
+    ]
+
+
+def states(found: list[Run]) -> list[str]:
+    """One line for each run: under way, current, stale, failed or missing, its name, and what there is to say."""
+    lines = []
+    for run, current in zip(found, are_current(found)):
+        stale = provenance.stale(records.read(run.folder)) if current else []
+        failed, epochs = failure(run), epochs_done(run)
+        state = "current" if current else "failed" if failed else "missing"
+        said = [*stale, failed]
+        if not current and (run.folder / "metrics.json").exists():
+            said.append("the record there is of other parameters or other data")
+        if epochs:
+            said.append(f"checkpoint after epoch {epochs} of {run.parameters['epochs']}")
+        state = "under way" if system.is_locked(run.lock) else "stale" if stale else state
+        lines.append(f"{state:<9}  {run}  {'; '.join(filter(None, said))}".rstrip())
+    return lines
+
+
+def failures(found: list[Run]) -> list[str]:
+    """A sentence for each of these runs that failed when it was last tried."""
+    return [f"{run}: {said}" for run in found if (said := failure(run))]
+
+
+def hours(run: Run) -> float:
+    """About how long a run takes here from its last checkpoint on: at full what its YAML file expects, and START."""
+    if run.profile == "smoke":
+        return START
+    expect = run.experiment["expect"]
+    whole = float(expect["hours_gpu" if system.has_gpu() else "hours_cpu"])
+    if run.profile == "quick":
+        full = from_experiment(run.name, run.experiment, run.seed, "full", run.backend)
+        whole = float(expect.get("hours_quick", whole * _work(run) / _work(full)))
+    return START + whole * max(0.0, 1 - epochs_done(run) / run.parameters.get("epochs", 1))
+
+
+def _work(run: Run) -> int:
+    """What a training computes, in forward passes of one face; a backward pass costs twice as much."""
+    parameters = run.parameters
+    rows = 3 * (parameters.get("rows") or 28_709) + (parameters.get("test_rows") or 7_178)
+    return parameters.get("epochs", 1) * rows

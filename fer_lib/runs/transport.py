@@ -1,0 +1,244 @@
+"""Records and checkpoints on their way from one machine to another: a tar out, a tar in, everything in it checked."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import os
+import re
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .. import data, paths, runs, system
+from ..evaluation import records
+from . import plan
+
+SUMS = "SHA256SUMS"
+"""The tar's first member: the checksum of every other one, as ``sha256sum`` writes and checks them."""
+
+_PLACE = r"(?P<place>(?P<name>\w[\w.-]*/\w[\w.-]*)/(?P<backend>[a-z]+)(?:-(?P<precision>\w+))?-seed(?P<seed>\d+))"
+_RECORD = rf"(?:local/(?P<profile>\w+)/)?runs/{_PLACE}"
+_CHECKPOINT = rf"(?:local/(?P<profile>\w+)/)?unfinished/{_PLACE}/checkpoint-(?P<epoch>\d+)"
+_FILES = {
+    _RECORD: "|".join(map(re.escape, [*records.FILES, records.NETWORK])),
+    _CHECKPOINT: r"\w[\w.]*\.(?:json|npz|h5)",
+}
+"""The folders, named from ``results/`` on, that may travel, and their files."""
+
+
+def export_records(out: Path, profile: str = "full", only: str = "", checkpoints: bool = False) -> int:
+    """Write the whole records of a profile, and the ``checkpoints`` of unfinished runs, into a tar.
+
+    Names in it are relative to ``results/``. Returns 1 where something was left out, which is said, else 0.
+    """
+    files, code = [], 0
+    for folder, problem in _folders(profile, only, checkpoints):
+        print(f"{'left out' if problem else 'packed':<9}  {folder.relative_to(paths.RESULTS)}{problem}")
+        code |= bool(problem)
+        files += [] if problem else sorted(path for path in folder.iterdir() if path.is_file())
+    names = {path.relative_to(paths.RESULTS).as_posix(): path for path in files}
+    sums = "".join(f"{system.file_hash(path)}  {name}\n" for name, path in names.items()).encode()
+    partial = out.with_name(f"{out.name}.partial")
+    with tarfile.open(partial, "w") as tar:
+        head = tarfile.TarInfo(SUMS)
+        head.size = len(sums)
+        tar.addfile(head, io.BytesIO(sums))
+        for name, path in names.items():
+            tar.add(path, name, recursive=False, filter=_nobodys)
+    os.replace(partial, out)
+    print(f"{out}: {len(names)} files, {out.stat().st_size / 1e6:.1f} MB.")
+    return code
+
+
+def _folders(profile: str, only: str, checkpoints: bool) -> Iterator[tuple[Path, str]]:
+    """The folders to pack, each with what is wrong with it ("": nothing)."""
+    top, known, names = paths.results_folder(profile), runs.experiments(), plan.chosen(only)
+    for path in sorted((top / "runs").glob("*/*/*/metrics.json")):
+        name = path.parent.relative_to(top / "runs").parent.as_posix()
+        if name not in known:
+            yield path.parent, ": no experiment has this name"
+        elif name in names:
+            try:
+                records.check(records.read(path.parent))
+                absent = [name for name in records.FILES if not (path.parent / name).exists()]
+                yield path.parent, f": it lacks {', '.join(absent)}" if absent else ""
+            except (ValueError, KeyError, OSError) as error:
+                yield path.parent, f": {error}"
+    for path in sorted((top / "unfinished").glob("*/*/*/checkpoint-*/state.json")) if checkpoints else []:
+        if path.parents[1].relative_to(top / "unfinished").parent.as_posix() in names:
+            under_way = system.is_locked(path.parents[1].with_name(f"{path.parents[1].name}.lock"))
+            yield path.parent, ": its run is under way" if under_way else ""
+
+
+def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+def import_records(archive: Path, force: bool = False) -> int:
+    """Put what ``export_records`` packed in place, each record and checkpoint for itself, after checking it.
+
+    What fails a check is refused with its reason, and the rest still goes in. A record that stands here with other
+    predictions is replaced only with ``force``. Returns 1 where something was refused, else 0.
+    """
+    folder = paths.RESULTS / "local" / "import"
+    with system.locked(folder.with_suffix(".lock"), "an import"):
+        shutil.rmtree(folder, ignore_errors=True)  # of an import that was killed
+        found, refused = _unpack(archive, folder)
+        taken, here = [], []
+        for name in sorted(found):
+            take = _take_checkpoint if "/checkpoint-" in name else _take_record
+            try:
+                (taken if take(folder / name, name, force) else here).append(name)
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, RuntimeError) as error:
+                refused[name] = str(error).replace(f"{folder}/", "")
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in taken:
+        print(f"taken         {name}")
+    for name in here:
+        print(f"already here  {name}")
+    for name, reason in refused.items():
+        print(f"refused       {name}: {reason}")
+    print(f"{archive}: {len(taken)} taken, {len(here)} already here, {len(refused)} refused.")
+    return 1 if refused else 0
+
+
+def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
+    """Unpack what has a known name and its listed checksum; the whole folders found, and what was refused and why.
+
+    Only plain files are read, and written by name: no link, device, absolute or climbing name comes this far.
+    """
+    listed, good, refused = {}, set(), {}
+
+    def refuse(name: str, reason: str) -> None:
+        refused.setdefault(_folder_of(name) or name, reason)
+
+    with open(archive, "rb") as file:
+        try:
+            with tarfile.open(fileobj=file) as tar:
+                for member in tar:
+                    if member.isreg() and member.name == SUMS:
+                        listed = _read_sums(tar.extractfile(member).read())
+                    elif not member.isreg() or not _folder_of(member.name):
+                        refuse(member.name, "no file of a record or checkpoint")
+                    elif member.name not in listed:
+                        refuse(member.name, f"not listed in a {SUMS} before it; `export` makes archives that have one")
+                    else:
+                        path = folder / member.name
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        with open(path, "wb") as out:
+                            shutil.copyfileobj(tar.extractfile(member), out)
+                        if system.file_hash(path) == listed[member.name]:
+                            good.add(member.name)
+                        else:
+                            refuse(member.name, f"{path.name} is damaged: not the SHA-256 in {SUMS}; copy it again")
+        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+            refuse(archive.name, f"no tar, or cut off ({error}); copy it again")
+    for name in listed:
+        if name not in good:
+            refuse(name, f"{name.rpartition('/')[2]} is listed in {SUMS}, but not whole in the archive; copy it again")
+    return {_folder_of(name) for name in good} - refused.keys(), refused
+
+
+def _read_sums(content: bytes) -> dict[str, str]:
+    lines = re.findall(r"^([0-9a-f]{64})  (.+)$", content.decode(errors="replace"), re.MULTILINE)
+    return {name: checksum for checksum, name in lines if _folder_of(name)}
+
+
+def _folder_of(name: str) -> str | None:
+    """The record's or checkpoint's folder that a member belongs to; None for any name that has no business here."""
+    matches = [re.fullmatch(rf"(?P<folder>{kind})/(?:{file})", name) for kind, file in _FILES.items()]
+    return next((match["folder"] for match in matches if match), None)
+
+
+def _run_of(match: re.Match) -> runs.Run:
+    """The run that this checkout would make at a folder's place."""
+    profile = match["profile"] or "full"
+    if profile not in runs.PROFILES:
+        raise ValueError(f"found profile {profile}, expected one of {', '.join(runs.PROFILES)}")
+    run = runs.run(match["name"], int(match["seed"]), profile, match["backend"], match["precision"] or "float32")
+    if run.place != match["place"]:
+        raise ValueError(f"its experiment here makes {run.place}")
+    return run
+
+
+def _must_agree(run: runs.Run, found: dict) -> None:
+    """Raise ValueError naming the parameters in which something made elsewhere differs from this checkout's run."""
+    found = {name: run.experiment["defaults"][name] for name in run.parameters} | found
+    differing = [
+        f"{name} {found.get(name)!r}, here {run.parameters.get(name)!r}"
+        for name in sorted(run.parameters.keys() | found.keys())
+        if found.get(name) != run.parameters.get(name)
+    ]
+    if differing:
+        raise ValueError(f"not the parameters of experiments/{run.name}.yaml here: {'; '.join(differing)}")
+
+
+def _take_record(folder: Path, name: str, force: bool) -> bool:
+    """Put a record in place if it holds in every check (ValueError: why not); False where it is here already."""
+    run = _run_of(re.fullmatch(_RECORD, name))
+    record = records.read(folder)
+    for field, expected in {
+        "experiment": run.name, "backend": run.backend, "seed": run.seed, "profile": run.profile,
+        "precision": run.parameters.get("precision", "float32"),
+    }.items():  # fmt: skip
+        if record[field] != expected:
+            raise ValueError(f"metrics.json says {field} {record[field]!r}, its place {expected!r}")
+    _must_agree(run, record["parameters"])
+    records.check(record)
+    _check_rows(record)
+    if "cells" not in json.loads((folder / "run.ipynb").read_text()):
+        raise ValueError("run.ipynb is no notebook")
+    with system.locked(run.lock, f"run {run}", patience=0):
+        try:
+            ours, theirs = records.predictions(records.read(run.folder)), records.predictions(record)
+        except (OSError, ValueError):  # none here, or a broken one
+            pass
+        else:
+            if ours.keys() == theirs.keys() and all(np.array_equal(ours[key], theirs[key]) for key in ours):
+                return False
+            if not force:
+                raise ValueError("a record with other predictions is here; --force replaces it")
+        records.put(folder, run.folder)
+        shutil.rmtree(run.unfinished, ignore_errors=True)  # it is finished now
+    return True
+
+
+def _check_rows(record: dict) -> None:
+    """Raise ValueError where a record's data set is here but is another, or has other labels at the record's rows."""
+    try:
+        faces = data.load_faces(record["data"]["name"])
+    except FileNotFoundError:
+        return  # nothing here to compare with
+    if faces.sha256 != record["data"]["sha256"]:
+        raise ValueError(f"made from other data than the {faces.name} that is here")
+    arrays = records.predictions(record)
+    rows = np.searchsorted(faces.ids, arrays["ids"])
+    if not all((getattr(faces, key)[rows] == arrays[key]).all() for key in ("labels", "split")):
+        raise ValueError(f"its rows have other labels or splits than those of {faces.name}")
+
+
+def _take_checkpoint(folder: Path, name: str, force: bool) -> bool:
+    """Put a checkpoint where its run goes on from it; False where the run is as far here. ValueError: why not."""
+    match = re.fullmatch(_CHECKPOINT, name)
+    run, epoch = _run_of(match), int(match["epoch"])
+    state = json.loads((folder / "state.json").read_text())
+    identity = state["identity"]
+    if identity["backend"] != run.backend or len(state["history"]) != epoch:
+        raise ValueError("state.json has another backend or number of epochs than its folder's name")
+    _must_agree(run, identity["protocol"] | {"seed": identity["seed"], "data": run.parameters["data"]})
+    with system.locked(run.lock, f"run {run}", patience=0):
+        if not force and ((run.folder / "metrics.json").exists() or runs.epochs_done(run) >= epoch):
+            return False
+        for old in run.unfinished.glob("checkpoint*"):
+            shutil.rmtree(old)
+        run.unfinished.mkdir(parents=True, exist_ok=True)
+        os.replace(folder, run.unfinished / folder.name)
+    return True

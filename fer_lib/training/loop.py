@@ -1,0 +1,203 @@
+"""Training under a stated protocol, resumable after any epoch, the same on every Keras backend."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+from sklearn.utils.class_weight import compute_sample_weight
+from tqdm.auto import tqdm
+
+from .. import models
+from ..data import Faces
+from ..evaluation import metrics
+from ..models import weights
+from . import augmentation, backends, checkpoints
+from .batches import Batches, epoch_order, epoch_targets, evaluated_rows, scaler, training_rows
+from .losses import loss_function
+from .optimizers import make_optimizer
+from .protocol import Protocol
+
+
+@dataclass
+class Training:
+    """What a training run leaves. Logits are (m, k) float32 for the evaluated faces, in their order."""
+
+    model: keras.Model
+    history: list[dict]
+    logits: dict[str, np.ndarray]  # of the "last" and the "best" epoch, and of the "milestone" where one was reached
+    best_epoch: int
+    seconds: float
+    weights: dict | None = None  # file and SHA-256 of the pretrained weights, where it began with some
+
+
+def compile_for(epoch: int, model: keras.Model, network: keras.Model, fitted: Faces, protocol: Protocol) -> None:
+    """Compile a model, with a fresh optimiser, to train what an epoch (counted from 1) shall train.
+
+    ``network`` is the model without augmentation, ``fitted`` what it is trained on. Frozen layers get no gradient, and
+    their batch normalisation takes the means and variances that it has.
+    """
+    *body, head = network.layers
+    frozen = protocol.frozen_epochs
+    if frozen:
+        for layer in body:
+            layer.trainable = epoch > frozen
+    own = {id(variable) for variable in head.trainable_variables}
+    shares = [1.0 if id(variable) in own else protocol.body_rate for variable in model.trainable_variables]
+    epochs = frozen if epoch <= frozen else protocol.epochs - frozen
+    steps = epochs * math.ceil(len(fitted) / protocol.batch_size)
+    soft = fitted.targets is not None and protocol.targets == "given"
+    accuracy = keras.metrics.CategoricalAccuracy if soft else keras.metrics.SparseCategoricalAccuracy
+    model.compile(
+        make_optimizer(protocol, steps, shares if protocol.body_rate != 1 else None),
+        loss_function(protocol.loss, protocol.label_smoothing),
+        metrics=[accuracy(name="accuracy")],
+        jit_compile=backends.BACKEND == "jax" and model is network,  # XLA makes TensorFlow slower on a CPU
+    )
+
+
+def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol):
+    """A function from (epoch's number, order of rows, their ``epoch_targets``) that trains one epoch and returns its
+    mean loss and metrics."""
+    balanced = protocol.class_weights == "balanced"
+    weights = compute_sample_weight("balanced", fitted.labels).astype(np.float32) if balanced else None
+    if backends.BACKEND == "jax":
+        like = epoch_targets(fitted, protocol, 0, 0)
+        compiled = backends.compiled_epochs(model, fitted.images, like, weights, scale, protocol.batch_size)
+        return lambda epoch, order, targets: compiled(order, targets)
+
+    def fit(epoch: int, order: np.ndarray, targets: np.ndarray) -> dict:
+        batches = Batches(fitted.images, targets, weights, scale, protocol.batch_size, order)
+        bar = _Bar(epoch, protocol.epochs, len(batches))
+        history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[bar]).history
+        return {name: values[-1] for name, values in history.items()}
+
+    return fit
+
+
+def reseed(model: keras.Model, seed: int, epoch: int) -> None:
+    """Start an epoch's random layers from (seed, epoch): a resumed run draws what an unbroken one would."""
+    states = [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
+    for number, state in enumerate(states):
+        state.assign(np.random.SeedSequence([seed, epoch, number]).generate_state(2).astype(state.dtype))
+
+
+def should_stop(losses: list[float], patience: int) -> bool:
+    """Early stopping as Keras has it: no new lowest loss in the last ``patience`` epochs (0: never stop)."""
+    return bool(patience and losses) and len(losses) - 1 - int(np.argmin(losses)) >= patience
+
+
+def train(
+    faces: Faces, protocol: Protocol, seed: int, folder: Path | None = None, progress=print
+) -> tuple[Training, Faces]:
+    """Train ``protocol.model`` and predict every PublicTest and PrivateTest row after each epoch.
+
+    Returns the training and the evaluated faces, whose order the logits follow. With a ``folder`` the state after
+    each epoch is kept there, and a run that finds one continues from it to the predictions that it would have had
+    unbroken. ``progress`` takes one line of text an epoch, with the time
+    left.
+
+    History, one entry an epoch: epoch (from 1), loss and accuracy (running means over the epoch with dropout on, loss
+    with the weight penalty, as Keras prints them), penalty, learning_rate (at the epoch's end), seconds, and for each
+    evaluated set NAME its NAME_loss (without penalty) and NAME_accuracy.
+    """
+    started = time.monotonic()
+    backends.make_deterministic(seed, protocol.precision)
+    keras.config.set_dtype_policy("mixed_bfloat16" if protocol.precision == "bfloat16" else "float32")
+    fitted = faces.select(training_rows(faces, protocol))
+    evaluated = faces.select(evaluated_rows(faces, protocol))
+    if protocol.targets == "drawn" and faces.targets is None:
+        raise ValueError(f"targets: found 'drawn', but {faces.name} has labels only; expected 'given', or other data")
+    scale = scaler(fitted.images, protocol.input_scale)
+
+    if protocol.model in models.TAKE_0_TO_255 and protocol.input_scale != "0..255":
+        found = f"found {protocol.input_scale!r} with {protocol.model}"
+        raise ValueError(f"input_scale: {found}, expected '0..255': the network shifts and scales pixels itself")
+    network = models.build(protocol.model, protocol.model_options)
+    if network.output_shape[-1] != len(faces.emotions):
+        found = (
+            f"{protocol.model} with {network.output_shape[-1]} outputs for the {len(faces.emotions)} of {faces.name}"
+        )
+        raise ValueError(f"model: found {found}, expected as many as emotions; see model_options")
+    used = weights.load(network, protocol.model) if protocol.weights else None
+    model = augmentation.augmented(network, protocol.augmentation)
+    begin = partial(compile_for, model=model, network=network, fitted=fitted, protocol=protocol)
+    begin(1)
+    at_once = protocol.batch_size if protocol.model in models.TAKE_0_TO_255 else 256  # 256 large pictures fill a memory
+    predicting = network if backends.BACKEND == "jax" else model  # JAX does not compile what changes faces at random
+    inputs = scale(evaluated.images)
+    sets = {"PublicTest": evaluated.split == 1, "PrivateTest": evaluated.split == 2}
+    sets["PublicTest+PrivateTest"] = evaluated.split > 0
+    watched = evaluated.rows(protocol.validation_rows) if protocol.validation_rows else None
+
+    state = Training(model, [], {}, 0, 0.0, used)
+    identity = {"protocol": asdict(protocol), "seed": seed, "data": faces.sha256, "backend": backends.BACKEND}
+    if folder is not None and (found := checkpoints.restore(folder, model, identity, begin)):
+        state.logits, facts = found
+        state.history, state.best_epoch, state.seconds = facts["history"], facts["best_epoch"], facts["seconds"]
+        progress(f"continuing after epoch {len(state.history)}")
+    before = state.seconds
+    train_epoch = None
+    while len(state.history) < protocol.epochs and not should_stop(
+        [entry["watched_loss"] for entry in state.history], protocol.patience
+    ):
+        epoch = len(state.history) + 1
+        clock = time.monotonic()
+        if protocol.frozen_epochs and epoch == protocol.frozen_epochs + 1:
+            begin(epoch)
+            train_epoch = None
+        train_epoch = train_epoch or epoch_trainer(model, fitted, scale, protocol)
+        reseed(model, seed, epoch)
+        order = epoch_order(fitted.labels, protocol.sampling, seed, epoch)
+        fit = train_epoch(epoch, order, epoch_targets(fitted, protocol, seed, epoch))
+        logits = predicting.predict(inputs, batch_size=at_once, verbose=0).astype(np.float32)
+        losses = metrics.cross_entropy(logits, evaluated.labels, protocol.loss)
+        hits = logits.argmax(axis=1) == evaluated.labels
+        penalty = float(sum(ops.convert_to_numpy(value) for value in model.losses))
+        entry = {"epoch": epoch, **fit, "penalty": penalty, "learning_rate": float(model.optimizer.learning_rate)}
+        for name, rows in sets.items():
+            entry |= {f"{name}_loss": float(losses[rows].mean()), f"{name}_accuracy": float(hits[rows].mean())}
+        entry["watched_loss"] = float(losses[watched].mean()) + penalty if watched is not None else 0.0
+        entry["seconds"] = time.monotonic() - clock
+        if epoch == 1 or entry["PublicTest_accuracy"] > max(e["PublicTest_accuracy"] for e in state.history):
+            state.logits["best"], state.best_epoch = logits, epoch
+        if epoch == protocol.milestone:
+            state.logits["milestone"] = logits
+        state.logits["last"] = logits
+        state.history.append(entry)
+        state.seconds = before + time.monotonic() - started
+        progress(_line(state.history, protocol.epochs))
+        if folder is not None:
+            facts = {"history": state.history, "best_epoch": state.best_epoch, "seconds": state.seconds}
+            checkpoints.save(folder, model, state.logits, facts | {"identity": identity})
+    return state, evaluated
+
+
+class _Bar(keras.callbacks.Callback):
+    """A progress bar over the batches of one epoch."""
+
+    def __init__(self, epoch: int, epochs: int, batches: int):
+        super().__init__()
+        self.bar = tqdm(total=batches, desc=f"epoch {epoch} of at most {epochs}", unit="batch", leave=False)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+def _line(history: list[dict], epochs: int) -> str:
+    entry = history[-1]
+    left = np.mean([e["seconds"] for e in history]) * (epochs - len(history))
+    return (
+        f"epoch {entry['epoch']:3d}/{epochs}  loss {entry['loss']:.4f}  accuracy {entry['accuracy']:.4f}  "
+        f"PublicTest {entry['PublicTest_accuracy']:.4f}  PrivateTest {entry['PrivateTest_accuracy']:.4f}  "
+        f"{entry['seconds']:.0f} s, at most {time.strftime('%H:%M:%S', time.gmtime(left))} left"
+    )

@@ -1,0 +1,136 @@
+"""What a training run does, as explicit fields; no engine is imported here."""
+
+from dataclasses import dataclass, field, fields
+
+from ..data.emotions import FER2013
+
+AS_PUBLISHED = {
+    "input_scale": "0..255",
+    "loss": "clipped",
+    "train_rows": "Training",
+    "validation_rows": "PublicTest+PrivateTest",
+    "evaluation_rows": "PublicTest+PrivateTest",
+    "kept_epoch": "last",
+}
+"""What the released code of Saravanan et al. did, flaws included: unscaled pixels, the clipped loss of old Keras,
+validation (and so early stopping) on the very rows that are scored, the last epoch kept."""
+
+HONEST = {
+    "input_scale": "0..1",
+    "loss": "logits",
+    "train_rows": "Training",
+    "validation_rows": "PublicTest",
+    "evaluation_rows": "PrivateTest",
+    "kept_epoch": "best",
+}
+"""Train on Training, choose on PublicTest, report PrivateTest."""
+
+PROTOCOLS = {"as_published": AS_PUBLISHED, "honest": HONEST}
+
+WITHOUT_TWINS = "Training without twins"
+"""Training but for the rows whose image also stands in PublicTest or PrivateTest."""
+
+CHOICES = {
+    "input_scale": ("0..255", "0..1", "standardised", "each standardised"),
+    "loss": ("logits", "clipped", "any of"),
+    "targets": ("given", "drawn"),
+    "kept_epoch": ("last", "best"),
+    "optimizer": ("adam", "rmsprop", "sgd"),
+    "schedule": ("constant", "cosine"),
+    "precision": ("float32", "tensorfloat32", "bfloat16"),
+    "class_weights": ("none", "balanced"),
+    "sampling": ("shuffled", "balanced"),
+    "augmentation": ("none", "flip", "flip and affine", "flip, affine and erasing"),
+    "weights": ("", "pretrained"),
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Every choice that makes a training run, checked when it is made: TypeError or ValueError name the parameter."""
+
+    model: str = "simple_cnn"  # a builder of fer_lib.models
+    model_options: dict = field(default_factory=dict)  # arguments of that builder: what its paper leaves open
+    weights: str = ""  # "pretrained": what the network's owners published (`make weights`), but for the last layer
+    frozen_epochs: int = 0  # so many epochs train the last layer alone; then a fresh optimiser trains all of them
+    body_rate: float = 1.0  # learning rate of all layers but the last, as a share of learning_rate
+    # "0..255" (as they are), "0..1", "standardised" (by mean and deviation in training), "each standardised" (each face
+    # by its own)
+    input_scale: str = "0..1"
+    loss: str = "logits"  # "logits", "clipped": probabilities clipped to 1e-7 as in old Keras; "any of" several labels
+    targets: str = "given"  # "drawn": one emotion of a face's targets, drawn anew for each epoch; see Faces.targets
+    label_smoothing: float = 0.0  # this share of each label goes to all emotions alike, in training
+    train_rows: str = "Training"  # splits, joined by "+", or WITHOUT_TWINS
+    at_most: dict = field(default_factory=dict)  # {"happy": 3582}: of an emotion only so many of them, drawn once
+    validation_rows: str = "PublicTest"  # whose loss early stopping watches; "" for none
+    evaluation_rows: str = "PrivateTest"  # the rows whose accuracy is the run's headline
+    kept_epoch: str = "best"  # the headline's epoch: "last", or "best" on PublicTest (both are stored)
+    optimizer: str = "adam"  # "adam", "rmsprop", "sgd"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"  # "cosine": down to nothing at the end of the last epoch, along half a cosine
+    decay: float = 0.0  # learning rate / (1 + decay x step), as old Keras had it
+    epsilon: float = 1e-7  # of adam and rmsprop
+    momentum: float = 0.0  # of sgd
+    weight_decay: float = 0.0  # each step takes this times the learning rate off every weight (decoupled)
+    batch_size: int = 128
+    epochs: int = 10
+    patience: int = 0  # stop after so many epochs without a lower validation loss; 0: never
+    # "bfloat16": matrix products and activations, weights stay float32; "tensorfloat32": factors of products, on a GPU
+    precision: str = "float32"
+    rows: int = 0  # use so many training rows, drawn once; 0: all
+    test_rows: int = 0  # predict so many of the PublicTest and PrivateTest rows, drawn once; 0: all
+    milestone: int = 0  # keep the predictions after this epoch too; 0: of the last and the best epoch only
+    class_weights: str = "none"  # "balanced": a rare emotion's loss counts as much in all as a frequent one's
+    sampling: str = "shuffled"  # "balanced": as many rows an epoch, drawn with replacement, each emotion as often
+    # "flip", "flip and affine", "flip, affine and erasing": random changes of training faces, see augmentation.py
+    augmentation: str = "none"
+    keep_network: bool = False  # the network of the last epoch stays beside the record, where git ignores it
+
+    def __post_init__(self):
+        for item in fields(self):
+            value, kind = getattr(self, item.name), item.type
+            if kind is float and type(value) is int:
+                object.__setattr__(self, item.name, float(value))
+            elif type(value) is not kind:
+                raise TypeError(
+                    f"{item.name}: found {value!r} ({type(value).__name__}), expected {kind.__name__}"
+                    + ("; in YAML write 1.0e-3, not 1e-3" if kind is float and isinstance(value, str) else "")
+                )
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                expected = ", ".join(choice or "''" for choice in choices)
+                raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {expected}")
+        for name, low in {
+            "learning_rate": 0,
+            "batch_size": 1,
+            "epochs": 1,
+            "patience": 0,
+            "rows": 0,
+            "test_rows": 0,
+            "milestone": 0,
+            "decay": 0,
+            "momentum": 0,
+            "weight_decay": 0,
+            "frozen_epochs": 0,
+            "body_rate": 0,
+        }.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"{name}: found {getattr(self, name)}, expected {low} or more")
+        if self.patience and not self.validation_rows:
+            raise ValueError(f"patience: found {self.patience} with no validation_rows, expected 0 or rows to watch")
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"momentum: found {self.momentum} with {self.optimizer}, expected 0, or sgd")
+        if self.decay and self.schedule != "constant":
+            raise ValueError(f"decay: found {self.decay} with the {self.schedule} schedule, expected 0, or constant")
+        if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.loss != "logits"):
+            expected = "0 or more and less than 1, and 0 with the clipped loss"
+            raise ValueError(f"label_smoothing: found {self.label_smoothing} ({self.loss}), expected {expected}")
+        if self.keep_network and self.kept_epoch != "last":
+            raise ValueError(f"keep_network: found true with kept_epoch {self.kept_epoch}, expected last, or false")
+        if self.weight_decay and self.body_rate != 1:  # Keras' optimisers decay every weight by the whole rate
+            found = f"found {self.weight_decay} with body_rate {self.body_rate}"
+            raise ValueError(f"weight_decay: {found}, expected 0, or 1")
+        for emotion, count in self.at_most.items():
+            if emotion not in FER2013 or type(count) is not int or count < 1:
+                expected = f"some of {', '.join(FER2013)}, each with 1 row or more"
+                raise ValueError(f"at_most: found {emotion}: {count!r}, expected {expected}")

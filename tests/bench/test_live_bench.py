@@ -1,0 +1,167 @@
+"""The live benches: that they measure what they say. Nothing here looks at a clock."""
+
+import json
+import os
+import stat
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import live_frames
+import numpy as np
+import pytest
+
+from fer_lib import data, paths
+from fer_lib.live import detectors, inference
+from fer_lib.report import readme
+
+sys.path.insert(0, str(paths.ROOT / "bench"))
+import ingest  # noqa: E402, I001
+import keeping  # noqa: E402
+import live as live_bench  # noqa: E402
+import live_ways  # noqa: E402
+import measure  # noqa: E402
+import peers  # noqa: E402
+
+pytest.importorskip("skimage")
+
+
+@pytest.fixture(autouse=True)
+def _stand_in(monkeypatch):
+    monkeypatch.setattr(live_ways, "classifier", live_frames.Brightness)
+
+
+@pytest.mark.parametrize("faces", [1, 10])
+def test_the_frames_have_their_faces_and_every_way_finds_them(tmp_path, monkeypatch, faces):
+    images = live_ways.frames(faces, 4)
+    assert len(images) == 4 and all(image.shape == (480, 640, 3) for image in images)
+    assert all((one != other).any() for one, other in zip(images, images[1:]))  # they move
+    video = tmp_path / "some.mkv"
+    live_ways.write_video(video, images)
+    asked = []
+    network = SimpleNamespace(predict=lambda pixels, verbose: asked.append((pixels.shape, pixels.max() <= 1)))
+    monkeypatch.setattr(live_ways, "proposed_cnn", lambda: network)
+    found = live_ways.speed(video, faces, 4, ThreadPoolExecutor(1), turns=2)
+    assert set(asked) == {((1, 48, 48, 1), True)} and len(asked) >= 2 * 0.9 * 4 * faces
+    for way, stages in (("usual", 3), ("tuned", 4), ("paper", 4)):
+        assert len(found[way]) == 2 * (stages + 1) + 1 and found[way]["all_p50_ms"]["n"] == 2
+    assert found["tuned"]["faces_found"]["min"] >= 0.9
+    assert found["paper"]["faces_found"]["max"] == (1 if faces == 1 else 0)  # 70 pixels are under its 100
+
+
+def test_a_way_that_finds_nothing_is_not_called_fast(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_ways, "usual", lambda video, detector: (0, {"detect": [1e-6]}))
+    monkeypatch.setitem(live_ways.WAYS, "usual", (live_ways.usual, "usual"))
+    with pytest.raises(RuntimeError, match="usual: found 0 faces in 4 frames with 1"):
+        live_ways.speed(tmp_path, 1, 4, ThreadPoolExecutor(1), 1)
+
+
+def test_a_detectors_rate_is_the_share_of_faces_under_its_boxes(monkeypatch):
+    monkeypatch.setattr(live_ways, "SIZES", (64, 480))
+    real = detectors.detector
+    calls = []
+
+    def detector(name):
+        if name != "paper":
+            return real(name)
+        return lambda image, grey: calls.append(1) or np.array([(100, 0, 440, 480), (0, 0, 9, 9)])
+
+    monkeypatch.setattr(detectors, "detector", detector)
+    found = live_ways.detection_rates(3)
+    assert found["data"].startswith("drawn faces") and found["faces"] == 3 and len(calls) == 6
+    assert found["found"]["paper"][0] == 0 and found["found"]["paper"][1] > 0  # a box of 480 is no face of 64
+    assert 1 <= found["false_alarms_a_frame"]["paper"] <= 2
+    assert all(0 <= rate <= 1 for rates in found["found"].values() for rate in rates)
+
+
+def speeds(milliseconds: float) -> dict:
+    stages = {f"{stage}_p{share}_ms": measure.spread([1.0]) for stage in ("read", "detect", "crop", "classify", "all")
+              for share in (50, 95)}  # fmt: skip
+    return {way: stages for way in ("usual", "paper", "tuned")} | {"times_usual": measure.spread([milliseconds])}
+
+
+@pytest.mark.parametrize("times, word", [(7.9, "missed"), (8.0, "met")])
+def test_what_was_measured_is_printed_and_kept(tmp_path, monkeypatch, capsys, times, word):
+    monkeypatch.setattr(live_ways, "speed", lambda *_: speeds(times))
+    small = {"data": "some", "faces": 2, "sizes": [32], "found": {"tuned": [0.5]}, "false_alarms_a_frame": {"tuned": 0}}
+    monkeypatch.setattr(live_ways, "detection_rates", lambda count: small)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(readme, "FILE", tmp_path / "README.md")
+    readme.FILE.write_text("Before\n" + "".join(readme.marks("bench/live.py")) + "after\n")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    assert live_bench.main(["--turns", "1", "--frames", "1", "--keep"]) == 0
+    kept = json.loads((tmp_path / "bench" / "live.json").read_text())
+    table = live_bench.table(kept)
+    assert table in capsys.readouterr().out and table in readme.FILE.read_text()
+    assert (
+        f"| the usual way takes so many times longer | {times:.1f} | {times:.1f} | {times:.1f} | 8: {word} |" in table
+    )
+    assert "| tuned, found | 50% | 0.00 |" in table
+
+
+@pytest.fixture
+def other_package(tmp_path, monkeypatch):
+    """A program in the place of ``peer_fer.py``, that finds one face a frame and calls every face happy."""
+    program = tmp_path / "peer"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import json, sys, numpy\n"
+        "if sys.argv[1].endswith('.npy'):\n"
+        "    happy = numpy.eye(7)[[3] * len(numpy.load(sys.argv[1]))]\n"
+        "    numpy.savez(sys.argv[2], int8=happy, float=happy)\n"
+        "else:\n"
+        "    print('noise')\n"
+        "    found = {path: {'found': 3, 'seconds': [0.1, 0.2, 0.3]} for path in sys.argv[1:]}\n"
+        "    print(json.dumps({'versions': {'fer': '1'}} | found))\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(peers, "PEER", [str(program)])
+    return program
+
+
+def test_the_other_package_sees_the_same_videos_and_faces(tmp_path, monkeypatch, capsys, other_package, few_faces):
+    monkeypatch.setattr(peers.fer2013, "find", lambda: tmp_path)
+    monkeypatch.setattr(data, "load_faces", lambda name: few_faces)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(peers, "FACES", (1,))
+    assert peers.main(["--turns", "2", "--frames", "3"]) == 0
+    kept = json.loads((tmp_path / "results" / "local" / "peers.json").read_text())
+    assert kept["speed"]["1"]["fer_p50_ms"]["median"] == 200 and kept["speed"]["1"]["fer_found"]["median"] == 1
+    assert kept["speed"]["1"]["times_fer"]["n"] == 2 and kept["versions"] == {"fer": "1"}
+    happy = kept["accuracy"]["fer, 8 bits"]["PrivateTest"]
+    assert (happy["correct"], happy["n"], happy["accuracy"]) == (2, 14, 0.1429)
+    assert kept["accuracy"]["ours"]["PrivateTest"]["n"] == 14
+    assert peers.table(kept) in capsys.readouterr().out
+
+
+def test_where_the_other_package_fails_that_is_the_error(tmp_path, monkeypatch, capsys, other_package):
+    other_package.write_text(f"#!{sys.executable}\nraise SystemExit('no such module')\n")
+    monkeypatch.setattr(peers, "FACES", ())
+    assert peers.main(["--turns", "1", "--frames", "1"]) == 1
+    assert "no such module" in capsys.readouterr().err
+    monkeypatch.setattr(peers, "PEER", [str(tmp_path / "none")])
+    assert peers.main(["--turns", "1", "--frames", "1"]) == 1
+
+
+def test_the_classifier_is_the_one_that_ships(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(inference, "load", lambda path=None: live_frames.Brightness())
+    live_ways.classifier.cache_clear()
+    assert isinstance(live_ways.classifier(), live_frames.Brightness)
+    live_ways.classifier.cache_clear()
+
+
+@pytest.mark.parametrize(("name", "bench"), [("live", live_bench), ("peers", peers), ("ingest", ingest)])
+def test_the_readme_shows_the_figures_that_were_kept(name, bench):
+    kept = keeping.kept(name, commit=True)
+    if not kept.exists():
+        pytest.skip(f"bench/{kept.name} is not measured yet: `make bench-{name} KEEP=1`")
+    figures = json.loads(kept.read_text())
+    text = readme.FILE.read_text()
+    assert readme.with_part(text, f"bench/{name}.py", bench.table(figures)) == text
+    if name == "peers":  # the accuracy is that of the network that ships now
+        about = json.loads(inference.MODEL.with_suffix(".json").read_text())
+        ours, shipped = figures["accuracy"]["ours"]["PrivateTest"], about["scores"]["model.onnx"]["PrivateTest"]
+        assert abs(ours["correct"] - shipped["correct"]) <= 2

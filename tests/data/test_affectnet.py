@@ -1,0 +1,428 @@
+"""AffectNet: both layouts with their traps, the face that a box says, and reading that survives a kill."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fer_lib import paths
+from fer_lib.data import (
+    affectnet,
+    affectnet_cache,
+    affectnet_files,
+    array_hash,
+    audit,
+    banner,
+    drawn_affectnet,
+    load_faces,
+)
+from fer_lib.data.emotions import AFFECTNET, ALPHABETICAL, EIGHT, FER2013, mapping
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory):
+    """A tree of each layout with every trap: 63 and 14 sound pictures."""
+    folder = tmp_path_factory.mktemp("affectnet")
+    for layout in ("older", "newer"):
+        drawn_affectnet.write(folder / layout, layout, 63, 14)
+    return folder
+
+
+@pytest.fixture
+def tree(trees, tmp_path):
+    """A copy to spoil."""
+    return lambda layout: shutil.copytree(trees / layout, tmp_path / layout)
+
+
+def quietly(*arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return affectnet.load(*arguments, **options)
+
+
+def training_csv(tree):
+    return tree / "Manually_Annotated_file_lists" / "training.csv"
+
+
+@pytest.mark.parametrize("layout", ["older", "newer"])
+@pytest.mark.parametrize(("classes", "tests", "counts"), [
+    (7, "carved", 63), (8, "carved", 66), (7, "official", 77), (8, "official", 83),
+])  # fmt: skip
+def test_both_layouts_are_read_with_all_their_traps(trees, layout, classes, tests, counts):
+    with pytest.warns(UserWarning, match="pictures are left out, such as .*left_out.csv lists them"):
+        faces = affectnet.load(trees / layout, classes=classes, tests=tests)
+    assert faces.images.shape == (counts, 48, 48) and faces.images.dtype == np.uint8
+    assert isinstance(faces.images, np.memmap) and not faces.images.flags.writeable
+    assert (np.diff(faces.split.astype(int)) >= 0).all() and set(faces.split) == {0, 1, 2}
+    assert faces.emotions == EIGHT[:classes]
+    assert np.bincount(faces.labels).tolist()[:7] == [9 + 2 * (tests == "official")] * 7
+    assert faces.ids.tolist() == list(range(counts))
+    assert faces.sha256 == array_hash(faces.images, faces.labels, faces.split)
+    assert faces.source["codes"]["training"]["none"] == faces.source["codes"]["validation"]["no face"] == 1
+    assert faces.source["left_out"] == {"older": 4, "newer": 3}[layout]
+    assert not faces.source["official"] and faces.source["official_md5"] is None
+    assert audit.clean_rows(faces).all()
+    assert "AffectNet" in banner(faces)
+
+
+def test_what_is_left_out_is_listed_with_its_reason(trees):
+    reasons = {}
+    for layout in ("older", "newer"):
+        faces = quietly(trees / layout)
+        with open(paths.CACHE / faces.source["kept"] / "left_out.csv", newline="") as file:
+            reasons[layout] = sorted(row["reason"].split(",")[0] for row in csv.DictReader(file))
+        with open(paths.CACHE / faces.source["kept"] / "pictures.csv", newline="") as file:
+            listed = list(csv.DictReader(file))
+        assert [int(row["id"]) for row in listed] == faces.ids.tolist()
+        assert (trees / layout / listed[5]["picture"]).is_file()
+    older = ["cannot be decoded", "face box NULL NULL NULL NULL: no numbers", "no such file"]
+    assert [r for r in reasons["older"] if "positive" not in r] == older and len(reasons["older"]) == 4
+    assert reasons["newer"] == ["cannot be decoded", "no annotation", "no such file"]
+
+
+def test_labels_are_those_that_the_pictures_show(trees):
+    faces = quietly(trees / "newer", tests="official")
+    code = np.array([number % 7 for number in range(63)])
+    kept = [affectnet.carved(f"{n}.jpg") == 1 for n in range(63)]
+    expected = np.append(mapping(AFFECTNET[:7], FER2013)[code[kept]], [])
+    assert faces.labels[faces.split == 1].tolist() == expected.tolist()
+
+
+def test_asked_for_in_colour_and_large_they_are_so(trees):
+    faces = quietly(trees / "newer", side=64, colour=True)
+    assert faces.images.shape == (63, 64, 64, 3)
+    grey = quietly(trees / "newer", side=64)
+    luma = faces.images @ np.array([0.299, 0.587, 0.114])  # red first
+    assert np.abs(luma - grey.images).mean() < 1
+    assert np.abs(faces.images[..., ::-1] @ np.array([0.299, 0.587, 0.114]) - grey.images).mean() > 2
+
+
+# ---- the box
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.data(), st.sampled_from([".jpg", ".png"]), st.booleans(), st.sampled_from([16, 48, 80]))
+def test_the_face_is_what_its_box_holds_x_to_the_right_y_downwards(tmp_path_factory, data, ending, colour, side):
+    width, height = data.draw(st.integers(60, 500)), data.draw(st.integers(60, 500))
+    w, h = data.draw(st.integers(50, width)), data.draw(st.integers(50, height))
+    x, y = data.draw(st.integers(0, width - w)), data.draw(st.integers(0, height - h))
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[y : y + h, x : x + w] = (40, 120, 200)  # BGR
+    path = tmp_path_factory.getbasetemp() / f"box{ending}"
+    cv2.imwrite(str(path), picture)
+    found = affectnet_cache.face(path, (x, y, w, h), side, colour).astype(float)
+    edge = side // 5  # JPEG lets colours run over an edge
+    inside = found[edge:-edge, edge:-edge]
+    assert found.shape == (side, side, 3)[: 2 + colour]
+    expected = np.array([200, 120, 40]) if colour else 0.114 * 40 + 0.587 * 120 + 0.299 * 200
+    assert np.abs(inside - expected).max() < 40 and np.abs(inside - expected).mean() < 8
+    whole = affectnet_cache.face(path, (0, 0, 0, 0), side, colour)
+    assert whole.shape == found.shape
+    if x > 40:  # x and y swapped, as a widespread tool has it, would show the black around it
+        left = affectnet_cache.face(path, (0, 0, 20, height), side, False)
+        assert left.mean() < 20
+
+
+@pytest.mark.parametrize(
+    ("box", "said"), [((500, 0, 40, 40), "outside of the picture"), ((-60, 5, 50, 50), "outside of the picture")]
+)
+def test_a_box_outside_of_its_picture_holds_no_face(tmp_path, box, said):
+    cv2.imwrite(str(tmp_path / "x.png"), np.full((100, 100), 9, np.uint8))
+    assert said in affectnet_cache.face(tmp_path / "x.png", box, 48, False)
+    assert (affectnet_cache.face(tmp_path / "x.png", (-30, 70, 60, 60), 48, False) == 9).all()  # what is inside of it
+
+
+def test_a_reduced_decoding_shows_the_same_face(trees):
+    for path in sorted((trees / "newer/train_set/images").glob("?.jpg"))[:5]:
+        whole = cv2.resize(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), (48, 48), interpolation=cv2.INTER_AREA)
+        found = affectnet_cache.face(path, (0, 0, 0, 0), 48, False)
+        assert np.abs(found.astype(int) - whole).mean() < 2
+
+
+def test_a_picture_smaller_than_it_is_wanted_is_enlarged(tmp_path):
+    cv2.imwrite(str(tmp_path / "x.jpg"), np.full((30, 30), 99, np.uint8))
+    assert np.abs(affectnet_cache.face(tmp_path / "x.jpg", (0, 0, 0, 0), 48, False).astype(int) - 99).max() < 4
+
+
+# ---- what is not AffectNet
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="found no such folder, expected Manually_Annotated_Images/ with"):
+        affectnet.load(tmp_path / "nowhere")
+    (tmp_path / "readme.txt").touch()
+    with pytest.raises(ValueError, match="found readme.txt, expected .* unpack the whole of it there"):
+        affectnet.load(tmp_path)
+
+
+@pytest.mark.parametrize("names", [["Anger", "contempt", "disgust", "happy"], [str(code) for code in range(8)]])
+@pytest.mark.parametrize("part", ["", "train"])
+def test_a_re_upload_in_alphabetical_order_is_refused_with_the_reason(tmp_path, names, part):
+    for name in names:
+        (tmp_path / part / name).mkdir(parents=True)
+    with pytest.raises(ValueError, match="re-upload whose labels are the alphabetical order.*request"):
+        affectnet.load(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["older", "newer"])
+def test_official_layouts_with_alphabetical_codes_are_refused(layout, tmp_path):
+    folder = tmp_path / layout
+    drawn_affectnet.write(folder, layout, 84, 14, traps=())
+    codes = mapping(AFFECTNET[:8], ALPHABETICAL)
+    if layout == "older":
+        path = training_csv(folder)
+        rows = list(csv.reader(path.open()))
+        for row in rows[1:]:
+            row[6] = codes[int(row[6])]
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+    else:
+        for path in (folder / "train_set" / "annotations").glob("*_exp.npy"):
+            np.save(path, np.array(codes[int(np.load(path).item())]))
+    with pytest.raises(ValueError, match="found .*code.* a re-upload whose labels are the alphabetical order"):
+        affectnet.load(folder)
+
+
+def test_codes_as_frequent_as_the_alphabetical_order_has_them_are_refused(tmp_path):
+    official = np.repeat(np.arange(8), np.array(affectnet_files.OFFICIAL_TRAINING) // 100)
+    nothing = np.full(len(official), np.nan)
+    affectnet_files._check_order(tmp_path, official, official, nothing)
+    affectnet_files._check_order(tmp_path, np.arange(800) % 8, np.arange(800) % 8, np.full(800, np.nan))
+    wrong = mapping(AFFECTNET[:8], ALPHABETICAL)[official]
+    with pytest.raises(ValueError, match="Training rows of the codes 0 to 7: a re-upload"):
+        affectnet_files._check_order(tmp_path, wrong, wrong, nothing)
+
+
+def test_codes_whose_valence_is_the_alphabetical_order_s_are_refused(tmp_path):
+    even = np.arange(800) % 8  # tells nothing by how many there are
+    valence = np.where(even == 1, 0.7, -0.5)
+    affectnet_files._check_order(tmp_path, even, even, np.where(even == 4, -2, valence))  # -2: no valence
+    affectnet_files._check_order(tmp_path, even, even, valence)
+    with pytest.raises(ValueError, match="found code 1 with a mean valence of -0.50 and code 4 of 0.70: a re-upload"):
+        affectnet_files._check_order(tmp_path, even, even, np.where(even == 4, 0.7, -0.5))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1/a.jpg,1,2,3,4,,11,0,0", "training.csv, line 71: found expression '11', expected a code of 0 to 10"),
+        ("1/a.jpg,1,2,3,4,,happy,0,0", "line 71: found expression 'happy'"),
+        ("1/a.jpg,1,2", "line 71: found 3 fields, expected 9"),
+        ("subDirectory_filePath,face_x", "line 71: found the columns"),
+    ],
+)
+def test_a_malformed_list_is_refused_by_line(tree, line, message):
+    folder = tree("older")
+    with training_csv(folder).open("a") as file:
+        file.write(line + "\n")
+    lines = len(training_csv(folder).read_text().splitlines())
+    with pytest.raises(ValueError, match=message.replace("71", str(lines))):
+        affectnet.load(folder)
+
+
+def test_a_malformed_annotation_is_refused_by_file(tree):
+    folder = tree("newer")
+    path = folder / "train_set" / "annotations" / "3_exp.npy"
+    np.save(path, np.array("12"))
+    with pytest.raises(ValueError, match="3_exp.npy: found 12, expected a code of 0 to 10"):
+        affectnet.load(folder)
+    path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="3_exp.npy: found no number"):
+        affectnet.load(folder)
+
+
+def test_pictures_that_are_mostly_absent_are_an_error_not_a_small_data_set(tree):
+    folder = tree("newer")
+    shutil.rmtree(folder / "train_set" / "images")
+    with pytest.raises(ValueError, match="pictures unusable .*no such file.*unpack all of AffectNet there"):
+        affectnet.load(folder)
+    assert not list(paths.CACHE.glob("affectnet-*partial"))
+
+
+@pytest.mark.parametrize("wrong", [{"classes": 6}, {"tests": "mine"}, {"side": 4}])
+def test_other_choices_are_refused(tmp_path, wrong):
+    with pytest.raises(ValueError, match="expected 7 or 8, carved or official, 8 to 4096"):
+        affectnet.load(tmp_path, **wrong)
+
+
+def test_it_is_found_by_the_variable_or_in_data(tmp_path, monkeypatch):
+    assert affectnet.find() is None
+    with pytest.raises(FileNotFoundError, match="AffectNet is not here: its licence is given by request .*AFFECTNET="):
+        load_faces("affectnet")
+    (paths.DATA / "affectnet").mkdir(parents=True)
+    assert affectnet.find() == paths.DATA / "affectnet"
+    monkeypatch.setenv("AFFECTNET", str(tmp_path))
+    assert affectnet.find() == tmp_path
+    monkeypatch.setenv("AFFECTNET", str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match="AFFECTNET=.*nowhere: found no such folder"):
+        affectnet.find()
+
+
+# ---- the carving
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text(max_size=20))
+def test_a_part_depends_on_the_name_alone(name):
+    assert affectnet.carved(f"a/b/{name}.jpg") == affectnet.carved(f"{name}.jpg")
+
+
+def test_a_tenth_of_training_is_each_test_set():
+    parts = np.bincount([affectnet.carved(f"{number}.jpg") for number in range(20_000)])
+    assert abs(parts[1] - 2000) < 150 and abs(parts[2] - 2000) < 150
+    assert [affectnet.carved(f"{number}.jpg") for number in range(20)].count(0) > 10
+
+
+# ---- the cache
+
+
+def test_faces_are_cut_out_once(tree, monkeypatch):
+    folder = tree("older")
+    faces = quietly(folder)
+    monkeypatch.setattr(affectnet_files, "read", lambda folder: pytest.fail("read again"))
+    assert quietly(folder).sha256 == faces.sha256
+    monkeypatch.undo()
+
+
+def test_the_same_data_elsewhere_is_not_cut_out_again(tree, tmp_path, monkeypatch):
+    folder = tree("older")
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "own")
+    faces = quietly(folder)
+    folder.rename(tmp_path / "moved")
+    monkeypatch.setattr(affectnet_cache, "face", lambda *_: pytest.fail("cut out again"))
+    assert quietly(tmp_path / "moved").sha256 == faces.sha256
+    assert len(list(paths.CACHE.glob("affectnet-*/"))) == 1
+
+
+def test_a_picture_that_was_mended_is_taken_in(tree):
+    folder = tree("newer")
+    before = quietly(folder)
+    gone = folder / "train_set" / "images" / "69.jpg"
+    missing = [path for path in (gone.with_name(f"{n}.jpg") for n in range(75)) if not path.exists()]
+    shutil.copy(folder / "train_set" / "images" / "1.jpg", missing[0])
+    after = quietly(folder)
+    assert len(after) == len(before) + 1 and after.source["left_out"] == before.source["left_out"] - 1
+
+
+def test_a_damaged_cache_is_made_again(tree):
+    folder = tree("newer")
+    faces = quietly(folder)
+    kept = paths.CACHE / faces.source["kept"]
+    (kept / "labels.npy").write_bytes(b"")
+    assert quietly(folder).sha256 == faces.sha256
+
+
+def test_a_cache_that_cannot_be_written_says_where(tree, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "file" / "cache")
+    with pytest.raises(OSError, match="cannot keep the faces .*FER_CACHE"):
+        affectnet.load(tree("newer"))
+
+
+@settings(deadline=None, max_examples=20)
+@given(done=st.integers(0, 20), torn=st.booleans(), surplus=st.integers(0, 4000))
+def test_going_on_after_any_block_gives_the_same_faces(trees, tmp_path_factory, done, torn, surplus):
+    """What a kill leaves: some blocks logged, the next one written in part, the last line of the log perhaps torn."""
+    folder = tmp_path_factory.mktemp("resume")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(affectnet_cache, "_BLOCK_ROWS", 4)
+        patch.setattr(paths, "CACHE", folder / "whole")
+        whole = quietly(trees / "older")
+        patch.setattr(paths, "CACHE", folder / "broken")
+        cut, real = [], os.fsync
+
+        def killed(descriptor):
+            cut.append(descriptor)
+            if len(cut) > done:
+                raise KeyboardInterrupt
+            real(descriptor)
+
+        patch.setattr(os, "fsync", killed)
+        try:
+            quietly(trees / "older")
+        except KeyboardInterrupt:
+            (partial,) = paths.CACHE.glob("*.partial")
+            with open(partial / "images.npy", "ab") as file:
+                file.write(b"x" * surplus)
+            if torn:
+                with open(partial / "blocks.jsonl", "a") as file:
+                    file.write('{"start": ')
+        patch.setattr(os, "fsync", real)
+        again = quietly(trees / "older")
+    assert again.sha256 == whole.sha256
+    assert again.source["left_out"] == whole.source["left_out"]
+    np.testing.assert_array_equal(again.images, whole.images)
+
+
+def test_killed_in_the_middle_it_goes_on_and_loses_nothing(tmp_path):
+    """A process of its own, ended by SIGKILL once blocks are logged."""
+    drawn_affectnet.write(tmp_path / "tree", "newer", 210, 70, traps=("corrupted",))
+    program = (
+        "import time, warnings; warnings.simplefilter('ignore')\n"
+        "from fer_lib.data import affectnet, affectnet_cache\n"
+        "affectnet_cache._BLOCK_ROWS, real = 8, affectnet_cache.face\n"
+        "affectnet_cache.face = lambda *a: (time.sleep({}), real(*a))[1]\n"
+        "faces = affectnet.load({!r}); print(len(faces), faces.sha256)\n"
+    )
+
+    def start(cache, pause):
+        environment = os.environ | {"FER_CACHE": str(cache), "PYTHONPATH": str(paths.ROOT)}
+        command = [sys.executable, "-c", program.format(pause, str(tmp_path / "tree"))]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+    whole = start(tmp_path / "whole", 0).communicate()[0]
+    killed = start(tmp_path / "broken", 0.02)
+    logged = []
+    while len(logged) < 5:
+        assert killed.poll() is None, "ended before it could be killed"
+        time.sleep(0.02)
+        logged = [line for path in (tmp_path / "broken").glob("*/blocks.jsonl") for line in path.read_text().split()]
+    killed.kill()
+    killed.communicate()
+    (partial,) = (tmp_path / "broken").glob("*.partial")
+    done = len((partial / "blocks.jsonl").read_text().splitlines())
+    assert 0 < done < 27 and json.loads((partial / "blocks.jsonl").read_text().splitlines()[0])["start"] == 0
+    assert start(tmp_path / "broken", 0).communicate()[0] == whole and whole.split()[0] == "210"
+    assert not list((tmp_path / "broken").glob("*.partial"))
+
+
+# ---- drawn in its place
+
+
+@pytest.mark.parametrize("name", ["drawn_affectnet", "drawn_affectnet_official"])
+def test_the_drawn_stand_ins_are_loaded_by_name_and_say_what_they_are(name, monkeypatch):
+    real = drawn_affectnet.write
+    monkeypatch.setattr(drawn_affectnet, "write", lambda folder, layout, *_: real(folder, layout, 70, 14))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        faces = load_faces(name)
+    assert faces.name == name and "Made from drawn faces" in banner(faces)
+    assert faces.source["left_out"] == {"drawn_affectnet": 4, "drawn_affectnet_official": 3}[name]
+    monkeypatch.setattr(drawn_affectnet, "write", lambda *_: pytest.fail("written again"))
+    assert load_faces(name).sha256 == faces.sha256
+    json.dumps(faces.source)
+
+
+def test_a_drawn_picture_depends_on_its_number_alone(tmp_path):
+    drawn_affectnet.write(tmp_path / "few", "newer", 3, 1, traps=())
+    drawn_affectnet.write(tmp_path / "many", "newer", 9, 2, traps=())
+    for name in ("train_set/images/2.jpg", "val_set/images/0.jpg"):
+        assert (tmp_path / "few" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
+    picture = cv2.imread(str(tmp_path / "few" / "train_set/images/2.jpg")).astype(float)
+    assert picture.shape == (224, 224, 3) and np.abs(picture[..., 0] - picture[..., 2]).mean() > 5  # it has colour
+
+
+def test_unknown_layouts_and_traps_are_refused(tmp_path):
+    for layout, traps in (("oldest", ()), ("older", ("fire",))):
+        with pytest.raises(ValueError, match="expected older or newer, and traps of no header"):
+            drawn_affectnet.write(tmp_path, layout, 1, 1, traps=traps)

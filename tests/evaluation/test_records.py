@@ -1,0 +1,291 @@
+"""Records: whole or not at all, read only when whole, current by parameters and data."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_lib import paths
+from fer_lib.data import audit
+from fer_lib.evaluation import metrics, provenance, records
+from fer_lib.training import batches
+
+PARAMETERS = {"data": "drawn_faces", "seed": 0, "loss": "logits", "precision": "float32"}
+DEFAULTS = PARAMETERS | {"seed": 7}  # of the notebook
+
+
+@pytest.fixture
+def made(few_faces, tmp_path):
+    """A record of random logits, written; (folder, record, arrays)."""
+    evaluated = few_faces.select(few_faces.rows("PublicTest+PrivateTest"))
+    logits = np.random.default_rng(0).normal(size=(28, 7)).astype(np.float32)
+    record, arrays = records.assemble(
+        experiment="study/name", title="Name", profile="smoke", parameters=PARAMETERS, faces=few_faces,
+        evaluated=evaluated, kept={"last": {"epoch": 3, "logits": logits}}, backend="numpy", device=records.cpu(),
+        seconds=1.0,
+    )  # fmt: skip
+    folder = tmp_path / "runs" / "study" / "name" / "numpy-seed0"
+    records.write(folder, record, arrays)
+    return folder, record, arrays
+
+
+def test_a_record_comes_back_as_written(made, few_faces):
+    folder, record, arrays = made
+    (read,) = records.load(folder.parents[3])
+    assert read["metrics"] == record["metrics"]
+    assert read["data"]["sha256"] == few_faces.sha256
+    kept = records.predictions(read)
+    assert kept["probabilities_last"].dtype == np.float16
+    np.testing.assert_array_equal(kept["classes_last"], arrays["classes_last"])
+    score = read["metrics"]["last"]["PublicTest+PrivateTest"]
+    assert score["correct"] == int((kept["classes_last"] == kept["labels"]).sum())
+    assert not list(folder.glob("*partial*"))
+
+
+def test_a_record_tells_code_versions_and_device(made):
+    record = made[1]
+    assert record["versions"]["numpy"] == np.__version__
+    assert record["device"]["kind"] == "cpu"
+    assert record["peak_memory_bytes"] > 1e7
+    assert set(record["code"]) == {"commit", "dirty"}
+
+
+def test_without_git_the_commit_is_handed_in(monkeypatch):
+    monkeypatch.setenv("FER_COMMIT", "abc123")
+    assert provenance.code() == {"commit": "abc123", "dirty": False}
+
+
+def test_changed_predictions_are_found_out(made):
+    folder, _, arrays = made
+    np.savez_compressed(folder / "predictions.npz", **arrays | {"ids": arrays["ids"] + 1})
+    with pytest.raises(ValueError, match=r"predictions.npz: found SHA-256 \w+, expected \w+ from metrics.json"):
+        records.read(folder)
+
+
+@pytest.mark.parametrize("moment", range(len(records.FILES)))
+def test_killed_while_it_is_put_in_place_no_record_is_a_mixture_of_two(made, tmp_path, monkeypatch, moment):
+    folder, record, arrays = made
+    new = tmp_path / "new"
+    records.write(new, record | {"seconds": 2.0}, arrays | {"ids": arrays["ids"][::-1]})
+    for place in (folder, new):
+        (place / "run.ipynb").write_text("{}")
+    moved, replace = [], os.replace
+
+    def killed(source, target):
+        if len(moved) == moment:
+            raise KeyboardInterrupt
+        moved.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        records.put(new, folder)
+    assert records.load(folder.parents[3]) == []
+    monkeypatch.setattr(os, "replace", replace)
+    records.write(new, record | {"seconds": 2.0}, arrays)
+    (new / "run.ipynb").write_text("{}")
+    records.put(new, folder)
+    (read,) = records.load(folder.parents[3])
+    assert read["seconds"] == 2.0
+    assert list(new.iterdir()) == []
+
+
+def test_a_kept_network_goes_with_its_record_and_never_stays_with_another(made, tmp_path):
+    folder, record, arrays = made
+    for name, seconds in (("with", 2.0), ("without", 3.0)):
+        new = tmp_path / name
+        records.write(new, record | {"seconds": seconds}, arrays)
+        (new / "run.ipynb").write_text("{}")
+        if name == "with":
+            (new / records.NETWORK).write_bytes(b"a network")
+        records.put(new, folder)
+        assert (folder / records.NETWORK).exists() == (name == "with")
+        assert records.read(folder)["seconds"] == seconds
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1}'])
+def test_a_broken_metrics_file_is_named_and_not_current(made, few_faces, content):
+    folder = made[0]
+    (folder / "metrics.json").write_text(content)
+    with pytest.raises(ValueError, match=r"metrics.json: no record .* delete the folder to run it again"):
+        records.read(folder)
+    assert not records.is_current(folder, PARAMETERS, few_faces.sha256, DEFAULTS)
+
+
+def test_another_schema_is_refused(made):
+    path = made[0] / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
+    with pytest.raises(ValueError, match="found schema 99, expected 1"):
+        records.read(made[0])
+
+
+def test_current_means_same_parameters_and_same_data(made, few_faces):
+    folder = made[0]
+    assert records.is_current(folder, PARAMETERS, few_faces.sha256, DEFAULTS)
+    assert not records.is_current(folder, PARAMETERS | {"seed": 1}, few_faces.sha256, DEFAULTS)
+    assert not records.is_current(folder, PARAMETERS, "0" * 64, DEFAULTS)
+    (folder / "predictions.npz").unlink()
+    assert not records.is_current(folder, PARAMETERS, few_faces.sha256, DEFAULTS)
+
+
+def test_a_record_of_uncommitted_or_unknown_code_is_flagged():
+    data = {"name": "drawn_faces"}
+    assert provenance.stale({"code": {"commit": None, "dirty": True}, "data": data}) == ["ran from uncommitted changes"]
+    if provenance.git("rev-parse", "HEAD"):
+        (reason,) = provenance.stale({"code": {"commit": "0" * 40, "dirty": False}, "data": data})
+        assert "not in this history" in reason
+
+
+def test_scores_by_hand():
+    score = metrics.score(np.array([3, 3, 3, 0]), np.array([3, 0, 3, 0]), np.array([0.0, 1.0, 0.0, 1.0]))
+    assert score["correct"] == 3
+    assert score["accuracy"] == 0.75
+    assert score["loss"] == 0.5
+    assert score["predicted"] == [1, 0, 0, 3, 0, 0, 0]
+    assert score["recall"] == [0.5, None, None, 1.0, None, None, None]
+    with pytest.raises(ValueError, match="no row to score"):
+        metrics.score(np.array([], int), np.array([], int))
+
+
+def test_comments_and_docstrings_are_no_change_of_code_but_a_number_is():
+    before = 'def f(x):\n    """Old words."""\n    return x + 1\n'
+    assert provenance._meaning(before, "a.py") == provenance._meaning(
+        "def f(x):\n    # new words\n    return x + 1\n", "a.py"
+    )
+    assert provenance._meaning(before, "a.py") != provenance._meaning("def f(x):\n    return x + 2\n", "a.py")
+
+
+class History:
+    """A repository of its own: text is written to files of ``fer_lib`` in it, and committed."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "fer_lib").mkdir()
+        self.git("init", "-q")
+
+    def git(self, *arguments):
+        return subprocess.run(["git", "-C", self.folder, *arguments], check=True, capture_output=True, text=True).stdout
+
+    def write(self, name, text):
+        path = self.folder / "fer_lib" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        provenance._changed_since.cache_clear()
+
+    def commit(self, message):
+        self.git("add", "-A")
+        self.git("-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "-m", message)
+        provenance._changed_since.cache_clear()
+        return self.git("rev-parse", "HEAD").strip()
+
+
+@pytest.fixture
+def history(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance.paths, "ROOT", tmp_path)
+    yield History(tmp_path)
+    provenance._changed_since.cache_clear()
+
+
+def test_a_commit_that_says_that_it_changes_no_number_makes_no_record_stale(history):
+    def commit(source, message):
+        history.write("training/loop.py", source)
+        return history.commit(message)
+
+    record = {"code": {"commit": commit("x = 1\n", "First"), "dirty": False}}
+    assert provenance.stale(record) == []
+    commit("x = 1  # one\n", "A comment")
+    assert provenance.stale(record) == []
+    commit("x = 1 + 0\n", "Rewritten\n\nSame numbers: one is one.")
+    assert provenance.stale(record) == []
+    history.write("training/loop.py", "x = 3\n")
+    assert provenance.stale(record) == ["changed since: fer_lib/training/loop.py"]
+    later = commit("x = 2\n", "Another number")
+    assert provenance.stale(record) == ["changed since: fer_lib/training/loop.py"]
+    assert provenance.stale({"code": {"commit": later, "dirty": False}}) == []
+
+
+@pytest.mark.parametrize("kind", [{}, {"sweep": []}])
+@pytest.mark.parametrize(
+    "name, why",
+    [
+        ("data/audit.py", "which rows leak: a training may leave them out, and a score of clean rows always does"),
+        ("training/batches.py", "which targets an epoch samples of FER+'s taggers"),
+        ("evaluation/metrics.py", "from which share of the rows on a network is called collapsed"),
+    ],
+)
+def test_a_change_of_what_a_run_or_its_labels_rest_on_flags_it(history, name, why, kind):
+    history.write(name, "x = 1\n")
+    record = {"code": {"commit": history.commit("First"), "dirty": False}} | kind
+    history.write(name, "x = 2\n")
+    assert provenance.stale(record) == [f"changed since: fer_lib/{name}"], why
+
+
+def test_what_runs_rest_on_stands_where_it_is_watched():
+    for function in (audit.clean_rows, audit.leaking_rows, batches.epoch_targets, metrics.collapsed, metrics.score):
+        assert Path(function.__code__.co_filename).relative_to(paths.ROOT / "fer_lib").as_posix() in provenance.WATCHED
+
+
+def test_a_file_that_is_not_python_is_compared_as_text(history):
+    history.write("models/net.prototxt", "layer { }\n")
+    record = {"code": {"commit": history.commit("First"), "dirty": False}}
+    assert provenance.stale(record) == []
+    history.write("models/net.prototxt", "layer { name: 1 }\n")
+    assert provenance.stale(record) == ["changed since: fer_lib/models/net.prototxt"]
+    history.commit("A layer")
+    assert provenance.stale(record) == ["changed since: fer_lib/models/net.prototxt"]
+    (history.folder / "fer_lib" / "models" / "weights.bin").write_bytes(b"\xff\x00\xfe")
+    history.commit("No text at all")
+    names = "fer_lib/models/net.prototxt, fer_lib/models/weights.bin"
+    assert provenance.stale(record) == [f"changed since: {names}"]
+
+
+def test_a_change_before_a_move_flags_and_the_move_does_not(history):
+    history.write("training.py", "x = 1\n")
+    before = {"code": {"commit": history.commit("First"), "dirty": False}}
+    history.write("training.py", "x = 2\n")
+    after = {"code": {"commit": history.commit("Another number"), "dirty": False}}
+    (history.folder / "fer_lib" / "training.py").unlink()
+    history.write("training/loop.py", "x = 2\n")
+    history.commit("Moved\n\nSame numbers: it only moved.")
+    assert provenance.stale(before) == ["changed since: fer_lib/training.py"]
+    assert provenance.stale(after) == []
+    history.write("training/loop.py", "x = 3\n")
+    history.commit("A third number")
+    assert provenance.stale(after) == ["changed since: fer_lib/training/loop.py"]
+
+
+def test_every_watched_place_is_there_and_what_stood_elsewhere_is_watched_there_too():
+    watched = {*provenance.WATCHED_BY_SWEEPS, *provenance.WATCHED_BY_SURVEYS}
+    assert all((paths.ROOT / "fer_lib" / name).exists() for name in {*watched, *provenance.NOT_WATCHED})
+    assert provenance.FORMERLY.keys() <= watched
+
+
+def test_what_changed_before_a_file_was_watched_does_not_count(history, monkeypatch):
+    history.write("data/audit.py", "x = 1\n")
+    record = {"code": {"commit": history.commit("First"), "dirty": False}}
+    history.write("data/audit.py", "x = 2\n")
+    checked = history.commit("Looked at by hand")
+    assert provenance.stale(record) == ["changed since: fer_lib/data/audit.py"]
+    monkeypatch.setattr(provenance, "WATCHED_SINCE", {"data/audit.py": checked})
+    provenance._changed_since.cache_clear()
+    assert provenance.stale(record) == []
+    history.write("data/audit.py", "x = 3\n")
+    assert provenance.stale(record) == ["changed since: fer_lib/data/audit.py"]
+
+
+def test_every_committed_record_has_the_clean_scores_that_the_audit_gives_today(fer2013_faces):
+    clean, scored = audit.clean_rows(fer2013_faces), 0
+    for record in records.load(paths.RESULTS):
+        if record["data"]["sha256"] != fer2013_faces.sha256:
+            continue
+        arrays = records.predictions(record)
+        rows = (arrays["split"] == 2) & clean[arrays["ids"]]
+        for kept, reading in record["metrics"].items():
+            if "PrivateTest clean" in reading:
+                score = metrics.score(arrays[f"classes_{kept}"][rows], arrays["labels"][rows])
+                assert score["accuracy"] == reading["PrivateTest clean"]["accuracy"], record["folder"]
+                scored += 1
+    assert scored > 100

@@ -1,0 +1,430 @@
+"""Runs: strict parameters, one notebook to one record, failures. Works under every Keras backend."""
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import made_up_records
+import pytest
+import yaml
+
+from fer_lib import paths, runs, system
+from fer_lib.data import load_faces
+from fer_lib.evaluation import pooled, provenance, records
+from fer_lib.models import weights
+from fer_lib.runs import make, notebooks, plan
+from fer_lib.training.protocol import Protocol
+
+EXPERIMENT = """
+title: A small network
+where: nowhere
+notebook: 3_train_network
+protocol: as_published
+reported: {}
+parameters: {data: fer2013, model: feedforward, epochs: 10}
+expect: {hours_cpu: 1, hours_gpu: 1}
+"""
+
+
+def names(found):
+    return [str(run) for run in found]
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A study of one experiment, its results in a temporary folder."""
+    folder = tmp_path / "experiments" / "study"
+    folder.mkdir(parents=True)
+    (folder / "small.yaml").write_text(EXPERIMENT)
+    monkeypatch.setattr(paths, "EXPERIMENTS", tmp_path / "experiments")
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    return folder
+
+
+def test_every_experiment_is_complete_and_its_parameters_are_taken():
+    known = runs.experiments()
+    assert "saravanan2019/table5_adam_128" in known
+    assert known["saravanan2019/table1_proposed_cnn"]["milestone_of"] in known
+    for name, experiment in known.items():
+        if "milestone_of" in experiment:
+            continue
+        for profile in runs.PROFILES:
+            values = runs.from_experiment(name, experiment, 0, profile).parameters
+            data = experiment["parameters"]["data"]
+            smoke = f"drawn_{data}" if data.startswith(("affectnet", "ferplus")) else "drawn_faces"
+            assert values["data"] == (smoke if profile == "smoke" else data)
+            if experiment["notebook"] == "3_train_network":
+                Protocol(**{name: value for name, value in values.items() if name not in ("data", "seed")})
+        assert experiment["deviations"]
+
+
+def test_experiments_stand_in_the_order_of_the_tables():
+    names = [name.split("/")[1] for name in runs.experiments() if name.startswith("saravanan2019")]
+    assert names[:4] == [
+        "table1_decision_tree", "table1_decision_tree_fixed_split", "table1_feedforward", "table1_simple_cnn",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (
+            {"learnin_rate": 0.1},
+            ValueError,
+            "3_train_network: no parameter is called 'learnin_rate'; expected one of data",
+        ),
+        ({"epochs": "ten"}, TypeError, r"parameter epochs is 'ten' \(str\), expected int like 3"),
+        ({"learning_rate": "1e-3"}, TypeError, "YAML reads 1e-3 as text, write 1.0e-3"),
+        ({"seed": True}, TypeError, r"parameter seed is True \(bool\)"),
+    ],
+)
+def test_unknown_and_mistyped_parameters_are_refused(wrong, error, message):
+    with pytest.raises(error, match=message):
+        notebooks.checked("3_train_network", wrong)
+
+
+def test_a_whole_number_is_taken_for_a_float():
+    assert notebooks.checked("3_train_network", {"decay": 1})["decay"] == 1.0
+
+
+def test_an_experiment_without_a_key_is_named(study):
+    (study / "bad.yaml").write_text("title: Bad\n")
+    with pytest.raises(ValueError, match=r"bad.yaml: lacks where, reported, notebook"):
+        # The message is relative to the project, where experiments live.
+        runs.experiments()
+
+
+def test_only_names_that_exist(study):
+    assert names(plan.wanted("smoke", only="smal")) == ["study/small seed 0"]
+    assert len(plan.wanted("smoke", seeds=4)) == 4
+    with pytest.raises(ValueError, match="ONLY: no experiment's name contains 'tree'; there are study/small"):
+        plan.wanted("smoke", only="tree")
+
+
+def test_a_whole_name_means_just_itself():
+    assert names(plan.wanted("full", seeds=1, only="saravanan2019/table1_decision_tree")) == [
+        "saravanan2019/table1_decision_tree seed 0"
+    ]
+    assert len(plan.wanted("full", seeds=1, only="decision_tree")) == 2
+
+
+def test_a_milestone_is_had_by_the_run_that_it_belongs_to():
+    found = names(plan.wanted("full", seeds=2, only="table1_proposed_cnn"))
+    assert found == [f"saravanan2019/table5_rmsprop_64 seed {seed}" for seed in (0, 1)]
+
+
+def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
+    assert names(plan.missing("smoke")) == ["study/small seed 0"]
+    folder = runs.execute("study/small", 0, "smoke")
+    record = records.read(folder)
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    assert folder == paths.RESULTS / "local" / "smoke" / "runs" / "study" / "small" / f"{backend}-seed0"
+    assert record["experiment"] == "study/small"
+    assert record["backend"] == backend
+    assert record["parameters"]["loss"] == "clipped"
+    assert record["parameters"]["epochs"] == 2
+    assert record["parameter_count"] == 1_446_407
+    assert record["data"]["sha256"] == load_faces("drawn_faces").sha256
+    assert len(record["history"]) == 2
+    assert len(records.predictions(record)["ids"]) == 350
+    assert sorted(path.name for path in folder.iterdir()) == sorted(records.FILES)
+    assert not runs.run("study/small", 0, "smoke").unfinished.exists()
+    log = (folder / "run.ipynb").read_text()
+    assert str(paths.ROOT) + "/" not in log
+    assert "epoch   2/2" in log and "widgets" not in json.loads(log)["metadata"]
+    assert plan.missing("smoke") == []
+    assert names(plan.missing("smoke", force=True)) == ["study/small seed 0"]
+    content = yaml.safe_load((study / "small.yaml").read_text())
+    content["parameters"]["batch_size"] = 64  # other parameters: no longer current
+    (study / "small.yaml").write_text(yaml.safe_dump(content))
+    assert names(plan.missing("smoke")) == ["study/small seed 0"]
+
+
+def test_what_a_run_leaves_names_no_folder_of_the_machine():
+    said = (
+        f'File "/opt/x/.venv/lib/python3.12/site-packages/tqdm/auto.py", {paths.ROOT}/fer_lib/runs.py, {Path.home()}/y'
+    )
+    assert notebooks._anonymous(said) == 'File "site-packages/tqdm/auto.py", fer_lib/runs.py, ~/y'
+    link = "https://example.org/lib/site-packages/tqdm"
+    assert notebooks._anonymous(link) == link
+    folder = re.compile(r"(?<![\w:/.])/(?:home|root|opt|usr|tmp|mnt|work|content|Users)/")
+    committed = [*paths.RESULTS.glob("runs/*/*/*/*.ipynb"), *paths.RESULTS.glob("*.html"), *paths.RESULTS.glob("*.md")]
+    assert len(committed) > 100 and [path for path in committed if folder.search(path.read_text())] == []
+
+
+def test_a_failing_run_tells_its_cell_and_leaves_the_old_record(study):
+    content = yaml.safe_load((study / "small.yaml").read_text())
+    content["parameters"]["model"] = "no_such_model"
+    (study / "small.yaml").write_text(yaml.safe_dump(content))
+    run = runs.run("study/small", 0, "smoke")
+    run.folder.mkdir(parents=True)
+    (run.folder / "metrics.json").write_text("the old record")
+    with pytest.raises(RuntimeError, match="study/small seed 0 failed: cell .*no_such_model"):
+        runs.execute("study/small", 0, "smoke")
+    assert [path.name for path in run.folder.iterdir()] == ["metrics.json"]
+    assert (run.folder / "metrics.json").read_text() == "the old record"
+    failure = json.loads((run.unfinished / "failure.json").read_text())
+    assert "loop.train" in failure["source"]
+    (sentence,) = plan.failures([run])
+    assert "model: found 'no_such_model'" in sentence
+
+
+def test_an_unknown_experiment_is_refused(study):
+    with pytest.raises(ValueError, match="no experiment is called 'study/large'; expected one of study/small"):
+        runs.execute("study/large", 0, "smoke")
+
+
+@pytest.fixture
+def made(study, monkeypatch):
+    """One experiment with a made-up record of its seed 0 at full, on made-up faces that are here; its run."""
+    (study.parent / "saravanan2019").mkdir()
+    (study / "small.yaml").rename(study.parent / "saravanan2019" / "table1_feedforward.yaml")
+    monkeypatch.setattr("fer_lib.data.load_faces", made_up_records.faces)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    run = runs.run("saravanan2019/table1_feedforward", 0, "full")
+    make_record(run)
+    return run
+
+
+def make_record(run, **parameters):
+    wrong = {"parameters": run.parameters | parameters}
+    made_up_records.network(paths.RESULTS, run.seed, lambda y: made_up_records.answers(y, 2), **wrong)
+
+
+def test_a_record_from_before_a_parameter_existed_stays_current(made):
+    path = made.folder / "metrics.json"
+    record = json.loads(path.read_text())
+    for name in ("rows", "precision"):
+        del record["parameters"][name]
+    path.write_text(json.dumps(record))
+    assert plan.are_current([made]) == [True]
+    changed = dataclasses.replace(made, parameters=made.parameters | {"rows": 100})
+    assert plan.are_current([changed]) == [False]
+    record["parameters"]["no_longer_known"] = 1
+    path.write_text(json.dumps(record))
+    assert plan.are_current([made]) == [False]
+
+
+def test_such_a_record_is_pooled_with_newer_ones(made):
+    newer = dataclasses.replace(made, seed=1, parameters=made.parameters | {"seed": 1})
+    make_record(newer)
+    path = made.folder / "metrics.json"
+    record = json.loads(path.read_text())
+    del record["parameters"]["rows"]
+    path.write_text(json.dumps(record))
+    (group,) = pooled.groups(records.load(paths.RESULTS), runs.experiments())
+    assert [record["seed"] for record in group] == [0, 1]
+
+
+def test_each_state_is_listed(made, monkeypatch):
+    found = plan.wanted("full", seeds=5)
+    make_record(found[1], epochs=3)
+    found[2].unfinished.mkdir(parents=True)
+    (found[2].unfinished / "failure.json").write_text('{"cell": 5, "error": "Boom"}')
+    (found[3].unfinished / "checkpoint-0004").mkdir(parents=True)
+    (found[3].unfinished / "checkpoint.partial").mkdir()
+    name = "saravanan2019/table1_feedforward seed"
+    with system.locked(found[4].lock, "it"):
+        assert plan.states(found) == [
+            f"current    {name} 0",
+            f"missing    {name} 1  the record there is of other parameters or other data",
+            f"failed     {name} 2  cell 5: Boom",
+            f"missing    {name} 3  checkpoint after epoch 4 of 10",
+            f"under way  {name} 4",
+        ]
+    monkeypatch.setattr(provenance, "stale", lambda record: ["changed since: fer_lib/training/loop.py"])
+    assert plan.states(found[:1]) == [f"stale      {name} 0  changed since: fer_lib/training/loop.py"]
+
+
+QUICK = EXPERIMENT + "quick: {epochs: 2}\n"
+
+
+def test_quick_is_a_tenth_with_the_experiments_own_cuts_over_it(study):
+    (study / "small.yaml").write_text(QUICK)
+    quick, full = runs.run("study/small", 0, "quick"), runs.run("study/small", 0, "full")
+    assert quick.parameters == full.parameters | {"rows": 2871, "epochs": 2}
+    assert quick.folder.is_relative_to(paths.RESULTS / "local" / "quick")
+    (study / "small.yaml").write_text(QUICK.replace("epochs: 2", "rows: 500"))
+    assert runs.run("study/small", 0, "quick").parameters["rows"] == 500
+    (study / "small.yaml").write_text(QUICK.replace("epochs: 2", "epoch: 2"))
+    with pytest.raises(ValueError, match="no parameter is called 'epoch'"):
+        runs.run("study/small", 0, "quick")
+
+
+def test_smoke_shows_every_notebook_network_and_data_set_once_and_the_others_when_named():
+    smoke, known = plan.wanted("smoke"), runs.experiments()
+    ours = [run for run in smoke if run.name.startswith("ours/")]
+    assert [run.experiment["notebook"] for run in ours] == ["4_first_steps", "6_live_conditions"]
+    assert ours[0].parameters["steps"] == 5 and ours[0].parameters["data"] == "drawn_faces"
+    papers = [e for name, e in known.items() if not name.startswith("ours/") and "notebook" in e and "heavy" not in e]
+    kinds = [(e["notebook"], e["parameters"].get("model"), e["parameters"]["data"]) for e in papers]
+    shown = [run.experiment for run in smoke if run not in ours]
+    assert len(shown) == len(set(kinds)) < len(papers)
+    assert {(e["notebook"], e["parameters"].get("model"), e["parameters"]["data"]) for e in shown} == set(kinds)
+    assert len(plan.wanted("smoke", only="table5")) == 6
+    assert names(plan.wanted("smoke", only="filling_wide")) == ["ours/filling_wide seed 0"]
+
+
+@pytest.mark.parametrize(("gpu", "few", "many"), [(True, 5, 10), (False, 1, 10)])
+def test_an_experiment_may_ask_for_seeds(study, monkeypatch, gpu, few, many):
+    monkeypatch.setattr(system, "has_gpu", lambda: gpu)
+    (study / "small.yaml").write_text(EXPERIMENT + "seeds_cpu: 1\n")
+    (study / "twin.yaml").write_text(EXPERIMENT + "seeds: 10\n")
+    assert [len(plan.wanted("full", only=name)) for name in ("small", "twin")] == [few, many]
+    assert len(plan.wanted("full", seeds=2, only="twin")) == 2
+    assert len(plan.wanted("smoke", only="twin")) == len(plan.wanted("quick", only="twin")) == 1
+
+
+def test_quick_makes_the_papers_rows_once_and_ours_when_named():
+    quick = names(plan.wanted("quick"))
+    assert quick == names(plan.wanted("quick", seeds=1))
+    assert not any(name.startswith("ours/") for name in quick)
+    assert any(name.startswith("saravanan2019/table5") for name in quick)
+    assert names(plan.wanted("quick", only="feedforward_float32")) == ["ours/feedforward_float32 seed 0"]
+
+
+def test_runs_on_affectnet_are_planned_where_it_is(tmp_path, monkeypatch, capsys):
+    asked = "vorontsov2018/affectnet_eleven_layers"
+    for profile in ("quick", "full"):
+        assert not any("affectnet" in name for name in names(plan.wanted(profile)))
+        both = f"{asked},vorontsov2018/eleven_layers"
+        assert list(plan.not_here(profile, both)) == [asked]
+        assert names(plan.wanted(profile, 1, both)) == ["vorontsov2018/eleven_layers seed 0"]
+        with pytest.raises(FileNotFoundError, match=f"{asked}: AffectNet is not here: its licence .* AFFECTNET=PATH"):
+            plan.wanted(profile, only=asked)
+    assert {run.parameters["data"] for run in plan.wanted("smoke", only="affectnet")} == {
+        "drawn_affectnet", "drawn_affectnet_official",
+    }  # fmt: skip
+    assert plan.not_here("smoke") == {}
+    monkeypatch.setenv("AFFECTNET", str(tmp_path))
+    assert names(plan.wanted("full", 1, asked)) == [f"{asked} seed 0"] and plan.not_here("full", asked) == {}
+
+
+def test_runs_on_ferplus_are_planned_where_it_is():
+    asked = "ours/ferplus_distribution"
+    with pytest.raises(FileNotFoundError, match=f"{asked}: FER\\+ is not here: get fer2013new.csv"):
+        plan.wanted("full", only=asked)
+    assert [run.parameters["data"] for run in plan.wanted("smoke", only=asked)] == ["drawn_ferplus_distribution"]
+    paths.DATA.mkdir(exist_ok=True)
+    (paths.DATA / "fer2013new.csv").touch()
+    assert names(plan.wanted("full", 1, asked)) == [f"{asked} seed 0"]
+
+
+def test_the_precision_asked_for_is_another_run_of_the_same_experiment(study, monkeypatch):
+    usual = runs.run("study/small", 0, "full")
+    monkeypatch.setenv("PRECISION", "bfloat16")
+    other = runs.run("study/small", 0, "full")
+    assert (usual.parameters["precision"], other.parameters["precision"]) == ("float32", "bfloat16")
+    assert other.place == usual.place.replace("-seed", "-bfloat16-seed")
+    assert runs.run("study/small", 0, "full", precision="float32").place == usual.place
+    tree = "saravanan2019/table1_decision_tree"
+    (study.parent / "saravanan2019").mkdir()
+    shutil.copy(paths.ROOT / "experiments" / f"{tree}.yaml", study.parent / f"{tree}.yaml")
+    assert runs.run(tree, 0, "full").place == f"{tree}/sklearn-seed0"  # has none to choose
+    (study / "small.yaml").write_text(
+        (study / "small.yaml").read_text().replace("epochs:", "precision: float32, epochs:")
+    )
+    assert runs.run("study/small", 0, "full").place == usual.place  # the experiment's own
+    monkeypatch.setenv("PRECISION", "float16")
+    with pytest.raises(ValueError, match="PRECISION: found .float16., expected one of float32, tensorfloat32"):
+        runs.run("study/small", 0, "full")
+
+
+def test_heavy_runs_are_made_on_a_gpu_or_by_name(study, monkeypatch):
+    (study / "large.yaml").write_text(EXPERIMENT + "heavy: true\nsmoke: {batch_size: 8}\nquick: {rows: 99}\n")
+    for gpu in (False, True):
+        monkeypatch.setattr(system, "has_gpu", lambda gpu=gpu: gpu)
+        for profile in runs.PROFILES:
+            large = {"study/large"} if gpu and profile in ("full", "copy") else set()
+            assert {run.name for run in plan.wanted(profile)} == {"study/small"} | large
+            assert {run.name for run in plan.wanted(profile, only="large")} == {"study/large"}
+    smoke, quick = (runs.run("study/large", 0, profile).parameters for profile in ("smoke", "quick"))
+    assert (smoke["batch_size"], smoke["rows"], quick["batch_size"], quick["rows"]) == (8, 128, 128, 99)
+
+
+def test_runs_from_pretrained_weights_are_planned_where_these_are(monkeypatch):
+    asked = ["vorontsov2018/table1_vgg16", "vorontsov2018/table1_vgg16_scratch"]
+    for profile in ("quick", "full"):
+        assert names(plan.wanted(profile, 1, "table1_vgg16_scratch,table1_vgg16")) == [f"{asked[1]} seed 0"]
+        lacking = plan.not_here(profile, "table1_vgg16,table1_caffenet")
+        assert list(lacking) == ["vorontsov2018/table1_vgg16", "vorontsov2018/table1_caffenet"][::-1]
+        with pytest.raises(
+            FileNotFoundError, match=f"{asked[0]}: pretrained weights are not here: `make weights ONLY=vgg"
+        ):
+            plan.wanted(profile, only="table1_vgg16")
+    smoke = plan.wanted("smoke", only="table1_vgg16")
+    assert [run.parameters["weights"] for run in smoke] == [""] and plan.not_here("smoke", "table1_vgg16") == {}
+    mine = paths.DATA / "weights" / weights.SOURCES["vgg16"].file
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"")
+    assert plan.not_here("full", "table1_vgg16") == {}
+    (run,) = plan.wanted("full", 1, "table1_vgg16")
+    assert run.parameters["weights"] == "pretrained" and run.parameters["model_options"] == {}
+
+
+def test_every_large_network_has_its_row_with_and_without_pretraining():
+    known = runs.experiments()
+    for net in weights.SOURCES:
+        pretrained, scratch = (known[f"vorontsov2018/table1_{net}{end}"] for end in ("", "_scratch"))
+        assert pretrained["heavy"] and scratch["heavy"]
+        assert pretrained["parameters"]["weights"] == "pretrained" and "weights" not in scratch["parameters"]
+        assert pretrained["parameters"]["model"] == scratch["parameters"]["model"] == net
+        for experiment in (pretrained, scratch):
+            smoke = runs.from_experiment(net, experiment, 0, "smoke").parameters
+            assert smoke["model_options"]["side"] < 64 and smoke["weights"] == "" and smoke["input_scale"] == "0..255"
+
+
+def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatch):
+    monkeypatch.setattr(system, "has_gpu", lambda: False)
+    (study / "small.yaml").write_text(QUICK)
+    share = 2 * (3 * 2871 + 7178) / (10 * (3 * 28709 + 7178))
+    assert plan.hours(runs.run("study/small", 0, "quick")) == pytest.approx(share + plan.START)
+    (study / "small.yaml").write_text(QUICK.replace("hours_gpu: 1", "hours_gpu: 1, hours_quick: 0.3"))
+    assert plan.hours(runs.run("study/small", 0, "quick")) == pytest.approx(0.3 + plan.START)
+    assert plan.hours(runs.run("study/small", 0, "full")) == pytest.approx(1 + plan.START)
+
+
+@pytest.mark.parametrize(
+    ("data", "gpu", "profile", "said"),
+    [
+        (None, True, "smoke", "Profile smoke, because no FER2013 is here"),
+        ("fer2013.csv", True, "full", "Profile full, because FER2013 is here (fer2013.csv) and a GPU"),
+        ("archive.zip", True, "copy", "Profile copy, because FER2013 is here (archive.zip) and a GPU"),
+        ("fer2013.csv", False, "quick", "PROFILE=full is the papers' protocol: what is missing of it takes about"),
+        ("archive.zip", False, "quick", "PROFILE=copy is the papers' protocol: what is missing of it takes about"),
+    ],
+)  # fmt: skip
+def test_data_and_machine_choose_the_profile(made, few_faces, monkeypatch, capsys, data, gpu, profile, said):
+    faces = replace(few_faces, source={"official": data == "fer2013.csv"})
+    monkeypatch.setattr(make.fer2013, "find", lambda: data and Path(data))
+    monkeypatch.setattr("fer_lib.data.load_faces", lambda name: faces)
+    monkeypatch.setattr(system, "has_gpu", lambda: gpu)
+    assert make.default_profile() == profile
+    assert said in capsys.readouterr().out
+
+
+def test_other_data_than_the_official_never_makes_a_full_run(study, few_faces, monkeypatch):
+    source = {"official": False, "file": "archive.zip", "form": "JPEG pictures"}
+    monkeypatch.setattr(runs.fer2013, "find", lambda: Path("archive.zip"))
+    monkeypatch.setattr("fer_lib.data.load_faces", lambda name: replace(few_faces, source=source))
+    with pytest.raises(ValueError, match=r"archive.zip \(JPEG pictures\), which differs; PROFILE=copy makes the same"):
+        runs.execute("study/small", 0, "full")
+    with pytest.raises(ValueError, match="PROFILE=full is for the official FER2013"):
+        make.reproduce("full")
+    runs.check_data("copy")
+    assert paths.results_folder("copy") != paths.results_folder("full")
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_real_profiles_without_data_say_what_to_do(study, profile):
+    with pytest.raises(FileNotFoundError, match=f"PROFILE={profile} needs FER2013: give FER2013=PATH"):
+        make.reproduce(profile)
+
+
+def test_an_unknown_profile_is_refused(study):
+    with pytest.raises(ValueError, match="PROFILE: found 'fast', expected one of smoke, quick, full"):
+        make.reproduce("fast")

@@ -1,0 +1,177 @@
+"""Locks and lives that end with their owner, however he ends."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fer_lib import paths, system
+
+HOLD = """
+import sys, time, pathlib
+from fer_lib import system
+with system.locked(pathlib.Path(sys.argv[1]), "it") as lock:
+    {then}
+    print("held", flush=True)
+    time.sleep(60)
+"""
+# A parent that tells its child's id and waits to be killed.
+PARENT = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", {child!r}, str(os.getpid())], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+CHILD = """
+import sys, time
+from fer_lib import system
+{before}
+system.end_with(int(sys.argv[1]))
+print("ready", flush=True)
+time.sleep(60)
+"""
+# Runs a notebook whose kernel holds a lock.
+EXECUTE = """
+import sys, pathlib
+from fer_lib import paths, system
+from fer_lib.runs import notebooks
+paths.NOTEBOOKS = folder = pathlib.Path(sys.argv[1])
+with system.locked(folder / "lock", "it") as lock:
+    print(notebooks.execute("notebook", folder / "out.ipynb", {}, "", lock), flush=True)
+"""
+DEAF = """
+import ctypes, os
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 0)
+os.getppid = lambda parent=os.getppid(): parent
+"""
+
+
+def start(code: str, *arguments) -> subprocess.Popen:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, cwd=paths.ROOT, text=True)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends within some seconds."""
+    try:
+        process = psutil.Process(pid)
+        psutil.wait_procs([process], timeout=10)
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+
+
+def test_a_lock_is_refused_while_held_and_goes_with_its_owner(tmp_path):
+    path = tmp_path / "lock"
+    holder = start(HOLD.format(then=""), path)
+    assert holder.stdout.readline() == "held\n"
+    assert system.is_locked(path)
+    with pytest.raises(RuntimeError, match="it is already under way"), system.locked(path, "it", patience=0):
+        pass
+    kill(holder)
+    with system.locked(path, "it"):
+        assert system.is_locked(path)
+    assert not system.is_locked(path)
+    assert not system.is_locked(tmp_path / "absent")
+
+
+def test_a_lock_outlives_its_owner_in_a_child_that_was_given_it(tmp_path):
+    path = tmp_path / "lock"
+    give = "import subprocess; print(subprocess.Popen(['sleep', '60'], pass_fds=[lock]).pid)"
+    holder = start(HOLD.format(then=give), path)
+    child = int(holder.stdout.readline())
+    holder.stdout.readline()
+    kill(holder)
+    assert system.is_locked(path)
+    psutil.Process(child).kill()
+    with system.locked(path, "it"):
+        pass
+
+
+@pytest.mark.parametrize("before", ["", "system._prctl = None"], ids=["here", "without Linux"])
+def test_a_process_ends_with_its_parent(before):
+    parent = start(PARENT.format(child=CHILD.format(before=before)))
+    child = int(parent.stdout.readline())
+    kill(parent)
+    assert gone(child)
+
+
+@pytest.mark.parametrize("before", ["", "system._prctl = None"], ids=["here", "without Linux"])
+def test_a_process_whose_parent_is_gone_already_ends_at_once(before):
+    process = start(CHILD.format(before=before), 1)
+    assert process.wait() == -9
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    """Write a notebook of one cell, which tells its process, does something, and then waits for long."""
+
+    def write(code: str) -> Path:
+        tell = "import os, pathlib, sys, time\npathlib.Path('{}').write_text(str(os.getpid()))\n"
+        there = f"\nos.replace('{tmp_path / 'partial'}', '{tmp_path / 'pid'}')\ntime.sleep(60)"
+        source = {"parameters": "", "work": tell.format(tmp_path / "partial") + code + there}
+        same = {"cell_type": "code", "execution_count": None, "outputs": []}
+        cells = [same | {"id": key, "metadata": {"tags": [key]}, "source": source[key]} for key in source]
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        content = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+        (tmp_path / "notebook.ipynb").write_text(json.dumps(content))
+        return tmp_path
+
+    return write
+
+
+def kernel_of(folder: Path, owner: subprocess.Popen) -> int:
+    while not (folder / "pid").exists():
+        assert owner.poll() is None
+        time.sleep(0.05)
+    return int((folder / "pid").read_text())
+
+
+def test_a_kernel_ends_with_its_owner(notebook):
+    folder = notebook("")
+    owner = start(EXECUTE, folder)
+    kernel = kernel_of(folder, owner)
+    kill(owner)
+    assert gone(kernel)
+    assert not system.is_locked(folder / "lock")
+
+
+def test_a_kernel_that_survives_its_owner_keeps_the_lock(notebook):
+    folder = notebook(DEAF)
+    owner = start(EXECUTE, folder)
+    kernel = kernel_of(folder, owner)
+    kill(owner)
+    time.sleep(2)  # ipykernel's own look-out comes by once a second
+    assert psutil.pid_exists(kernel)
+    assert system.is_locked(folder / "lock")
+    psutil.Process(kernel).kill()
+    with system.locked(folder / "lock", "it"):
+        pass
+
+
+def test_a_killed_kernel_is_told_with_its_last_words(notebook):
+    folder = notebook("os.write(2, b'out of memory, as it were\\n')")
+    owner = start(EXECUTE, folder)
+    psutil.Process(kernel_of(folder, owner)).kill()
+    told = owner.communicate()[0]
+    assert "Kernel died (killed, or out of memory?)" in told
+    assert "out of memory, as it were" in told
+
+
+def test_threads_are_limited_for_every_engine(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC"):
+        monkeypatch.setenv(name, "9")
+    system.limit_threads(2)
+    code = "import os; print(*(os.environ[n] for n in ('OMP_NUM_THREADS', 'TF_NUM_INTRAOP_THREADS', 'NPROC')))"
+    assert start(code).communicate()[0] == "2 2 2\n"

@@ -1,0 +1,87 @@
+"""The losses: at saturation, beside the scored ones, towards several labels. Runs under every Keras backend."""
+
+import keras
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from fer_lib.evaluation import metrics
+from fer_lib.training import losses
+
+
+def gradient(form: str, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The loss's gradient with respect to the logits, on whatever backend runs."""
+    loss, x = losses.loss_function(form), keras.ops.convert_to_tensor(logits)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return np.asarray(jax.grad(lambda value: loss(labels, value).mean())(x))
+    import tensorflow
+
+    with tensorflow.GradientTape() as tape:
+        tape.watch(x)
+        value = keras.ops.mean(loss(labels, x))
+    return tape.gradient(value, x).numpy()
+
+
+SATURATED = np.array([[0, 0, 0, 900, 0, 0, 0]], np.float32)
+
+
+def test_a_saturated_wrong_answer_passes_no_gradient_through_the_clipped_loss():
+    wrong, right = np.array([0]), np.array([3])
+    assert (gradient("clipped", SATURATED, wrong) == 0).all()
+    assert (gradient("clipped", SATURATED, right) == 0).all()
+    expected = np.array([[-1, 0, 0, 1, 0, 0, 0]], np.float32)
+    np.testing.assert_allclose(gradient("logits", SATURATED, wrong), expected, atol=1e-6)
+
+
+def test_both_losses_agree_where_nothing_is_saturated():
+    logits = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
+    labels = np.arange(5)
+    np.testing.assert_allclose(gradient("clipped", logits, labels), gradient("logits", logits, labels), atol=1e-6)
+
+
+def test_the_clipped_loss_of_a_wrong_answer_is_old_keras_plateau():
+    """A collapsed network's loss was 13.9670 at 13.346 % accuracy: -ln(1e-7) x (1 - accuracy)."""
+    labels = np.array([0] * 958 + [3] * 6220)
+    logits = np.tile(np.array([[900, 0, 0, 0, 0, 0, 0]], np.float32), (7178, 1))
+    assert metrics.cross_entropy(logits, labels, "clipped").mean() == pytest.approx(13.9670, abs=2e-4)
+
+
+@pytest.mark.parametrize("form", ["clipped", "logits"])
+def test_the_training_loss_and_the_scored_loss_are_the_same_function(form):
+    logits = np.random.default_rng(1).normal(0, 20, size=(50, 7)).astype(np.float32)
+    labels = np.random.default_rng(2).integers(0, 7, 50)
+    trained = keras.ops.convert_to_numpy(losses.loss_function(form)(labels, keras.ops.convert_to_tensor(logits)))
+    np.testing.assert_allclose(trained, metrics.cross_entropy(logits, labels, form), rtol=1e-5, atol=1e-6)
+
+
+def test_label_smoothing_is_cross_entropy_with_softened_labels():
+    logits = np.random.default_rng(0).normal(0, 3, (5, 7)).astype(np.float32)
+    labels = np.array([0, 6, 3, 3, 1])
+    targets = 0.9 * np.eye(7)[labels] + 0.1 / 7
+    loss = losses.loss_function("logits", 0.1)(labels, keras.ops.convert_to_tensor(logits))
+    expected = -(targets * np.log(metrics.probabilities(logits))).sum(axis=1)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(loss), expected, rtol=1e-5)
+
+
+def test_the_loss_of_several_labels_is_that_of_the_likeliest_and_of_one_the_usual():
+    logits = np.random.default_rng(3).normal(0, 3, (40, 8)).astype(np.float32)
+    several = (np.random.default_rng(4).random((40, 8)) < 0.4).astype(np.float32)
+    several[:, 0] = 1
+    found = keras.ops.convert_to_numpy(losses.loss_function("any of")(several, keras.ops.convert_to_tensor(logits)))
+    expected = [min(-log_softmax(row)[true > 0]) for row, true in zip(logits, several)]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    one = np.arange(40) % 8
+    found = keras.ops.convert_to_numpy(losses.loss_function("any of")(one, keras.ops.convert_to_tensor(logits)))
+    np.testing.assert_allclose(found, metrics.cross_entropy(logits, one, "any of"), rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["logits", "clipped"])
+def test_the_loss_of_targets_is_the_mean_over_their_shares(form):
+    logits = np.random.default_rng(5).normal(0, 3, (40, 8)).astype(np.float32)
+    shares = np.random.default_rng(6).dirichlet(np.ones(8), 40).astype(np.float32)
+    loss = losses.loss_function(form)
+    found = keras.ops.convert_to_numpy(loss(shares, keras.ops.convert_to_tensor(logits)))
+    each = np.array([metrics.cross_entropy(logits, np.full(40, k), form) for k in range(8)]).T
+    np.testing.assert_allclose(found, (shares * each).sum(axis=1), rtol=1e-4)
