@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import paths
 from ..data.emotions import FER2013
-from ..evaluation import metrics, pooled, statistics
+from ..evaluation import metrics, pooled, records, statistics
 from ..training.protocol import CHOICES
 from . import ledger, measures, rules
 from .rules import Verdict
@@ -154,7 +154,7 @@ def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> tuple[
     values = [value for (value,) in values]
     if kind == "speed":
         return rules.speed(claim["within"][1], values), unit, kind
-    fallen = [metrics.collapsed(measures.scores(record, *_reading(claim, record))) for (record,) in seeds]
+    fallen = [metrics.collapsed(records.scores(record, *_reading(claim, record))) for (record,) in seeds]
     if any(fallen):
         most = measures.best_single_answer(seeds[0][0], *_reading(claim, seeds[0][0]))
         return rules.collapsed_accuracy(reported, values, list(map(bool, fallen)), most), "seeds", "collapsed"
@@ -176,7 +176,7 @@ def _compared(claim: dict, seeds: list[tuple[dict, ...]]) -> Verdict:
     alike = claim["kind"] == "no difference"
     places = range(1, len(claim["runs"]))
     pairs = [(0, k) for k in places] if claim.get("first") or alike else [(k - 1, k) for k in places]
-    given = [[measures.answers(record, *_reading(claim, record)) for record in records] for records in seeds]
+    given = [[records.row_predictions(record, *_reading(claim, record)) for record in pair] for pair in seeds]
     if claim.get("average"):
         pairs, mean = [(0, 1)], np.mean([answers["probabilities"] for (answers,) in given], axis=0, dtype=np.float64)
         given = [[answers | {"classes": mean.argmax(axis=1)}, answers] for (answers,) in given]

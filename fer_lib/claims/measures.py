@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import SPLITS, fer2013
+from ..data import fer2013
 from ..data.emotions import FER2013
 from ..evaluation import records
 
@@ -24,40 +24,18 @@ EKMAN = ("angry", "disgust", "fear", "happy", "sad", "surprise")
 REST = [code for code in range(len(FER2013)) if code not in (HAPPY, SURPRISE)]
 
 
-def scores(record: dict, kept: str, rows: str) -> dict:
-    """A record's scores on some rows. Raises ValueError where it has none."""
-    try:
-        return record["metrics"][kept][rows]
-    except KeyError:
-        there = "; ".join(f"{name}: {', '.join(k for k in v if k != 'epoch')}" for name, v in record["metrics"].items())
-        message = f"{record['folder']}: no scores of the {kept} epoch on {rows}; there are {there}"
-        raise ValueError(message) from None
-
-
-def answers(record: dict, kept: str, rows: str) -> dict[str, np.ndarray]:
-    """Row by row: ids, labels and classes (n,), probabilities (n, 7). Raises ValueError where the rows are unknown."""
-    scores(record, kept, rows)
-    arrays = records.predictions(record)
-    if rows != "held out" and not set(rows.split("+")) <= set(SPLITS):
-        raise ValueError(f"rows: found {rows!r}, expected splits joined by '+', or 'held out', to look at row by row")
-    codes = range(len(SPLITS)) if rows == "held out" else [SPLITS.index(name) for name in rows.split("+")]
-    wanted = np.isin(arrays["split"], list(codes))
-    names = {"ids": "ids", "labels": "labels", "classes": f"classes_{kept}", "probabilities": f"probabilities_{kept}"}
-    return {name: arrays[key][wanted] for name, key in names.items()}
-
-
 def best_single_answer(record: dict, kept: str, rows: str) -> float:
     """Accuracy in percent of the best network that answers alike to every face; for clean rows that on all of them."""
-    labels = answers(record, kept, rows.removesuffix(" clean"))["labels"]
+    labels = records.row_predictions(record, kept, rows.removesuffix(" clean"))["labels"]
     return float(100 * np.bincount(labels).max() / len(labels))
 
 
 def accuracy(record, kept, rows):
-    return 100 * scores(record, kept, rows)["accuracy"]
+    return 100 * records.scores(record, kept, rows)["accuracy"]
 
 
 def _recalls(record, kept, rows):
-    return 100 * np.array(scores(record, kept, rows)["recall"], np.float64)
+    return 100 * np.array(records.scores(record, kept, rows)["recall"], np.float64)
 
 
 def _recall(emotion, record, kept, rows):
@@ -65,7 +43,7 @@ def _recall(emotion, record, kept, rows):
 
 
 def _share(emotion, record, kept, rows):
-    predicted = scores(record, kept, rows)["predicted"]
+    predicted = records.scores(record, kept, rows)["predicted"]
     return 100 * predicted[emotion] / sum(predicted)
 
 
@@ -99,7 +77,7 @@ def positive_above_negative(record, kept, rows):
 
 def mixed_up(record, kept, rows):
     """How often two emotions are taken for each other: the shares of either's faces, added up, by the pair of codes."""
-    given = answers(record, kept, rows)
+    given = records.row_predictions(record, kept, rows)
     counts = np.zeros((len(FER2013), len(FER2013)))
     np.add.at(counts, (given["labels"], given["classes"]), 1)
     shares = counts / counts.sum(axis=1, keepdims=True)
@@ -115,7 +93,7 @@ def anger_fear_rank(record, kept, rows):
 
 def first_and_second(record, kept, rows):
     """Which rows the first answer has right, and which the second, (n,) bool each."""
-    given = answers(record, kept, rows)
+    given = records.row_predictions(record, kept, rows)
     p, best = given["probabilities"].astype(np.float64), given["classes"][:, None].astype(int)
     np.put_along_axis(p, best, -1.0, axis=1)
     return given["classes"] == given["labels"], p.argmax(axis=1) == given["labels"]

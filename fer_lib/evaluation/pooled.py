@@ -10,7 +10,6 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from ..claims import measures
 from ..data import SPLITS
 from . import metrics, provenance, records, scoring, statistics
 
@@ -239,7 +238,7 @@ def reliability(group: list[dict]) -> dict:
     """
     confidence, right, errors = [], [], []
     for record in group:
-        given = measures.answers(record, *reading(record))
+        given = records.row_predictions(record, *reading(record))
         sure, hit = given["probabilities"].max(axis=1).astype(np.float64), given["classes"] == given["labels"]
         confidence.append(sure)
         right.append(hit)

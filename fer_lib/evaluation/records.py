@@ -20,6 +20,7 @@ import os
 import platform
 import resource
 import time
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -179,9 +180,39 @@ def load(results: Path) -> list[dict]:
 
 
 def predictions(record: dict) -> dict[str, np.ndarray]:
-    """The arrays of a record's predictions."""
-    with np.load(record["folder"] / "predictions.npz", allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    """The arrays of a record's predictions, read once, not to be written to."""
+    return dict(_read_arrays(record["folder"] / "predictions.npz", record["predictions_sha256"]))
+
+
+@lru_cache(maxsize=256)
+def _read_arrays(path: Path, sha256: str) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    for array in arrays.values():
+        array.setflags(write=False)
+    return arrays
+
+
+def scores(record: dict, kept: str, rows: str) -> dict:
+    """A record's scores on some rows. Raises ValueError where it has none."""
+    try:
+        return record["metrics"][kept][rows]
+    except KeyError:
+        there = "; ".join(f"{name}: {', '.join(k for k in v if k != 'epoch')}" for name, v in record["metrics"].items())
+        message = f"{record['folder']}: no scores of the {kept} epoch on {rows}; there are {there}"
+        raise ValueError(message) from None
+
+
+def row_predictions(record: dict, kept: str, rows: str) -> dict[str, np.ndarray]:
+    """Row by row: ids, labels and classes (n,), probabilities (n, 7). Raises ValueError where the rows are unknown."""
+    scores(record, kept, rows)
+    arrays = predictions(record)
+    if rows != "held out" and not set(rows.split("+")) <= set(SPLITS):
+        raise ValueError(f"rows: found {rows!r}, expected splits joined by '+', or 'held out', to look at row by row")
+    codes = range(len(SPLITS)) if rows == "held out" else [SPLITS.index(name) for name in rows.split("+")]
+    wanted = np.isin(arrays["split"], list(codes))
+    names = {"ids": "ids", "labels": "labels", "classes": f"classes_{kept}", "probabilities": f"probabilities_{kept}"}
+    return {name: arrays[key][wanted] for name, key in names.items()}
 
 
 def emotions(record: dict) -> tuple[str, ...]:

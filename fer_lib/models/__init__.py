@@ -1,25 +1,29 @@
 """Network builders: one module a paper or family, one function an architecture."""
 
+from __future__ import annotations
+
 import inspect
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-import keras
-
-from . import barsoum2016, modern, pretrained, saravanan2019, vorontsov2018
+if TYPE_CHECKING:
+    import keras
 
 ARCHITECTURES = {
-    "feedforward": saravanan2019.feedforward,
-    "simple_cnn": saravanan2019.simple_cnn,
-    "proposed_cnn": saravanan2019.proposed_cnn,
-    "wide_cnn": saravanan2019.wide_cnn,
-    "eleven_layers": vorontsov2018.eleven_layers,
-    "vgg13": barsoum2016.vgg13,
-    "small_vgg": modern.small_vgg,
-    "googlenet": pretrained.googlenet,
-    "caffenet": pretrained.caffenet,
-    "vgg16": pretrained.vgg16,
-    "resnet152": pretrained.resnet152,
-    "vgg_face": pretrained.vgg_face,
+    "feedforward": "saravanan2019",
+    "simple_cnn": "saravanan2019",
+    "proposed_cnn": "saravanan2019",
+    "wide_cnn": "saravanan2019",
+    "eleven_layers": "vorontsov2018",
+    "vgg13": "barsoum2016",
+    "small_vgg": "modern",
+    "googlenet": "pretrained",
+    "caffenet": "pretrained",
+    "vgg16": "pretrained",
+    "resnet152": "pretrained",
+    "vgg_face": "pretrained",
 }
+"""The module of each builder. It is imported when it builds: Keras and its engine take seconds to start."""
 TAKE_0_TO_255 = ("googlenet", "caffenet", "vgg16", "resnet152", "vgg_face")
 """Networks whose own input stage shifts and scales pixels, and wants them as they are."""
 
@@ -32,7 +36,7 @@ def build(name: str, options: dict | None = None) -> keras.Model:
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"model: found {name!r}, expected one of {', '.join(ARCHITECTURES)}")
-    builder, options = ARCHITECTURES[name], options or {}
+    builder, options = getattr(import_module(f"{__name__}.{ARCHITECTURES[name]}"), name), options or {}
     known = inspect.signature(builder).parameters
     for option in options:
         if option not in known:

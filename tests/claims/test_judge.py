@@ -486,7 +486,7 @@ def test_recall_is_that_of_scikit_learn(tmp_path):
     from sklearn.metrics import recall_score
 
     record = learned(tmp_path, (3,))[0]
-    given = measures.answers(record, "last", ROWS)
+    given = records.row_predictions(record, "last", ROWS)
     expected = 100 * recall_score(given["labels"], given["classes"], average=None)
     found = [measures.MEASURES[f"recall of {name}"][0](record, "last", ROWS) for name in measures.FER2013]
     assert found == pytest.approx(expected)

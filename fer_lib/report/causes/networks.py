@@ -7,8 +7,7 @@ import json
 
 import numpy as np
 
-from ...claims import measures
-from ...evaluation import metrics, pooled, statistics
+from ...evaluation import metrics, pooled, records, statistics
 
 BOTH = "PublicTest+PrivateTest"
 PATIENCE = 4
@@ -92,7 +91,7 @@ def right_rows(group: list[dict], rows: str = "") -> tuple[np.ndarray, np.ndarra
     given = []
     for record in group:
         kept, usual = pooled.reading(record)
-        given.append(measures.answers(record, kept, rows or usual))
+        given.append(records.row_predictions(record, kept, rows or usual))
     ids, labels = given[0]["ids"], given[0]["labels"]
     if any(not np.array_equal(ids, other["ids"]) for other in given):
         raise ValueError(f"{group[0]['experiment']}: its seeds were scored on different rows, expected the same")

@@ -10,7 +10,7 @@ import numpy as np
 from ... import system
 from ...claims import measures
 from ...data import ferplus
-from ...evaluation import pooled, statistics
+from ...evaluation import pooled, records, statistics
 from .networks import complete, learned, named, official, paired, pairs, right_rows, twins
 
 WITHOUT_TWINS = "Training without twins"
@@ -159,7 +159,7 @@ def label_noise(groups: list[list[dict]], counts: np.ndarray) -> list[dict]:
         agreed, other = most == labels, (most != labels) & (most >= 0)
         if agreed.sum() < 2 or other.sum() < 2:
             continue
-        answers = [measures.answers(r, pooled.reading(r)[0], "PrivateTest")["classes"] for r in group]
+        answers = [records.row_predictions(r, pooled.reading(r)[0], "PrivateTest")["classes"] for r in group]
         theirs = np.mean([classes == most for classes in answers], axis=0)
         lines.append(named(group) | {
             "levels": {level: part for level, part in levels.items() if part},

@@ -1,0 +1,69 @@
+"""The house: a folder of ``fer_lib`` imports only from those above it, and what starts at once waits for no engine."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fer_lib import paths
+
+HOUSE = paths.ROOT / "fer_lib"
+ROOMS = ("data", "models", "evaluation", "training", "live", "claims", "report", "runs")
+"""From the top down."""
+HELPERS = {"paths", "system", "markdown"}
+"""Of everybody."""
+
+
+def imported(path: Path) -> set[str]:
+    """What a module imports of ``fer_lib``: names of rooms and of modules at its root."""
+    package, found = path.relative_to(HOUSE.parent).parts[:-1], set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, [base, node.module]))
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("fer_lib.")}
+    return found
+
+
+def rooms() -> list[tuple[str, Path]]:
+    """Every module below a room, with the room's name."""
+    return [(path.relative_to(HOUSE).parts[0], path) for path in sorted(HOUSE.glob("*/**/*.py"))]
+
+
+def test_each_room_imports_only_from_those_above_it():
+    wrong = []
+    for room, path in rooms():
+        above = {*ROOMS[: ROOMS.index(room) + 1], *HELPERS}
+        wrong += [f"{path.relative_to(HOUSE)} imports {name}" for name in imported(path) - above]
+    assert wrong == []
+
+
+def test_the_rooms_are_all_and_the_root_is_small():
+    assert {room for room, _ in rooms()} == set(ROOMS)
+    at_root = {path.stem for path in HOUSE.glob("*.py")}
+    assert at_root == {*HELPERS, "__init__", "__main__"}
+    for name in HELPERS:
+        assert imported(HOUSE / f"{name}.py") <= HELPERS
+
+
+def test_only_runs_know_papermill():
+    know = [path for room, path in rooms() if room != "runs" and "import papermill" in path.read_text()]
+    assert know == []
+
+
+def test_the_tests_stand_in_the_same_folders():
+    folders = {path.parent.name for path in (paths.ROOT / "tests").glob("*/test_*.py")}
+    assert folders == {*ROOMS, "bench", "web"}
+
+
+@pytest.mark.parametrize("module", ["fer_lib.runs.make", "fer_lib.report.show", "fer_lib.live.command"])
+def test_what_starts_at_once_waits_for_no_engine(module):
+    code = f"import sys, {module}; print(*{{'keras', 'tensorflow', 'jax', 'torch'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
