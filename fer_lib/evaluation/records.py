@@ -181,11 +181,12 @@ def load(results: Path) -> list[dict]:
 
 def predictions(record: dict) -> dict[str, np.ndarray]:
     """The arrays of a record's predictions, read once, not to be written to."""
-    return dict(_read_arrays(record["folder"] / "predictions.npz", record["predictions_sha256"]))
+    path = record["folder"] / "predictions.npz"
+    return dict(_read_arrays(path, path.stat().st_mtime_ns))
 
 
 @lru_cache(maxsize=256)
-def _read_arrays(path: Path, sha256: str) -> dict[str, np.ndarray]:
+def _read_arrays(path: Path, modified: int) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     for array in arrays.values():
