@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_lib import paths
+from fer_lib.evaluation import records
 
 TREE = """
 title: A tree
@@ -69,6 +70,7 @@ class Study:
         """The arrays of every record's predictions, by its folder."""
         found = {}
         for path in sorted((self.local / "runs").glob("*/*/*/metrics.json")):
-            with np.load(path.with_name("predictions.npz")) as arrays:
-                found[str(path.parent.relative_to(self.local / "runs"))] = {name: arrays[name] for name in arrays.files}
+            found[str(path.parent.relative_to(self.local / "runs"))] = records.read_arrays(
+                path.with_name("predictions.npz")
+            )
         return found

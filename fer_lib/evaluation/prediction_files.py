@@ -9,6 +9,7 @@ unless "predictions.npz:best" is said.
 from __future__ import annotations
 
 import csv
+import lzma
 import re
 import zipfile
 import zlib
@@ -18,6 +19,7 @@ import numpy as np
 
 from ..data import Faces, refused
 from ..data.emotions import FER2013
+from . import records
 
 SUM_TOLERANCE = 0.01
 """How far seven probabilities may be from adding up to 1; rounding to three decimals moves it by 0.0035 at most."""
@@ -131,12 +133,20 @@ def _probabilities(place: str, cell: dict[str, str]) -> list[float]:
 def _read_npz(path: Path, epoch: str | None, faces: Faces) -> dict:
     expected, then = "the predictions.npz of a record (see fer_lib/evaluation/records.py)", "restore it, or give a CSV"
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = records.read_arrays(path)
         ids, labels = arrays["ids"], arrays["labels"]
         epochs = [name.removeprefix("classes_") for name in arrays if name.startswith("classes_")]
         epoch = epoch or ("last" if "last" in epochs else epochs[0])
-    except (ValueError, KeyError, IndexError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        EOFError,
+        zlib.error,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+    ) as error:
         raise refused(path, f"something else ({error})", expected, then) from error
     if epoch not in epochs:
         raise refused(path, f"no epoch {epoch!r}", f"one of {', '.join(epochs)}", f"for example {path}:{epochs[0]}")

@@ -3,7 +3,8 @@
 A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictions.npz`` (``ids`` int32, ``labels`` and
 ``split`` uint8, and for each kept epoch E, "last", "best" or "milestone", ``probabilities_E`` (m, k) float16 and
 ``classes_E`` uint8, the argmax before rounding), ``run.ipynb``, the executed notebook, and ``metrics.json``, which is
-written last, by rename, and holds the SHA-256 of the predictions.
+written last, by rename, and holds the SHA-256 of the predictions. The file holds nothing twice (see ``pack``): it is
+read by ``read_arrays``. Git keeps the executed notebook of seed 0 alone: another one is a run away.
 
 The record of a sweep (``training.first_steps``) is a diagnostic: it has no scores (``metrics`` is empty), but a line
 for each of its settings under ``sweep``, and beside ids, labels and split of the PublicTest rows that were asked about
@@ -20,6 +21,7 @@ import os
 import platform
 import resource
 import time
+import zipfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,7 +34,9 @@ from . import metrics, provenance
 
 SCHEMA = 1
 FILES = ("predictions.npz", "run.ipynb", "metrics.json")
-"""A record's files, in the order in which they are put in place."""
+"""A record's files, in the order in which they are put in place; ``keeps_notebook`` says where the second may lack."""
+KEPT = ("probabilities_", "classes_")
+"""The beginnings of the names of what a record has of each kept epoch."""
 MISSED = 255
 """Stands in a survey's answers where the detector found no face."""
 NETWORK = "network.keras"
@@ -117,11 +121,55 @@ def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
     """Keep a record: the predictions first, then, by renaming, the metrics that hold their checksum."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "predictions.partial.npz"
-    np.savez_compressed(partial, **arrays)
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_LZMA) as archive:  # a tenth smaller than what NumPy writes
+        for name, array in pack(arrays).items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
     checksum = system.file_hash(partial)
     os.replace(partial, folder / "predictions.npz")
     text = json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n"
     paths.replace_text(folder / "metrics.json", text)
+
+
+def pack(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A record's arrays without what others tell.
+
+    Of ``classes_E`` stay the rows in which rounding the probabilities moved their argmax, (r, 2) int32 of row and
+    class, as ``moved_E``; of an epoch that is another one too (the best is often the last) its name, as ``same_E``.
+    """
+    packed = {name: array for name, array in arrays.items() if not name.startswith(KEPT)}
+    epochs = [name.removeprefix("classes_") for name in arrays if name.startswith("classes_")]
+    for place, epoch in enumerate(epochs):
+        own = [arrays[name + epoch] for name in KEPT]
+        same = [e for e in epochs[:place] if all(map(np.array_equal, own, (arrays[name + e] for name in KEPT)))]
+        if same:
+            packed[f"same_{epoch}"] = np.array(same[0])
+            continue
+        probabilities, classes = own
+        moved = np.flatnonzero(probabilities.argmax(axis=1) != classes)
+        packed[f"probabilities_{epoch}"] = probabilities
+        packed[f"moved_{epoch}"] = np.stack([moved, classes[moved]], axis=1).astype(np.int32)
+    return packed
+
+
+def unpack(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of which ``pack`` made these; arrays from before it are as they were."""
+    arrays = {name: array for name, array in packed.items() if not name.startswith(("moved_", "same_"))}
+    for name in packed:
+        if name.startswith("moved_"):
+            epoch = name.removeprefix("moved_")
+            classes = packed[f"probabilities_{epoch}"].argmax(axis=1).astype(np.uint8)
+            classes[packed[name][:, 0]] = packed[name][:, 1]
+            arrays[f"classes_{epoch}"] = classes
+    for name in packed:
+        if name.startswith("same_"):
+            arrays |= {kind + name.removeprefix("same_"): arrays[f"{kind}{packed[name]}"] for kind in KEPT}
+    return arrays
+
+
+def keeps_notebook(seed: int) -> bool:
+    """Whether git, ``export`` and the report's links have the executed notebook of a run with this seed."""
+    return seed == 0
 
 
 def put(source: Path, folder: Path) -> None:
@@ -130,10 +178,11 @@ def put(source: Path, folder: Path) -> None:
     Whoever is killed here leaves the old record, none or the new one: files of two records never pass for one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").unlink(missing_ok=True)
-    (folder / NETWORK).unlink(missing_ok=True)
-    for name in [NETWORK, *FILES] if (source / NETWORK).exists() else FILES:
-        os.replace(source / name, folder / name)
+    for name in ("metrics.json", NETWORK, "run.ipynb"):
+        (folder / name).unlink(missing_ok=True)
+    for name in [NETWORK, *FILES]:
+        if (source / name).exists():
+            os.replace(source / name, folder / name)
 
 
 def summary(record: dict) -> str:
@@ -187,11 +236,16 @@ def predictions(record: dict) -> dict[str, np.ndarray]:
 
 @lru_cache(maxsize=256)
 def _read_arrays(path: Path, modified: int) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = read_arrays(path)
     for array in arrays.values():
         array.setflags(write=False)
     return arrays
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a ``predictions.npz``, with all that its head names. Raises what ``numpy.load`` raises."""
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        return unpack({name: archive[name] for name in archive.files})
 
 
 def scores(record: dict, kept: str, rows: str) -> dict:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import paths
 from ..claims import rules as rules_of
-from ..evaluation import pooled
+from ..evaluation import pooled, records
 from ..markdown import table
 from ..training import protocol
 from . import tables
@@ -122,12 +122,13 @@ def about(group: list[dict], experiment: dict) -> str:
 
 
 def notebooks_of(group: list[dict], folder: Path) -> str:
-    """Links to the executed notebooks of a group's runs, from a page in ``folder``."""
+    """A link to the executed notebook that is kept of a group's runs, from a page in ``folder``."""
     links = [
         f"[seed {record['seed']}]({(record['folder'] / 'run.ipynb').relative_to(folder).as_posix()})"
         for record in group
+        if records.keeps_notebook(record["seed"])
     ]
-    return f"**Executed notebooks**: {', '.join(links)}."
+    return f"**Executed notebook**: {', '.join(links) or 'kept of seed 0 only, which has no run here'}."
 
 
 def verdicts(judged: list[dict]) -> str:

@@ -41,7 +41,7 @@ def export_records(out: Path, profile: str = "full", only: str = "", checkpoints
     for folder, problem in _folders(profile, only, checkpoints):
         print(f"{'left out' if problem else 'packed':<9}  {folder.relative_to(paths.RESULTS)}{problem}")
         code |= bool(problem)
-        files += [] if problem else sorted(path for path in folder.iterdir() if path.is_file())
+        files += [] if problem else sorted(path for path in folder.iterdir() if path.is_file() and _travels(path))
     names = {path.relative_to(paths.RESULTS).as_posix(): path for path in files}
     sums = "".join(f"{system.file_hash(path)}  {name}\n" for name, path in names.items()).encode()
     partial = out.with_name(f"{out.name}.partial")
@@ -66,7 +66,8 @@ def _folders(profile: str, only: str, checkpoints: bool) -> Iterator[tuple[Path,
         elif name in names:
             try:
                 records.check(records.read(path.parent))
-                absent = [name for name in records.FILES if not (path.parent / name).exists()]
+                needed = [name for name in records.FILES if _travels(path.parent / name)]
+                absent = [name for name in needed if not (path.parent / name).exists()]
                 yield path.parent, f": it lacks {', '.join(absent)}" if absent else ""
             except (ValueError, KeyError, OSError) as error:
                 yield path.parent, f": {error}"
@@ -74,6 +75,11 @@ def _folders(profile: str, only: str, checkpoints: bool) -> Iterator[tuple[Path,
         if path.parents[1].relative_to(top / "unfinished").parent.as_posix() in names:
             under_way = system.is_locked(path.parents[1].with_name(f"{path.parents[1].name}.lock"))
             yield path.parent, ": its run is under way" if under_way else ""
+
+
+def _travels(path: Path) -> bool:
+    """Whether a record's file is packed: all but the executed notebooks that git would not take either."""
+    return path.name != "run.ipynb" or records.keeps_notebook(int(path.parent.name.rpartition("-seed")[2]))
 
 
 def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -194,7 +200,8 @@ def _take_record(folder: Path, name: str, force: bool) -> bool:
     _must_agree(run, record["parameters"])
     records.check(record)
     _check_rows(record)
-    if "cells" not in json.loads((folder / "run.ipynb").read_text()):
+    notebook = folder / "run.ipynb"
+    if (_travels(notebook) or notebook.exists()) and "cells" not in json.loads(notebook.read_text()):
         raise ValueError("run.ipynb is no notebook")
     with system.locked(run.lock, f"run {run}", patience=0):
         try:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fer_lib import paths
-from fer_lib.data import audit
+from fer_lib.data import Faces, audit
 from fer_lib.evaluation import metrics, provenance, records
 from fer_lib.training import batches
 
@@ -289,3 +291,67 @@ def test_every_committed_record_has_the_clean_scores_that_the_audit_gives_today(
                 assert score["accuracy"] == reading["PrivateTest clean"]["accuracy"], record["folder"]
                 scored += 1
     assert scored > 100
+
+
+def run_of_a_test_set(kept, history=20):
+    """Record and arrays of a network that predicted FER2013's 7,178 test rows in these epochs, as mixed as can be."""
+    rng = np.random.default_rng(0)
+    split = np.repeat(np.array([0, 1, 2], np.uint8), (7, 3589, 3589))
+    labels = (np.arange(len(split)) % 7).astype(np.uint8)
+    images = rng.integers(0, 256, (len(split), 48, 48), np.uint8)
+    everything = Faces(images, labels, split, np.arange(len(split), dtype=np.int32), "drawn_faces", "5ca1ab1e" * 8)
+    evaluated = everything.select(everything.rows("PublicTest+PrivateTest"))
+    logits = {epoch: rng.normal(0, 2, (7178, 7)).astype(np.float32) for epoch in set(kept.values())}
+    sets = ("PublicTest", "PrivateTest", "PublicTest+PrivateTest")
+    scores = [f"{name}_{of}" for name in sets for of in ("loss", "accuracy")]
+    entry = dict.fromkeys(["epoch", "loss", "accuracy", "penalty", "learning_rate", "seconds", *scores], 1 / 3)
+    return records.assemble(
+        experiment="study/name", title="Name", profile="full", parameters=PARAMETERS, faces=everything,
+        evaluated=evaluated, kept={name: {"epoch": epoch, "logits": logits[epoch]} for name, epoch in kept.items()},
+        backend="numpy", device=records.cpu(), seconds=1.0, history=[entry] * history,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kept, most", [({"last": 20, "best": 20}, 120), ({"last": 20, "best": 9}, 210), ({"last": 20}, 120)]
+)
+def test_a_run_adds_120_kilobytes_and_90_for_a_second_epoch_that_it_keeps(tmp_path, kept, most):
+    record, arrays = run_of_a_test_set(kept)
+    records.write(tmp_path, record, arrays)
+    added = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert added < 1000 * most, f"{added:,} bytes"
+    read = records.predictions(records.read(tmp_path))
+    assert read.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert read[name].dtype == array.dtype
+        np.testing.assert_array_equal(read[name], array)
+
+
+def test_committed_runs_add_120_kilobytes_on_average_and_one_notebook_a_group():
+    folders = [path.parent for path in (paths.RESULTS / "runs").glob("*/*/*/metrics.json")]
+    sizes = [sum((folder / name).stat().st_size for name in ("metrics.json", "predictions.npz")) for folder in folders]
+    assert np.mean(sizes) < 120_000
+    if (listed := provenance.git("ls-files", "results/runs")) is None:
+        pytest.skip("no git here to ask what is committed")
+    notebooks = {Path(name).parent for name in listed.split("\n") if name.endswith("run.ipynb")}
+    assert notebooks == {folder.relative_to(paths.ROOT) for folder in folders if folder.name.endswith("-seed0")}
+
+
+@given(st.data())
+def test_what_is_packed_is_unpacked(data):
+    rows = data.draw(st.integers(0, 5))
+    epochs = data.draw(st.sampled_from([(), ("last",), ("last", "best"), ("last", "best", "milestone")]))
+    arrays = {"ids": np.arange(rows, dtype=np.int32), "trace_loss": np.zeros((2, 3), np.float32)}
+    tables = [data.draw(st.lists(st.tuples(*[st.sampled_from([0, 0.25, 0.5])] * 3), min_size=rows, max_size=rows))
+              for _ in range(2)]  # fmt: skip
+    for epoch in epochs:
+        table = data.draw(st.sampled_from(tables))
+        arrays[f"probabilities_{epoch}"] = np.array(table, np.float16).reshape(rows, 3)
+        classes = data.draw(st.lists(st.integers(0, 2), min_size=rows, max_size=rows))
+        arrays[f"classes_{epoch}"] = np.array(classes, np.uint8)
+    packed = records.pack(arrays)
+    read = records.unpack(packed)
+    assert read.keys() == arrays.keys()
+    assert all(read[name].dtype == arrays[name].dtype and np.array_equal(read[name], arrays[name]) for name in arrays)
+    assert not any(name.startswith("classes_") for name in packed)
+    assert records.unpack(arrays).keys() == arrays.keys()  # as it was before

@@ -44,7 +44,8 @@ def make(seed: int, wrong_every: int = 2, profile: str = "full", **changes) -> r
     results = paths.results_folder(profile)
     parameters = run.parameters | changes.pop("parameters", {})
     network(results, seed, lambda y: answers(y, wrong_every), parameters=parameters, profile=profile, **changes)
-    (run.folder / "run.ipynb").write_text(json.dumps({"cells": []}))
+    if records.keeps_notebook(seed):
+        (run.folder / "run.ipynb").write_text(json.dumps({"cells": []}))
     return run
 
 
@@ -121,14 +122,25 @@ def test_a_record_of_no_experiment_is_left_out_and_named(study, capsys):
 
 
 def test_a_broken_record_is_left_out_and_named(study, capsys):
-    make(0)
-    (make(1).folder / "run.ipynb").unlink()
+    (make(0).folder / "run.ipynb").unlink()
+    make(1)
     (make(2).folder / "predictions.npz").write_bytes(b"")
     assert main(["export", str(study / "out.tar")]) == 1
     out = capsys.readouterr().out
-    assert "seed1: it lacks run.ipynb" in out and "seed2: " in out and "found SHA-256" in out
+    assert "seed0: it lacks run.ipynb" in out and "seed2: " in out and "found SHA-256" in out
     with tarfile.open(study / "out.tar") as tar:
-        assert len(tar.getnames()) == 4
+        assert len(tar.getnames()) == 3
+
+
+def test_the_executed_notebook_of_another_seed_than_the_first_stays_here(study, monkeypatch):
+    for seed in (0, 1, 10):
+        (make(seed).folder / "run.ipynb").write_text('{"cells": []}')
+    assert main(["export", str(study / "out.tar")]) == 0
+    monkeypatch.setattr(paths, "RESULTS", study / "here")
+    assert main(["import", str(study / "out.tar")]) == 0
+    assert [name for name in contents(study / "here") if name.endswith("run.ipynb")] == [
+        f"runs/{NAME}/tensorflow-seed0/run.ipynb"
+    ]
 
 
 def test_another_record_is_replaced_only_by_force(study, monkeypatch, capsys):
@@ -186,8 +198,10 @@ def arrays(**changes):
         record = records.read(folder)
         kept = records.predictions(record)
         changed = kept | {name: change(kept[name]) for name, change in changes.items()}
-        del record["folder"], record["predictions_sha256"]
-        records.write(folder, record, changed)
+        del record["folder"]
+        np.savez(folder / "predictions.npz", **changed)  # all of them, as records had them before `records.pack`
+        record["predictions_sha256"] = system.file_hash(folder / "predictions.npz")
+        (folder / "metrics.json").write_text(json.dumps(record))
 
     return spoil
 
@@ -197,7 +211,7 @@ def arrays(**changes):
     [
         (change(schema=2), "found schema 2, expected 1"),
         (change(experiment="saravanan2019/table9"), "metrics.json says experiment 'saravanan2019/table9', its place"),
-        (change(seed=5), "metrics.json says seed 5, its place 1"),
+        (change(seed=5), "metrics.json says seed 5, its place 0"),
         (change(backend="jax"), "metrics.json says backend 'jax', its place 'tensorflow'"),
         (change(precision="bfloat16"), "metrics.json says precision 'bfloat16', its place 'float32'"),
         (change(profile="quick"), "metrics.json says profile 'quick', its place 'full'"),
@@ -217,7 +231,7 @@ def arrays(**changes):
     ],
 )
 def test_a_bad_record_is_refused_with_its_reason_and_the_good_one_goes_in(study, monkeypatch, capsys, spoil, reason):
-    good, bad = make(0), make(1)
+    good, bad = make(1), make(0)
     spoil(bad.folder)
     archive = pack(study / "out.tar", study / "there")
     monkeypatch.setattr(paths, "RESULTS", study / "here")
