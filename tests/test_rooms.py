@@ -1,6 +1,7 @@
 """The house: a folder of ``fer_lib`` imports only from those above it, and what starts at once waits for no engine."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,13 @@ def test_what_starts_at_once_waits_for_no_engine(module):
     code = f"import sys, {module}; print(*{{'keras', 'tensorflow', 'jax', 'torch'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("notebook", ["2_decision_tree", "3_train_network"])
+def test_a_training_needs_little_where_there_is_no_network(notebook):
+    """A borrowed GPU has Keras, JAX, scikit-learn and papermill, and not what only reports and cameras need."""
+    cells = json.loads((paths.NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
+    lines = "".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code").split("\n")
+    code = [*(line for line in lines if line.startswith(("import ", "from "))), "import sys; print(*sys.modules)"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=True)
+    assert not {"statsmodels", "bs4", "nbconvert", "av", "onnxruntime", "snakemake"} & set(done.stdout.split())
