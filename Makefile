@@ -70,7 +70,7 @@ test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebo
 	.venv/bin/pytest -m slow -n 2 --dist loadscope
 	KERAS_BACKEND=jax .venv-jax/bin/pytest -m "not slow" tests/models/test_models.py tests/training tests/runs/test_runs.py \
 		tests/runs/test_schedule.py tests/runs/test_transport.py tests/test_system.py
-	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/models/test_pretrained.py tests/models/test_converters.py \
+	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/models/test_pretrained.py tests/models/test_weight_files.py \
 		tests/models/test_weights.py
 
 # Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.

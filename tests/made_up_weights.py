@@ -1,4 +1,5 @@
-"""Files of weights in their owners' formats, written without the owners' programs: Caffe's, PyTorch's, MatConvNet's."""
+"""Networks with their owners' heads, and files of weights in the owners' formats, Caffe's, PyTorch's and MatConvNet's,
+written without the owners' programs."""
 
 import io
 import pickle
@@ -8,8 +9,25 @@ import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
+import keras
 import numpy as np
 from scipy.io import savemat
+
+from fer_lib.models import pretrained
+
+
+def original(name: str, side: int = 0, **options) -> keras.Model:
+    """A network with its owners' head, 1,000 classes of ImageNet or 2,622 people, and without the input stage.
+
+    (n, side, side, 3) float32 in, shifted and scaled as its weights want it, blue first but for GoogLeNet; (n, classes)
+    float32 logits out. ``side`` 0: the one that it was trained with. ``options``: those of its builder.
+    """
+    side = side or (227 if name == "caffenet" else 224)
+    inputs = keras.Input((side, side, 3))
+    features = getattr(pretrained, f"_{name}")(inputs, **options)
+    classes = 2622 if name == "vgg_face" else 1000
+    return keras.Model(inputs, keras.layers.Dense(classes, dtype="float32", name="logits")(features), name=name)
+
 
 # ---- Caffe: protocol buffers, written field by field
 

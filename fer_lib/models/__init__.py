@@ -43,3 +43,11 @@ def build(name: str, options: dict | None = None) -> keras.Model:
             expected = f"one of {', '.join(known)}" if known else "none: this architecture is wholly published"
             raise ValueError(f"model_options: found {option!r} for {name}, expected {expected}")
     return builder(**options)
+
+
+def sequential(name: str, stack: list[keras.Layer], classes: int = 7) -> keras.Model:
+    """A network as ``build`` promises it: the faces, a ``stack`` of layers, and logits in float32 at any precision."""
+    import keras
+
+    head = keras.layers.Dense(classes, dtype="float32", name="logits")
+    return keras.Sequential([keras.Input((48, 48, 1)), *stack, head], name=name)

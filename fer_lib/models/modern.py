@@ -6,6 +6,8 @@
 import keras
 from keras import layers
 
+from . import sequential
+
 
 def small_vgg(width: int = 32, dropout: float = 0.2) -> keras.Model:
     """A narrow VGG (Simonyan and Zisserman 2015), normalised by batch: 418,087 parameters, 40 million multiply-adds.
@@ -14,10 +16,10 @@ def small_vgg(width: int = 32, dropout: float = 0.2) -> keras.Model:
     24, 12, 6), before the normalisation, which then has a quarter of the values to pass through. The last 6x6 are
     averaged; ``dropout`` (0 to 1) comes before the dense layer. A 13th of what the proposed CNN computes.
     """
-    stack = [keras.Input((48, 48, 1))]
+    stack = []
     for times, pooled in ((1, True), (2, True), (3, False), (3, True), (4, False), (4, False)):
         stack.append(layers.Conv2D(width * times, 3, padding="same", use_bias=False, kernel_initializer="he_normal"))
         stack += [layers.MaxPooling2D()] if pooled else []
         stack += [layers.BatchNormalization(), layers.ReLU()]
     stack += [layers.GlobalAveragePooling2D(), layers.Dropout(dropout)]
-    return keras.Sequential([*stack, layers.Dense(7, dtype="float32", name="logits")], name="small_vgg")
+    return sequential("small_vgg", stack)

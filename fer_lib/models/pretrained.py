@@ -3,16 +3,13 @@
 As FER networks they take (n, 48, 48, 1) float32 grey levels of **0 to 255** (``input_scale`` "0..255") and give (n, 7)
 float32 logits. Their input stage enlarges the faces (bilinearly) to ``side`` pixels, by default those that the owners
 trained with, copies grey into three channels, and shifts and scales each as the owners' weights want it. The stage and
-the logits stay in float32 under mixed precision. ``original`` gives the networks with the heads that their owners
-shipped, without the stage. VGG16 and ResNet152 are Keras' own; the layers of the others bear the names that they have
-in their owners' files (``fer_lib.models.converters``), but for the last, which is "logits" in all.
+the logits stay in float32 under mixed precision. VGG16 and ResNet152 are Keras' own; the layers of the others bear the
+names that they have in their owners' files (``fer_lib.models.weight_files``), but for the last, which is "logits" in
+all.
 """
 
 import keras
 from keras import layers, ops
-
-PIXELS = (48, 48, 1)
-CLASSES = 7
 
 IMAGENET_BGR = (103.939, 116.779, 123.68)
 """Mean of ImageNet's pixels, blue first, as the owners of VGG16 and ResNet took it off; nothing is divided."""
@@ -57,23 +54,6 @@ def vgg_face(side: int = 224) -> keras.Model:
     return _network(pixels, _vgg_face(x), "vgg_face")
 
 
-def original(name: str, side: int = 0, **options) -> keras.Model:
-    """A network with the head that its owners shipped: 1,000 classes of ImageNet, or 2,622 people.
-
-    (n, side, side, 3) float32 in, shifted and scaled as its weights want it, blue first but for GoogLeNet; (n, classes)
-    float32 logits out. ``side`` 0: the one that it was trained with. ``options``: those of its builder.
-    """
-    body, usual, classes = {
-        "googlenet": (_googlenet, 224, 1000),
-        "caffenet": (_caffenet, 227, 1000),
-        "vgg16": (_vgg16, 224, 1000),
-        "resnet152": (_resnet152, 224, 1000),
-        "vgg_face": (_vgg_face, 224, 2622),
-    }[name]
-    inputs = keras.Input((side or usual, side or usual, 3))
-    return _network(inputs, body(inputs, **options), name, classes)
-
-
 @keras.saving.register_keras_serializable("fer_lib")
 class LocalResponseNormalization(layers.Layer):
     """Divides by (1 + 1e-4 x the mean square of 5 neighbouring channels) to the power of 0.75, as Caffe does."""
@@ -92,14 +72,14 @@ def _stage(side: int, mean: tuple[float, float, float], width: float = 1.0, leas
     """Grey pixels of 0 to 255, and three channels of them, side x side, each less its mean and divided by ``width``."""
     if side < least:
         raise ValueError(f"model_options: found side {side}, expected {least} pixels or more")
-    pixels = keras.Input(PIXELS)
+    pixels = keras.Input((48, 48, 1))
     x = layers.Resizing(side, side, dtype="float32", name="enlarged")(pixels)
     x = layers.Concatenate(dtype="float32", name="three_channels")([x, x, x])
     return pixels, layers.Normalization(mean=mean, variance=(width**2,) * 3, dtype="float32", name="centred")(x)
 
 
-def _network(inputs, features, name: str, classes: int = CLASSES) -> keras.Model:
-    return keras.Model(inputs, layers.Dense(classes, dtype="float32", name="logits")(features), name=name)
+def _network(inputs, features, name: str) -> keras.Model:
+    return keras.Model(inputs, layers.Dense(7, dtype="float32", name="logits")(features), name=name)
 
 
 def _pool(x, size: int, name: str):
@@ -145,18 +125,13 @@ def _googlenet(x, batch_normalisation: bool = True):
     x = _pool(normalised(x, "norm2"), 3, "maxpool2")
     for block, (first, less3, three, less5, five, pooled) in INCEPTIONS.items():
         name = f"inception{block}"
-        branches = [
-            convolution(x, first, 1, f"{name}.branch1"),
-            convolution(convolution(x, less3, 1, f"{name}.branch2.0"), three, 3, f"{name}.branch2.1"),
-            convolution(
-                convolution(x, less5, 1, f"{name}.branch3.0"), five, 3 if batch_normalisation else 5,
-                f"{name}.branch3.1",
-            ),
-            convolution(
-                layers.MaxPooling2D(3, 1, "same", name=f"{name}.branch4.0")(x), pooled, 1, f"{name}.branch4.1"
-            ),
-        ]  # fmt: skip
-        x = layers.Concatenate(name=name)(branches)
+        branch1 = convolution(x, first, 1, f"{name}.branch1")
+        branch2 = convolution(convolution(x, less3, 1, f"{name}.branch2.0"), three, 3, f"{name}.branch2.1")
+        kernel = 3 if batch_normalisation else 5
+        branch3 = convolution(convolution(x, less5, 1, f"{name}.branch3.0"), five, kernel, f"{name}.branch3.1")
+        around = layers.MaxPooling2D(3, 1, "same", name=f"{name}.branch4.0")(x)
+        branch4 = convolution(around, pooled, 1, f"{name}.branch4.1")
+        x = layers.Concatenate(name=name)([branch1, branch2, branch3, branch4])
         if block == "3b":
             x = _pool(x, 3, "maxpool3")
         if block == "4e":

@@ -9,16 +9,7 @@ The last layer stays in float32 under mixed precision. The decision tree, which 
 import keras
 from keras import layers
 
-INPUT_SHAPE = (48, 48, 1)
-CLASSES = 7
-
-
-def _conv(filters: int, padding: str = "valid") -> keras.Layer:
-    return layers.Conv2D(filters, 3, padding=padding, activation="relu")
-
-
-def _logits() -> keras.Layer:
-    return layers.Dense(CLASSES, dtype="float32", name="logits")
+from . import sequential
 
 
 def feedforward() -> keras.Model:
@@ -27,23 +18,15 @@ def feedforward() -> keras.Model:
     The paper's text puts dropout 0.2 on the input and the hidden layer and counts a single hidden layer; the released
     notebook, followed here, has two dense layers of 512 with dropout 0.2 after each and none on the input.
     """
-    return keras.Sequential(
-        [
-            keras.Input(INPUT_SHAPE),
-            layers.Flatten(),
-            layers.Dense(512, activation="relu"),
-            layers.Dropout(0.2),
-            layers.Dense(512, activation="relu"),
-            layers.Dropout(0.2),
-            _logits(),
-        ],
-        name="feedforward",
-    )
+    stack = [layers.Flatten()]
+    for _ in range(2):
+        stack += [layers.Dense(512, activation="relu"), layers.Dropout(0.2)]
+    return sequential("feedforward", stack)
 
 
 def simple_cnn() -> keras.Model:
     """The simple CNN of Table III: 3,984,775 parameters. Dropout rates 0.25 and 0.5 are the released notebook's."""
-    return _two_convolutions(128, "simple_cnn")
+    return _two_convolutions("simple_cnn", 128)
 
 
 def wide_cnn() -> keras.Model:
@@ -52,24 +35,12 @@ def wide_cnn() -> keras.Model:
     Section IV.C.4 says that a wide and shallow network of that size memorises; the paper builds none. 721 would be
     0.124 % below.
     """
-    return _two_convolutions(722, "wide_cnn")
+    return _two_convolutions("wide_cnn", 722)
 
 
-def _two_convolutions(dense: int, name: str) -> keras.Model:
-    return keras.Sequential(
-        [
-            keras.Input(INPUT_SHAPE),
-            _conv(32),
-            _conv(64),
-            layers.MaxPooling2D(),
-            layers.Dropout(0.25),
-            layers.Flatten(),
-            layers.Dense(dense, activation="relu"),
-            layers.Dropout(0.5),
-            _logits(),
-        ],
-        name=name,
-    )
+def _two_convolutions(name: str, dense: int) -> keras.Model:
+    stack = [_conv(32), _conv(64), layers.MaxPooling2D(), layers.Dropout(0.25), layers.Flatten()]
+    return sequential(name, [*stack, layers.Dense(dense, activation="relu"), layers.Dropout(0.5)])
 
 
 def proposed_cnn(dropout: float = 0.25, dense_dropout: float = 0.5) -> keras.Model:
@@ -80,23 +51,12 @@ def proposed_cnn(dropout: float = 0.25, dense_dropout: float = 0.5) -> keras.Mod
     after each pooling) and ``dense_dropout`` (after the dense layer) are the notebook's; to change them asks what they
     do against overfitting.
     """
-    return keras.Sequential(
-        [
-            keras.Input(INPUT_SHAPE),
-            _conv(64, "same"),
-            _conv(64),
-            layers.MaxPooling2D(),
-            layers.Dropout(dropout),
-            _conv(128, "same"),
-            _conv(128),
-            _conv(256, "same"),
-            _conv(256),
-            layers.MaxPooling2D(),
-            layers.Dropout(dropout),
-            layers.Flatten(),
-            layers.Dense(1024, activation="relu", kernel_regularizer=keras.regularizers.L2(0.001)),
-            layers.Dropout(dense_dropout),
-            _logits(),
-        ],
-        name="proposed_cnn",
-    )
+    stack = [_conv(64, "same"), _conv(64), layers.MaxPooling2D(), layers.Dropout(dropout)]
+    stack += [_conv(128, "same"), _conv(128), _conv(256, "same"), _conv(256), layers.MaxPooling2D()]
+    stack += [layers.Dropout(dropout), layers.Flatten()]
+    stack.append(layers.Dense(1024, activation="relu", kernel_regularizer=keras.regularizers.L2(0.001)))
+    return sequential("proposed_cnn", [*stack, layers.Dropout(dense_dropout)])
+
+
+def _conv(filters: int, padding: str = "valid") -> keras.Layer:
+    return layers.Conv2D(filters, 3, padding=padding, activation="relu")

@@ -9,6 +9,8 @@ the time would have made of that sentence.
 import keras
 from keras import layers
 
+from . import sequential
+
 
 def eleven_layers(
     width: int = 32, kernel: int = 3, dense: int = 1024, dropout: float = 0.5, batch_normalisation: bool = False
@@ -21,7 +23,7 @@ def eleven_layers(
 
     (n, 48, 48, 1) float32 in, (n, 7) float32 logits out.
     """
-    stack = [keras.Input((48, 48, 1))]
+    stack = []
     for block in range(4):
         stack.append(layers.Conv2D(width * 2**block, kernel, padding="same"))
         if batch_normalisation:
@@ -30,4 +32,4 @@ def eleven_layers(
     stack.append(layers.Flatten())
     for units in (dense, dense // 2):
         stack += [layers.Dense(units, activation="relu"), layers.Dropout(dropout)]
-    return keras.Sequential([*stack, layers.Dense(7, dtype="float32", name="logits")], name="eleven_layers")
+    return sequential("eleven_layers", stack)

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from .. import paths, system
 from ..data import PROGRESS, refused
+from . import weight_files
 
 
 class Source(NamedTuple):
@@ -79,7 +80,7 @@ def find(name: str) -> Path | None:
     return next((path for file in (source.file, *source.also) if (path := folder() / file).is_file()), None)
 
 
-def how(name: str) -> str:
+def instructions(name: str) -> str:
     """What to do where ``find`` finds nothing."""
     source = SOURCES[name]
     files = " or ".join((source.file, *source.also))
@@ -92,17 +93,15 @@ def load(network, name: str) -> dict:
     Returns {"file", "sha256"}. Raises FileNotFoundError with what to do where they are not here, ValueError where the
     file is not what its owners published, or does not fit the network.
     """
-    from . import converters
-
     if name not in SOURCES:
         raise ValueError(
             f"weights: found 'pretrained' with model {name!r}, expected '', or one of {', '.join(SOURCES)}"
         )
     path = find(name)
     if path is None:
-        raise FileNotFoundError(f"weights of {name}: none are here; {how(name)}")
+        raise FileNotFoundError(f"weights of {name}: none are here; {instructions(name)}")
     check(path, name)
-    converters.assign(network, converters.read(path), path.name)
+    weight_files.assign(network, weight_files.read(path), path.name)
     return {"file": path.name, "sha256": system.file_hash(path)}
 
 
@@ -146,7 +145,7 @@ def fetch(only: str = "") -> int:
             print(f"  {path} is here, SHA-256 {system.file_hash(path)}", flush=True)
         except (OSError, http.client.HTTPException, ValueError) as error:
             failed.append(name)
-            print(f"  not here: {error}\n  {how(name)}", flush=True)
+            print(f"  not here: {error}\n  {instructions(name)}", flush=True)
     print("Now: make reproduce ONLY=vorontsov2018/table1" if not failed else f"Still missing: {', '.join(failed)}.")
     return 1 if failed else 0
 
@@ -156,25 +155,25 @@ def download(url: str, path: Path) -> None:
 
     Raises OSError where it breaks off; what came stays, for the next call.
     """
-    begun = path.stat().st_size if path.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={begun}-"} if begun else {})
+    start = path.stat().st_size if path.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
-        answer = urllib.request.urlopen(request, timeout=60)
+        response = urllib.request.urlopen(request, timeout=60)
     except urllib.error.HTTPError as error:
-        if begun and error.code == 416:  # nothing is left to send: it was whole
+        if start and error.code == 416:  # nothing is left to send: it was whole
             return
         raise
-    with answer:
-        goes_on = answer.status == 206
-        begun = begun if goes_on else 0
-        total = begun + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
-        free = shutil.disk_usage(path.parent).free
-        if total and total - begun > free:
-            raise OSError(f"{url} needs {(total - begun) / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free")
-        bar = tqdm(**PROGRESS, desc=path.stem, initial=begun, total=total, unit="B", unit_scale=True, file=sys.stderr)
-        with open(path, "ab" if goes_on else "wb") as file, bar:
-            while part := answer.read(CHUNK):
-                file.write(part)
-                bar.update(len(part))
-        if total and (came := path.stat().st_size) < total:
-            raise ConnectionError(f"{url} broke off after {came:,} of {total:,} bytes; the same command goes on")
+    with response:
+        if response.status != 206:  # all of it is sent, whatever was asked for
+            start = 0
+        left, free = int(response.headers.get("Content-Length", 0)), shutil.disk_usage(path.parent).free
+        total = start + left if left else None
+        if left > free:
+            raise OSError(f"{url} needs {left / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free")
+        bar = tqdm(**PROGRESS, desc=path.stem, initial=start, total=total, unit="B", unit_scale=True, file=sys.stderr)
+        with open(path, "ab" if start else "wb") as file, bar:
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+        if total and (size := path.stat().st_size) < total:
+            raise ConnectionError(f"{url} broke off after {size:,} of {total:,} bytes; the same command goes on")

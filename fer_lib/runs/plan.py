@@ -62,7 +62,7 @@ def _lacks(parameters: dict) -> str:
     if faces in ferplus.DATA and not ferplus.find():
         return f"FER+ is not here: {ferplus.HOW}"
     if parameters.get("weights") and not weights.find(model):
-        return f"pretrained weights are not here: {weights.how(model)}"
+        return f"pretrained weights are not here: {weights.instructions(model)}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What a training is shown: which rows, in which order, scaled how, towards which targets."""
+"""What a training is shown: which rows, in which order, scaled and augmented how, towards which targets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import keras
 import numpy as np
+from keras import layers
 from sklearn.utils.class_weight import compute_sample_weight
 
 from ..data import Faces, audit
@@ -15,7 +16,7 @@ from .protocol import WITHOUT_TWINS, Protocol
 def training_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
     """Positions of the rows to train on: ``train_rows``, of each emotion ``at_most`` so many, and of these ``rows``.
 
-    What is drawn is drawn once, the same for all seeds.
+    They are sampled once, the same for all seeds.
     """
     without_twins = protocol.train_rows == WITHOUT_TWINS
     rows = faces.rows("Training" if without_twins else protocol.train_rows)
@@ -23,18 +24,19 @@ def training_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
         rows = rows[~audit.leaking_rows(faces)[rows]]
     for emotion, most in protocol.at_most.items():
         of_emotion = faces.labels[rows] == faces.emotions.index(emotion)
-        kept = drawn(faces, rows[of_emotion], f"{emotion} rows of {protocol.train_rows}", f"at_most {emotion}", most)
+        name = f"{emotion} rows of {protocol.train_rows}"
+        kept = sampled_rows(faces, rows[of_emotion], name, f"at_most {emotion}", most)
         rows = np.sort(np.concatenate([rows[~of_emotion], kept]))
-    return drawn(faces, rows, protocol.train_rows, "rows", protocol.rows)
+    return sampled_rows(faces, rows, protocol.train_rows, "rows", protocol.rows)
 
 
 def evaluated_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
-    """Positions of the rows to predict: all of both tests, or ``test_rows`` of them drawn once, as ``rows`` are."""
+    """Positions of the rows to predict: all of both tests, or ``test_rows`` of them sampled once, as ``rows`` are."""
     splits = "PublicTest+PrivateTest"
-    return drawn(faces, faces.rows(splits), splits, "test_rows", protocol.test_rows)
+    return sampled_rows(faces, faces.rows(splits), splits, "test_rows", protocol.test_rows)
 
 
-def drawn(faces: Faces, rows: np.ndarray, name: str, field: str, count: int) -> np.ndarray:
+def sampled_rows(faces: Faces, rows: np.ndarray, name: str, field: str, count: int) -> np.ndarray:
     """``count`` of some rows, ascending, always the same ones; 0: all.
 
     Raises ValueError, with the rows' ``name`` and the parameter's (``field``), where they are fewer.
@@ -48,9 +50,10 @@ def scaler(images: np.ndarray, input_scale: str):
     """A function from (b, 48, 48) uint8, NumPy's or JAX's, to (b, 48, 48, 1) float32; ``images``: those trained on."""
     if input_scale == "each standardised":
         return each_standardised
-    shift, width = {"0..255": (0.0, 1.0), "0..1": (0.0, 255.0), "standardised": (None, None)}[input_scale]
-    if shift is None:
+    if input_scale == "standardised":
         shift, width = float(images.mean(dtype=np.float64)), float(images.std(dtype=np.float64))
+    else:
+        shift, width = 0.0, {"0..255": 1.0, "0..1": 255.0}[input_scale]
     return lambda batch: ((batch.astype("float32") - np.float32(shift)) / np.float32(width))[..., None]
 
 
@@ -65,10 +68,35 @@ def each_standardised(batch):
     return (batch / ((batch**2).mean(axis=(1, 2), keepdims=True) + 1) ** 0.5)[..., None]
 
 
+def augmented(network: keras.Model, name: str) -> keras.Model:
+    """The network behind the random changes called ``name``; behind "none" it is the network itself.
+
+    "flip": every other face is mirrored. "flip and affine": besides, each is turned by up to 10 degrees, shifted by up
+    to a tenth of its side and scaled to between 0.9 and 1.1, new ground taking the colour of the nearest edge; the
+    ranges are those of usual recipes for FER2013, mild enough to leave an expression what it is. Each time that a face
+    is shown it is changed anew. Predictions see unchanged faces.
+
+    "flip, affine and erasing": besides, on every other face a rectangle of 2 to 20 % of its area becomes 0, which is
+    black, or the mean grey of standardised faces (Zhong et al. 2017): half-hidden faces are to be told apart too.
+    """
+    changes = [] if name == "none" else [layers.RandomFlip("horizontal")]
+    if name in ("flip and affine", "flip, affine and erasing"):
+        changes += [
+            layers.RandomRotation(10 / 360, fill_mode="nearest"),
+            layers.RandomTranslation(0.1, 0.1, fill_mode="nearest"),
+            layers.RandomZoom((-0.1, 0.1), fill_mode="nearest"),
+        ]
+    if name == "flip, affine and erasing":
+        changes.append(layers.RandomErasing((0.5, 0.5), scale=(0.02, 0.2), fill_value=0.0))
+    if not changes:
+        return network
+    return keras.Sequential([keras.Input(network.input_shape[1:]), *changes, network], name=network.name)
+
+
 def epoch_order(labels: np.ndarray, sampling: str, seed: int, epoch: int) -> np.ndarray:
     """Which of the (n,) training rows an epoch shows, in which order: (n,) int64 that follow from (seed, epoch) alone.
 
-    "shuffled": each once. "balanced": drawn with replacement, every emotion equally often on average.
+    "shuffled": each once. "balanced": sampled with replacement, every emotion equally often on average.
     """
     rng = np.random.default_rng([seed, epoch])
     if sampling == "shuffled":
@@ -80,7 +108,7 @@ def epoch_order(labels: np.ndarray, sampling: str, seed: int, epoch: int) -> np.
 def epoch_targets(faces: Faces, protocol: Protocol, seed: int, epoch: int) -> np.ndarray:
     """What an epoch trains towards: codes, (n,) int32, or the faces' ``targets``, (n, k) float32.
 
-    What is drawn of these follows from (seed, epoch) alone.
+    Codes sampled from these targets follow from (seed, epoch) alone.
     """
     if faces.targets is None:
         return faces.labels.astype(np.int32)

@@ -48,8 +48,8 @@ def restore(
     defaults = asdict(Protocol())
     for kept in sorted(folder.glob("checkpoint-*"), reverse=True):
         facts = json.loads((kept / "state.json").read_text())
-        found = facts["identity"]
-        if found | {"protocol": defaults | found["protocol"]} == identity:
+        saved = facts["identity"]
+        if saved | {"protocol": defaults | saved["protocol"]} == identity:
             begin(len(facts["history"]))
             model.optimizer.build(model.trainable_variables)
             model.load_weights(kept / "model.weights.h5")

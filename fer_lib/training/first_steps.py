@@ -4,17 +4,18 @@ A sweep takes the steps that ``loop.train`` would, on the same batches with the 
 notes ``QUANTITIES`` of the batch, before it moved the weights:
 
 loss: mean cross-entropy of the batch, without weight penalty.
-accuracy: share of its rows answered rightly, dropout on.
+accuracy: share of its rows predicted correctly, dropout on.
 saturated: share of its rows where the label's probability lies outside [1e-7, 1 - 1e-7]: so sure that clipping it takes
     all gradient from the row.
 gradient_norm: Euclidean norm of the gradient of ``loss`` over all weights; the penalty's is left out, which pulls at
     some of them whatever the faces show.
 dead: share of the hidden ReLU units (of convolutions: filters) that are 0 on every row of the batch, at every place.
-most_given_share: share of the batch that gets the most given answer.
+most_given_share: share of the batch for which the most frequent class is predicted.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -41,13 +42,13 @@ class Sweep:
 
     settings: list[dict]  # a line each, as it stands in the record under "sweep": see ``line``
     traces: dict[str, np.ndarray]  # of each of QUANTITIES, (settings, steps) float32
-    answers: np.ndarray  # (settings, m) uint8: what each answers to the faces that are asked about, after its last step
+    predictions: np.ndarray  # (settings, m) uint8: the classes of the evaluated faces, after each setting's last step
     parameter_count: int
     seconds: float
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What a record keeps beside the rows that were asked about."""
-        return {"answers": self.answers} | {f"trace_{name}": values for name, values in self.traces.items()}
+        """What a record keeps beside the evaluated rows."""
+        return {"answers": self.predictions} | {f"trace_{name}": values for name, values in self.traces.items()}
 
 
 def factorial(
@@ -67,52 +68,49 @@ def factorial(
             raise ValueError(f"rate_factors: found {factor!r}, expected numbers above 0")
     return [
         (replace(base, input_scale=scale, loss=loss, learning_rate=float(f"{base.learning_rate * factor:.6g}")), seed)
-        for scale in input_scales
-        for loss in losses
-        for factor in rate_factors
-        for seed in seeds
+        for scale, loss, factor, seed in itertools.product(*factors.values())
     ]
 
 
-def asked_rows(faces: Faces, count: int) -> np.ndarray:
-    """Positions of the PublicTest rows whose answers are kept: ``count`` of them drawn once; 0: all."""
-    return batches.drawn(faces, faces.rows("PublicTest"), "PublicTest", "asked", count)
+def evaluated_rows(faces: Faces, count: int) -> np.ndarray:
+    """Positions of the PublicTest rows to predict after the last step: ``count`` of them sampled once; 0: all."""
+    return batches.sampled_rows(faces, faces.rows("PublicTest"), "PublicTest", "asked", count)
 
 
 def sweep(
-    faces: Faces, settings: list[tuple[Protocol, int]], steps: int, asked: Faces, folder: Path | None = None
+    faces: Faces, settings: list[tuple[Protocol, int]], steps: int, evaluated: Faces, folder: Path | None = None
 ) -> Sweep:
-    """Take the first ``steps`` steps of each setting, and ask it about the ``asked`` faces then.
+    """Take the first ``steps`` steps of each setting, and predict the ``evaluated`` faces then.
 
     With a ``folder`` each setting is kept there when it is done, and a sweep that finds some goes on with the rest.
     Raises ValueError where there are no steps to take, and for settings that ``take_steps`` cannot show.
     """
     if steps < 1:
         raise ValueError(f"steps: found {steps}, expected 1 or more")
-    kept = None if folder is None else folder / "checkpoint-settings"
-    lines, traces, answers, seconds, count = [], [], [], 0.0, 0
+    lines, traces, predictions, seconds, count = [], [], [], 0.0, 0
     for number, (protocol, seed) in enumerate(settings):
         identity = {"protocol": asdict(protocol), "seed": seed, "steps": steps, "data": faces.sha256}
-        identity |= {"asked": asked.ids.tolist(), "backend": backends.BACKEND}
-        path = kept and kept / f"{number:04d}.npz"
-        if (found := _restore(path, identity)) is None:
+        identity |= {"asked": evaluated.ids.tolist(), "backend": backends.BACKEND}
+        path = folder and folder / "checkpoint-settings" / f"{number:04d}.npz"
+        if (done := _restore(path, identity)) is None:
             started = time.monotonic()
-            trace, given, count = take_steps(faces, protocol, seed, steps, asked)
-            found = {"trace": trace, "given": given, "seconds": time.monotonic() - started, "count": count}
-            _save(path, identity, found)
-        lines.append(line(protocol, seed, found["trace"], found["given"], asked))
-        traces.append(found["trace"])
-        answers.append(found["given"])
-        seconds, count = seconds + float(found["seconds"]), int(found["count"])
-        print(_said(number + 1, len(settings), lines[-1]), flush=True)
+            trace, predicted, count = take_steps(faces, protocol, seed, steps, evaluated)
+            done = {"trace": trace, "given": predicted, "seconds": time.monotonic() - started, "count": count}
+            _save(path, identity, done)
+        lines.append(line(protocol, seed, done["trace"], done["given"], evaluated))
+        traces.append(done["trace"])
+        predictions.append(done["given"])
+        seconds, count = seconds + float(done["seconds"]), int(done["count"])
+        print(_setting_line(number + 1, len(settings), lines[-1]), flush=True)
     by_quantity = dict(zip(QUANTITIES, np.moveaxis(np.array(traces, np.float32), 2, 0)))
-    return Sweep(lines, by_quantity, np.array(answers, np.uint8), count, seconds)
+    return Sweep(lines, by_quantity, np.array(predictions, np.uint8), count, seconds)
 
 
 def take_steps(
-    faces: Faces, protocol: Protocol, seed: int, steps: int, asked: Faces
+    faces: Faces, protocol: Protocol, seed: int, steps: int, evaluated: Faces
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """One setting: its trace (steps, QUANTITIES) float32, its answers (m,) uint8 to ``asked``, its number of weights.
+    """One setting: its trace (steps, QUANTITIES) float32, the predicted classes of ``evaluated``, (m,) uint8, and its
+    number of weights.
 
     Raises ValueError for what a sweep does not show: augmentation, class weights, another precision than float32.
     """
@@ -136,7 +134,7 @@ def take_steps(
                 rows = order[start : start + protocol.batch_size]
                 trace.append(step(scale(fitted.images[rows]), labels[rows]))
                 bar.update()
-    parts = [scale(asked.images[start : start + 256]) for start in range(0, len(asked), 256)]
+    parts = [scale(evaluated.images[start : start + 256]) for start in range(0, len(evaluated), 256)]
     logits = np.concatenate([ops.convert_to_numpy(network(part, training=False)) for part in parts])
     return np.array(trace, np.float32), logits.argmax(axis=1).astype(np.uint8), network.count_params()
 
@@ -154,10 +152,10 @@ def _stepper(network: keras.Model, optimizer: keras.Optimizer, loss):
         p = ops.softmax(logits)
         p = ops.take_along_axis(p / ops.sum(p, axis=-1, keepdims=True), labels[:, None], axis=-1)
         clipped = ops.logical_or(p < metrics.EPSILON, p > 1 - metrics.EPSILON)
-        still = [ops.all(each <= 0, axis=tuple(range(len(each.shape) - 1))) for each in units]
-        right = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels)
-        said = right, clipped, ops.concatenate(still), counts / ops.sum(counts)
-        return ops.mean(losses), ([ops.cast(each, "float32") for each in said], state)
+        dead = [ops.all(each <= 0, axis=tuple(range(len(each.shape) - 1))) for each in units]
+        correct = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels)
+        shown = correct, clipped, ops.concatenate(dead), counts / ops.sum(counts)
+        return ops.mean(losses), ([ops.cast(each, "float32") for each in shown], state)
 
     def penalty(weights):
         pairs = [(variable.regularizer, weight) for variable, weight in zip(variables, weights)]
@@ -168,15 +166,15 @@ def _stepper(network: keras.Model, optimizer: keras.Optimizer, loss):
 
     def step(inputs: np.ndarray, labels: np.ndarray) -> list[float]:
         weights, state = ([ops.convert_to_tensor(v) for v in group] for group in (variables, others))
-        (value, (said, state)), gradients = forward_and_back(weights, state, inputs, labels)
+        (value, (shown, state)), gradients = forward_and_back(weights, state, inputs, labels)
         norm = sum(float(ops.sum(ops.square(gradient))) for gradient in gradients) ** 0.5
         if of_penalty:
             gradients = [ops.add(*pair) for pair in zip(gradients, of_penalty(weights)[1])]
         for variable, now in zip(others, state):
             variable.assign(now)
         optimizer.apply(gradients, variables)
-        right, clipped, still, shares = (ops.convert_to_numpy(each) for each in said)
-        return [float(value), right.mean(), clipped.mean(), norm, still.mean(), shares.max()]
+        correct, clipped, dead, shares = map(ops.convert_to_numpy, shown)
+        return [float(value), correct.mean(), clipped.mean(), norm, dead.mean(), shares.max()]
 
     return step
 
@@ -185,44 +183,44 @@ def _is_relu(layer: keras.Layer) -> bool:
     return isinstance(layer, keras.layers.ReLU) or getattr(layer, "activation", None) is keras.activations.relu
 
 
-def line(protocol: Protocol, seed: int, trace: np.ndarray, given: np.ndarray, asked: Faces) -> dict:
-    """What is to be said of one setting, as plain values.
+def line(protocol: Protocol, seed: int, trace: np.ndarray, predicted: np.ndarray, evaluated: Faces) -> dict:
+    """What the record says of one setting, as plain values.
 
-    Its factors; ``steps``; ``collapsed_to``, the emotion that it answers to 99 % of the ``asked`` faces or more, or
-    None; ``most_given_share`` and ``accuracy``, 0 to 1, on these; ``first_loss`` and ``final_loss`` of the batches;
+    Its factors; ``steps``; ``collapsed_to``, the emotion that it predicts for 99 % of the ``evaluated`` faces or more,
+    or None; ``most_given_share`` and ``accuracy``, 0 to 1, on these; ``first_loss`` and ``final_loss`` of the batches;
     ``stuck_since``, the step (from 1) from which on the gradient is 0 to the end, or None.
     """
-    of = {name: trace[:, place] for place, name in enumerate(QUANTITIES)}
-    score = metrics.score(given, asked.labels)
-    moving = np.flatnonzero(of["gradient_norm"] > 0)
+    loss, norm = (trace[:, QUANTITIES.index(name)] for name in ("loss", "gradient_norm"))
+    score = metrics.score(predicted, evaluated.labels)
+    moving = np.flatnonzero(norm > 0)
     stuck_since = int(moving[-1]) + 2 if len(moving) else 1
     factors = ("model", "optimizer", "input_scale", "loss", "learning_rate", "batch_size")
     return {name: getattr(protocol, name) for name in factors} | {
         "seed": seed,
         "steps": len(trace),
         "collapsed_to": metrics.collapsed(score),
-        "most_given_share": max(score["predicted"]) / len(asked),
+        "most_given_share": max(score["predicted"]) / len(evaluated),
         "accuracy": score["accuracy"],
-        "first_loss": float(of["loss"][0]),
-        "final_loss": float(of["loss"][-1]),
+        "first_loss": float(loss[0]),
+        "final_loss": float(loss[-1]),
         "stuck_since": stuck_since if stuck_since <= len(trace) else None,
     }
 
 
-def _said(number: int, count: int, line: dict) -> str:
-    answer = f"collapsed to {line['collapsed_to']}" if line["collapsed_to"] else "no collapse"
+def _setting_line(number: int, count: int, line: dict) -> str:
+    outcome = f"collapsed to {line['collapsed_to']}" if line["collapsed_to"] else "no collapse"
     stuck = f", no gradient from step {line['stuck_since']} on" if line["stuck_since"] else ""
     setting = f"{line['input_scale']}, {line['loss']}, rate {line['learning_rate']:g}, seed {line['seed']}"
-    return f"setting {number} of {count}: {setting}: {answer}{stuck}, loss {line['final_loss']:.2f}"
+    return f"setting {number} of {count}: {setting}: {outcome}{stuck}, loss {line['final_loss']:.2f}"
 
 
-def _save(path: Path | None, identity: dict, found: dict) -> None:
+def _save(path: Path | None, identity: dict, done: dict) -> None:
     """Keep a setting that is done, whole or not at all."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name("partial.npz")
-    np.savez(partial, identity=json.dumps(identity), **found)
+    np.savez(partial, identity=json.dumps(identity), **done)
     os.replace(partial, path)
 
 
@@ -231,5 +229,5 @@ def _restore(path: Path | None, identity: dict) -> dict | None:
     if path is None or not path.exists():
         return None
     with np.load(path, allow_pickle=False) as arrays:
-        found = {name: arrays[name] for name in arrays.files}
-    return found if json.loads(str(found.pop("identity"))) == identity else None
+        done = {name: arrays[name] for name in arrays.files}
+    return done if json.loads(str(done.pop("identity"))) == identity else None

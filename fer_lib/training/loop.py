@@ -18,8 +18,8 @@ from .. import models
 from ..data import Faces
 from ..evaluation import metrics
 from ..models import weights
-from . import augmentation, backends, checkpoints
-from .batches import Batches, epoch_order, epoch_targets, evaluated_rows, scaler, training_rows
+from . import backends, checkpoints
+from .batches import Batches, augmented, epoch_order, epoch_targets, evaluated_rows, scaler, training_rows
 from .losses import loss_function
 from .optimizers import make_optimizer
 from .protocol import Protocol
@@ -74,15 +74,17 @@ def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol):
 
     def fit(epoch: int, order: np.ndarray, targets: np.ndarray) -> dict:
         batches = Batches(fitted.images, targets, weights, scale, protocol.batch_size, order)
-        bar = _Bar(epoch, protocol.epochs, len(batches))
-        history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[bar]).history
+        what = f"epoch {epoch} of at most {protocol.epochs}"
+        with tqdm(total=len(batches), desc=what, unit="batch", leave=False) as bar:
+            count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.update())
+            history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[count]).history
         return {name: values[-1] for name, values in history.items()}
 
     return fit
 
 
 def reseed(model: keras.Model, seed: int, epoch: int) -> None:
-    """Start an epoch's random layers from (seed, epoch): a resumed run draws what an unbroken one would."""
+    """Start an epoch's random layers from (seed, epoch): a resumed run samples what an unbroken one would."""
     states = [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
     for number, state in enumerate(states):
         state.assign(np.random.SeedSequence([seed, epoch, number]).generate_state(2).astype(state.dtype))
@@ -100,8 +102,7 @@ def train(
 
     Returns the training and the evaluated faces, whose order the logits follow. With a ``folder`` the state after
     each epoch is kept there, and a run that finds one continues from it to the predictions that it would have had
-    unbroken. ``progress`` takes one line of text an epoch, with the time
-    left.
+    unbroken. ``progress`` takes one line of text an epoch, with the time left.
 
     History, one entry an epoch: epoch (from 1), loss and accuracy (running means over the epoch with dropout on, loss
     with the weight penalty, as Keras prints them), penalty, learning_rate (at the epoch's end), seconds, and for each
@@ -121,12 +122,11 @@ def train(
         raise ValueError(f"input_scale: {found}, expected '0..255': the network shifts and scales pixels itself")
     network = models.build(protocol.model, protocol.model_options)
     if network.output_shape[-1] != len(faces.emotions):
-        found = (
-            f"{protocol.model} with {network.output_shape[-1]} outputs for the {len(faces.emotions)} of {faces.name}"
-        )
-        raise ValueError(f"model: found {found}, expected as many as emotions; see model_options")
-    used = weights.load(network, protocol.model) if protocol.weights else None
-    model = augmentation.augmented(network, protocol.augmentation)
+        found = f"found {protocol.model} with {network.output_shape[-1]} outputs"
+        of_faces = f"the {len(faces.emotions)} of {faces.name}"
+        raise ValueError(f"model: {found} for {of_faces}, expected as many as emotions; see model_options")
+    loaded = weights.load(network, protocol.model) if protocol.weights else None
+    model = augmented(network, protocol.augmentation)
     begin = partial(compile_for, model=model, network=network, fitted=fitted, protocol=protocol)
     begin(1)
     at_once = protocol.batch_size if protocol.model in models.TAKE_0_TO_255 else 256  # 256 large pictures fill a memory
@@ -136,10 +136,10 @@ def train(
     sets["PublicTest+PrivateTest"] = evaluated.split > 0
     watched = evaluated.rows(protocol.validation_rows) if protocol.validation_rows else None
 
-    state = Training(model, [], {}, 0, 0.0, used)
+    state = Training(model, [], {}, 0, 0.0, loaded)
     identity = {"protocol": asdict(protocol), "seed": seed, "data": faces.sha256, "backend": backends.BACKEND}
-    if folder is not None and (found := checkpoints.restore(folder, model, identity, begin)):
-        state.logits, facts = found
+    if folder is not None and (checkpoint := checkpoints.restore(folder, model, identity, begin)):
+        state.logits, facts = checkpoint
         state.history, state.best_epoch, state.seconds = facts["history"], facts["best_epoch"], facts["seconds"]
         progress(f"continuing after epoch {len(state.history)}")
     before = state.seconds
@@ -158,11 +158,11 @@ def train(
         fit = train_epoch(epoch, order, epoch_targets(fitted, protocol, seed, epoch))
         logits = predicting.predict(inputs, batch_size=at_once, verbose=0).astype(np.float32)
         losses = metrics.cross_entropy(logits, evaluated.labels, protocol.loss)
-        hits = logits.argmax(axis=1) == evaluated.labels
+        correct = logits.argmax(axis=1) == evaluated.labels
         penalty = float(sum(ops.convert_to_numpy(value) for value in model.losses))
         entry = {"epoch": epoch, **fit, "penalty": penalty, "learning_rate": float(model.optimizer.learning_rate)}
         for name, rows in sets.items():
-            entry |= {f"{name}_loss": float(losses[rows].mean()), f"{name}_accuracy": float(hits[rows].mean())}
+            entry |= {f"{name}_loss": float(losses[rows].mean()), f"{name}_accuracy": float(correct[rows].mean())}
         entry["watched_loss"] = float(losses[watched].mean()) + penalty if watched is not None else 0.0
         entry["seconds"] = time.monotonic() - clock
         if epoch == 1 or entry["PublicTest_accuracy"] > max(e["PublicTest_accuracy"] for e in state.history):
@@ -172,28 +172,14 @@ def train(
         state.logits["last"] = logits
         state.history.append(entry)
         state.seconds = before + time.monotonic() - started
-        progress(_line(state.history, protocol.epochs))
+        progress(_epoch_line(state.history, protocol.epochs))
         if folder is not None:
             facts = {"history": state.history, "best_epoch": state.best_epoch, "seconds": state.seconds}
             checkpoints.save(folder, model, state.logits, facts | {"identity": identity})
     return state, evaluated
 
 
-class _Bar(keras.callbacks.Callback):
-    """A progress bar over the batches of one epoch."""
-
-    def __init__(self, epoch: int, epochs: int, batches: int):
-        super().__init__()
-        self.bar = tqdm(total=batches, desc=f"epoch {epoch} of at most {epochs}", unit="batch", leave=False)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.bar.update()
-
-    def on_train_end(self, logs=None):
-        self.bar.close()
-
-
-def _line(history: list[dict], epochs: int) -> str:
+def _epoch_line(history: list[dict], epochs: int) -> str:
     entry = history[-1]
     left = np.mean([e["seconds"] for e in history]) * (epochs - len(history))
     return (

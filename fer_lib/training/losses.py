@@ -12,9 +12,9 @@ def loss_function(form: str, smoothing: float = 0.0):
     """Cross-entropy of each row, (b,) float32, as a function of (labels, logits (b, k) float32).
 
     Labels are codes, (b,) integer, or targets, (b, k) float32, how much of each emotion is true (``Faces.targets``).
-    "logits" takes log-softmax: its gradient never vanishes on a wrong answer. "clipped" is old Keras (2.1,
+    "logits" takes log-softmax: its gradient never vanishes on a wrong prediction. "clipped" is old Keras (2.1,
     TensorFlow backend): softmax, renormalised, clipped to [1e-7, 1 - 1e-7], then the logarithm. Where a network is so
-    sure that softmax gives exactly 0 and 1, the clip passes no gradient and nothing moves any more; a wrong answer
+    sure that softmax gives exactly 0 and 1, the clip passes no gradient and nothing moves any more; a wrong prediction
     then costs -ln(1e-7) = 16.118. Written out, because Keras 3 clips or not depending on its backend. "any of" is for
     faces that several emotions are true of, all alike: "logits" of the likeliest of them (Barsoum et al. 2016).
 

@@ -44,6 +44,12 @@ CHOICES = {
     "weights": ("", "pretrained"),
 }
 
+LEAST = {
+    "batch_size": 1, "epochs": 1, "patience": 0, "rows": 0, "test_rows": 0, "milestone": 0, "frozen_epochs": 0,
+    "learning_rate": 0, "body_rate": 0, "decay": 0, "momentum": 0, "weight_decay": 0,
+}  # fmt: skip
+"""The lowest value that a field may have."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -58,10 +64,10 @@ class Protocol:
     # by its own)
     input_scale: str = "0..1"
     loss: str = "logits"  # "logits", "clipped": probabilities clipped to 1e-7 as in old Keras; "any of" several labels
-    targets: str = "given"  # "drawn": one emotion of a face's targets, drawn anew for each epoch; see Faces.targets
+    targets: str = "given"  # "drawn": one emotion of a face's targets, sampled anew each epoch; see Faces.targets
     label_smoothing: float = 0.0  # this share of each label goes to all emotions alike, in training
     train_rows: str = "Training"  # splits, joined by "+", or WITHOUT_TWINS
-    at_most: dict = field(default_factory=dict)  # {"happy": 3582}: of an emotion only so many of them, drawn once
+    at_most: dict = field(default_factory=dict)  # {"happy": 3582}: of an emotion only so many of them, sampled once
     validation_rows: str = "PublicTest"  # whose loss early stopping watches; "" for none
     evaluation_rows: str = "PrivateTest"  # the rows whose accuracy is the run's headline
     kept_epoch: str = "best"  # the headline's epoch: "last", or "best" on PublicTest (both are stored)
@@ -77,12 +83,12 @@ class Protocol:
     patience: int = 0  # stop after so many epochs without a lower validation loss; 0: never
     # "bfloat16": matrix products and activations, weights stay float32; "tensorfloat32": factors of products, on a GPU
     precision: str = "float32"
-    rows: int = 0  # use so many training rows, drawn once; 0: all
-    test_rows: int = 0  # predict so many of the PublicTest and PrivateTest rows, drawn once; 0: all
+    rows: int = 0  # use so many training rows, sampled once; 0: all
+    test_rows: int = 0  # predict so many of the PublicTest and PrivateTest rows, sampled once; 0: all
     milestone: int = 0  # keep the predictions after this epoch too; 0: of the last and the best epoch only
     class_weights: str = "none"  # "balanced": a rare emotion's loss counts as much in all as a frequent one's
-    sampling: str = "shuffled"  # "balanced": as many rows an epoch, drawn with replacement, each emotion as often
-    # "flip", "flip and affine", "flip, affine and erasing": random changes of training faces, see augmentation.py
+    sampling: str = "shuffled"  # "balanced": as many rows an epoch, sampled with replacement, each emotion as often
+    # "flip", "flip and affine", "flip, affine and erasing": random changes of training faces, see batches.augmented
     augmentation: str = "none"
     keep_network: bool = False  # the network of the last epoch stays beside the record, where git ignores it
 
@@ -100,20 +106,7 @@ class Protocol:
             if getattr(self, name) not in choices:
                 expected = ", ".join(choice or "''" for choice in choices)
                 raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {expected}")
-        for name, low in {
-            "learning_rate": 0,
-            "batch_size": 1,
-            "epochs": 1,
-            "patience": 0,
-            "rows": 0,
-            "test_rows": 0,
-            "milestone": 0,
-            "decay": 0,
-            "momentum": 0,
-            "weight_decay": 0,
-            "frozen_epochs": 0,
-            "body_rate": 0,
-        }.items():
+        for name, low in LEAST.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected {low} or more")
         if self.patience and not self.validation_rows:

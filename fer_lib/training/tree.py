@@ -10,8 +10,8 @@ from ..data import Faces
 def split(faces: Faces, random_split: bool, seed: int) -> tuple[Faces, Faces]:
     """The faces to fit on and those to score, disjoint.
 
-    ``random_split``: a fifth of all rows drawn with ``seed``, as the released notebook does (of FER2013 7,178 rows, but
-    not *the* 7,178); otherwise Training, and PublicTest with PrivateTest.
+    ``random_split``: a fifth of all rows sampled with ``seed``, as the released notebook does (of FER2013 7,178 rows,
+    but not *the* 7,178); otherwise Training, and PublicTest with PrivateTest.
     """
     if not random_split:
         return faces.select(faces.rows("Training")), faces.select(faces.rows("PublicTest+PrivateTest"))

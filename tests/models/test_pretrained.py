@@ -4,6 +4,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from made_up_weights import original
 
 from fer_lib import models
 from fer_lib.models import pretrained
@@ -25,7 +26,7 @@ SMALL = {"googlenet": 32, "caffenet": 63, "vgg16": 32, "resnet152": 32, "vgg_fac
 )
 def test_parameters_with_the_head_that_the_owners_shipped(name, options, parameters):
     with keras.StatelessScope(initialize_variables=False):  # half a gigabyte of weights that nobody looks at
-        assert pretrained.original(name, **options).count_params() == parameters
+        assert original(name, **options).count_params() == parameters
     keras.utils.clear_session()
 
 
@@ -113,9 +114,9 @@ def test_a_network_trains_a_step_and_comes_back_from_its_file(name, tmp_path):
     assert np.isfinite(network.train_on_batch(pixels, labels))
     for array, old in zip(watched, before):
         assert (keras.ops.convert_to_numpy(array) != old).any()
-    answers = keras.ops.convert_to_numpy(network(pixels, training=False))
-    assert np.isfinite(answers).all() and (answers[0] != answers[1]).any()
+    logits = keras.ops.convert_to_numpy(network(pixels, training=False))
+    assert np.isfinite(logits).all() and (logits[0] != logits[1]).any()
     network.save(tmp_path / "network.keras")
     again = keras.saving.load_model(tmp_path / "network.keras", compile=False)
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(again(pixels, training=False)), answers)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(again(pixels, training=False)), logits)
     keras.utils.clear_session()

@@ -91,6 +91,17 @@ def test_a_whole_number_is_taken_for_a_float():
     assert notebooks.checked("3_train_network", {"decay": 1})["decay"] == 1.0
 
 
+def test_the_parameters_of_a_training_are_the_fields_of_its_protocol():
+    """Notebook 3 makes the protocol of all parameters that are named as its fields are, notebook 4 of some."""
+    own = {"data", "seed", "experiment", "title", "profile", "record"}
+    types = {name: type(value) for name, value in dataclasses.asdict(Protocol()).items()}
+    parameters = {name: type(value) for name, value in notebooks.defaults("3_train_network").items()}
+    assert own <= parameters.keys()
+    assert {name: kind for name, kind in parameters.items() if name not in own} == types
+    sweeps = notebooks.defaults("4_first_steps")
+    assert {name: type(sweeps[name]) for name in sweeps.keys() & types.keys()}.items() <= types.items()
+
+
 def test_an_experiment_without_a_key_is_named(study):
     (study / "bad.yaml").write_text("title: Bad\n")
     with pytest.raises(ValueError, match=r"bad.yaml: lacks where, reported, notebook"):

@@ -1,7 +1,8 @@
-"""What a training is shown: rows, scale, order, targets."""
+"""What a training is shown: rows, scale, augmentation, order, targets. Runs under every Keras backend."""
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
@@ -58,6 +59,37 @@ def test_an_emotion_can_have_fewer_rows(few_faces):
         batches.training_rows(few_faces, replace(SMALL, at_most={"happy": 7}))
 
 
+@pytest.mark.parametrize("name", ["flip", "flip and affine", "flip, affine and erasing"])
+def test_augmentation_changes_faces_in_training_and_none_in_prediction(name):
+    same = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Activation("linear")])
+    assert batches.augmented(same, "none") is same
+    network = batches.augmented(same, name)
+    assert network.count_params() == 0
+    faces = np.random.default_rng(0).uniform(0, 255, (40, 48, 48, 1)).astype(np.float32)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(network(faces, training=False)), faces)
+    shown = keras.ops.convert_to_numpy(network(faces, training=True))
+    assert shown.shape == faces.shape
+    mirrored = (shown == faces[:, :, ::-1]).all(axis=(1, 2, 3)).sum()
+    kept = (shown == faces).all(axis=(1, 2, 3)).sum()
+    if name == "flip":
+        assert mirrored + kept == 40
+        assert mirrored > 5
+        assert kept > 5
+    else:
+        assert mirrored + kept < 5
+    again = keras.ops.convert_to_numpy(network(faces, training=True))
+    assert (shown != again).any()
+
+
+def test_erasing_blackens_a_part_of_every_other_face():
+    same = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Activation("linear")])
+    network = batches.augmented(same, "flip, affine and erasing")
+    shown = keras.ops.convert_to_numpy(network(np.ones((200, 48, 48, 1), np.float32), training=True))
+    share = (shown == 0).mean(axis=(1, 2, 3))
+    assert 60 < (share > 0).sum() < 140
+    assert share.max() < 0.25
+
+
 UNEVEN = np.repeat(np.arange(7, dtype=np.uint8), (500, 10, 200, 900, 300, 100, 400))
 
 
@@ -76,13 +108,13 @@ def test_balanced_sampling_shows_each_emotion_as_often():
     assert shown.max() < 1.2 * len(UNEVEN) / 7
 
 
-def test_labels_are_drawn_by_their_shares_and_anew_for_each_epoch(tagged_faces):
-    faces, drawn = tagged_faces, Protocol(targets="drawn")
-    first, again, second = (batches.epoch_targets(faces, drawn, 1, epoch) for epoch in (1, 1, 2))
+def test_labels_are_sampled_by_their_shares_and_anew_for_each_epoch(tagged_faces):
+    faces, sampled = tagged_faces, Protocol(targets="drawn")
+    first, again, second = (batches.epoch_targets(faces, sampled, 1, epoch) for epoch in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert first.dtype == np.int32 and (first != second).any()
     assert ((first == faces.labels) | (first == faces.labels + 1)).all()
-    many = np.mean([batches.epoch_targets(faces, drawn, 1, epoch) == faces.labels for epoch in range(100)])
+    many = np.mean([batches.epoch_targets(faces, sampled, 1, epoch) == faces.labels for epoch in range(100)])
     assert many == pytest.approx(0.6, abs=0.02)
     np.testing.assert_array_equal(batches.epoch_targets(faces, Protocol(), 1, 1), faces.targets)
 

@@ -20,39 +20,39 @@ TINY = {"model": "eleven_layers", "model_options": {"width": 4, "dense": 16}}
 
 
 @pytest.fixture
-def asked(few_faces):
-    return few_faces.select(first_steps.asked_rows(few_faces, 0))
+def evaluated(few_faces):
+    return few_faces.select(first_steps.evaluated_rows(few_faces, 0))
 
 
-def steps_of(faces, asked, protocol, steps=6, seed=0):
-    trace, given, _ = first_steps.take_steps(faces, protocol, seed, steps, asked)
-    return dict(zip(first_steps.QUANTITIES, trace.T)), given
+def steps_of(faces, evaluated, protocol, steps=6, seed=0):
+    trace, predicted, _ = first_steps.take_steps(faces, protocol, seed, steps, evaluated)
+    return dict(zip(first_steps.QUANTITIES, trace.T)), predicted
 
 
-def test_the_clipped_loss_loses_its_gradient_and_the_network_collapses(few_faces, asked):
-    of, given = steps_of(few_faces, asked, replace(SHARP, loss="clipped"), 9)
+def test_the_clipped_loss_loses_its_gradient_and_the_network_collapses(few_faces, evaluated):
+    of, predicted = steps_of(few_faces, evaluated, replace(SHARP, loss="clipped"), 9)
     without = of["saturated"] == 1
     assert without[2:].all() and not without[0]
     assert (of["gradient_norm"][without] == 0).all()  # exactly
     assert (of["gradient_norm"][~without] > 0).all()
-    line = first_steps.line(replace(SHARP, loss="clipped"), 0, np.array(list(of.values())).T, given, asked)
-    assert line["collapsed_to"] == few_faces.emotions[given[0]] and len(set(given)) == 1
+    line = first_steps.line(replace(SHARP, loss="clipped"), 0, np.array(list(of.values())).T, predicted, evaluated)
+    assert line["collapsed_to"] == few_faces.emotions[predicted[0]] and len(set(predicted)) == 1
     assert line["stuck_since"] == 1 + int(np.argmax(without)) and line["most_given_share"] == 1
     wrong = 1 - of["accuracy"][without]
     np.testing.assert_allclose(of["loss"][without], -np.log(1e-7) * wrong, atol=1e-3)  # the stored losses follow
 
 
-def test_from_logits_the_same_network_keeps_its_gradient(few_faces, asked):
-    clipped, _ = steps_of(few_faces, asked, replace(SHARP, loss="clipped"))
-    logits, given = steps_of(few_faces, asked, replace(SHARP, loss="logits"))
+def test_from_logits_the_same_network_keeps_its_gradient(few_faces, evaluated):
+    clipped, _ = steps_of(few_faces, evaluated, replace(SHARP, loss="clipped"))
+    logits, predicted = steps_of(few_faces, evaluated, replace(SHARP, loss="logits"))
     assert logits["saturated"][0] == clipped["saturated"][0] > 0  # the same network, the same batch
     assert logits["accuracy"][0] == clipped["accuracy"][0]
     assert (logits["gradient_norm"] > 1).all()
-    assert first_steps.line(SHARP, 0, np.array(list(logits.values())).T, given, asked)["stuck_since"] is None
+    assert first_steps.line(SHARP, 0, np.array(list(logits.values())).T, predicted, evaluated)["stuck_since"] is None
 
 
-def test_small_inputs_saturate_nothing(few_faces, asked):
-    of, _ = steps_of(few_faces, asked, replace(SMALL, loss="clipped"))
+def test_small_inputs_saturate_nothing(few_faces, evaluated):
+    of, _ = steps_of(few_faces, evaluated, replace(SMALL, loss="clipped"))
     assert (of["saturated"] == 0).all() and (of["gradient_norm"] > 0).all()
     assert ((0 < of["dead"]) & (of["dead"] < 0.6)).all()
     assert ((1 / 7 < of["most_given_share"]) & (of["most_given_share"] <= 1)).all()
@@ -66,16 +66,18 @@ def test_small_inputs_saturate_nothing(few_faces, asked):
 def test_these_are_the_first_steps_of_the_training_itself(few_faces, fields):
     protocol = replace(SMALL, epochs=2, batch_size=16, learning_rate=1e-3, weight_decay=0.01, **fields)
     trained, evaluated = loop.train(few_faces, protocol, 3, progress=lambda line: None)
-    trace, given, count = first_steps.take_steps(few_faces, protocol, 3, 6, evaluated)  # two epochs of three batches
+    trace, predicted, count = first_steps.take_steps(
+        few_faces, protocol, 3, 6, evaluated
+    )  # two epochs of three batches
     losses, sizes = trace[:, 0], np.array([16, 16, 10] * 2)
     for epoch, rows in enumerate((slice(0, 3), slice(3, 6))):
         mean = (losses[rows] * sizes[rows]).sum() / 42
         assert trained.history[epoch]["loss"] == pytest.approx(mean, rel=1e-3)
-    assert (given == trained.logits["last"].argmax(axis=1)).all()
+    assert (predicted == trained.logits["last"].argmax(axis=1)).all()
     assert count == trained.model.count_params()
 
 
-def test_a_weight_penalty_is_in_the_step_but_not_in_the_gradient_that_is_shown(few_faces, asked, monkeypatch):
+def test_a_weight_penalty_is_in_the_step_but_not_in_the_gradient_that_is_shown(few_faces, evaluated, monkeypatch):
     def penalised(strength):
         layers = [keras.Input((48, 48, 1)), keras.layers.Flatten()]
         layers += [keras.layers.Dense(8, activation="relu", kernel_regularizer=keras.regularizers.L2(strength))]
@@ -84,7 +86,7 @@ def test_a_weight_penalty_is_in_the_step_but_not_in_the_gradient_that_is_shown(f
     protocol, traces = replace(SMALL, optimizer="sgd", learning_rate=0.01), []
     for strength in (0.0, 20.0):
         monkeypatch.setattr(first_steps.models, "build", lambda *_, strength=strength: penalised(strength))
-        traces.append(steps_of(few_faces, asked, protocol, 2)[0])
+        traces.append(steps_of(few_faces, evaluated, protocol, 2)[0])
     np.testing.assert_allclose(traces[0]["gradient_norm"][0], traces[1]["gradient_norm"][0], rtol=1e-5)
     assert traces[0]["loss"][0] == pytest.approx(traces[1]["loss"][0], rel=1e-5)
     assert traces[0]["loss"][1] != pytest.approx(traces[1]["loss"][1], rel=1e-4)
@@ -94,13 +96,13 @@ class Killed(BaseException):
     pass
 
 
-def small_sweep(faces, asked, folder=None, steps=3):
+def small_sweep(faces, evaluated, folder=None, steps=3):
     settings = first_steps.factorial(SMALL, ["0..255"], ["clipped"], [1.0, 10, 0.1], [0])
-    return first_steps.sweep(faces, settings, steps, asked, folder)
+    return first_steps.sweep(faces, settings, steps, evaluated, folder)
 
 
-def test_a_killed_sweep_ends_like_an_unbroken_one(few_faces, asked, tmp_path, monkeypatch):
-    whole, take, taken = small_sweep(few_faces, asked), first_steps.take_steps, []
+def test_a_killed_sweep_ends_like_an_unbroken_one(few_faces, evaluated, tmp_path, monkeypatch):
+    whole, take, taken = small_sweep(few_faces, evaluated), first_steps.take_steps, []
 
     def count(*arguments):
         taken.append(arguments)
@@ -110,13 +112,13 @@ def test_a_killed_sweep_ends_like_an_unbroken_one(few_faces, asked, tmp_path, mo
 
     monkeypatch.setattr(first_steps, "take_steps", count)
     with pytest.raises(Killed):
-        small_sweep(few_faces, asked, tmp_path)
-    resumed = small_sweep(few_faces, asked, tmp_path)
+        small_sweep(few_faces, evaluated, tmp_path)
+    resumed = small_sweep(few_faces, evaluated, tmp_path)
     assert len(taken) == 4  # one before the kill, the killed one, and the two that were left
     assert resumed.settings == whole.settings and resumed.parameter_count == whole.parameter_count
     for name, values in whole.arrays().items():
         np.testing.assert_array_equal(resumed.arrays()[name], values)
-    other = small_sweep(few_faces, asked, tmp_path, steps=2)  # what other steps left is not taken
+    other = small_sweep(few_faces, evaluated, tmp_path, steps=2)  # what other steps left is not taken
     assert len(taken) == 7 and other.traces["loss"].shape == (3, 2)
 
 
@@ -144,37 +146,37 @@ def test_wrong_levels_are_refused_by_name(wrong, message):
         first_steps.factorial(SMALL, **levels)
 
 
-def test_what_a_sweep_cannot_show_is_refused(few_faces, asked):
+def test_what_a_sweep_cannot_show_is_refused(few_faces, evaluated):
     with pytest.raises(ValueError, match="steps: found 0, expected 1 or more"):
-        first_steps.sweep(few_faces, [(SMALL, 0)], 0, asked)
+        first_steps.sweep(few_faces, [(SMALL, 0)], 0, evaluated)
     with pytest.raises(ValueError, match="augmentation: found flip, a sweep takes none only"):
-        first_steps.sweep(few_faces, [(replace(SMALL, augmentation="flip"), 0)], 1, asked)
+        first_steps.sweep(few_faces, [(replace(SMALL, augmentation="flip"), 0)], 1, evaluated)
     with pytest.raises(ValueError, match="asked: found 15, but PublicTest of drawn_faces has 14"):
-        first_steps.asked_rows(few_faces, 15)
+        first_steps.evaluated_rows(few_faces, 15)
 
 
 def test_only_public_test_is_asked(few_faces):
-    rows = first_steps.asked_rows(few_faces, 9)
+    rows = first_steps.evaluated_rows(few_faces, 9)
     assert len(rows) == 9 and (few_faces.split[rows] == 1).all()
-    np.testing.assert_array_equal(rows, first_steps.asked_rows(few_faces, 9))
+    np.testing.assert_array_equal(rows, first_steps.evaluated_rows(few_faces, 9))
 
 
 # ---- the record
 
 
 @pytest.fixture
-def recorded(few_faces, asked, tmp_path):
+def recorded(few_faces, evaluated, tmp_path):
     """The record, as the notebook keeps it, of a sweep that never was."""
     settings = first_steps.factorial(SMALL, ["0..255", "0..1"], ["clipped"], [1.0, 0.1], [0])
     rng = np.random.default_rng(0)
     traces = rng.random((4, 3, len(first_steps.QUANTITIES)), np.float32)
-    given = rng.integers(0, 7, (4, len(asked)), np.uint8)
-    lines = [first_steps.line(*setting, *of, asked) for setting, *of in zip(settings, traces, given)]
+    predicted = rng.integers(0, 7, (4, len(evaluated)), np.uint8)
+    lines = [first_steps.line(*setting, *of, evaluated) for setting, *of in zip(settings, traces, predicted)]
     by_quantity = dict(zip(first_steps.QUANTITIES, np.moveaxis(traces, 2, 0)))
-    result = first_steps.Sweep(lines, by_quantity, given, 1, 1.0)
+    result = first_steps.Sweep(lines, by_quantity, predicted, 1, 1.0)
     record, arrays = records.assemble(
         experiment="ours/a_sweep", title="A sweep", profile="full", parameters={"seed": 0, "steps": 3},
-        faces=few_faces, evaluated=asked, kept={}, backend="tensorflow", device={"kind": "cpu"}, seconds=1.0,
+        faces=few_faces, evaluated=evaluated, kept={}, backend="tensorflow", device={"kind": "cpu"}, seconds=1.0,
     )  # fmt: skip
     folder = tmp_path / "runs" / "ours" / "a_sweep" / "tensorflow-seed0"
     records.write(folder, record | {"sweep": result.settings}, arrays | result.arrays())
@@ -216,9 +218,9 @@ def test_a_sweep_stands_in_no_table_of_accuracies(recorded):
     assert sweeps and all(known[name]["title"] not in written for name in sweeps)
 
 
-def test_outcomes_pool_the_seeds_of_a_setting(few_faces, asked):
+def test_outcomes_pool_the_seeds_of_a_setting(few_faces, evaluated):
     settings = first_steps.factorial(SHARP, ["0..255"], ["clipped", "logits"], [1.0], [0, 1])
-    result = first_steps.sweep(few_faces, settings, 9, asked)
+    result = first_steps.sweep(few_faces, settings, 9, evaluated)
     clipped, logits = pooled.outcomes(result.settings)
     assert (clipped["Seeds"], clipped["Collapsed"], clipped["Without gradient at the end"]) == (2, 2, 2)
     assert (logits["Loss"], logits["Seeds"], logits["Without gradient at the end"]) == ("logits", 2, 0)

@@ -27,7 +27,7 @@ def gradient(form: str, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 SATURATED = np.array([[0, 0, 0, 900, 0, 0, 0]], np.float32)
 
 
-def test_a_saturated_wrong_answer_passes_no_gradient_through_the_clipped_loss():
+def test_a_saturated_wrong_prediction_passes_no_gradient_through_the_clipped_loss():
     wrong, right = np.array([0]), np.array([3])
     assert (gradient("clipped", SATURATED, wrong) == 0).all()
     assert (gradient("clipped", SATURATED, right) == 0).all()
@@ -41,7 +41,7 @@ def test_both_losses_agree_where_nothing_is_saturated():
     np.testing.assert_allclose(gradient("clipped", logits, labels), gradient("logits", logits, labels), atol=1e-6)
 
 
-def test_the_clipped_loss_of_a_wrong_answer_is_old_keras_plateau():
+def test_the_clipped_loss_of_a_wrong_prediction_is_old_keras_plateau():
     """A collapsed network's loss was 13.9670 at 13.346 % accuracy: -ln(1e-7) x (1 - accuracy)."""
     labels = np.array([0] * 958 + [3] * 6220)
     logits = np.tile(np.array([[900, 0, 0, 0, 0, 0, 0]], np.float32), (7178, 1))
