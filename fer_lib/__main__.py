@@ -168,28 +168,28 @@ def audit() -> None:
 def score(files: list[str], into: str | None) -> None:
     from . import data
     from .data import fer2013
-    from .evaluation import score_tables, scoring
+    from .evaluation import scoring
 
     if len(files) > 2:
         raise ValueError(f"score: found {len(files)} files, expected one, or two to compare; score them in turn")
     faces = fer2013.load()
-    report = scoring.report(files, faces)
-    print(f"{data.banner(faces)}\n\n{score_tables.scores(report)}")
-    write_json(report, into)
+    result = scoring.score_files(files, faces)
+    print(f"{data.banner(faces)}\n\n{scoring.markdown(result)}")
+    write_json(result, into)
 
 
 def cross(options: argparse.Namespace) -> None:
     from .evaluation import crossdata
 
     left_out = tuple(filter(None, options.leave_out.split(",")))
-    report = crossdata.report(options.network, options.data, options.outputs, options.input_scale, left_out)
-    print(crossdata.markdown(report))
-    write_json(report, options.json)
+    result = crossdata.score(options.network, options.data, options.outputs, options.input_scale, left_out)
+    print(crossdata.markdown(result))
+    write_json(result, options.json)
 
 
-def write_json(report: dict, into: str | None) -> None:
+def write_json(result: dict, into: str | None) -> None:
     if into:
-        paths.replace_text(Path(into), json.dumps(report, indent=1) + "\n")
+        paths.replace_text(Path(into), json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from ..data import SPLITS
 from . import metrics, provenance, records, scoring, statistics
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime"}
@@ -211,42 +210,43 @@ def confusion(group: list[dict]) -> np.ndarray:
 
     k emotions are those of ``records.emotions``.
     """
-    counts = np.zeros([len(records.emotions(group[0]))] * 2, np.int64)
-    for record in group:
-        arrays, (kept, rows) = records.predictions(record), reading(record)
-        codes = [SPLITS.index(name) for name in rows.split("+") if name in SPLITS] or range(len(SPLITS))
-        scored = np.isin(arrays["split"], list(codes))
-        np.add.at(counts, (arrays["labels"][scored], arrays[f"classes_{kept}"][scored]), 1)
-    return counts
+    from sklearn.metrics import confusion_matrix  # slow to import
+
+    seeds = [records.row_predictions(record, *reading(record)) for record in group]
+    labels, classes = (np.concatenate([arrays[name] for arrays in seeds]) for name in ("labels", "classes"))
+    return confusion_matrix(labels, classes, labels=range(len(records.emotions(group[0]))))
 
 
 def per_class(counts: np.ndarray) -> np.ndarray:
     """Precision, recall and F1 (3, k) of each emotion, by ``confusion``'s counts; NaN where there is none to divide by:
-    precision of an emotion that was never answered, recall and F1 of one that has no row."""
-    right, true, answered = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        found = np.array([right / answered, right / true, 2 * right / (true + answered)])
-    found[2, true == 0] = np.nan
-    return found
+    precision of an emotion that was never predicted, recall and F1 of one that has no row."""
+    from sklearn.metrics import precision_recall_fscore_support  # slow to import
+
+    true, predicted = np.indices(counts.shape).reshape(2, -1)
+    *scores, rows = precision_recall_fscore_support(true, predicted, sample_weight=counts.ravel(), zero_division=np.nan)
+    scores = np.array(scores)
+    scores[2, rows == 0] = np.nan
+    return scores
 
 
 def reliability(group: list[dict]) -> dict:
-    """How often a group's answers are right, by their confidence, over the headline's rows of all seeds.
+    """How often a group's predictions are right, by their confidence, over the headline's rows of all seeds.
 
     Of ``scoring.BINS`` equal bins of confidence, empty ones left out: confidence and accuracy (means) and counts (of
-    answers). errors: each seed's expected calibration error, a fraction.
+    predictions). errors: each seed's expected calibration error, a fraction.
     """
-    confidence, right, errors = [], [], []
+    seeds = []
     for record in group:
-        given = records.row_predictions(record, *reading(record))
-        sure, hit = given["probabilities"].max(axis=1).astype(np.float64), given["classes"] == given["labels"]
-        confidence.append(sure)
-        right.append(hit)
-        errors.append(scoring.calibration_error(sure, hit))
-    sure, hit = np.concatenate(confidence), np.concatenate(right)
-    place = np.minimum((sure * scoring.BINS).astype(int), scoring.BINS - 1)
-    counts = np.bincount(place, minlength=scoring.BINS)
+        arrays = records.row_predictions(record, *reading(record))
+        confidence = arrays["probabilities"].max(axis=1).astype(np.float64)
+        seeds.append((confidence, arrays["classes"] == arrays["labels"]))
+    confidence, right = map(np.concatenate, zip(*seeds))
+    place = scoring.bins(confidence)
+    counts = np.bincount(place)
     some = counts > 0
-    means = {name: np.bincount(place, values, scoring.BINS)[some] / counts[some]
-             for name, values in (("confidence", sure), ("accuracy", hit))}  # fmt: skip
-    return {**means, "counts": counts[some], "errors": errors}
+    return {
+        "confidence": np.bincount(place, confidence)[some] / counts[some],
+        "accuracy": np.bincount(place, right)[some] / counts[some],
+        "counts": counts[some],
+        "errors": [scoring.calibration_error(*seed) for seed in seeds],
+    }
