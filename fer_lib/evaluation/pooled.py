@@ -36,26 +36,26 @@ def headline(record: dict) -> dict:
     return record["metrics"][kept][rows]
 
 
-def with_milestones(found: list[dict], experiments: dict[str, dict]) -> list[dict]:
+def with_milestones(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
     """The records, and those that are read off them: the first epochs of a longer run, where it kept their end."""
-    made = list(found)
+    result = list(all_records)
     for name, experiment in experiments.items():
-        for record in found:
+        for record in all_records:
             if record["experiment"] != experiment.get("milestone_of") or "milestone" not in record["metrics"]:
                 continue
             epochs = record["metrics"]["milestone"]["epoch"]
             parameters = record["parameters"] | {"epochs": epochs, "patience": 0, "kept_epoch": "milestone"}
-            made.append(record | {
+            result.append(record | {
                 "experiment": name,
                 "title": experiment["title"],
                 "parameters": parameters,
                 "metrics": {"milestone": record["metrics"]["milestone"]},
                 "history": record["history"][:epochs],
             })  # fmt: skip
-    return made
+    return result
 
 
-def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
+def groups(all_records: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
     """Records that may be pooled: they differ in nothing but the seed.
 
     Another backend, precision, kind of device, profile, data set or parameter makes another group; a record from before
@@ -73,8 +73,8 @@ def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
         identity += [record["device"]["kind"], record["data"]["sha256"], json.dumps(parameters, sort_keys=True)]
         return order.get(record["experiment"], len(order)), *identity
 
-    found = sorted(with_milestones([r for r in found if r["metrics"]], experiments), key=key)
-    return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(found, key=key)]
+    scored = sorted(with_milestones([r for r in all_records if r["metrics"]], experiments), key=key)
+    return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(scored, key=key)]
 
 
 def computed_by(group: list[dict]) -> str:
@@ -87,7 +87,7 @@ def spread(scores: list[dict]) -> dict:
     """Of the scores of several seeds on one set of rows: the accuracies and their mean with its two kinds of spread.
 
     ``low`` and ``high``: t interval over the seeds; NaN for one seed, and where they behave differently (collapsed or
-    not, or to different answers), of which a t interval knows nothing. ``wilson_low`` and ``wilson_high``: sampling of
+    not, or to different emotions), of which a t interval knows nothing. ``wilson_low`` and ``wilson_high``: sampling of
     the ``n`` test rows, at the mean accuracy.
     """
     accuracies, n = [score["accuracy"] for score in scores], scores[0]["n"]
@@ -99,14 +99,14 @@ def spread(scores: list[dict]) -> dict:
     return dict(zip(names, (accuracies, len(scores), n, mean, low, high, *wilson)))
 
 
-def accuracies(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
+def accuracies(all_records: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
     """One row for each group of records, read as the experiment's own protocol says.
 
     Columns: experiment, title, where, reported (the paper's accuracy in percent, or None), rows (scored), epochs (a
     list, None for a tree), computed_by, the columns of ``spread``, remarks (a list of sentences).
     """
     lines = []
-    for group in groups(found, experiments):
+    for group in groups(all_records, experiments):
         experiment = experiments.get(group[0]["experiment"], {})
         kept, rows = reading(group[0])
         lines.append({
@@ -125,37 +125,37 @@ def accuracies(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
 
 def remarks(group: list[dict], experiment: dict) -> list[str]:
     """What a reader of a group's mean must know: collapsed runs, a missing interval, other rows, stale records."""
-    found, fallen = [], [score for record in group if metrics.collapsed(score := headline(record))]
+    sentences, collapsed = [], [score for record in group if metrics.collapsed(score := headline(record))]
     rows, reported = reading(group[0])[1], experiment.get("reported", {}).get("rows")
-    if fallen:
-        times = Counter(map(metrics.collapsed, fallen))
-        answers = ", ".join(answer if len(times) == 1 else f"{answer} ({k}x)" for answer, k in times.items())
-        most = sorted({max(score["predicted"]) for score in fallen})
+    if collapsed:
+        times = Counter(map(metrics.collapsed, collapsed))
+        emotions = ", ".join(emotion if len(times) == 1 else f"{emotion} ({k}x)" for emotion, k in times.items())
+        most = sorted({max(score["predicted"]) for score in collapsed})
         share = " to ".join(f"{count:,}" for count in dict.fromkeys([most[0], most[-1]]))
-        rows_given = f"the answer to {share} of {fallen[0]['n']:,} rows"
-        found.append(f"{len(fallen)} of {len(group)} collapsed to {answers} ({rows_given})")
+        rows_predicted = f"predicted for {share} of {collapsed[0]['n']:,} rows"
+        sentences.append(f"{len(collapsed)} of {len(group)} collapsed to {emotions} ({rows_predicted})")
         if len({metrics.collapsed(headline(record)) for record in group}) > 1:
-            found.append("the mean mixes different behaviours and has no t interval: look at the seeds")
+            sentences.append("the mean mixes different behaviours and has no t interval: look at the seeds")
     if other := experiment.get("milestone_of"):
-        found.append(f"read off the runs of {other}")
+        sentences.append(f"read off the runs of {other}")
     if reported and group[0]["precision"] != "float32":
-        found.append(f"in {group[0]['precision']}, the paper in float32")
+        sentences.append(f"in {group[0]['precision']}, the paper in float32")
     if len(group) == 1:
-        found.append("one seed: no interval over seeds")
+        sentences.append("one seed: no interval over seeds")
     if reported and rows != reported:
-        found.append(f"scored on {rows}, the paper on {reported}")
+        sentences.append(f"scored on {rows}, the paper on {reported}")
     if not experiment:
-        found.append("no experiment file has this name any more")
+        sentences.append("no experiment file has this name any more")
     stale = sorted({reason for record in group for reason in provenance.stale(record)})
-    return found + [f"stale: {reason}" for reason in stale]
+    return sentences + [f"stale: {reason}" for reason in stale]
 
 
-def comparable(found: list[dict], experiments: dict[str, dict]) -> list[dict]:
+def comparable(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
     """The records, but for those of experiments that call themselves ``diagnostic`` and are compared with nothing."""
-    return [record for record in found if not experiments.get(record["experiment"], {}).get("diagnostic")]
+    return [record for record in all_records if not experiments.get(record["experiment"], {}).get("diagnostic")]
 
 
-def honest(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
+def honest(all_records: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
     """The honest reading of the same runs: the epoch chosen on PublicTest, scored on PrivateTest and its clean rows.
 
     A model without epochs has nothing to choose and is read as it is; groups without such a reading are left out, and
@@ -164,7 +164,7 @@ def honest(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
     PrivateTest was among them, else ""), and for each of ``HONEST`` the dict of ``spread``.
     """
     lines = []
-    for group in groups(comparable(found, experiments), experiments):
+    for group in groups(comparable(all_records, experiments), experiments):
         scores = [r["metrics"].get("best") or ({} if r["history"] else r["metrics"]["last"]) for r in group]
         if not all(name in score for score in scores for name in HONEST):
             continue
@@ -189,14 +189,14 @@ def outcomes(sweep: list[dict]) -> list[dict]:
         pooled.setdefault(tuple(line[name] for name in factors), []).append(line)
     lines = []
     for (scale, loss, rate), some in pooled.items():
-        answers = Counter(line["collapsed_to"] for line in some if line["collapsed_to"])
+        emotions = Counter(line["collapsed_to"] for line in some if line["collapsed_to"])
         lines.append({
             "Pixels": scale,
             "Loss": loss,
             "Learning rate": f"{rate:g}",
             "Seeds": len(some),
-            "Collapsed": sum(answers.values()),
-            "To": ", ".join(f"{answer} {count}x" for answer, count in answers.most_common()) or "–",
+            "Collapsed": sum(emotions.values()),
+            "To": ", ".join(f"{emotion} {count}x" for emotion, count in emotions.most_common()) or "–",
             "Without gradient at the end": sum(line["stuck_since"] is not None for line in some),
             "Loss, first step": f"{np.mean([line['first_loss'] for line in some]):.2f}",
             "Last step": f"{np.mean([line['final_loss'] for line in some]):.2f}",

@@ -75,13 +75,13 @@ def lock_hash() -> str | None:
 
 def versions() -> dict:
     """Python's version and those of the packages that can change a number."""
-    found = {"python": platform.python_version()}
+    result = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            result[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return result
 
 
 def stale(record: dict) -> list[str]:

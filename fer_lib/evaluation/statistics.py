@@ -1,5 +1,5 @@
 """How sure we are: intervals over seeds, and over the rows of a test set. The two kinds of spread stand apart.
-Two models that answered the same rows are compared row by row."""
+Two models that predicted the same rows are compared row by row."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
 
 
 def wilson(correct: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval (low, high), fractions of 0 to 1, for ``correct`` right answers on ``n`` test rows.
+    """Wilson's interval (low, high), fractions of 0 to 1, for ``correct`` of ``n`` test rows.
 
     It tells how far another test set of the same size would move the accuracy of the same network. ``correct`` may be
     a mean over seeds; the seeds share their test rows, so ``n`` stays the number of rows, not of rows x seeds.
@@ -137,8 +137,8 @@ def rank_correlation(
     _check(level)
     if len(first) != len(second) or len(first) < 4 or len(set(first)) == 1 or len(set(second)) == 1:
         raise ValueError(f"found {list(first)} and {list(second)}, expected two series of 4 values or more that vary")
-    found = stats.pearsonr(stats.rankdata(first), stats.rankdata(second))
-    return float(found.statistic), *map(float, found.confidence_interval(level))
+    correlation = stats.pearsonr(stats.rankdata(first), stats.rankdata(second))
+    return float(correlation.statistic), *map(float, correlation.confidence_interval(level))
 
 
 def mean_difference(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
