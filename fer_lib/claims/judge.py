@@ -37,9 +37,7 @@ def judge_claims(
     or the epoch that it asks for.
     """
     evidence = [record for record in all_records if _is_evidence(record, experiments)]
-    surveys = [
-        [record] for record in evidence if "conditions" in record
-    ]  # without scores, so that they are in no group
+    surveys = [[record] for record in evidence if "conditions" in record]  # they have no scores and are in no group
     groups: dict[str, list[list[dict]]] = {}
     for group in pooled.groups(evidence, experiments) + surveys:
         groups.setdefault(group[0]["experiment"], []).append(group)

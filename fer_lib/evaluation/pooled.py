@@ -183,13 +183,10 @@ def honest(all_records: list[dict], experiments: dict[str, dict]) -> pd.DataFram
 
 def outcomes(sweep: list[dict]) -> list[dict]:
     """What became of the settings of a sweep, those pooled that differ in nothing but the seed, as lines of a table."""
-    factors = ("input_scale", "loss", "learning_rate")
-    pooled: dict[tuple, list[dict]] = {}
-    for line in sweep:
-        pooled.setdefault(tuple(line[name] for name in factors), []).append(line)
+    settings = pd.DataFrame(sweep).groupby(["input_scale", "loss", "learning_rate"], sort=False)
     lines = []
-    for (scale, loss, rate), some in pooled.items():
-        emotions = Counter(line["collapsed_to"] for line in some if line["collapsed_to"])
+    for (scale, loss, rate), some in settings:
+        emotions = Counter(some["collapsed_to"].dropna())
         lines.append({
             "Pixels": scale,
             "Loss": loss,
@@ -197,10 +194,10 @@ def outcomes(sweep: list[dict]) -> list[dict]:
             "Seeds": len(some),
             "Collapsed": sum(emotions.values()),
             "To": ", ".join(f"{emotion} {count}x" for emotion, count in emotions.most_common()) or "–",
-            "Without gradient at the end": sum(line["stuck_since"] is not None for line in some),
-            "Loss, first step": f"{np.mean([line['first_loss'] for line in some]):.2f}",
-            "Last step": f"{np.mean([line['final_loss'] for line in some]):.2f}",
-            "Accuracy, %": f"{100 * np.mean([line['accuracy'] for line in some]):.1f}",
+            "Without gradient at the end": int(some["stuck_since"].notna().sum()),
+            "Loss, first step": f"{some['first_loss'].mean():.2f}",
+            "Last step": f"{some['final_loss'].mean():.2f}",
+            "Accuracy, %": f"{100 * some['accuracy'].mean():.1f}",
         })  # fmt: skip
     return lines
 

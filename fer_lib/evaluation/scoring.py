@@ -94,14 +94,10 @@ def score(predictions: dict, faces: Faces, masks: dict[str, np.ndarray]) -> dict
     """
     present = predictions["classes"] >= 0
     covered = {name: rows for name, rows in masks.items() if present[rows].all()}
-    lacking = {
-        name: {"present": int(present[rows].sum()), "n": int(rows.sum())}
-        for name, rows in masks.items()
-        if name not in covered
-    }
+    partial = {name: rows for name, rows in masks.items() if name not in covered}
+    lacking = {name: {"present": int(present[rows].sum()), "n": int(rows.sum())} for name, rows in partial.items()}
     if not covered:
-        counts = [f"{lacking[name]['present']:,} of {lacking[name]['n']:,} rows of {name}" for name in SPLITS[1:]
-                  if name in lacking]  # fmt: skip
+        counts = [f"{of['present']:,} of {of['n']:,} rows of {name}" for name, of in lacking.items() if name in SPLITS]
         raise ValueError(
             f"{predictions['file']}: found {', '.join(counts) or 'no labelled test rows in this data'}, expected all "
             "rows of a set; add predictions of all of PublicTest or PrivateTest"
@@ -138,9 +134,7 @@ def score_set(predictions: dict, labels: np.ndarray, rows: np.ndarray, emotions:
     scores = metrics.score(classes, labels, count=len(emotions))
     counts = confusion_matrix(labels, classes, labels=range(len(emotions) + 1))
     result = {
-        "n": scores["n"],
-        "correct": scores["correct"],
-        "accuracy": scores["accuracy"],
+        **{key: scores[key] for key in ("n", "correct", "accuracy")},
         "interval": statistics.wilson(scores["correct"], scores["n"]),
         "balanced_accuracy": float(recall_score(labels, classes, labels=np.unique(labels), average="macro")),
         "macro_f1": float(f1_score(labels, classes, average="macro")),
@@ -194,19 +188,19 @@ def compare(first: dict, second: dict, faces: Faces, masks: dict[str, np.ndarray
     Of each: n, both_right, only_first, only_second, both_wrong, difference (second minus first) with its paired
     bootstrap interval, and McNemar's exact p. Raises ValueError where they have no set in common.
     """
+    from sklearn.metrics import confusion_matrix  # slow to import
+
     result = {}
     for name, rows in masks.items():
         classes = [predictions["classes"][rows] for predictions in (first, second)]
         if min(each.min() for each in classes) < 0:
             continue
         one, two = (each == faces.labels[rows] for each in classes)
+        counts = confusion_matrix(one, two, labels=[True, False])
         difference, low, high = statistics.accuracy_difference(one, two)
         result[name] = {
             "n": len(one),
-            "both_right": int((one & two).sum()),
-            "only_first": int((one & ~two).sum()),
-            "only_second": int((two & ~one).sum()),
-            "both_wrong": int((~one & ~two).sum()),
+            **dict(zip(("both_right", "only_first", "only_second", "both_wrong"), counts.ravel().tolist())),
             "difference": difference,
             "interval": (low, high),
             "mcnemar_p": statistics.mcnemar(one, two),
