@@ -44,11 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
     verb = verbs.add_parser("weights", help="fetch pretrained weights into data/weights/, or say how to get them")
     verb.add_argument("--only", default="", help="comma-separated networks (default: all five)")
     verbs.add_parser("audit", help="list FER2013's duplicates, leaked rows, conflicting labels and flat images")
-    verb = verbs.add_parser("score", help="score the answers of any network on FER2013's test sets; compare two")
-    verb.add_argument("answers", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
+    verb = verbs.add_parser("score", help="score the predictions of any network on FER2013's test sets; compare two")
+    verb.add_argument("predictions", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
     verb.add_argument("--json", metavar="FILE", help="write the figures to this file too")
     verb = verbs.add_parser("cross", help="score one network on the test rows of several data sets, emotions matched")
-    verb.add_argument("network", help="a .keras file, or a file of answers as `score` takes it")
+    verb.add_argument("network", help="a .keras file, or a file of predictions as `score` takes it")
     verb.add_argument("data", nargs="+", help="fer2013, ferplus, affectnet, affectnet_official, drawn_faces")
     verb.add_argument("--outputs", default="", help="order of its outputs: fer2013 (default), eight, affectnet, ...")
     verb.add_argument("--input-scale", default="0..1", help="what pixels are scaled to: 0..1 (default) or 0..255")
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     if options.verb == "audit":
         audit()
     elif options.verb == "score":
-        score(options.answers, options.json)
+        score(options.predictions, options.json)
     elif options.verb == "cross":
         cross(options)
     elif options.verb == "live-model":

@@ -103,9 +103,8 @@ def _together(names: list[str], groups: dict[str, list[list[dict]]]) -> tuple[li
         chosen = []
         for name in names:
             own = groups.get(name, [])
-            alike = [g for g in own if pooled.computed_by(g) == label] or [
-                g for g in own if g[0]["backend"] == "sklearn"
-            ]
+            alike = [group for group in own if pooled.computed_by(group) == label]
+            alike = alike or [group for group in own if group[0]["backend"] == "sklearn"]
             chosen += [max(alike, key=len)] if alike else []
         common = set.intersection(*({r["seed"] for r in group} for group in chosen))
         if len(chosen) == len(names) and len(common) > len(seeds):

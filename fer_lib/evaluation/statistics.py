@@ -169,13 +169,14 @@ def standardised_difference(
     ValueError where nothing is left to compare.
     """
     _check(level)
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     common = np.intersect1d(first_kinds, second_kinds)
     kept = np.isin(first_kinds, common)
     if not kept.any():
         raise ValueError("first, second: found no kind in common, expected one at least")
     n, difference, variance = int(kept.sum()), 0.0, 0.0
     for kind in common:
-        one, two = (np.asarray(v, np.float64)[k == kind] for v, k in ((first, first_kinds), (second, second_kinds)))
+        one, two = first[first_kinds == kind], second[second_kinds == kind]
         weight = len(one) / n
         difference += weight * (one.mean() - two.mean())
         variance += weight**2 * (one.var() / len(one) + two.var() / len(two))

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 from made_up_records import always, answers, network, survey, tree
 
 from fer_lib import paths, runs
@@ -199,6 +200,11 @@ def test_cut_down_runs_and_drawn_faces_are_judged_by_nothing(tmp_path):
         ({"kind": "behaviour", "runs": [A]}, "lacks measure, within"),
         ({"kind": "behaviour", "runs": [A], "measure": "epochs", "within": 3}, "within: found 3, expected"),
         ({"kind": "behaviour", "runs": [A], "measure": "epochs", "within": [3, 2]}, "within: found"),
+        ({"kind": "behaviour", "runs": [A], "measure": "epochs", "within": [None, None]}, "within: found"),
+        ({"kind": "behaviour", "runs": [A], "measure": "epochs", "within": ["a", 2]}, "within: found"),
+        ({"runs": []}, "runs: found 0 experiments, expected a list"),
+        ({"runs": [[A]]}, "runs: found .*, expected a list"),
+        ({"runs": [A], "within": [0, 1], "of": 1}, "found of, within, which kind accuracy does not have"),
         ({"kind": "ordering", "runs": [A]}, "expected two or more, the best first"),
         ({"kind": "no difference", "runs": [A]}, "expected two or more"),
         ({"kind": "ordering", "runs": [A, B], "average": True}, "runs: found 2 experiments, expected the one whose"),
@@ -220,6 +226,11 @@ def test_cut_down_runs_and_drawn_faces_are_judged_by_nothing(tmp_path):
 def test_a_wrong_entry_is_named(tmp_path, entry, message):
     with pytest.raises(ValueError, match=rf"^claims/study.yaml, claim 2 \(wrong\): .*{message}"):
         written(tmp_path / "claims", {"missing": "x"}, entry | {"id": "wrong"})
+
+
+def test_the_schema_is_one():
+    Draft202012Validator.check_schema(ledger.schema())
+    assert ledger.schema()["$defs"]["ordering"]["properties"]["emotion"]["enum"] == list(emotions.FER2013)
 
 
 def test_incomplete_and_doubled_entries_are_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Scoring anybody's answers: files whose score is known, figures against scikit-learn, every bad file, no Keras."""
+"""Scoring anybody's predictions: files whose score is known, figures against scikit-learn, every bad file, no Keras."""
 
 import csv
 import json
@@ -142,7 +142,7 @@ def test_levels_of_agreement_divide_privatetest(official, tmp_path, ferplus_csv,
     assert "PrivateTest, 6 to 9 of 10 taggers agree | 1,226 |" in text and "left out" not in text
 
 
-def test_answers_are_held_against_the_taggers():
+def test_predictions_are_held_against_the_taggers():
     counts = np.zeros((4, 10), np.uint8)
     for row, chosen in enumerate([{"anger": 10}, {"anger": 6, "fear": 4}, {"anger": 2, "contempt": 8}, {"NF": 10}]):
         for column, count in chosen.items():
@@ -191,7 +191,7 @@ def test_figures_equal_those_of_scikit_learn(tmp_path):
     assert score["log_loss"] == pytest.approx(sklearn_metrics.log_loss(true, clipped, labels=range(7)), abs=1e-5)
 
 
-def test_macro_f1_leaves_out_what_is_neither_there_nor_answered():
+def test_macro_f1_leaves_out_what_is_neither_there_nor_predicted():
     labels, classes = np.array([0, 0, 1, 2]), np.array([0, 3, 1, 1], np.int16)
     score = scoring.score_set({"classes": classes, "probabilities": None}, labels, np.arange(4))
     assert score["macro_f1"] == pytest.approx(
@@ -214,6 +214,16 @@ def test_calibration_error_by_hand():
     confidence, right = np.array([0.9] * 4 + [0.5] * 2), np.array([1, 1, 1, 0, 1, 1], bool)
     assert scoring.calibration_error(confidence, right) == pytest.approx((4 * 0.15 + 2 * 0.5) / 6)
     assert scoring.calibration_error(np.ones(3), np.ones(3, bool)) == 0
+
+
+def test_the_temperature_is_what_logits_were_multiplied_by():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 7)).astype(np.float32)
+    labels = np.array([rng.choice(7, p=p / p.sum()) for p in metrics.probabilities(logits).astype(float)])
+    for factor in (0.4, 1.0, 3.0):
+        assert scoring.temperature(logits * np.float32(factor), labels) == pytest.approx(factor, rel=0.03)
+    with pytest.raises(ValueError, match="labels: found no row, expected some to fit a temperature to"):
+        scoring.temperature(logits[:0], labels[:0])
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -389,7 +399,7 @@ def test_the_last_epoch_is_read_unless_another_is_named(kept):
         prediction_files.read(f"{kept}:first", data)
 
 
-def test_answers_to_other_data_are_refused(kept):
+def test_predictions_of_other_data_are_refused(kept):
     data = made_up_faces()
     other = Faces(data.images, (data.labels + 1) % 7, data.split, data.ids, "fer2013", "")
     with pytest.raises(ValueError, match="found row 70 with a label that it does not have in this fer2013"):
