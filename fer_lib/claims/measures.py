@@ -122,9 +122,7 @@ def _share(function):
 
     def share(record):
         usual, arrays = records.usual_level(record["conditions"]), records.predictions(record)
-        among, counted = function(
-            arrays["labels"], arrays["first"][usual], arrays["second"][usual], arrays["seconds"][usual]
-        )
+        among, counted = function(arrays["labels"], *(arrays[name][usual] for name in ("first", "second", "seconds")))
         return int((among & counted).sum()), int(among.sum())
 
     return share
