@@ -44,11 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
     verb = verbs.add_parser("weights", help="fetch pretrained weights into data/weights/, or say how to get them")
     verb.add_argument("--only", default="", help="comma-separated networks (default: all five)")
     verbs.add_parser("audit", help="list FER2013's duplicates, leaked rows, conflicting labels and flat images")
-    verb = verbs.add_parser("score", help="score the answers of any network on FER2013's test sets; compare two")
-    verb.add_argument("answers", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
+    verb = verbs.add_parser("score", help="score the predictions of any network on FER2013's test sets; compare two")
+    verb.add_argument("predictions", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
     verb.add_argument("--json", metavar="FILE", help="write the figures to this file too")
     verb = verbs.add_parser("cross", help="score one network on the test rows of several data sets, emotions matched")
-    verb.add_argument("network", help="a .keras file, or a file of answers as `score` takes it")
+    verb.add_argument("network", help="a .keras file, or a file of predictions as `score` takes it")
     verb.add_argument("data", nargs="+", help="fer2013, ferplus, affectnet, affectnet_official, drawn_faces")
     verb.add_argument("--outputs", default="", help="order of its outputs: fer2013 (default), eight, affectnet, ...")
     verb.add_argument("--input-scale", default="0..1", help="what pixels are scaled to: 0..1 (default) or 0..255")
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     if options.verb == "audit":
         audit()
     elif options.verb == "score":
-        score(options.answers, options.json)
+        score(options.predictions, options.json)
     elif options.verb == "cross":
         cross(options)
     elif options.verb == "live-model":
@@ -168,28 +168,28 @@ def audit() -> None:
 def score(files: list[str], into: str | None) -> None:
     from . import data
     from .data import fer2013
-    from .evaluation import score_tables, scoring
+    from .evaluation import scoring
 
     if len(files) > 2:
         raise ValueError(f"score: found {len(files)} files, expected one, or two to compare; score them in turn")
     faces = fer2013.load()
-    report = scoring.report(files, faces)
-    print(f"{data.banner(faces)}\n\n{score_tables.scores(report)}")
-    write_json(report, into)
+    result = scoring.score_files(files, faces)
+    print(f"{data.banner(faces)}\n\n{scoring.markdown(result)}")
+    write_json(result, into)
 
 
 def cross(options: argparse.Namespace) -> None:
     from .evaluation import crossdata
 
     left_out = tuple(filter(None, options.leave_out.split(",")))
-    report = crossdata.report(options.network, options.data, options.outputs, options.input_scale, left_out)
-    print(crossdata.markdown(report))
-    write_json(report, options.json)
+    result = crossdata.score(options.network, options.data, options.outputs, options.input_scale, left_out)
+    print(crossdata.markdown(result))
+    write_json(result, options.json)
 
 
-def write_json(report: dict, into: str | None) -> None:
+def write_json(result: dict, into: str | None) -> None:
     if into:
-        paths.replace_text(Path(into), json.dumps(report, indent=1) + "\n")
+        paths.replace_text(Path(into), json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def survey(results: Path, wrong_every: int = 5, name: str = "live_conditions") -
     arrays |= given
     lines = []
     for k, side in enumerate((32, 160)):
-        counts = {key: int(told.sum()) for key, told in records.told_right(arrays, k).items()}
+        counts = {key: int(told.sum()) for key, told in records.recognised(arrays, k).items()}
         lines.append({"condition": "size", "level": side, "usual": bool(k), "n": len(first), **counts})
     record |= {"code": {"commit": None, "dirty": False}, "conditions": lines, "network_sha256": "5ca1ab1e"}
     folder = results / "runs" / record["experiment"] / "onnxruntime-seed0"

@@ -1,4 +1,4 @@
-"""What the records say to each of the papers' claims.
+"""The verdicts on the papers' claims, by the records.
 
 Evidence comes from records, and from counts of the data that are committed. ``fer_lib.claims.ledger`` reads the claims,
 ``fer_lib.claims.rules`` has the rules.
@@ -19,14 +19,16 @@ from . import ledger, measures, rules
 from .rules import Verdict
 
 
-def judged(found: list[dict], experiments: dict[str, dict], results: Path) -> list[dict]:
-    """The project's claims, judged (see ``judge``); none where records are not of full runs: drawn faces test none."""
-    if any(record["profile"] != "full" for record in found):
+def judge_ledger(all_records: list[dict], experiments: dict[str, dict], results: Path) -> list[dict]:
+    """The project's claims, judged (see ``judge_claims``); none where a record is not of a full run."""
+    if any(record["profile"] != "full" for record in all_records):
         return []
-    return judge(ledger.read(paths.CLAIMS, experiments), found, experiments, results)
+    return judge_claims(ledger.read(paths.CLAIMS, experiments), all_records, experiments, results)
 
 
-def judge(entries: list[dict], found: list[dict], experiments: dict[str, dict], results: Path) -> list[dict]:
+def judge_claims(
+    claims: list[dict], all_records: list[dict], experiments: dict[str, dict], results: Path
+) -> list[dict]:
     """Each claim with what was measured, in which runs, and the verdict, as it stands in ``results/claims.json``.
 
     Keys: id, where, claim, kind, rule, reported, measured, unit, interval, seeds, verdict, because (what the rule saw),
@@ -34,17 +36,16 @@ def judge(entries: list[dict], found: list[dict], experiments: dict[str, dict], 
     one that was judged), runs (folders below ``results``). Raises ValueError naming the claim whose runs lack the rows
     or the epoch that it asks for.
     """
+    evidence = [record for record in all_records if _is_evidence(record, experiments)]
+    surveys = [[record] for record in evidence if "conditions" in record]  # they have no scores and are in no group
     groups: dict[str, list[list[dict]]] = {}
-    for group in pooled.groups([r for r in found if _counts(r, experiments)], experiments):
+    for group in pooled.groups(evidence, experiments) + surveys:
         groups.setdefault(group[0]["experiment"], []).append(group)
-    for record in found:
-        if "conditions" in record and _counts(record, experiments):  # it has no scores, so that it is in no group
-            groups.setdefault(record["experiment"], []).append([record])
     lines = []
-    for claim in entries:
+    for claim in claims:
         seeds, computed_by, others = _together(claim.get("runs", []), groups)
         try:
-            verdict, unit, rule = _judged(claim, seeds, results)
+            verdict, unit, rule = _verdict(claim, seeds, results)
         except ValueError as error:
             raise ValueError(f"claim {claim['id']}: {error}") from None
         untested = verdict.verdict == rules.INCONCLUSIVE
@@ -75,18 +76,16 @@ def judge(entries: list[dict], found: list[dict], experiments: dict[str, dict], 
     return lines
 
 
-def to_json(judged: list[dict]) -> str:
+def to_json(lines: list[dict]) -> str:
     """The text of ``claims.json``: how many of each verdict, and the claims. The same records give the same bytes."""
-    counts = {word: sum(line["verdict"] == word for line in judged) for word in rules.VERDICTS}
-    return json.dumps({"schema": 1, "verdicts": counts, "claims": judged}, indent=1, ensure_ascii=False) + "\n"
+    counts = {name: sum(line["verdict"] == name for line in lines) for name in rules.VERDICTS}
+    return json.dumps({"schema": 1, "verdicts": counts, "claims": lines}, indent=1, ensure_ascii=False) + "\n"
 
 
-def _counts(record: dict, experiments: dict[str, dict]) -> bool:
+def _is_evidence(record: dict, experiments: dict[str, dict]) -> bool:
     """Whether a record is evidence: a full run on the official data, of the parameters that its file states today."""
-    source = record["data"]["source"]
-    official = source.get("md5") is not None and source["md5"] == source.get("official_md5")
     stated = experiments.get(record["experiment"], {}).get("parameters")
-    if stated is None or record["profile"] != "full" or not official:
+    if stated is None or record["profile"] != "full" or not records.is_official(record):
         return False
     return all(record["parameters"].get(name) == value for name, value in stated.items())
 
@@ -104,7 +103,8 @@ def _together(names: list[str], groups: dict[str, list[list[dict]]]) -> tuple[li
         chosen = []
         for name in names:
             own = groups.get(name, [])
-            alike = [g for g in own if pooled.computed_by(g) == label] or [g for g in own if _is_tree(g)]
+            alike = [group for group in own if pooled.computed_by(group) == label]
+            alike = alike or [group for group in own if group[0]["backend"] == "sklearn"]
             chosen += [max(alike, key=len)] if alike else []
         common = set.intersection(*({r["seed"] for r in group} for group in chosen))
         if len(chosen) == len(names) and len(common) > len(seeds):
@@ -119,11 +119,7 @@ def _together(names: list[str], groups: dict[str, list[list[dict]]]) -> tuple[li
     return [tuple(own[seed] for own in by_seed) for seed in sorted(seeds)], labels, others
 
 
-def _is_tree(group: list[dict]) -> bool:
-    return group[0]["backend"] == "sklearn"
-
-
-def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> tuple[Verdict, str, str]:
+def _verdict(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> tuple[Verdict, str, str]:
     """The verdict on a claim, the unit of what was measured, and the name of the rule that was applied."""
     kind, reported = claim["kind"], claim["reported"]
     if "missing" in claim:
@@ -139,25 +135,24 @@ def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> tuple[
     if not seeds:
         return Verdict(rules.INCONCLUSIVE, None, None, "no seed that all were run with alike"), "", kind
     if kind == "share":
-        low, high = (end if end is not None else edge for end, edge in zip(claim["within"], (0, 100)))
-        return rules.share(*measures.SHARES[claim["measure"]](seeds[0][0]), low, high), "%", kind
+        return rules.share(*measures.SHARES[claim["measure"]](seeds[0][0]), *_ends(claim, 0, 100)), "%", kind
     if kind in ("ordering", "no difference"):
         return _compared(claim, seeds), "points", kind
     measure, unit = measures.MEASURES[claim.get("measure", "accuracy")]
     values = [[float(measure(record, *_reading(claim, record))) for record in pair] for pair in seeds]
     if kind == "behaviour":
-        low, high = (end if end is not None else np.inf * sign for end, sign in zip(claim["within"], (-1, 1)))
-        found = rules.behaviour([all(low <= value <= high for value in pair) for pair in values])
+        low, high = _ends(claim, -np.inf, np.inf)
+        verdict = rules.behaviour([all(low <= value <= high for value in pair) for pair in values])
         listed = ", ".join("/".join(f"{round(value, 2):g}" for value in pair) for pair in values)
-        said = f"{found.because} (shown at {_range(*claim['within'])}; {claim['measure']}: {listed})"
-        return found._replace(because=said), "seeds", kind
+        because = f"{verdict.because} (shown at {_range(*claim['within'])}; {claim['measure']}: {listed})"
+        return verdict._replace(because=because), "seeds", kind
     values = [value for (value,) in values]
     if kind == "speed":
         return rules.speed(claim["within"][1], values), unit, kind
-    fallen = [metrics.collapsed(records.scores(record, *_reading(claim, record))) for (record,) in seeds]
-    if any(fallen):
-        most = measures.best_single_answer(seeds[0][0], *_reading(claim, seeds[0][0]))
-        return rules.collapsed_accuracy(reported, values, list(map(bool, fallen)), most), "seeds", "collapsed"
+    collapsed = [bool(metrics.collapsed(records.scores(record, *_reading(claim, record)))) for (record,) in seeds]
+    if any(collapsed):
+        most = measures.majority_accuracy(seeds[0][0], *_reading(claim, seeds[0][0]))
+        return rules.collapsed_accuracy(reported, values, collapsed, most), "seeds", "collapsed"
     return rules.accuracy(reported, values, claim.get("unknown_rows", 0)), unit, kind
 
 
@@ -167,8 +162,14 @@ def _reading(claim: dict, record: dict) -> tuple[str, str]:
     return claim.get("epoch", kept), claim.get("rows", rows)
 
 
+def _ends(claim: dict, lowest: float, highest: float) -> tuple[float, float]:
+    """The range that a claim is about; its open side ends here."""
+    low, high = claim["within"]
+    return lowest if low is None else low, highest if high is None else high
+
+
 def _compared(claim: dict, seeds: list[tuple[dict, ...]]) -> Verdict:
-    """Pairs of models by their answers to the same rows, seed by seed.
+    """Pairs of models by their predictions of the same rows, seed by seed.
 
     Each experiment against the next; with ``first``, or where there shall be no difference, the first against each of
     the others; with ``average`` the mean of all seeds' probabilities against each seed.
@@ -176,37 +177,37 @@ def _compared(claim: dict, seeds: list[tuple[dict, ...]]) -> Verdict:
     alike = claim["kind"] == "no difference"
     places = range(1, len(claim["runs"]))
     pairs = [(0, k) for k in places] if claim.get("first") or alike else [(k - 1, k) for k in places]
-    given = [[records.row_predictions(record, *_reading(claim, record)) for record in pair] for pair in seeds]
+    predictions = [[records.row_predictions(record, *_reading(claim, record)) for record in pair] for pair in seeds]
     if claim.get("average"):
-        pairs, mean = [(0, 1)], np.mean([answers["probabilities"] for (answers,) in given], axis=0, dtype=np.float64)
-        given = [[answers | {"classes": mean.argmax(axis=1)}, answers] for (answers,) in given]
-    found = []
+        pairs, mean = [(0, 1)], np.mean([own["probabilities"] for (own,) in predictions], axis=0, dtype=np.float64)
+        predictions = [[own | {"classes": mean.argmax(axis=1)}, own] for (own,) in predictions]
+    tests = []
     for better, worse in pairs:
-        for answers in given:
-            if not np.array_equal(answers[better]["ids"], answers[worse]["ids"]):
+        for arrays in predictions:
+            if not np.array_equal(arrays[better]["ids"], arrays[worse]["ids"]):
                 names = f"{claim['runs'][better]} and {claim['runs'][worse]}"
                 raise ValueError(f"runs: {names} were scored on different rows; expected the same (rows: would say)")
-            right = [_right(answers[k], claim.get("emotion")) for k in (worse, better)]
-            found.append((*statistics.accuracy_difference(*right), statistics.mcnemar(*right)))
-    differences, lows, highs, p_values = np.array(found).T.reshape(4, len(pairs), len(seeds))
+            right = [_recognised(arrays[k], claim.get("emotion")) for k in (worse, better)]
+            tests.append((*statistics.accuracy_difference(*right), statistics.mcnemar(*right)))
+    differences, lows, highs, p_values = np.array(tests).T.reshape(4, len(pairs), len(seeds))
     shown = np.abs(differences).argmax() if alike else differences.argmin()
     interval = (100 * float(lows.flat[shown]), 100 * float(highs.flat[shown]))
     rule = rules.no_difference if alike else rules.ordering
     return rule(100 * differences, p_values)._replace(interval=interval)
 
 
-def _right(answers: dict[str, np.ndarray], emotion: str | None) -> np.ndarray:
-    """Which of the rows are answered rightly, bool; where an emotion is given, of its rows only."""
-    right = answers["classes"] == answers["labels"]
-    return right[answers["labels"] == FER2013.index(emotion)] if emotion else right
+def _recognised(predictions: dict[str, np.ndarray], emotion: str | None) -> np.ndarray:
+    """Which of the rows are recognised, bool; where an emotion is named, of its rows only."""
+    right = predictions["classes"] == predictions["labels"]
+    return right[predictions["labels"] == FER2013.index(emotion)] if emotion else right
 
 
 def _count(claim: dict, results: Path) -> Verdict:
     try:
         return rules.count(claim["reported"], measures.FACTS[claim["measure"]](results))
     except FileNotFoundError as error:
-        said = f"missing: {Path(error.filename).relative_to(results)}, which `python -m fer_lib audit` writes"
-        return Verdict(rules.NOT_TESTABLE, None, None, said)
+        because = f"missing: {Path(error.filename).relative_to(results)}, which `python -m fer_lib audit` writes"
+        return Verdict(rules.NOT_TESTABLE, None, None, because)
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -100,21 +100,21 @@ def accuracy(reported: float, values: Sequence[float], rows: int = 0) -> Verdict
     return Verdict(NOT_REPRODUCED, mean, (low, high), f"the reported figure lies {where} what one new run would give")
 
 
-def collapsed_accuracy(reported: float, values: Sequence[float], fallen: Sequence[bool], most: float) -> Verdict:
+def collapsed_accuracy(reported: float, values: Sequence[float], collapsed: Sequence[bool], most: float) -> Verdict:
     """The same where a seed has collapsed: how many seeds have the reported accuracy itself (see ``behaviour``).
 
-    ``fallen``: which of the seeds; ``most``: what the best single answer scores, in percent. A reported accuracy beyond
-    that (by more than a point) is of a network that learned: then it counts how many seeds do.
+    ``collapsed``: which of the seeds; ``most``: what predicting the commonest emotion alone scores, in percent. A
+    reported accuracy beyond that (by more than a point) is of a network that learned: then it counts how many seeds do.
     """
     listed = ", ".join(f"{value:.2f}" for value in values)
     if reported <= most + 1:
-        found = behaviour([abs(value - reported) <= last_digit(reported) + 1e-9 for value in values])
-        return found._replace(because=f"collapsed: {listed} %; {found.because}")
-    found = behaviour([not one for one in fallen])
-    learn = f"{sum(fallen)} of {_seeds(len(fallen))} collapsed: {listed} %"
-    if found.verdict == NOT_REPRODUCED:
-        return found._replace(because=f"{learn}; fewer than half learn")
-    return found._replace(verdict=INCONCLUSIVE, because=f"{learn}; no interval holds such a mixture")
+        verdict = behaviour([abs(value - reported) <= last_digit(reported) + 1e-9 for value in values])
+        return verdict._replace(because=f"collapsed: {listed} %; {verdict.because}")
+    verdict = behaviour([not one for one in collapsed])
+    seen = f"{sum(collapsed)} of {_seeds(len(collapsed))} collapsed: {listed} %"
+    if verdict.verdict == NOT_REPRODUCED:
+        return verdict._replace(because=f"{seen}; fewer than half learn")
+    return verdict._replace(verdict=INCONCLUSIVE, because=f"{seen}; no interval holds such a mixture")
 
 
 def behaviour(shown: Sequence[bool]) -> Verdict:

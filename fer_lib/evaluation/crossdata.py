@@ -1,7 +1,7 @@
 """One network on several data sets: what it learned from one, scored on the test rows of others.
 
 Emotions are matched by name, never by number (``emotions.mapping``), and what has no counterpart is refused or left out
-by name. A network comes as a Keras file, or as the answers that it gave (see ``answers``).
+by name. A network comes as a Keras file, or as its predictions (see ``prediction_files``).
 """
 
 from __future__ import annotations
@@ -16,40 +16,43 @@ from .. import data
 from ..data import SIDE, SPLITS, Faces, affectnet, refused
 from ..data.emotions import EIGHT, FER2013, LABEL_SETS, mapping
 from ..markdown import table
-from . import prediction_files, statistics
+from . import prediction_files, scoring
 
 DIVISORS = {"0..255": 1.0, "0..1": 255.0}
 """What grey levels are divided by, by the name of the input scale."""
 BATCH = 256
 
 
-def report(
+def score(
     network: str, names: list[str], outputs: str = "", input_scale: str = "0..1", leave_out: tuple[str, ...] = ()
 ) -> dict:
     """Score a network on PublicTest and PrivateTest of each data set named; made of what JSON knows.
 
     network: a ``.keras`` file whose input is (n, side, side, 1) grey or (n, side, side, 3) RGB and whose output is one
-        number for each emotion, logits or probabilities; or a file of answers to the rows of the one data set named.
+        number for each emotion, logits or probabilities; or a file of predictions for the one data set named.
     outputs: the order of its outputs, a name in ``emotions.LABEL_SETS``; "" is FER2013's, of a network with seven.
     input_scale: "0..1" or "0..255", what its input was scaled to when it was trained. Nothing tells it from the file.
     leave_out: emotions whose rows are not scored, because the network does not know them.
 
-    Returns network, outputs, and rows, for each data set and part: data, part, n, left_out (rows), other_answers (of an
-    emotion that the data does not have; they count as wrong), accuracy and its Wilson interval, balanced_accuracy (mean
-    recall of the emotions that are there; what a set with as many of each would show), recall by emotion. Raises
-    ValueError where label sets do not map, or for a network of another form, and what ``data.load_faces`` raises.
+    Returns network, outputs, and rows, for each data set and part: data, part, n, left_out (rows), other_answers
+    (predictions of an emotion that the data does not have; they count as wrong), accuracy and its Wilson interval,
+    balanced_accuracy (mean recall of the emotions that are there; what a set with as many of each would show), recall
+    by emotion. Raises ValueError where label sets do not map, or for a network of another form, and what
+    ``data.load_faces`` raises.
     """
     for name in leave_out:
         if name not in EIGHT:
             raise ValueError(f"leave out: found {name!r}, expected one of {', '.join(EIGHT)}")
     if outputs and outputs not in LABEL_SETS:
         raise ValueError(f"outputs: found {outputs!r}, expected one of {', '.join(LABEL_SETS)}")
+    if input_scale not in DIVISORS:
+        raise ValueError(f"input scale: found {input_scale!r}, expected one of {', '.join(DIVISORS)}")
     is_model = network.endswith(".keras")
     if not is_model and len(names) != 1:
-        raise ValueError(f"{network}: found {len(names)} data sets, expected one, whose rows the answers are to")
+        raise ValueError(f"{network}: found {len(names)} data sets, expected one, whose rows it predicts")
     model = _model(Path(network), outputs) if is_model else None
     known = LABEL_SETS[outputs or "fer2013"] if is_model else FER2013
-    rows = []
+    lines = []
     for name in names:
         faces = _faces(name, model)
         skipped = tuple(emotion for emotion in leave_out if emotion in faces.emotions)
@@ -58,41 +61,48 @@ def report(
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         classes = _classes(model, faces, input_scale) if is_model else prediction_files.read(network, faces)["classes"]
+        as_labels = np.full(len(known), len(faces.emotions))  # the predicted classes by the codes of the labels
+        as_labels[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
+        predictions = {"classes": as_labels[classes], "probabilities": None}
         for part in SPLITS[1:]:
-            of = faces.rows(part)
-            asked = of[codes[faces.labels[of]] >= 0]
-            if len(asked) and (classes[asked] >= 0).all():
-                scored = _score(classes[asked], faces.labels[asked], codes, faces.emotions)
-                rows.append({"data": name, "part": part, "left_out": len(of) - len(asked), **scored})
-    if not rows:
-        raise refused(
-            network, "no part answered whole", "an answer to each row of PublicTest or PrivateTest", "add them"
-        )
-    return {"network": network, "outputs": list(known), "rows": rows}
+            rows = faces.rows(part)
+            scored = rows[codes[faces.labels[rows]] >= 0]
+            if len(scored) and (classes[scored] >= 0).all():
+                result = scoring.score_set(predictions, faces.labels, scored, faces.emotions)
+                lines.append({
+                    "data": name,
+                    "part": part,
+                    "left_out": len(rows) - len(scored),
+                    "n": result["n"],
+                    "other_answers": int((predictions["classes"][scored] == len(faces.emotions)).sum()),
+                    **{key: result[key] for key in ("accuracy", "interval", "balanced_accuracy")},
+                    "recall": {emotion: of["recall"] for emotion, of in result["recall"].items()},
+                })  # fmt: skip
+    if not lines:
+        expected = "a prediction for each row of PublicTest or PrivateTest"
+        raise refused(network, "no part predicted whole", expected, "add them")
+    return {"network": network, "outputs": list(known), "rows": lines}
 
 
-def markdown(report: dict) -> str:
-    """The report as a Markdown table that reads well in a terminal, and what is to be known of it."""
-    percent = "{:.2f}".format
+def markdown(result: dict) -> str:
+    """What ``score`` gave, as a Markdown table that reads well in a terminal, and what is to be known of it."""
     lines = [
         {
             "Data": row["data"],
             "Part": row["part"],
             "Rows": f"{row['n']:,}",
             "Left out": f"{row['left_out']:,}",
-            "Accuracy, %": percent(100 * row["accuracy"]),
-            "Wilson interval": "[{:.2f},\u00a0{:.2f}]".format(*(100 * end for end in row["interval"])),
-            "Balanced accuracy, %": percent(100 * row["balanced_accuracy"]),
-            **{f"{emotion}, %": percent(100 * recall) for emotion, recall in row["recall"].items()},
+            **scoring.accuracy_columns(row),
+            **{f"{emotion}, %": f"{100 * recall:.2f}" for emotion, recall in row["recall"].items()},
         }
-        for row in report["rows"]
+        for row in result["rows"]
     ]
     columns = dict.fromkeys(key for line in lines for key in line)
     lines = [{key: line.get(key, "–") for key in columns} for line in lines]
-    said = f"{report['network']}, its outputs read as {', '.join(report['outputs'])}. The last columns are recall."
-    if others := sum(row["other_answers"] for row in report["rows"]):
-        said += f" {others:,} answers were emotions that the data does not have; they are wrong."
-    return f"{table(lines, padded=True)}\n{said} Which rows it was trained on is not known here.\n"
+    text = f"{result['network']}, its outputs read as {', '.join(result['outputs'])}. The last columns are recall."
+    if others := sum(row["other_answers"] for row in result["rows"]):
+        text += f" {others:,} predictions were emotions that the data does not have; they are wrong."
+    return f"{table(lines, padded=True)}\n{text} Which rows it was trained on is not known here.\n"
 
 
 def _model(path: Path, outputs: str):
@@ -105,15 +115,14 @@ def _model(path: Path, outputs: str):
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         found = f"what Keras cannot load in safe mode ({str(error).splitlines()[0][:200]})"
         raise refused(path, found, "a .keras file of layers that Keras knows", "save it by model.save()") from error
-    shape, given = tuple(model.input_shape), tuple(model.output_shape)
-    expected = len(LABEL_SETS[outputs or "fer2013"])
-    if len(shape) != 4 or shape[1] != shape[2] or not shape[1] or shape[3] not in (1, 3):
-        raise refused(
-            path, f"an input of {shape}", "(None, side, side, 1 or 3)", "wrap it in a network that takes these"
-        )
-    if given[1:] != (expected,):
+    inputs, outputs_shape = tuple(model.input_shape), tuple(model.output_shape)
+    count = len(LABEL_SETS[outputs or "fer2013"])
+    if len(inputs) != 4 or inputs[1] != inputs[2] or not inputs[1] or inputs[3] not in (1, 3):
+        expected = "(None, side, side, 1 or 3)"
+        raise refused(path, f"an input of {inputs}", expected, "wrap it in a network that takes these")
+    if outputs_shape[1:] != (count,):
         then = f"say outputs, one of {', '.join(LABEL_SETS)}"
-        raise refused(path, f"an output of {given}", f"(None, {expected})", then)
+        raise refused(path, f"an output of {outputs_shape}", f"(None, {count})", then)
     return model
 
 
@@ -127,15 +136,13 @@ def _faces(name: str, model) -> Faces:
 
 
 def _classes(model, faces: Faces, input_scale: str) -> np.ndarray:
-    """The network's answers to the test rows, (n,) int16, -1 elsewhere."""
-    if input_scale not in DIVISORS:
-        raise ValueError(f"input scale: found {input_scale!r}, expected one of {', '.join(DIVISORS)}")
+    """The predicted classes of the test rows, (n,) int16, -1 elsewhere."""
     classes, rows = np.full(len(faces), -1, np.int16), faces.rows("+".join(SPLITS[1:]))
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         inputs = fitted(faces.images[some], model.input_shape[1], model.input_shape[3])
-        given = np.asarray(model.predict_on_batch(inputs / np.float32(DIVISORS[input_scale])))
-        classes[some] = given.argmax(axis=1)
+        values = np.asarray(model.predict_on_batch(inputs / np.float32(DIVISORS[input_scale])))
+        classes[some] = values.argmax(axis=1)
     return classes
 
 
@@ -150,16 +157,3 @@ def fitted(images: np.ndarray, side: int, channels: int) -> np.ndarray:
     if images.ndim == 3:
         images = np.repeat(images[..., None], channels, axis=-1)
     return images.astype(np.float32)
-
-
-def _score(classes: np.ndarray, labels: np.ndarray, codes: np.ndarray, emotions: tuple[str, ...]) -> dict:
-    right = classes == codes[labels]
-    recall = {name: float(right[labels == k].mean()) for k, name in enumerate(emotions) if (labels == k).any()}
-    return {
-        "n": len(labels),
-        "other_answers": int(np.sum(~np.isin(classes, codes))),
-        "accuracy": float(right.mean()),
-        "interval": list(statistics.wilson(int(right.sum()), len(right))),
-        "balanced_accuracy": float(np.mean(list(recall.values()))),
-        "recall": recall,
-    }

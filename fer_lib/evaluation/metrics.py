@@ -9,7 +9,7 @@ EPSILON = 1e-7
 """Where old Keras clipped probabilities (``K.epsilon()``)."""
 
 COLLAPSED = 0.99
-"""A network that gives one class to this share of the rows, or to more, is called collapsed."""
+"""A network that predicts one class for this share of the rows, or for more, is called collapsed."""
 
 SEVEN = len(FER2013)
 
@@ -78,6 +78,6 @@ def score_splits(
 
 
 def collapsed(score: dict) -> str | None:
-    """The one emotion that a collapsed network answers with ("sad"), by its score; None where it has not collapsed."""
+    """The one emotion that a collapsed network predicts ("sad"), by its score; None where it has not collapsed."""
     counts = score["predicted"]
     return EIGHT[int(np.argmax(counts))] if max(counts) >= COLLAPSED * sum(counts) else None

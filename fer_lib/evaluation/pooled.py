@@ -10,7 +10,6 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from ..data import SPLITS
 from . import metrics, provenance, records, scoring, statistics
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime"}
@@ -37,26 +36,26 @@ def headline(record: dict) -> dict:
     return record["metrics"][kept][rows]
 
 
-def with_milestones(found: list[dict], experiments: dict[str, dict]) -> list[dict]:
+def with_milestones(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
     """The records, and those that are read off them: the first epochs of a longer run, where it kept their end."""
-    made = list(found)
+    result = list(all_records)
     for name, experiment in experiments.items():
-        for record in found:
+        for record in all_records:
             if record["experiment"] != experiment.get("milestone_of") or "milestone" not in record["metrics"]:
                 continue
             epochs = record["metrics"]["milestone"]["epoch"]
             parameters = record["parameters"] | {"epochs": epochs, "patience": 0, "kept_epoch": "milestone"}
-            made.append(record | {
+            result.append(record | {
                 "experiment": name,
                 "title": experiment["title"],
                 "parameters": parameters,
                 "metrics": {"milestone": record["metrics"]["milestone"]},
                 "history": record["history"][:epochs],
             })  # fmt: skip
-    return made
+    return result
 
 
-def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
+def groups(all_records: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
     """Records that may be pooled: they differ in nothing but the seed.
 
     Another backend, precision, kind of device, profile, data set or parameter makes another group; a record from before
@@ -74,8 +73,8 @@ def groups(found: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
         identity += [record["device"]["kind"], record["data"]["sha256"], json.dumps(parameters, sort_keys=True)]
         return order.get(record["experiment"], len(order)), *identity
 
-    found = sorted(with_milestones([r for r in found if r["metrics"]], experiments), key=key)
-    return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(found, key=key)]
+    scored = sorted(with_milestones([r for r in all_records if r["metrics"]], experiments), key=key)
+    return [sorted(group, key=lambda r: r["seed"]) for _, group in groupby(scored, key=key)]
 
 
 def computed_by(group: list[dict]) -> str:
@@ -88,7 +87,7 @@ def spread(scores: list[dict]) -> dict:
     """Of the scores of several seeds on one set of rows: the accuracies and their mean with its two kinds of spread.
 
     ``low`` and ``high``: t interval over the seeds; NaN for one seed, and where they behave differently (collapsed or
-    not, or to different answers), of which a t interval knows nothing. ``wilson_low`` and ``wilson_high``: sampling of
+    not, or to different emotions), of which a t interval knows nothing. ``wilson_low`` and ``wilson_high``: sampling of
     the ``n`` test rows, at the mean accuracy.
     """
     accuracies, n = [score["accuracy"] for score in scores], scores[0]["n"]
@@ -100,14 +99,14 @@ def spread(scores: list[dict]) -> dict:
     return dict(zip(names, (accuracies, len(scores), n, mean, low, high, *wilson)))
 
 
-def accuracies(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
+def accuracies(all_records: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
     """One row for each group of records, read as the experiment's own protocol says.
 
     Columns: experiment, title, where, reported (the paper's accuracy in percent, or None), rows (scored), epochs (a
     list, None for a tree), computed_by, the columns of ``spread``, remarks (a list of sentences).
     """
     lines = []
-    for group in groups(found, experiments):
+    for group in groups(all_records, experiments):
         experiment = experiments.get(group[0]["experiment"], {})
         kept, rows = reading(group[0])
         lines.append({
@@ -126,37 +125,37 @@ def accuracies(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
 
 def remarks(group: list[dict], experiment: dict) -> list[str]:
     """What a reader of a group's mean must know: collapsed runs, a missing interval, other rows, stale records."""
-    found, fallen = [], [score for record in group if metrics.collapsed(score := headline(record))]
+    sentences, collapsed = [], [score for record in group if metrics.collapsed(score := headline(record))]
     rows, reported = reading(group[0])[1], experiment.get("reported", {}).get("rows")
-    if fallen:
-        times = Counter(map(metrics.collapsed, fallen))
-        answers = ", ".join(answer if len(times) == 1 else f"{answer} ({k}x)" for answer, k in times.items())
-        most = sorted({max(score["predicted"]) for score in fallen})
+    if collapsed:
+        times = Counter(map(metrics.collapsed, collapsed))
+        emotions = ", ".join(emotion if len(times) == 1 else f"{emotion} ({k}x)" for emotion, k in times.items())
+        most = sorted({max(score["predicted"]) for score in collapsed})
         share = " to ".join(f"{count:,}" for count in dict.fromkeys([most[0], most[-1]]))
-        rows_given = f"the answer to {share} of {fallen[0]['n']:,} rows"
-        found.append(f"{len(fallen)} of {len(group)} collapsed to {answers} ({rows_given})")
+        rows_predicted = f"predicted for {share} of {collapsed[0]['n']:,} rows"
+        sentences.append(f"{len(collapsed)} of {len(group)} collapsed to {emotions} ({rows_predicted})")
         if len({metrics.collapsed(headline(record)) for record in group}) > 1:
-            found.append("the mean mixes different behaviours and has no t interval: look at the seeds")
+            sentences.append("the mean mixes different behaviours and has no t interval: look at the seeds")
     if other := experiment.get("milestone_of"):
-        found.append(f"read off the runs of {other}")
+        sentences.append(f"read off the runs of {other}")
     if reported and group[0]["precision"] != "float32":
-        found.append(f"in {group[0]['precision']}, the paper in float32")
+        sentences.append(f"in {group[0]['precision']}, the paper in float32")
     if len(group) == 1:
-        found.append("one seed: no interval over seeds")
+        sentences.append("one seed: no interval over seeds")
     if reported and rows != reported:
-        found.append(f"scored on {rows}, the paper on {reported}")
+        sentences.append(f"scored on {rows}, the paper on {reported}")
     if not experiment:
-        found.append("no experiment file has this name any more")
+        sentences.append("no experiment file has this name any more")
     stale = sorted({reason for record in group for reason in provenance.stale(record)})
-    return found + [f"stale: {reason}" for reason in stale]
+    return sentences + [f"stale: {reason}" for reason in stale]
 
 
-def comparable(found: list[dict], experiments: dict[str, dict]) -> list[dict]:
+def comparable(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
     """The records, but for those of experiments that call themselves ``diagnostic`` and are compared with nothing."""
-    return [record for record in found if not experiments.get(record["experiment"], {}).get("diagnostic")]
+    return [record for record in all_records if not experiments.get(record["experiment"], {}).get("diagnostic")]
 
 
-def honest(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
+def honest(all_records: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
     """The honest reading of the same runs: the epoch chosen on PublicTest, scored on PrivateTest and its clean rows.
 
     A model without epochs has nothing to choose and is read as it is; groups without such a reading are left out, and
@@ -165,7 +164,7 @@ def honest(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
     PrivateTest was among them, else ""), and for each of ``HONEST`` the dict of ``spread``.
     """
     lines = []
-    for group in groups(comparable(found, experiments), experiments):
+    for group in groups(comparable(all_records, experiments), experiments):
         scores = [r["metrics"].get("best") or ({} if r["history"] else r["metrics"]["last"]) for r in group]
         if not all(name in score for score in scores for name in HONEST):
             continue
@@ -184,24 +183,21 @@ def honest(found: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
 
 def outcomes(sweep: list[dict]) -> list[dict]:
     """What became of the settings of a sweep, those pooled that differ in nothing but the seed, as lines of a table."""
-    factors = ("input_scale", "loss", "learning_rate")
-    pooled: dict[tuple, list[dict]] = {}
-    for line in sweep:
-        pooled.setdefault(tuple(line[name] for name in factors), []).append(line)
+    settings = pd.DataFrame(sweep).groupby(["input_scale", "loss", "learning_rate"], sort=False)
     lines = []
-    for (scale, loss, rate), some in pooled.items():
-        answers = Counter(line["collapsed_to"] for line in some if line["collapsed_to"])
+    for (scale, loss, rate), some in settings:
+        emotions = Counter(some["collapsed_to"].dropna())
         lines.append({
             "Pixels": scale,
             "Loss": loss,
             "Learning rate": f"{rate:g}",
             "Seeds": len(some),
-            "Collapsed": sum(answers.values()),
-            "To": ", ".join(f"{answer} {count}x" for answer, count in answers.most_common()) or "–",
-            "Without gradient at the end": sum(line["stuck_since"] is not None for line in some),
-            "Loss, first step": f"{np.mean([line['first_loss'] for line in some]):.2f}",
-            "Last step": f"{np.mean([line['final_loss'] for line in some]):.2f}",
-            "Accuracy, %": f"{100 * np.mean([line['accuracy'] for line in some]):.1f}",
+            "Collapsed": sum(emotions.values()),
+            "To": ", ".join(f"{emotion} {count}x" for emotion, count in emotions.most_common()) or "–",
+            "Without gradient at the end": int(some["stuck_since"].notna().sum()),
+            "Loss, first step": f"{some['first_loss'].mean():.2f}",
+            "Last step": f"{some['final_loss'].mean():.2f}",
+            "Accuracy, %": f"{100 * some['accuracy'].mean():.1f}",
         })  # fmt: skip
     return lines
 
@@ -211,42 +207,43 @@ def confusion(group: list[dict]) -> np.ndarray:
 
     k emotions are those of ``records.emotions``.
     """
-    counts = np.zeros([len(records.emotions(group[0]))] * 2, np.int64)
-    for record in group:
-        arrays, (kept, rows) = records.predictions(record), reading(record)
-        codes = [SPLITS.index(name) for name in rows.split("+") if name in SPLITS] or range(len(SPLITS))
-        scored = np.isin(arrays["split"], list(codes))
-        np.add.at(counts, (arrays["labels"][scored], arrays[f"classes_{kept}"][scored]), 1)
-    return counts
+    from sklearn.metrics import confusion_matrix  # slow to import
+
+    seeds = [records.row_predictions(record, *reading(record)) for record in group]
+    labels, classes = (np.concatenate([arrays[name] for arrays in seeds]) for name in ("labels", "classes"))
+    return confusion_matrix(labels, classes, labels=range(len(records.emotions(group[0]))))
 
 
 def per_class(counts: np.ndarray) -> np.ndarray:
     """Precision, recall and F1 (3, k) of each emotion, by ``confusion``'s counts; NaN where there is none to divide by:
-    precision of an emotion that was never answered, recall and F1 of one that has no row."""
-    right, true, answered = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        found = np.array([right / answered, right / true, 2 * right / (true + answered)])
-    found[2, true == 0] = np.nan
-    return found
+    precision of an emotion that was never predicted, recall and F1 of one that has no row."""
+    from sklearn.metrics import precision_recall_fscore_support  # slow to import
+
+    true, predicted = np.indices(counts.shape).reshape(2, -1)
+    *scores, rows = precision_recall_fscore_support(true, predicted, sample_weight=counts.ravel(), zero_division=np.nan)
+    scores = np.array(scores)
+    scores[2, rows == 0] = np.nan
+    return scores
 
 
 def reliability(group: list[dict]) -> dict:
-    """How often a group's answers are right, by their confidence, over the headline's rows of all seeds.
+    """How often a group's predictions are right, by their confidence, over the headline's rows of all seeds.
 
     Of ``scoring.BINS`` equal bins of confidence, empty ones left out: confidence and accuracy (means) and counts (of
-    answers). errors: each seed's expected calibration error, a fraction.
+    predictions). errors: each seed's expected calibration error, a fraction.
     """
-    confidence, right, errors = [], [], []
+    seeds = []
     for record in group:
-        given = records.row_predictions(record, *reading(record))
-        sure, hit = given["probabilities"].max(axis=1).astype(np.float64), given["classes"] == given["labels"]
-        confidence.append(sure)
-        right.append(hit)
-        errors.append(scoring.calibration_error(sure, hit))
-    sure, hit = np.concatenate(confidence), np.concatenate(right)
-    place = np.minimum((sure * scoring.BINS).astype(int), scoring.BINS - 1)
-    counts = np.bincount(place, minlength=scoring.BINS)
+        arrays = records.row_predictions(record, *reading(record))
+        confidence = arrays["probabilities"].max(axis=1).astype(np.float64)
+        seeds.append((confidence, arrays["classes"] == arrays["labels"]))
+    confidence, right = map(np.concatenate, zip(*seeds))
+    place = scoring.bins(confidence)
+    counts = np.bincount(place)
     some = counts > 0
-    means = {name: np.bincount(place, values, scoring.BINS)[some] / counts[some]
-             for name, values in (("confidence", sure), ("accuracy", hit))}  # fmt: skip
-    return {**means, "counts": counts[some], "errors": errors}
+    return {
+        "confidence": np.bincount(place, confidence)[some] / counts[some],
+        "accuracy": np.bincount(place, right)[some] / counts[some],
+        "counts": counts[some],
+        "errors": [scoring.calibration_error(*seed) for seed in seeds],
+    }

@@ -1,9 +1,9 @@
-"""The answers that somebody's network gave, read from a file.
+"""Predictions of somebody's network, read from a file.
 
 A CSV file has a column ``row`` (the row of FER2013's CSV, counted from 0 without the header: PublicTest begins at
 28709) and either ``emotion`` (a name of ``emotions.FER2013``, or its code) or seven columns of probabilities named by
 emotion. Columns of other names are not read. The ``predictions.npz`` of one of our records is taken too, its last epoch
-unless "predictions.npz:best" is said.
+unless the file is named as "predictions.npz:best".
 """
 
 from __future__ import annotations
@@ -28,39 +28,36 @@ EXPECTED = f"a column row, and either emotion or a column of probabilities for e
 
 
 def read(file: str, faces: Faces) -> dict:
-    """A file's answers, put in the order of ``faces``.
+    """A file's predictions, put in the order of ``faces``.
 
-    Returns file (what to call it), classes (n,) int16, -1 where it has no answer, and probabilities (n, 7) float64, NaN
-    where it has no answer, or None. Raises ValueError naming file and line where something is wrong, FileNotFoundError
+    Returns file (what to call it), classes (n,) int16, -1 where it has none, and probabilities (n, 7) float64, NaN
+    where it has none, or None. Raises ValueError naming file and line where something is wrong, FileNotFoundError
     where there is no file.
     """
+    positions = {row: position for position, row in enumerate(faces.ids.tolist())}
     archive = re.fullmatch(r"(.*\.npz)(?::(\w+))?", file)
-    return _read_npz(Path(archive[1]), archive[2], faces) if archive else _read_csv(Path(file), faces)
-
-
-def _answers(name: str, faces: Faces, rows: list[int], classes, probabilities) -> dict:
-    """What ``read`` returns, from answers in the file's order to these positions of ``faces``."""
-    all_classes = np.full(len(faces), -1, np.int16)
-    all_classes[rows] = classes
-    all_probabilities = None
+    parts = _read_npz(Path(archive[1]), archive[2], faces, positions) if archive else _read_csv(Path(file), positions)
+    name, rows, values, probabilities = parts
+    classes = np.full(len(faces), -1, np.int16)
+    classes[rows] = values
     if probabilities is not None:
         values = np.asarray(probabilities, np.float64)
-        all_probabilities = np.full((len(faces), len(FER2013)), np.nan)
-        all_probabilities[rows] = values / values.sum(axis=1, keepdims=True)  # they were rounded when they were written
-    return {"file": name, "classes": all_classes, "probabilities": all_probabilities}
+        probabilities = np.full((len(faces), len(FER2013)), np.nan)
+        probabilities[rows] = values / values.sum(axis=1, keepdims=True)  # they were rounded when they were written
+    return {"file": name, "classes": classes, "probabilities": probabilities}
 
 
 # ---- CSV
 
 
-def _read_csv(path: Path, faces: Faces) -> dict:
-    positions = {row: position for position, row in enumerate(faces.ids.tolist())}
-    lines, answers = {}, []  # position -> its line, in the file's order
+def _read_csv(path: Path, positions: dict[int, int]):
+    """What to call the file, positions of its rows, their classes, and probabilities where it has them."""
+    lines, predictions = {}, []  # position -> its line, in the file's order
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file)
         try:
             header = [name.strip().lower() for name in next(reader, [])]
-            answer = _answer(path, header)
+            parse = _parser(path, header)
             for cells in filter(None, reader):
                 place = f"{path}, line {reader.line_num}"
                 if len(cells) != len(header):
@@ -74,28 +71,28 @@ def _read_csv(path: Path, faces: Faces) -> dict:
                 if position in lines:
                     raise refused(place, f"row {row} again", f"it in line {lines[position]} only", "remove one of them")
                 lines[position] = reader.line_num
-                answers.append(answer(place, cell))
+                predictions.append(parse(place, cell))
         except csv.Error as error:
             raise refused(f"{path}, line {reader.line_num}", f"no CSV ({error})", EXPECTED, "save it as CSV") from error
-    if not answers:
-        raise refused(f"{path}, line 2", "no row", "one line for each row that was answered", "add them")
-    if answer is _emotion:
-        return _answers(str(path), faces, list(lines), answers, None)
-    return _answers(str(path), faces, list(lines), np.argmax(answers, axis=1), answers)
+    if not predictions:
+        raise refused(f"{path}, line 2", "no row", "one line for each row that was predicted", "add them")
+    if parse is _emotion:
+        return str(path), list(lines), predictions, None
+    return str(path), list(lines), np.argmax(predictions, axis=1), predictions
 
 
-def _answer(path: Path, header: list[str]):
-    """The function that reads the answer of one line, by the columns that there are."""
+def _parser(path: Path, header: list[str]):
+    """The function that reads the prediction of one line, by the columns that there are."""
     named = [name for name in FER2013 if name in header]
     if not header:
-        raise refused(path, "an empty file", EXPECTED, "write the answers into it")
+        raise refused(path, "an empty file", EXPECTED, "write the predictions into it")
     once = all(header.count(name) <= 1 for name in ("row", "emotion", *FER2013))
     if "row" not in header or not once or not (named or "emotion" in header):
         found = f"the columns {','.join(header)[:100]!r}"
         raise refused(f"{path}, line 1", found, f"{EXPECTED}, once each", "name the columns so, with commas between")
     if named and "emotion" in header:
         found = f"emotion and {', '.join(named)}"
-        raise refused(f"{path}, line 1", found, "one or the other", "keep what the network answered")
+        raise refused(f"{path}, line 1", found, "one or the other", "keep what the network predicted")
     if 0 < len(named) < len(FER2013):
         absent = ", ".join(name for name in FER2013 if name not in named)
         raise refused(f"{path}, line 1", f"no column {absent}", f"all of {', '.join(FER2013)}", "add what is missing")
@@ -103,12 +100,11 @@ def _answer(path: Path, header: list[str]):
 
 
 def _emotion(place: str, cell: dict[str, str]) -> int:
-    codes = {name: code for code, name in enumerate(FER2013)} | {str(code): code for code in range(len(FER2013))}
-    answer = cell["emotion"].lower()
-    if answer not in codes:
-        expected = f"one of {', '.join(FER2013)}, or 0 to {len(FER2013) - 1}"
-        raise refused(place, f"emotion {cell['emotion']!r}", expected, "correct the line")
-    return codes[answer]
+    for code, name in enumerate(FER2013):
+        if cell["emotion"].lower() in (name, str(code)):
+            return code
+    expected = f"one of {', '.join(FER2013)}, or 0 to {len(FER2013) - 1}"
+    raise refused(place, f"emotion {cell['emotion']!r}", expected, "correct the line")
 
 
 def _probabilities(place: str, cell: dict[str, str]) -> list[float]:
@@ -130,7 +126,8 @@ def _probabilities(place: str, cell: dict[str, str]) -> list[float]:
 # ---- predictions.npz
 
 
-def _read_npz(path: Path, epoch: str | None, faces: Faces) -> dict:
+def _read_npz(path: Path, epoch: str | None, faces: Faces, positions: dict[int, int]):
+    """What to call the file, positions of its rows, their classes and probabilities."""
     expected, then = "the predictions.npz of a record (see fer_lib/evaluation/records.py)", "restore it, or give a CSV"
     try:
         arrays = records.read_arrays(path)
@@ -153,13 +150,12 @@ def _read_npz(path: Path, epoch: str | None, faces: Faces) -> dict:
     classes, values = arrays[f"classes_{epoch}"], arrays.get(f"probabilities_{epoch}")
     if values is None or not _sound(ids, labels, classes, values):
         raise refused(path, "arrays of other shapes, types or values", expected, then)
-    positions = {row: position for position, row in enumerate(faces.ids.tolist())}
     rows = [positions.get(row, -1) for row in ids.tolist()]
     same = (np.array(rows) >= 0) & (labels == faces.labels[rows])
     if not same.all():
         found = f"row {ids[np.argmin(same)]} with a label that it does not have in this {faces.name}"
-        raise refused(path, found, "answers to its rows", "score it on the data that it was made from")
-    return _answers(f"{path}, {epoch} epoch", faces, rows, classes, values)
+        raise refused(path, found, "predictions of its rows", "score it on the data that it was made from")
+    return f"{path}, {epoch} epoch", rows, classes, values
 
 
 def _sound(ids: np.ndarray, labels: np.ndarray, classes: np.ndarray, values: np.ndarray) -> bool:

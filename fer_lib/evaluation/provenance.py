@@ -74,13 +74,13 @@ def lock_hash() -> str | None:
 
 def versions() -> dict:
     """Python's version and those of the packages that can change a number."""
-    found = {"python": platform.python_version()}
+    result = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            result[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return result
 
 
 def stale(record: dict) -> list[str]:
@@ -111,12 +111,13 @@ def _changed_since(commit: str, names: tuple[str, ...]) -> list[str]:
     changed = set()
     for since in {None, *WATCHED_SINCE.values()}:
         alike = [name for name in names if WATCHED_SINCE.get(name) == since]
+        if not alike:
+            continue
         watched = [f"fer_lib/{place}" for name in alike for place in (name, *FORMERLY.get(name, ()))]
+        watched += [f":(exclude)fer_lib/{name}" for name in NOT_WATCHED]
         seen = [f"^{since}"] if since and git("cat-file", "-e", since) is not None else []
         log = ["log", "--format=%H", "--no-merges", "--invert-grep", "--grep=^Same numbers:", f"{commit}..HEAD", *seen]
-        watched += [f":(exclude)fer_lib/{name}" for name in NOT_WATCHED] if watched else []
-        commits = git(*log, "--", *watched).split() if watched else []
-        for after in [*commits, None] if watched else []:  # None: what is not committed yet
+        for after in [*git(*log, "--", *watched).split(), None]:  # None: what is not committed yet
             before = f"{after}^" if after else "HEAD"
             differing = git("diff", "--name-only", "--relative", before, *filter(None, [after]), "--", *watched)
             for name in differing.split("\n") if differing else []:

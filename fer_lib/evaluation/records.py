@@ -7,8 +7,8 @@ written last, by rename, and holds the SHA-256 of the predictions. The file hold
 read by ``read_arrays``. Git keeps the executed notebook of seed 0 alone: another one is a run away.
 
 The record of a sweep (``training.first_steps``) is a diagnostic: it has no scores (``metrics`` is empty), but a line
-for each of its settings under ``sweep``, and beside ids, labels and split of the PublicTest rows that were asked about
-``answers`` (settings, m) uint8 and for each quantity Q that was traced ``trace_Q`` (settings, steps) float32.
+for each of its settings under ``sweep``, and beside ids, labels and split of the PublicTest rows that were predicted
+the classes, ``answers`` (settings, m) uint8, and for each traced quantity Q ``trace_Q`` (settings, steps) float32.
 
 That of a survey (``live.survey``) has no scores either, but its lines under ``conditions``, its arrays
 beside ids, labels and split of the faces that were put into frames, and the SHA-256 of the network that was asked.
@@ -30,6 +30,7 @@ import numpy as np
 from .. import paths, system
 from ..data import SPLITS, Faces, audit
 from ..data.emotions import FER2013
+from ..markdown import table
 from . import metrics, provenance
 
 SCHEMA = 1
@@ -38,7 +39,7 @@ FILES = ("predictions.npz", "run.ipynb", "metrics.json")
 KEPT = ("probabilities_", "classes_")
 """The beginnings of the names of what a record has of each kept epoch."""
 MISSED = 255
-"""Stands in a survey's answers where the detector found no face."""
+"""Stands among a survey's predicted classes where the detector found no face."""
 NETWORK = "network.keras"
 """The trained network, where the protocol said to keep it: beside the record, not part of it, and ignored by git."""
 
@@ -187,14 +188,19 @@ def put(source: Path, folder: Path) -> None:
 
 def summary(record: dict) -> str:
     """A record's scores as a Markdown table."""
-    lines = ["| reading | rows | n | accuracy | loss |", "|---|---|--:|--:|--:|"]
-    for kept, reading in record["metrics"].items():
-        for name, scored in reading.items():
-            if name != "epoch":
-                loss = f"{scored['loss']:.4f}" if "loss" in scored else ""
-                numbers = f"{scored['n']:,} | {scored['accuracy']:.2%} | {loss}"
-                lines.append(f"| {kept} epoch ({reading['epoch']}) | {name} | {numbers} |")
-    return "\n".join(lines)
+    lines = [
+        {
+            "reading": f"{kept} epoch ({reading['epoch']})",
+            "rows": name,
+            "n": f"{score['n']:,}",
+            "accuracy": f"{score['accuracy']:.2%}",
+            "loss": f"{score['loss']:.4f}" if "loss" in score else "",
+        }
+        for kept, reading in record["metrics"].items()
+        for name, score in reading.items()
+        if name != "epoch"
+    ]
+    return table(lines)
 
 
 def read(folder: Path) -> dict:
@@ -224,8 +230,8 @@ def read(folder: Path) -> dict:
 
 def load(results: Path) -> list[dict]:
     """All records below a results folder, ordered by experiment, backend, precision and seed."""
-    found = [read(path.parent) for path in (results / "runs").glob("*/*/*/metrics.json")]
-    return sorted(found, key=lambda r: (r["experiment"], r["backend"], r["precision"], r["seed"]))
+    all_records = [read(path.parent) for path in (results / "runs").glob("*/*/*/metrics.json")]
+    return sorted(all_records, key=lambda r: (r["experiment"], r["backend"], r["precision"], r["seed"]))
 
 
 def predictions(record: dict) -> dict[str, np.ndarray]:
@@ -270,8 +276,14 @@ def row_predictions(record: dict, kept: str, rows: str) -> dict[str, np.ndarray]
     return {name: arrays[key][wanted] for name, key in names.items()}
 
 
+def is_official(record: dict) -> bool:
+    """Whether a record's rows are those of the official data, such as fer2013.csv."""
+    source = record["data"]["source"]
+    return source.get("md5") is not None and source["md5"] == source.get("official_md5")
+
+
 def emotions(record: dict) -> tuple[str, ...]:
-    """The emotions that a record's labels and answers are codes of; one from before they were named has FER2013's."""
+    """The emotions whose codes a record's labels and classes are; one from before they were named has FER2013's."""
     return tuple(record["data"].get("emotions", FER2013))
 
 
@@ -286,9 +298,9 @@ def usual_level(conditions: list[dict]) -> int:
     return [line["usual"] for line in conditions].index(True)
 
 
-def told_right(arrays: dict[str, np.ndarray], level: int) -> dict[str, np.ndarray]:
-    """Of a survey's faces at one of its levels, (n,) bool each: found by the detector; right, whose emotion is told
-    rightly where the face is cut at its true place; right_of_found, found, and rightly told as it was cut there."""
+def recognised(arrays: dict[str, np.ndarray], level: int) -> dict[str, np.ndarray]:
+    """Of a survey's faces at one of its levels, (n,) bool each: found by the detector; right, whose emotion is
+    recognised where the face is cut at its true place; right_of_found, found, and recognised as it was cut there."""
     labels, found_first = arrays["labels"], arrays["found_first"][level]
     return {
         "found": found_first != MISSED,
@@ -332,7 +344,7 @@ def check(record: dict) -> None:
         shape = (len(conditions), n)
         demand(arrays[name].shape == shape, f"{name} is {arrays[name].shape}, expected {shape}")
     for k, line in enumerate(conditions or []):
-        again = {"n": n, **{name: int(told.sum()) for name, told in told_right(arrays, k).items()}}
+        again = {"n": n, **{name: int(told.sum()) for name, told in recognised(arrays, k).items()}}
         written = {name: line.get(name) for name in again}
         demand(again == written, f"{line['condition']} {line['level']} counts {again}, metrics.json says {written}")
     demand(bool((np.diff(ids) > 0).all()), "ids do not ascend")

@@ -1,13 +1,16 @@
-"""Anybody's network scored on FER2013's test sets from the answers it gave: no training, no Keras."""
+"""Anybody's network scored on FER2013's test sets from its predictions, and what comes out as Markdown: no training,
+no Keras."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from scipy.special import rel_entr
 
 from .. import system
 from ..data import SPLITS, Faces, audit, ferplus
 from ..data.emotions import FER2013
+from ..markdown import interval, table
 from . import metrics, statistics
 from .prediction_files import read
 
@@ -25,7 +28,7 @@ WORTH = {
 """The sets, and what a score on each is worth."""
 
 BINS = 15
-"""Of confidence, in the calibration error."""
+"""How many bins of confidence the calibration error has."""
 
 
 def sets(faces: Faces, counts: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -38,21 +41,21 @@ def sets(faces: Faces, counts: np.ndarray | None = None) -> dict[str, np.ndarray
     split = {name: faces.split == code for code, name in enumerate(SPLITS)}
     usable = {name: rows.any() and labelled[rows].all() for name, rows in split.items()}
     public, private = split["PublicTest"], split["PrivateTest"]
-    found = {name: split[name] for name in SPLITS[1:] if usable[name]}
-    if len(found) == 2:
-        found["PublicTest+PrivateTest"] = public | private
-    if "PrivateTest" in found and public.any() and split["Training"].any():
+    masks = {name: split[name] for name in SPLITS[1:] if usable[name]}
+    if len(masks) == 2:
+        masks["PublicTest+PrivateTest"] = public | private
+    if "PrivateTest" in masks and public.any() and split["Training"].any():
         clean = audit.clean_rows(faces)
-        found |= {"PrivateTest clean": private & clean, "PrivateTest leaked": private & ~clean}
-    if "PrivateTest" in found and counts is not None:
+        masks |= {"PrivateTest clean": private & clean, "PrivateTest leaked": private & ~clean}
+    if "PrivateTest" in masks and counts is not None:
         agree = ferplus.agreement(counts, np.where(labelled, faces.labels, 0))
         for level, (low, high) in ferplus.LEVELS.items():
-            found[f"PrivateTest, {level} of 10 taggers agree"] = private & (low <= agree) & (agree <= high)
-    return {name: rows for name, rows in found.items() if rows.any()}
+            masks[f"PrivateTest, {level} of 10 taggers agree"] = private & (low <= agree) & (agree <= high)
+    return {name: rows for name, rows in masks.items() if rows.any()}
 
 
-def report(files: list[str], faces: Faces) -> dict:
-    """Score one file of answers, or two and compare them; made of what JSON knows.
+def score_files(files: list[str], faces: Faces) -> dict:
+    """Score one file of predictions, or two and compare them; made of what JSON knows.
 
     Returns data (name, sha256 and source of ``faces``), ferplus (file and md5, or left_out: why), worth (a sentence of
     ``WORTH`` on each set that is scored), files (a ``score`` each; with FER+ also taggers, what ``against_taggers``
@@ -63,23 +66,23 @@ def report(files: list[str], faces: Faces) -> dict:
     counts = None if reason else ferplus.counts_for(faces)
     about = {"left_out": reason} if reason else {"file": ferplus.NAME, "md5": system.file_hash(ferplus.find(), "md5")}
     masks = sets(faces, counts)
-    given = [read(file, faces) for file in files]
-    scored = [score(answers, faces, masks) for answers in given]
-    for found, answers in zip(scored, given):
+    all_predictions = [read(file, faces) for file in files]
+    scores = [score(predictions, faces, masks) for predictions in all_predictions]
+    for result, predictions in zip(scores, all_predictions):
         if counts is not None:
-            some = {name: masks[name] for name in SPLITS[1:] if name in found["sets"]}
-            found["taggers"] = {name: against_taggers(answers, faces.labels, counts, some[name]) for name in some}
-    covered = {name for each in scored for name in each["sets"]}
+            some = [name for name in SPLITS[1:] if name in result["sets"]]
+            result["taggers"] = {name: against_taggers(predictions, faces.labels, counts, masks[name]) for name in some}
+    covered = {name for result in scores for name in result["sets"]}
     return {
         "data": {"name": faces.name, "sha256": faces.sha256, "source": faces.source},
         "ferplus": about,
         "worth": {name: text for name, text in WORTH.items() if name in covered},
-        "files": scored,
-        "comparison": compare(*given, faces, masks) if len(given) == 2 else None,
+        "files": scores,
+        "comparison": compare(*all_predictions, faces, masks) if len(files) == 2 else None,
     }
 
 
-def score(answers: dict, faces: Faces, masks: dict[str, np.ndarray]) -> dict:
+def score(predictions: dict, faces: Faces, masks: dict[str, np.ndarray]) -> dict:
     """Score what ``prediction_files.read`` read on each set of which it has every row.
 
     ``masks`` are the ``sets`` of ``faces``.
@@ -89,26 +92,22 @@ def score(answers: dict, faces: Faces, masks: dict[str, np.ndarray]) -> dict:
     are both covered, leaked_minus_clean: difference of the accuracies and its interval (Newcombe's). Raises ValueError
     where no set is covered.
     """
-    there = answers["classes"] >= 0
-    covered = {name: rows for name, rows in masks.items() if there[rows].all()}
-    left = {
-        name: {"present": int(there[rows].sum()), "n": int(rows.sum())}
-        for name, rows in masks.items()
-        if name not in covered
-    }
+    present = predictions["classes"] >= 0
+    covered = {name: rows for name, rows in masks.items() if present[rows].all()}
+    partial = {name: rows for name, rows in masks.items() if name not in covered}
+    lacking = {name: {"present": int(present[rows].sum()), "n": int(rows.sum())} for name, rows in partial.items()}
     if not covered:
-        there = {name: f"{left[name]['present']:,} of {left[name]['n']:,}" for name in SPLITS[1:] if name in left}
-        found = ", ".join(f"{rows} rows of {name}" for name, rows in there.items())
+        counts = [f"{of['present']:,} of {of['n']:,} rows of {name}" for name, of in lacking.items() if name in SPLITS]
         raise ValueError(
-            f"{answers['file']}: found {found or 'no labelled test rows in this data'}, expected all rows of a set; "
-            "answer PublicTest or PrivateTest in full"
+            f"{predictions['file']}: found {', '.join(counts) or 'no labelled test rows in this data'}, expected all "
+            "rows of a set; add predictions of all of PublicTest or PrivateTest"
         )
     result = {
-        "file": answers["file"],
-        "rows": int(there.sum()),
-        "training_rows": int((there & (faces.split == 0)).sum()),
-        "sets": {name: score_set(answers, faces.labels, rows) for name, rows in covered.items()},
-        "not_covered": left,
+        "file": predictions["file"],
+        "rows": int(present.sum()),
+        "training_rows": int((present & (faces.split == 0)).sum()),
+        "sets": {name: score_set(predictions, faces.labels, rows) for name, rows in covered.items()},
+        "not_covered": lacking,
     }
     if {"PrivateTest leaked", "PrivateTest clean"} <= covered.keys():
         leaked, clean = (result["sets"][f"PrivateTest {rows}"] for rows in ("leaked", "clean"))
@@ -118,35 +117,36 @@ def score(answers: dict, faces: Faces, masks: dict[str, np.ndarray]) -> dict:
     return result
 
 
-def score_set(answers: dict, labels: np.ndarray, rows: np.ndarray) -> dict:
+def score_set(predictions: dict, labels: np.ndarray, rows: np.ndarray, emotions: tuple[str, ...] = FER2013) -> dict:
     """One set's scores, all fractions of 0 to 1: those of ``metrics.score`` with Wilson intervals, and others.
 
+    ``labels`` (n,) are codes of ``emotions``, the predicted classes too, or ``len(emotions)`` for any other emotion;
+    ``rows`` is a mask (n,), or places.
+
     recall maps an emotion to n, correct, recall and interval. balanced_accuracy is the mean recall of the emotions that
-    the set holds, macro_f1 the mean F1 of those that it holds or that were answered. Given probabilities also log_loss,
-    in nats, clipped at ``metrics.EPSILON``, and calibration_error: the mean gap, over ``BINS`` equal bins of
+    the set holds, macro_f1 the mean F1 of those that it holds or that were predicted. Given probabilities also
+    log_loss, in nats, clipped at ``metrics.EPSILON``, and calibration_error: the mean gap, over ``BINS`` equal bins of
     confidence, between confidence and accuracy (Guo et al. 2017).
     """
-    labels, classes = labels[rows], answers["classes"][rows]
-    p = None if answers["probabilities"] is None else answers["probabilities"][rows]
-    scored = metrics.score(classes, labels)
-    true = np.bincount(labels, minlength=len(FER2013))
-    right = np.bincount(labels[classes == labels], minlength=len(FER2013))
-    either = true + scored["predicted"]
+    from sklearn.metrics import confusion_matrix, f1_score, recall_score  # slow to import
+
+    labels, classes = labels[rows], predictions["classes"][rows]
+    scores = metrics.score(classes, labels, count=len(emotions))
+    counts = confusion_matrix(labels, classes, labels=range(len(emotions) + 1))
     result = {
-        "n": scored["n"],
-        "correct": scored["correct"],
-        "accuracy": scored["accuracy"],
-        "interval": statistics.wilson(scored["correct"], scored["n"]),
-        "balanced_accuracy": float((right[true > 0] / true[true > 0]).mean()),
-        "macro_f1": float((2 * right[either > 0] / either[either > 0]).mean()),
-        "predicted": dict(zip(FER2013, scored["predicted"])),
+        **{key: scores[key] for key in ("n", "correct", "accuracy")},
+        "interval": statistics.wilson(scores["correct"], scores["n"]),
+        "balanced_accuracy": float(recall_score(labels, classes, labels=np.unique(labels), average="macro")),
+        "macro_f1": float(f1_score(labels, classes, average="macro")),
+        "predicted": dict(zip(emotions, scores["predicted"])),
         "recall": {
             emotion: {"n": int(n), "correct": int(k), "recall": float(k / n), "interval": statistics.wilson(k, n)}
-            for emotion, n, k in zip(FER2013, true, right)
+            for emotion, n, k in zip(emotions, counts.sum(axis=1), counts.diagonal())
             if n
         },
     }
-    if p is not None:
+    if predictions["probabilities"] is not None:
+        p = predictions["probabilities"][rows]
         losses = -np.log(np.clip(p[np.arange(len(labels)), labels], metrics.EPSILON, 1))
         result |= {
             "log_loss": float(losses.mean()),
@@ -155,65 +155,190 @@ def score_set(answers: dict, labels: np.ndarray, rows: np.ndarray) -> dict:
     return result
 
 
-def against_taggers(answers: dict, labels: np.ndarray, counts: np.ndarray, rows: np.ndarray) -> dict:
-    """How far one set's answers are what FER+'s taggers chose; ``counts`` (n, 10) are theirs, ``rows`` a mask (n,).
+def against_taggers(predictions: dict, labels: np.ndarray, counts: np.ndarray, rows: np.ndarray) -> dict:
+    """How far one set's predictions are what FER+'s taggers chose; ``counts`` (n, 10) are theirs, ``rows`` a mask (n,).
 
     Of the rows where some tagger chose one of FER2013's seven emotions (n of them): agreement, the chance that one of
-    those taggers gave the network's answer, with its interval (t, over the rows); agreement_of_label, that he gave
-    FER2013's label; agreement_at_most, that he gave the commonest choice: no answers agree more. Given probabilities
-    also divergence: Kullback-Leibler's, in nats, from the taggers' shares to the probabilities, which are clipped at
-    ``metrics.EPSILON``; 0 where they are the same.
+    those taggers chose the predicted emotion, with its interval (t, over the rows); agreement_of_label, that he chose
+    FER2013's label; agreement_at_most, that he gave the commonest choice: no predictions agree more. Given
+    probabilities also divergence: Kullback-Leibler's, in nats, from the taggers' shares to the probabilities, which are
+    clipped at ``metrics.EPSILON``; 0 where they are the same.
     """
     votes = ferplus.votes(counts[rows])
     seen = votes.sum(axis=1) > 0
     shares = votes[seen] / votes[seen].sum(axis=1, keepdims=True)
     place = np.arange(len(shares))
-    mean, low, high = statistics.t_interval(shares[place, answers["classes"][rows][seen]])
-    found = {
+    mean, low, high = statistics.t_interval(shares[place, predictions["classes"][rows][seen]])
+    result = {
         "n": len(shares),
         "agreement": mean,
         "interval": (low, high),
         "agreement_of_label": float(shares[place, labels[rows][seen]].mean()),
         "agreement_at_most": float(shares.max(axis=1).mean()),
     }
-    if answers["probabilities"] is not None:
-        p = np.clip(answers["probabilities"][rows][seen], metrics.EPSILON, 1)
-        found["divergence"] = float(rel_entr(shares, p).sum(axis=1).mean())
-    return found
-
-
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error of answers given with this confidence, (n,) of 0 to 1, of which these were right."""
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return float(np.abs(np.bincount(place, right - confidence)).sum() / len(right))
+    if predictions["probabilities"] is not None:
+        p = np.clip(predictions["probabilities"][rows][seen], metrics.EPSILON, 1)
+        result["divergence"] = float(rel_entr(shares, p).sum(axis=1).mean())
+    return result
 
 
 def compare(first: dict, second: dict, faces: Faces, masks: dict[str, np.ndarray]) -> dict[str, dict]:
-    """Two networks' answers compared row by row, on each set of which both have every row.
+    """Two networks' predictions compared row by row, on each set of which both have every row.
 
     Of each: n, both_right, only_first, only_second, both_wrong, difference (second minus first) with its paired
     bootstrap interval, and McNemar's exact p. Raises ValueError where they have no set in common.
     """
+    from sklearn.metrics import confusion_matrix  # slow to import
+
     result = {}
     for name, rows in masks.items():
-        classes = [answers["classes"][rows] for answers in (first, second)]
+        classes = [predictions["classes"][rows] for predictions in (first, second)]
         if min(each.min() for each in classes) < 0:
             continue
         one, two = (each == faces.labels[rows] for each in classes)
+        counts = confusion_matrix(one, two, labels=[True, False])
         difference, low, high = statistics.accuracy_difference(one, two)
         result[name] = {
             "n": len(one),
-            "both_right": int((one & two).sum()),
-            "only_first": int((one & ~two).sum()),
-            "only_second": int((two & ~one).sum()),
-            "both_wrong": int((~one & ~two).sum()),
+            **dict(zip(("both_right", "only_first", "only_second", "both_wrong"), counts.ravel().tolist())),
             "difference": difference,
             "interval": (low, high),
             "mcnemar_p": statistics.mcnemar(one, two),
         }
     if not result:
         raise ValueError(
-            f"{first['file']} and {second['file']}: found no set that both answer in full, expected one; "
-            "score each alone, or answer the same rows"
+            f"{first['file']} and {second['file']}: found no set that both predict in full, expected one; "
+            "score each alone, or predict the same rows"
         )
     return result
+
+
+# ---- confidence
+
+
+def bins(confidence: np.ndarray) -> np.ndarray:
+    """Which of ``BINS`` equal bins each confidence (n,), 0 to 1, falls into: (n,) int."""
+    return np.minimum((confidence * BINS).astype(int), BINS - 1)
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Expected calibration error of predictions of this confidence, (n,) of 0 to 1, of which these were right."""
+    return float(np.abs(np.bincount(bins(confidence), right - confidence)).sum() / len(right))
+
+
+def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """What to divide logits by so that the labels are likeliest (Guo et al. 2017); above 1 where it is too sure.
+
+    ``logits`` (n, 7) float32 and ``labels`` (n,) of rows that it was not trained on. No predicted class changes, only
+    its confidence. Looked for between 0.05 and 20; raises ValueError where there is no row.
+    """
+    if not len(labels):
+        raise ValueError("labels: found no row, expected some to fit a temperature to; look at the data's PublicTest")
+
+    def loss(logarithm: float) -> float:
+        return float(metrics.cross_entropy(logits / np.float32(np.exp(logarithm)), labels, "logits").mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
+
+
+# ---- Markdown
+
+
+def markdown(result: dict) -> str:
+    """What ``score_files`` gave, as Markdown that reads well in a terminal: each network, then both compared."""
+    parts, source = [], result["data"]["source"]
+    if not source.get("official"):
+        parts.append(
+            f"**Not the official FER2013**: a row is one of {source.get('file', 'this data')}, in its order, and may "
+            "show another face than that row of fer2013.csv.\n"
+        )
+    parts += [_network(scored) for scored in result["files"]]
+    if result["comparison"]:
+        parts.append(_comparison(*(scored["file"] for scored in result["files"]), result["comparison"]))
+    parts.append(
+        "What each set is worth:\n\n" + "".join(f"- {name}: {text}\n" for name, text in result["worth"].items())
+    )
+    if "left_out" in result["ferplus"]:
+        parts.append(f"Rows by how many of ten taggers agree are left out. {result['ferplus']['left_out']}\n")
+    return "\n".join(parts)
+
+
+def accuracy_columns(score: dict) -> dict[str, str]:
+    """Cells of a table: accuracy, its interval and balanced accuracy, all in percent."""
+    return {
+        "Accuracy, %": f"{100 * score['accuracy']:.2f}",
+        "Wilson interval": interval(score["interval"]),
+        "Balanced accuracy, %": f"{100 * score['balanced_accuracy']:.2f}",
+    }
+
+
+def _network(scored: dict) -> str:
+    lines = [
+        {
+            "Set": name,
+            "Rows": f"{score['n']:,}",
+            **accuracy_columns(score),
+            "Macro F1, %": f"{100 * score['macro_f1']:.2f}",
+            "Log-loss": f"{score['log_loss']:.4f}" if "log_loss" in score else "–",
+            "Calibration error, %": f"{100 * score['calibration_error']:.2f}" if "log_loss" in score else "–",
+        }
+        for name, score in scored["sets"].items()
+    ]
+    few = {name: score for name, score in scored["sets"].items() if "agree" not in name and "leaked" not in name}
+    recalls = [{"Recall, %": e} | {name: _recall(few[name]["recall"].get(e)) for name in few} for e in FER2013]
+    remarks = []
+    if lacking := scored["not_covered"].items():
+        there = (f"{name} ({rows['present']:,} of {rows['n']:,} rows are there)" for name, rows in lacking)
+        remarks.append(f"Not covered: {', '.join(there)}.")
+    if scored["training_rows"]:
+        remarks.append(f"{scored['training_rows']:,} Training rows are there too; no set scores them.")
+    if gap := scored.get("leaked_minus_clean"):
+        points = f"{100 * gap['difference']:+.2f} points {interval(gap['interval'], '+')}"
+        remarks.append(f"Leaked minus clean rows of PrivateTest: {points}.")
+    largest = max(scored["sets"], key=lambda name: scored["sets"][name]["n"])
+    counts = ", ".join(f"{emotion} {count:,}" for emotion, count in scored["sets"][largest]["predicted"].items())
+    remarks.append(f"Predicted on {largest}: {counts}.")
+    parts = [f"## {scored['file']}\n", table(lines, True), *remarks, "", table(recalls, True)]
+    return "\n".join([*parts, *([_taggers(scored["taggers"])] if scored.get("taggers") else [])])
+
+
+def _taggers(agreements: dict[str, dict]) -> str:
+    lines = [
+        {
+            "Against FER+'s taggers": name,
+            "Rows": f"{of['n']:,}",
+            "A tagger agrees, %": f"{100 * of['agreement']:.2f} {interval(of['interval'])}",
+            "with the label, %": f"{100 * of['agreement_of_label']:.2f}",
+            "with another tagger at best, %": f"{100 * of['agreement_at_most']:.2f}",
+            "Divergence": f"{of['divergence']:.4f}" if "divergence" in of else "–",
+        }
+        for name, of in agreements.items()
+    ]
+    text = (
+        "How often one of the taggers who saw one of the seven emotions chose the predicted emotion, FER2013's label, "
+        "and what most chose.\nDivergence: Kullback-Leibler's from the taggers' shares to the probabilities, in nats.\n"
+    )
+    return f"{table(lines, True)}\n{text}"
+
+
+def _recall(score: dict | None) -> str:
+    return f"{100 * score['recall']:.2f} {interval(score['interval'])}" if score else "–"
+
+
+def _comparison(first: str, second: str, comparison: dict) -> str:
+    lines = [
+        {
+            "Set": name,
+            "Rows": f"{score['n']:,}",
+            "Only first right": f"{score['only_first']:,}",
+            "Only second right": f"{score['only_second']:,}",
+            "Second minus first, points": f"{100 * score['difference']:+.2f}",
+            "Paired bootstrap interval": interval(score["interval"], "+"),
+            "McNemar's exact p": f"{score['mcnemar_p']:.3g}",
+        }
+        for name, score in comparison.items()
+    ]
+    return (
+        f"## Second against first\n\n- first: {first}\n- second: {second}\n\n{table(lines, True)}\n"
+        "Each line is a test of its own: decide before looking which set counts.\n"
+    )

@@ -1,5 +1,5 @@
 """How sure we are: intervals over seeds, and over the rows of a test set. The two kinds of spread stand apart.
-Two models that answered the same rows are compared row by row."""
+Two models that predicted the same rows are compared row by row."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 from statsmodels.stats.weightstats import CompareMeans
 
+LEVEL = 0.95
+"""Of all intervals here."""
 
-def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+
+def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Mean of the values and its Student t interval: (mean, low, high), in the values' unit.
 
     It tells how far another set of seeds would move the mean. One value has a mean and no spread: low and high are
-    NaN. Raises ValueError for no value, for one that is not finite, and for a level outside (0, 1).
+    NaN. Raises ValueError for no value, and for one that is not finite.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(f"values: found shape {values.shape}, expected one number at least; is there a run to read?")
     if not np.isfinite(values).all():
         raise ValueError(f"values: found {values.tolist()}, expected finite numbers")
-    _check(level)
     mean = float(values.mean())
     if len(values) == 1:
         return mean, float("nan"), float("nan")
-    half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1) * stats.sem(values))
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1) * stats.sem(values))
     return mean, mean - half, mean + half
 
 
-def wilson(correct: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval (low, high), fractions of 0 to 1, for ``correct`` right answers on ``n`` test rows.
+def wilson(correct: float, n: int) -> tuple[float, float]:
+    """Wilson's interval (low, high), fractions of 0 to 1, for ``correct`` of ``n`` test rows.
 
     It tells how far another test set of the same size would move the accuracy of the same network. ``correct`` may be
     a mean over seeds; the seeds share their test rows, so ``n`` stays the number of rows, not of rows x seeds.
@@ -41,8 +43,7 @@ def wilson(correct: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"correct, n: found {correct} of {n}, expected 0 <= correct <= n and n >= 1")
-    _check(level)
-    low, high = proportion_confint(correct, n, alpha=1 - level, method="wilson")
+    low, high = proportion_confint(correct, n, alpha=1 - LEVEL, method="wilson")
     share = correct / n  # at 0 and n the formula's end is the share itself, but for rounding
     return float(max(0.0, min(low, share))), float(min(1.0, max(high, share)))
 
@@ -57,32 +58,29 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     return float(_mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue)
 
 
-def accuracy_difference(
-    first: np.ndarray, second: np.ndarray, level: float = 0.95, draws: int = 10_000, seed: int = 0
-) -> tuple[float, float, float]:
+def accuracy_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
     """Accuracy of the second model minus the first's on the same rows: (difference, low, high), fractions.
 
-    The interval is the paired percentile bootstrap's. Drawing n rows with replacement and adding up their differences,
-    each -1, 0 or 1, is drawing the numbers of the three from a multinomial distribution: that is done here, ``draws``
-    times. Arguments and errors as for ``mcnemar``; ValueError for a level outside (0, 1) too.
+    The interval is the paired percentile bootstrap's. Sampling n rows with replacement and adding up their differences,
+    each -1, 0 or 1, is sampling the numbers of the three from a multinomial distribution: that is done here, 10,000
+    times. Arguments and errors as for ``mcnemar``.
     """
-    _check(level)
     only_first, only_second = _discordant(first, second)
     n = len(first)
     counts = [only_first, only_second, n - only_first - only_second]
-    drawn = np.random.default_rng(seed).multinomial(n, np.array(counts) / n, draws)
-    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, [0.5 - level / 2, 0.5 + level / 2])
+    sampled = np.random.default_rng(0).multinomial(n, np.array(counts) / n, 10_000)
+    low, high = np.quantile((sampled[:, 1] - sampled[:, 0]) / n, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return (only_second - only_first) / n, float(low), float(high)
 
 
-def independent_difference(correct: int, n: int, other: int, m: int, level: float = 0.95) -> tuple[float, float, float]:
+def independent_difference(correct: int, n: int, other: int, m: int) -> tuple[float, float, float]:
     """Accuracy ``correct`` of ``n`` rows minus ``other`` of ``m`` other rows: (difference, low, high), fractions.
 
     Newcombe's interval, made of the two Wilson intervals. Raises what ``wilson`` raises.
     """
     for right, rows in ((correct, n), (other, m)):
-        wilson(right, rows, level)
-    low, high = confint_proportions_2indep(correct, n, other, m, method="newcomb", compare="diff", alpha=1 - level)
+        wilson(right, rows)
+    low, high = confint_proportions_2indep(correct, n, other, m, method="newcomb", compare="diff", alpha=1 - LEVEL)
     return correct / n - other / m, float(low), float(high)
 
 
@@ -95,24 +93,19 @@ def _discordant(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
     return int((first & ~second).sum()), int((second & ~first).sum())
 
 
-def _check(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level: found {level}, expected a fraction between 0 and 1, such as 0.95")
-
-
-def prediction_interval(values: Sequence[float], noise: float = 0.0, level: float = 0.95) -> tuple[float, float, float]:
+def prediction_interval(values: Sequence[float], noise: float = 0.0) -> tuple[float, float, float]:
     """Mean of the values, and where one new value of their kind would fall: (mean, low, high), in the values' unit.
 
     Student's prediction interval, mean -+ t s sqrt(1 + 1/N): wider than ``t_interval``, which is of the mean. ``noise``
     is the standard deviation of a further normal spread that the new value has and these do not, such as that of test
-    rows drawn anew; the two half widths add up as squares. One value has no spread: low and high are NaN. Raises what
+    rows sampled anew; the two half widths add up as squares. One value has no spread: low and high are NaN. Raises what
     ``t_interval`` raises, and ValueError for a negative noise.
     """
-    mean, _, high = t_interval(values, level)
+    mean, _, high = t_interval(values)
     if not noise >= 0:
         raise ValueError(f"noise: found {noise}, expected a standard deviation, 0 or more")
     # The half width of the mean's interval is t s / sqrt(N); that of a new value's sqrt(N + 1) times as much.
-    half = float(np.hypot((high - mean) * np.sqrt(len(values) + 1), stats.norm.ppf(0.5 + level / 2) * noise))
+    half = float(np.hypot((high - mean) * np.sqrt(len(values) + 1), stats.norm.ppf(0.5 + LEVEL / 2) * noise))
     return mean, mean - half, mean + half
 
 
@@ -127,27 +120,23 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return multipletests(p_values, method="holm")[1]
 
 
-def rank_correlation(
-    first: Sequence[float], second: Sequence[float], level: float = 0.95
-) -> tuple[float, float, float]:
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
     """Spearman's correlation of two series and its interval by Fisher's transformation: (rho, low, high).
 
     Raises ValueError unless both have the same length, 4 at least, and neither is constant.
     """
-    _check(level)
     if len(first) != len(second) or len(first) < 4 or len(set(first)) == 1 or len(set(second)) == 1:
         raise ValueError(f"found {list(first)} and {list(second)}, expected two series of 4 values or more that vary")
-    found = stats.pearsonr(stats.rankdata(first), stats.rankdata(second))
-    return float(found.statistic), *map(float, found.confidence_interval(level))
+    correlation = stats.pearsonr(stats.rankdata(first), stats.rankdata(second))
+    return float(correlation.statistic), *map(float, correlation.confidence_interval(LEVEL))
 
 
-def mean_difference(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+def mean_difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
     """Mean of some rows' values minus that of other rows': (difference, low, high), in the values' unit.
 
     Welch's interval: the rows are the sample, so it tells how far other rows would move the difference. A value may be
     the share of seeds that had the row right. Raises ValueError unless both have 2 finite values or more.
     """
-    _check(level)
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     for values in (first, second):
         if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
@@ -155,12 +144,12 @@ def mean_difference(first: Sequence[float], second: Sequence[float], level: floa
     difference = float(first.mean() - second.mean())
     if np.ptp(first) == np.ptp(second) == 0:
         return difference, difference, difference
-    low, high = CompareMeans.from_data(first, second).tconfint_diff(1 - level, usevar="unequal")
+    low, high = CompareMeans.from_data(first, second).tconfint_diff(1 - LEVEL, usevar="unequal")
     return difference, float(low), float(high)
 
 
 def standardised_difference(
-    first: np.ndarray, first_kinds: np.ndarray, second: np.ndarray, second_kinds: np.ndarray, level: float = 0.95
+    first: np.ndarray, first_kinds: np.ndarray, second: np.ndarray, second_kinds: np.ndarray
 ) -> tuple[float, float, float]:
     """``mean_difference`` at equal mix of kinds: the second rows are weighted so that their kinds are as frequent as
     among the first (direct standardisation; normal interval).
@@ -168,16 +157,16 @@ def standardised_difference(
     Kinds, (n,) and (m,) integers, are emotions, say. First rows of a kind that the second lack are left out. Raises
     ValueError where nothing is left to compare.
     """
-    _check(level)
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     common = np.intersect1d(first_kinds, second_kinds)
     kept = np.isin(first_kinds, common)
     if not kept.any():
         raise ValueError("first, second: found no kind in common, expected one at least")
     n, difference, variance = int(kept.sum()), 0.0, 0.0
     for kind in common:
-        one, two = (np.asarray(v, np.float64)[k == kind] for v, k in ((first, first_kinds), (second, second_kinds)))
+        one, two = first[first_kinds == kind], second[second_kinds == kind]
         weight = len(one) / n
         difference += weight * (one.mean() - two.mean())
         variance += weight**2 * (one.var() / len(one) + two.var() / len(two))
-    half = float(stats.norm.ppf(0.5 + level / 2) * np.sqrt(variance))
+    half = float(stats.norm.ppf(0.5 + LEVEL / 2) * np.sqrt(variance))
     return float(difference), float(difference - half), float(difference + half)

@@ -101,7 +101,7 @@ def survey(
     """Every level of every condition: a line each, and what was answered to each row.
 
     Lines: condition, level, usual (whether nothing is changed), n, and how many of n are found, right and
-    right_of_found (``records.told_right``). Arrays, their first axis following the lines: first, second and
+    right_of_found (``records.recognised``). Arrays, their first axis following the lines: first, second and
     found_first, (levels, n) uint8, and seconds, (levels, n) float32, as ``answers`` has them.
     ``progress`` takes one line of text a level, with the time left.
     """
@@ -122,7 +122,7 @@ def survey(
     arrays = {name: np.stack([each[name] for each in told]) for name in told[0]}
     lines = []
     for k, (condition, level) in enumerate(levels):
-        right = records.told_right(arrays | {"labels": faces.labels[rows]}, k)
+        right = records.recognised(arrays | {"labels": faces.labels[rows]}, k)
         counts = {"n": len(rows)} | {name: int(each.sum()) for name, each in right.items()}
         lines.append({"condition": condition, "level": level, "usual": level == USUAL[condition], **counts})
     return lines, arrays

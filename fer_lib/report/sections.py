@@ -56,7 +56,7 @@ def facts(found: list[dict]) -> str:
         source, counts = record["data"]["source"], record["data"]["rows"]
         rows = " + ".join(f"{count:,} {split}" for split, count in counts.items())
         file = f", {source['file']}, MD5 `{source['md5']}`" if source.get("md5") else ""
-        known = "" if source.get("official_md5") == source.get("md5") else " (**not** the official file)"
+        known = "" if not file or records.is_official(record) else " (**not** the official file)"
         arrays = f"SHA-256 of the arrays `{record['data']['sha256'][:16]}`"
         return f"{record['data']['name']}{file}{known}: {rows} rows; {arrays}"
 
@@ -132,7 +132,7 @@ def notebooks_of(group: list[dict], folder: Path) -> str:
 
 
 def verdicts(judged: list[dict]) -> str:
-    """The section on the claims (see ``judge.judged``): how many of each verdict, and each with its own."""
+    """The section on the claims (see ``judge.judge_ledger``): how many of each verdict, and each with its own."""
     if not judged:
         return "## Verdicts\n\nNone: a claim is tested by full runs on FER2013 only.\n"
     return "\n".join([

@@ -74,7 +74,7 @@ def results(found: list[dict], experiments: dict[str, dict]) -> str:
 
 
 def verdicts(judged: list[dict]) -> str:
-    """The claims with their verdicts (see ``judge.judge``) as a Markdown table; seeds link to their runs."""
+    """The claims with their verdicts (see ``judge.judge_claims``) as a Markdown table; seeds link to their runs."""
     lines = []
     for line in judged:
         name = line["id"].split("/")[1]

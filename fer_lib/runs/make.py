@@ -157,7 +157,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     with ThreadPoolExecutor(2) as side_by_side:  # the longest first
         for done in [side_by_side.submit(make, *of) for of in made]:
             done.result()
-    judged = judge.judged(found, known, folder)
+    judged = judge.judge_ledger(found, known, folder)
     (folder / "claims.json").write_text(judge.to_json(judged))
     (folder / "README.md").write_text(contents.markdown(found, known, list(failed), judged))
     if folder == paths.ROOT / "results":

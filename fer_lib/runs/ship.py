@@ -10,8 +10,7 @@ import numpy as np
 
 from .. import data, paths, runs, system
 from ..data import Faces
-from ..evaluation import metrics, records
-from ..evaluation.calibration import temperature
+from ..evaluation import metrics, records, scoring
 from ..live import inference, model_card
 from ..training.protocol import Protocol
 from . import plan
@@ -54,7 +53,7 @@ def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> 
     public = tests.rows("PublicTest")
     looks = exporting.looks(network, tests.images)
     logits = looks.mean(axis=0)
-    fitted = temperature(logits[public], tests.labels[public])
+    fitted = scoring.temperature(logits[public], tests.labels[public])
     facts = {"experiment": record["experiment"], "seed": str(record["seed"]), "data_sha256": faces.sha256}
     protocol = Protocol(**{name: value for name, value in parameters.items() if name not in ("data", "seed")})
     shown = faces.images[np.random.default_rng(0).choice(batches.training_rows(faces, protocol), SHOWN)]

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 from made_up_records import always, answers, network, survey, tree
 
 from fer_lib import paths, runs
@@ -36,7 +37,7 @@ def written(folder, *entries):
 
 def only(tmp_path, entry, found):
     entries = written(tmp_path / "claims", entry)
-    (line,) = judge.judge(entries, found, EXPERIMENTS, tmp_path)
+    (line,) = judge.judge_claims(entries, found, EXPERIMENTS, tmp_path)
     return line
 
 
@@ -52,7 +53,7 @@ def learned(tmp_path, wrong_every, name="a", **changes):
 def committed():
     known = runs.experiments()
     found = records.load(paths.RESULTS)
-    return judge.judged(found, known, paths.RESULTS)
+    return judge.judge_ledger(found, known, paths.RESULTS)
 
 
 # ---- the committed ledger and its verdicts
@@ -106,7 +107,7 @@ def test_causes_named_in_the_ledger_are_what_the_records_show(committed):
     scaled = [record for record in found if record["experiment"].endswith("_scaled")]
     assert len(scaled) >= 13 and not any(metrics.collapsed(pooled.headline(record)) for record in scaled)
     for record in best:  # anger-and-fear-mix
-        mixed = measures.mixed_up(record, "last", ROWS)
+        mixed = measures.confused_pairs(record, "last", ROWS)
         pairs = [{emotions.FER2013[code] for code in pair} for pair in sorted(mixed, key=mixed.get)[-3:]]
         assert set().union(*pairs) == {"sad", "neutral", "fear", "angry"} and all("sad" in pair for pair in pairs)
     leaked = rows_of.leaked_ids(paths.RESULTS)
@@ -127,14 +128,14 @@ def results(tmp_path):
 
 def test_a_changed_record_changes_its_figure_and_nothing_else(results, committed):
     known = runs.experiments()
-    before = judge.judged(records.load(results), known, results)
+    before = judge.judge_ledger(records.load(results), known, results)
     assert before == committed
     path = results / "runs/saravanan2019/table1_feedforward/tensorflow-seed0/metrics.json"
     record = json.loads(path.read_text())
     score = record["metrics"]["last"][ROWS]
     score["predicted"] = score["predicted"][3:] + score["predicted"][:3]  # happy becomes angry
     path.write_text(json.dumps(record))
-    after = judge.judged(records.load(results), known, results)
+    after = judge.judge_ledger(records.load(results), known, results)
     changed = {line["id"]: line["measured"] - old["measured"] for old, line in zip(before, after) if old != line}
     assert changed == {"saravanan2019/feedforward-always-angry": 1}
 
@@ -147,7 +148,7 @@ def test_changed_predictions_change_the_order(results, tmp_path):
     known = runs.experiments()
 
     def judged():
-        (line,) = judge.judge(ledger.read(folder, known), records.load(results), known, results)
+        (line,) = judge.judge_claims(ledger.read(folder, known), records.load(results), known, results)
         return line
 
     before = judged()
@@ -178,7 +179,7 @@ def test_without_the_audit_its_counts_are_not_testable(tmp_path):
 
 def test_cut_down_runs_and_drawn_faces_are_judged_by_nothing(tmp_path):
     smoke = network(tmp_path, 0, lambda y: answers(y, 2), profile="smoke", data="drawn_faces")
-    assert judge.judged([smoke], EXPERIMENTS, tmp_path) == []
+    assert judge.judge_ledger([smoke], EXPERIMENTS, tmp_path) == []
     assert "None: a claim is tested by full runs on FER2013 only." in sections.verdicts([])
 
 
@@ -199,6 +200,11 @@ def test_cut_down_runs_and_drawn_faces_are_judged_by_nothing(tmp_path):
         ({"kind": "behaviour", "runs": [A]}, "lacks measure, within"),
         ({"kind": "behaviour", "runs": [A], "measure": "epochs", "within": 3}, "within: found 3, expected"),
         ({"kind": "behaviour", "runs": [A], "measure": "epochs", "within": [3, 2]}, "within: found"),
+        ({"kind": "behaviour", "runs": [A], "measure": "epochs", "within": [None, None]}, "within: found"),
+        ({"kind": "behaviour", "runs": [A], "measure": "epochs", "within": ["a", 2]}, "within: found"),
+        ({"runs": []}, "runs: found 0 experiments, expected a list"),
+        ({"runs": [[A]]}, "runs: found .*, expected a list"),
+        ({"runs": [A], "within": [0, 1], "of": 1}, "found of, within, which kind accuracy does not have"),
         ({"kind": "ordering", "runs": [A]}, "expected two or more, the best first"),
         ({"kind": "no difference", "runs": [A]}, "expected two or more"),
         ({"kind": "ordering", "runs": [A, B], "average": True}, "runs: found 2 experiments, expected the one whose"),
@@ -220,6 +226,11 @@ def test_cut_down_runs_and_drawn_faces_are_judged_by_nothing(tmp_path):
 def test_a_wrong_entry_is_named(tmp_path, entry, message):
     with pytest.raises(ValueError, match=rf"^claims/study.yaml, claim 2 \(wrong\): .*{message}"):
         written(tmp_path / "claims", {"missing": "x"}, entry | {"id": "wrong"})
+
+
+def test_the_schema_is_one():
+    Draft202012Validator.check_schema(ledger.schema())
+    assert ledger.schema()["$defs"]["ordering"]["properties"]["emotion"]["enum"] == list(emotions.FER2013)
 
 
 def test_incomplete_and_doubled_entries_are_named(tmp_path):
@@ -436,7 +447,7 @@ def test_a_milestone_is_evidence(tmp_path):
     found = learned(tmp_path, (5, 5, 5), milestone=lambda y: answers(y, 2))
     (tmp_path / "claims").mkdir()
     (tmp_path / "claims" / "study.yaml").write_text(yaml.safe_dump([ENTRY | {"runs": ["saravanan2019/first"]}]))
-    (line,) = judge.judge(ledger.read(tmp_path / "claims", experiments), found, experiments, tmp_path)
+    (line,) = judge.judge_claims(ledger.read(tmp_path / "claims", experiments), found, experiments, tmp_path)
     assert (line["measured"], line["seeds"]) == (50.0, 3)
 
 
@@ -496,10 +507,10 @@ def test_recall_is_that_of_scikit_learn(tmp_path):
 @pytest.mark.parametrize("lacks", ["licence", "weights"])
 def test_a_claim_that_needs_what_not_everybody_has_waits_for_runs_as_not_testable(tmp_path, lacks):
     entries = written(tmp_path / "claims", {"runs": [A], "reported": 80.0, lacks: "by request; `make it` tests this"})
-    (line,) = judge.judge(entries, [], EXPERIMENTS, tmp_path)
+    (line,) = judge.judge_claims(entries, [], EXPERIMENTS, tmp_path)
     assert (line["verdict"], line["because"]) == ("not testable", f"{lacks}: by request; `make it` tests this")
     found = learned(tmp_path, (5, 5, 5))
-    (line,) = judge.judge(entries, found, EXPERIMENTS, tmp_path)
+    (line,) = judge.judge_claims(entries, found, EXPERIMENTS, tmp_path)
     assert line["verdict"] == "reproduced" and lacks not in line["because"]
 
 
@@ -517,7 +528,7 @@ def test_the_table_shows_every_claim_and_the_rules(tmp_path):
         {"id": "five", "missing": "a camera"},
         {"id": "six", "kind": "behaviour", "runs": [A], "measure": "epochs", "within": [4, 4], "reported": 4},
     )
-    judged = judge.judge(entries, found, EXPERIMENTS, tmp_path)
+    judged = judge.judge_claims(entries, found, EXPERIMENTS, tmp_path)
     text = sections.verdicts(judged) + sections.rules()
     assert "**6 claims of both papers: 3 reproduced, 1 not reproduced, 1 inconclusive, 1 not testable.**" in text
     for row in (

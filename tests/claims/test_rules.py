@@ -148,14 +148,14 @@ def test_collapsed_seeds_are_counted_not_averaged():
 
 
 @pytest.mark.parametrize(
-    ("fallen", "verdict"), [(1, INCONCLUSIVE), (2, INCONCLUSIVE), (3, INCONCLUSIVE), (4, NOT_REPRODUCED)]
+    ("collapsed", "verdict"), [(1, INCONCLUSIVE), (2, INCONCLUSIVE), (3, INCONCLUSIVE), (4, NOT_REPRODUCED)]
 )
-def test_what_no_single_answer_scores_is_not_looked_for_among_collapsed_seeds(fallen, verdict):
-    values = [24.73] * fallen + [55.48] * (4 - fallen)
+def test_what_no_single_answer_scores_is_not_looked_for_among_collapsed_seeds(collapsed, verdict):
+    values = [24.73] * collapsed + [55.48] * (4 - collapsed)
     found = rules.collapsed_accuracy(55.61, values, [value < 30 for value in values], 24.714)
-    assert found[:2] == (verdict, 4 - fallen)
-    assert found.interval == statistics.wilson(4 - fallen, 4)
-    assert found.because.startswith(f"{fallen} of 4 seeds collapsed: 24.73")
+    assert found[:2] == (verdict, 4 - collapsed)
+    assert found.interval == statistics.wilson(4 - collapsed, 4)
+    assert found.because.startswith(f"{collapsed} of 4 seeds collapsed: 24.73")
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_relation():
 
 
 def test_every_rule_is_written_down():
-    assert set(ledger.KEYS) <= set(rules.RULES)
+    assert set(ledger.schema()["properties"]["kind"]["enum"]) <= set(rules.RULES)
     assert len(set(rules.VERDICTS)) == 4
 
 

@@ -30,7 +30,7 @@ def loaded(monkeypatch):
 
 
 def network(path, order, side=48, channels=1, scale=1 / 255):
-    """A file of a network that answers by grey level alone, its outputs in this order."""
+    """A file of a network that predicts by grey level alone, its outputs in this order."""
     levels = (mapping(order, EIGHT) * 20 + 10) * scale
     inputs = keras.Input((side, side, channels))
     mean = layers.GlobalAveragePooling2D()(layers.AveragePooling2D(side)(inputs))
@@ -44,44 +44,44 @@ def network(path, order, side=48, channels=1, scale=1 / 255):
 
 def test_emotions_are_matched_by_name_whatever_the_order(tmp_path):
     for order, name in ((FER2013, "fer2013"), (AFFECTNET[:7], "affectnet7")):
-        found = crossdata.report(network(tmp_path / f"{name}.keras", order), ["seven", "other"], name)
+        found = crossdata.score(network(tmp_path / f"{name}.keras", order), ["seven", "other"], name)
         assert [(row["data"], row["part"], row["n"]) for row in found["rows"]] == [
             (data, part, 10) for data in ("seven", "other") for part in ("PublicTest", "PrivateTest")
         ]
         assert all(row["accuracy"] == row["balanced_accuracy"] == 1 for row in found["rows"])
         assert found["rows"][0]["interval"] == pytest.approx([0.7225, 1.0], abs=1e-4)
-    wrong = crossdata.report(str(tmp_path / "affectnet7.keras"), ["seven"], "fer2013")
+    wrong = crossdata.score(str(tmp_path / "affectnet7.keras"), ["seven"], "fer2013")
     assert wrong["rows"][0]["accuracy"] < 0.3  # the silent bug: right outputs read in a wrong order
 
 
 def test_labels_without_a_counterpart_are_refused_or_left_out_by_name(tmp_path):
     file = network(tmp_path / "x.keras", FER2013)
     with pytest.raises(ValueError, match="eight: labels: found contempt, which have no counterpart"):
-        crossdata.report(file, ["seven", "eight"])
-    found = crossdata.report(file, ["seven", "eight"], leave_out=("contempt",))
+        crossdata.score(file, ["seven", "eight"])
+    found = crossdata.score(file, ["seven", "eight"], leave_out=("contempt",))
     assert [(row["n"], row["left_out"]) for row in found["rows"]] == [(10, 0), (10, 0), (9, 1), (9, 1)]
     assert "contempt" not in found["rows"][2]["recall"]
     with pytest.raises(ValueError, match="leave out: found 'joy'"):
-        crossdata.report(file, ["seven"], leave_out=("joy",))
+        crossdata.score(file, ["seven"], leave_out=("joy",))
 
 
-def test_answers_that_the_data_does_not_have_are_wrong_and_counted(tmp_path, loaded):
+def test_predictions_that_the_data_does_not_have_are_wrong_and_counted(tmp_path, loaded):
     file = network(tmp_path / "x.keras", EIGHT)
-    assert all(row["accuracy"] == 1 for row in crossdata.report(file, ["seven", "eight"], "eight")["rows"])
+    assert all(row["accuracy"] == 1 for row in crossdata.score(file, ["seven", "eight"], "eight")["rows"])
     loaded["seven"].images[10:] = 7 * 20 + 10
-    (public, _) = crossdata.report(file, ["seven"], "eight")["rows"]
+    (public, _) = crossdata.score(file, ["seven"], "eight")["rows"]
     assert (public["accuracy"], public["other_answers"]) == (0, 10)
-    assert "10 answers" not in crossdata.markdown(
+    assert "10 predictions" not in crossdata.markdown(
         {"network": "x", "outputs": EIGHT, "rows": [public | {"other_answers": 0}]}
     )
-    assert "10 answers were emotions" in crossdata.markdown({"network": "x", "outputs": EIGHT, "rows": [public]})
+    assert "10 predictions were emotions" in crossdata.markdown({"network": "x", "outputs": EIGHT, "rows": [public]})
 
 
 def test_larger_coloured_and_unscaled_inputs_are_served(tmp_path):
     file = network(tmp_path / "x.keras", FER2013, 64, 3, 1.0)
-    assert all(row["accuracy"] == 1 for row in crossdata.report(file, ["seven"], input_scale="0..255")["rows"])
+    assert all(row["accuracy"] == 1 for row in crossdata.score(file, ["seven"], input_scale="0..255")["rows"])
     with pytest.raises(ValueError, match="input scale: found 'standardised', expected one of 0..255, 0..1"):
-        crossdata.report(file, ["seven"], input_scale="standardised")
+        crossdata.score(file, ["seven"], input_scale="standardised")
 
 
 def test_affectnet_is_loaded_as_the_network_wants_it(tmp_path, monkeypatch):
@@ -93,7 +93,7 @@ def test_affectnet_is_loaded_as_the_network_wants_it(tmp_path, monkeypatch):
         return Faces(np.repeat(few.images[..., None], 3, axis=3), few.labels, few.split, few.ids, few.name, "", {})
 
     monkeypatch.setattr(affectnet, "load", load)
-    (row, _) = crossdata.report(file, ["affectnet_official"])["rows"]
+    (row, _) = crossdata.score(file, ["affectnet_official"])["rows"]
     assert row["accuracy"] == 1 and asked == [{"side": 32, "colour": True, "tests": "official"}]
 
 
@@ -112,25 +112,25 @@ def test_affectnet_is_loaded_as_the_network_wants_it(tmp_path, monkeypatch):
 def test_what_is_no_network_for_faces_is_refused(tmp_path, make, message):
     make(tmp_path / "x.keras")
     with pytest.raises((ValueError, OSError), match=message):
-        crossdata.report(str(tmp_path / "x.keras"), ["seven"])
+        crossdata.score(str(tmp_path / "x.keras"), ["seven"])
 
 
 def test_a_network_that_carries_code_is_not_run(tmp_path):
     model = keras.Sequential([keras.Input((48, 48, 1)), layers.Lambda(lambda x: x), layers.Flatten(), layers.Dense(7)])
     model.save(tmp_path / "x.keras")
     with pytest.raises(ValueError, match="cannot load in safe mode"):
-        crossdata.report(str(tmp_path / "x.keras"), ["seven"])
+        crossdata.score(str(tmp_path / "x.keras"), ["seven"])
 
 
-def test_answers_are_scored_on_the_rows_that_they_are_to(tmp_path, loaded):
+def test_predictions_are_scored_on_their_rows(tmp_path, loaded):
     data = loaded["other"]
     loaded["other"] = Faces(data.images, data.labels, data.split, data.ids, "other", "", {}, AFFECTNET[:7])
     lines = [f"{row},{FER2013[mapping(AFFECTNET[:7], FER2013)[data.labels[row]]]}" for row in range(10, 20)]
     (tmp_path / "a.csv").write_text("\n".join(["row,emotion", *lines]) + "\n")
-    (row,) = crossdata.report(str(tmp_path / "a.csv"), ["other"])["rows"]
+    (row,) = crossdata.score(str(tmp_path / "a.csv"), ["other"])["rows"]
     assert (row["part"], row["n"], row["accuracy"]) == ("PublicTest", 10, 1)
     with pytest.raises(ValueError, match="a.csv: found 2 data sets, expected one"):
-        crossdata.report(str(tmp_path / "a.csv"), ["other", "seven"])
+        crossdata.score(str(tmp_path / "a.csv"), ["other", "seven"])
 
 
 def test_the_command_prints_a_table_and_writes_the_figures(tmp_path, capsys):

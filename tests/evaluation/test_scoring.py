@@ -1,4 +1,4 @@
-"""Scoring anybody's answers: files whose score is known, figures against scikit-learn, every bad file, no Keras."""
+"""Scoring anybody's predictions: files whose score is known, figures against scikit-learn, every bad file, no Keras."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ from fer_lib import paths, system
 from fer_lib.__main__ import main
 from fer_lib.data import Faces, ferplus
 from fer_lib.data.emotions import FER2013
-from fer_lib.evaluation import metrics, prediction_files, records, score_tables, scoring, statistics
+from fer_lib.evaluation import metrics, prediction_files, records, scoring, statistics
 
 RUNS = paths.RESULTS / "runs"
 TEST_SETS = ["PublicTest", "PrivateTest", "PublicTest+PrivateTest", "PrivateTest clean", "PrivateTest leaked"]
@@ -129,7 +129,7 @@ def test_levels_of_agreement_divide_privatetest(official, tmp_path, ferplus_csv,
     monkeypatch.setenv("FERPLUS", str(ferplus_csv))
     test = official.select(official.rows("PublicTest+PrivateTest"))
     file = written(tmp_path / "x.csv", test.ids, test.labels)
-    report = scoring.report([file], official)
+    report = scoring.score_files([file], official)
     levels = {name: score for name, score in report["files"][0]["sets"].items() if "agree" in name}
     assert [score["n"] for score in levels.values()] == [739, 1226, 1041, 583]
     assert list(report["worth"]) == [*TEST_SETS, *levels]
@@ -137,12 +137,12 @@ def test_levels_of_agreement_divide_privatetest(official, tmp_path, ferplus_csv,
     taggers = report["files"][0]["taggers"]["PrivateTest"]
     assert taggers["agreement"] == pytest.approx(taggers["agreement_of_label"])  # these answers are the labels
     assert taggers["agreement_at_most"] > taggers["agreement"] + 0.15
-    text = score_tables.scores(report)
+    text = scoring.markdown(report)
     assert f"| PrivateTest            | {taggers['n']:,} | " in text
     assert "PrivateTest, 6 to 9 of 10 taggers agree | 1,226 |" in text and "left out" not in text
 
 
-def test_answers_are_held_against_the_taggers():
+def test_predictions_are_held_against_the_taggers():
     counts = np.zeros((4, 10), np.uint8)
     for row, chosen in enumerate([{"anger": 10}, {"anger": 6, "fear": 4}, {"anger": 2, "contempt": 8}, {"NF": 10}]):
         for column, count in chosen.items():
@@ -165,9 +165,9 @@ def test_answers_are_held_against_the_taggers():
 
 def test_without_ferplus_one_line_says_how_to_add_it(official, tmp_path):
     test = official.select(official.rows("PublicTest+PrivateTest"))
-    report = scoring.report([written(tmp_path / "x.csv", test.ids, test.labels)], official)
+    report = scoring.score_files([written(tmp_path / "x.csv", test.ids, test.labels)], official)
     assert list(report["files"][0]["sets"]) == TEST_SETS
-    (line,) = [line for line in score_tables.scores(report).splitlines() if "taggers" in line]
+    (line,) = [line for line in scoring.markdown(report).splitlines() if "taggers" in line]
     assert "left out" in line and "set FERPLUS=PATH" in line
 
 
@@ -191,7 +191,7 @@ def test_figures_equal_those_of_scikit_learn(tmp_path):
     assert score["log_loss"] == pytest.approx(sklearn_metrics.log_loss(true, clipped, labels=range(7)), abs=1e-5)
 
 
-def test_macro_f1_leaves_out_what_is_neither_there_nor_answered():
+def test_macro_f1_leaves_out_what_is_neither_there_nor_predicted():
     labels, classes = np.array([0, 0, 1, 2]), np.array([0, 3, 1, 1], np.int16)
     score = scoring.score_set({"classes": classes, "probabilities": None}, labels, np.arange(4))
     assert score["macro_f1"] == pytest.approx(
@@ -214,6 +214,16 @@ def test_calibration_error_by_hand():
     confidence, right = np.array([0.9] * 4 + [0.5] * 2), np.array([1, 1, 1, 0, 1, 1], bool)
     assert scoring.calibration_error(confidence, right) == pytest.approx((4 * 0.15 + 2 * 0.5) / 6)
     assert scoring.calibration_error(np.ones(3), np.ones(3, bool)) == 0
+
+
+def test_the_temperature_is_what_logits_were_multiplied_by():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 7)).astype(np.float32)
+    labels = np.array([rng.choice(7, p=p / p.sum()) for p in metrics.probabilities(logits).astype(float)])
+    for factor in (0.4, 1.0, 3.0):
+        assert scoring.temperature(logits * np.float32(factor), labels) == pytest.approx(factor, rel=0.03)
+    with pytest.raises(ValueError, match="labels: found no row, expected some to fit a temperature to"):
+        scoring.temperature(logits[:0], labels[:0])
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -243,9 +253,8 @@ def test_a_file_of_privatetest_alone_is_scored_on_that(official, tmp_path):
     assert found["not_covered"]["PublicTest"] == {"present": 0, "n": 3589}
     data = {"source": official.source}
     report = {"data": data, "files": [found], "comparison": None, "worth": {}, "ferplus": {}}
-    assert (
-        "Not covered: PublicTest (0 of 3,589 rows are there), PublicTest+PrivateTest (3,589 of"
-        in score_tables.scores(report)
+    assert "Not covered: PublicTest (0 of 3,589 rows are there), PublicTest+PrivateTest (3,589 of" in scoring.markdown(
+        report
     )
 
 
@@ -288,7 +297,7 @@ def test_two_networks_are_compared_row_by_row(official, tmp_path):
     place = np.arange(len(test))
     first = written(tmp_path / "a.csv", test.ids, np.where(place % 3 == 0, wrong, test.labels))
     second = written(tmp_path / "b.csv", test.ids, np.where(place % 5 == 0, wrong, test.labels))
-    report = scoring.report([first, second], official)
+    report = scoring.score_files([first, second], official)
     found = report["comparison"]["PublicTest+PrivateTest"]
     third, fifth = place % 3 == 0, place % 5 == 0
     counts = (~third & ~fifth).sum(), (fifth & ~third).sum(), (third & ~fifth).sum(), (third & fifth).sum()
@@ -296,21 +305,21 @@ def test_two_networks_are_compared_row_by_row(official, tmp_path):
     assert found["difference"] == pytest.approx((third.sum() - fifth.sum()) / 7178)
     assert found["mcnemar_p"] == statistics.mcnemar(~third, ~fifth)
     assert found["interval"] == statistics.accuracy_difference(~third, ~fifth)[1:]
-    text = score_tables.scores(report)
+    text = scoring.markdown(report)
     assert f"- first: {first}\n- second: {second}\n" in text and "McNemar's exact p" in text
     assert f"{100 * found['difference']:+.2f}" in text
 
 
 def test_a_network_does_not_differ_from_itself(official, tmp_path):
     file = written(tmp_path / "a.csv", official.ids, official.labels)
-    for found in scoring.report([file, file], official)["comparison"].values():
+    for found in scoring.score_files([file, file], official)["comparison"].values():
         assert (found["difference"], found["interval"], found["mcnemar_p"]) == (0, (0, 0), 1)
 
 
 def test_two_networks_on_different_sets_are_not_compared(official, tmp_path):
     files = [written(tmp_path / f"{split}.csv", official.ids[official.split == split], [0] * 3589) for split in (1, 2)]
-    with pytest.raises(ValueError, match=r"1.csv and .*2.csv: found no set that both answer in full"):
-        scoring.report(files, official)
+    with pytest.raises(ValueError, match=r"1.csv and .*2.csv: found no set that both predict in full"):
+        scoring.score_files(files, official)
 
 
 # ---- bad files
@@ -390,7 +399,7 @@ def test_the_last_epoch_is_read_unless_another_is_named(kept):
         prediction_files.read(f"{kept}:first", data)
 
 
-def test_answers_to_other_data_are_refused(kept):
+def test_predictions_of_other_data_are_refused(kept):
     data = made_up_faces()
     other = Faces(data.images, (data.labels + 1) % 7, data.split, data.ids, "fer2013", "")
     with pytest.raises(ValueError, match="found row 70 with a label that it does not have in this fer2013"):
@@ -502,7 +511,7 @@ sys.exit(main(sys.argv[1:]))
 def test_on_the_real_file_a_record_s_predictions_give_its_accuracies(fer2013_faces, ferplus_csv, monkeypatch):
     monkeypatch.setenv("FERPLUS", str(ferplus_csv))
     folder = RUNS / "saravanan2019/table1_decision_tree_fixed_split/sklearn-seed0"
-    found = scoring.report([str(folder / "predictions.npz")], fer2013_faces)["files"][0]["sets"]
+    found = scoring.score_files([str(folder / "predictions.npz")], fer2013_faces)["files"][0]["sets"]
     for name, score in records.read(folder)["metrics"]["last"].items():
         if name != "epoch":
             assert found[name]["accuracy"] == score["accuracy"] and found[name]["n"] == score["n"]

@@ -182,7 +182,7 @@ def report(tmp_path_factory):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_report_is_whole_at_any_width(browser, report, width, scheme):
     tab, errors = opened(browser, report, width, scheme)
-    judged = judge.judged(records.load(paths.RESULTS), runs.experiments(), paths.RESULTS)
+    judged = judge.judge_ledger(records.load(paths.RESULTS), runs.experiments(), paths.RESULTS)
     rows = [text.split() for text in tab.locator(".verdicts").last.locator("tbody tr:visible").all_inner_texts()]
     missing = [line["id"] for line in judged if not any(line["id"].split("/")[1] in row for row in rows)]
     assert judged and len(rows) == len(judged) and missing == []

@@ -70,7 +70,7 @@ def test_other_data_is_never_pooled(tmp_path):
 def test_collapsed_networks_are_named_with_their_counts(tmp_path):
     found = [network(tmp_path, seed, lambda y: always(y, 4)) for seed in range(3)]
     row = only(pooled.accuracies(found, EXPERIMENTS))
-    assert row["remarks"] == ["3 of 3 collapsed to sad (the answer to 350 of 350 rows)"]
+    assert row["remarks"] == ["3 of 3 collapsed to sad (predicted for 350 of 350 rows)"]
     assert row["low"] == row["mean"] == pytest.approx(1 / 7)
     assert "predicted, seed 2 (collapsed to sad) | 0 | 0 | 0 | 0 | 350 | 0 | 0 |" in tables.predicted(found)
     assert "| true | 50 | 50 |" in tables.predicted(found)

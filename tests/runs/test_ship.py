@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fer_lib import paths
-from fer_lib.evaluation import calibration, metrics, records
+from fer_lib.evaluation import records
 from fer_lib.live import inference, model_card
 from fer_lib.runs import ship
 
@@ -31,16 +31,6 @@ RECORD = {
         "input_scale": "each standardised",
     },
 }  # fmt: skip
-
-
-def test_the_temperature_is_what_logits_were_multiplied_by():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (20_000, 7)).astype(np.float32)
-    labels = np.array([rng.choice(7, p=p / p.sum()) for p in metrics.probabilities(logits).astype(float)])
-    for factor in (0.4, 1.0, 3.0):
-        assert calibration.temperature(logits * np.float32(factor), labels) == pytest.approx(factor, rel=0.03)
-    with pytest.raises(ValueError, match="labels: found no row, expected some to fit a temperature to"):
-        calibration.temperature(logits[:0], labels[:0])
 
 
 def test_the_cards_figures_are_counts(few_faces):

@@ -28,12 +28,6 @@ def networks(groups: list[list[dict]]) -> list[list[dict]]:
     return [group for group in groups if group[0]["history"] and learned(group)]
 
 
-def official(record: dict) -> bool:
-    """Whether a record's rows are those of the official FER2013."""
-    source = record["data"]["source"]
-    return source.get("md5") is not None and source["md5"] == source.get("official_md5")
-
-
 def complete(experiment: dict) -> dict:
     """All parameters of an experiment: its own over its notebook's defaults."""
     return experiment.get("defaults", {}) | experiment.get("parameters", {})

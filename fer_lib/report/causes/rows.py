@@ -11,7 +11,7 @@ from ... import system
 from ...claims import measures
 from ...data import ferplus
 from ...evaluation import pooled, records, statistics
-from .networks import complete, learned, named, official, paired, pairs, right_rows, twins
+from .networks import complete, learned, named, paired, pairs, right_rows, twins
 
 WITHOUT_TWINS = "Training without twins"
 """``train_rows`` without those whose image stands in a test set."""
@@ -44,7 +44,7 @@ def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
     """
     lines = []
     for group in groups:
-        if not len(leaked) or not official(group[0]) or pooled.reading(group[0])[1] == "held out":
+        if not len(leaked) or not records.is_official(group[0]) or pooled.reading(group[0])[1] == "held out":
             continue
         ids, labels, right = right_rows(group)
         is_leaked = np.isin(ids, leaked)
@@ -87,7 +87,7 @@ def retrained(groups: list[list[dict]], experiments: dict[str, dict], leaked: np
     lines = []
     for first, second in twin_pairs(experiments):
         common = pairs(first, second, groups)
-        if not common or not official(common[0][0]):
+        if not common or not records.is_official(common[0][0]):
             continue
         (ids, _, before), (_, _, after) = (right_rows(list(side)) for side in zip(*common))
         is_leaked = np.isin(ids, leaked)
@@ -148,7 +148,9 @@ def label_noise(groups: list[list[dict]], counts: np.ndarray) -> list[dict]:
     """
     lines = []
     for group in filter(learned, groups):
-        if not official(group[0]) or not all("PrivateTest" in r["metrics"][pooled.reading(r)[0]] for r in group):
+        if not records.is_official(group[0]) or not all(
+            "PrivateTest" in r["metrics"][pooled.reading(r)[0]] for r in group
+        ):
             continue
         ids, labels, right = right_rows(group, "PrivateTest")
         if ids.max() >= len(counts):
