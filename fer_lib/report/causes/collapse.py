@@ -37,8 +37,14 @@ PRINTED = (
 
 FACTORS = ("model", "optimizer", "learning_rate", "input_scale", "loss", "batch_size")
 """What a sweep of first steps varies."""
-TRACES = ("loss", "saturated", "gradient_norm", "dead", "most_given_share")
-"""Quantities of ``fer_lib.training.first_steps`` that are shown of a sweep."""
+TRACES = {
+    "loss": "Loss of the batch",
+    "saturated": "Rows so sure that\nthe clip is reached",
+    "gradient_norm": "Norm of the gradient",
+    "dead": "ReLU units dead\non the batch",
+    "most_given_share": "Share of the emotion\npredicted most",
+}
+"""Quantities of ``fer_lib.training.first_steps`` that are shown of a sweep, and what they are called at an axis."""
 
 
 def certain_loss(accuracy: float) -> float:

@@ -20,14 +20,6 @@ from . import collapse
 KINDS = {"as published": ORANGE, "loss from logits": BLUE, "pixels of another scale": GREEN}
 """What a run was trained with, by its colour in ``courses``."""
 SETTINGS = {"loss: clipped": ORANGE, "loss: logits": BLUE, "collapsed": ORANGE, "not collapsed": BLUE}
-TRACES = {
-    "loss": "Loss of the batch",
-    "saturated": "Rows so sure that\nthe clip is reached",
-    "gradient_norm": "Norm of the gradient",
-    "dead": "ReLU units dead\non the batch",
-    "most_given_share": "Share of the emotion\npredicted most",
-}
-"""``collapse.TRACES``, and what they are called at an axis."""
 
 
 @rc_context(THEME)
@@ -130,9 +122,11 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray], by_collapse: b
     rates = sorted({line["learning_rate"] for line in sweep}, reverse=True)
     kinds = [_kind(line, by_collapse) for line in sweep]
     size = dict(sharex=True, sharey="row", squeeze=False)
-    figure, axes = canvas(1.2 + 2.9 * len(scales), 1.2 + 1.45 * len(TRACES), len(TRACES), len(scales), **size)
+    figure, axes = canvas(
+        1.2 + 2.9 * len(scales), 1.2 + 1.45 * len(collapse.TRACES), len(collapse.TRACES), len(scales), **size
+    )
     thin = {"lw": 0.6, "alpha": 0.35} if by_collapse else {"lw": 1.1, "alpha": 0.75}
-    for (row, name), (column, scale) in product(enumerate(TRACES), enumerate(scales)):
+    for (row, name), (column, scale) in product(enumerate(collapse.TRACES), enumerate(scales)):
         steps, marker = np.arange(1, traces[name].shape[1] + 1), "o" if traces[name].shape[1] == 1 else None
         here = [place for place, line in enumerate(sweep) if line["input_scale"] == scale]
         for place in here:
@@ -141,7 +135,7 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray], by_collapse: b
         for kind in dict.fromkeys(kinds[place] for place in here) if by_collapse else ():
             median = np.nanmedian(traces[name][[place for place in here if kinds[place] == kind]], axis=0)
             axes[row, column].plot(steps, median, color=SETTINGS[kind], lw=2.2, marker=marker)
-    for row, (name, label) in enumerate(TRACES.items()):
+    for row, (name, label) in enumerate(collapse.TRACES.items()):
         axes[row, 0].set_ylabel(label)
         if name in ("loss", "gradient_norm"):
             axes[row, 0].set_yscale("symlog", linthresh=1 if name == "loss" else 0.001)
@@ -266,10 +260,10 @@ def agreement(measured: list[tuple[str, dict]]) -> Figure:
 
 
 @rc_context(THEME)
-def fillings(lines: list[dict], titles: list[str], reported: dict[str, float]) -> Figure:
+def fillings(lines: list[dict], reported: dict[str, float]) -> Figure:
     """Accuracies of each filling on PublicTest and PrivateTest, the band of their means shaded, reported ones dashed.
 
-    ``reported`` in percent by the name of the rows.
+    ``lines`` as ``networks.fillings`` gives them, with a ``name`` each; ``reported`` in percent by the name of the rows.
     """
     figure, panels = canvas(7.2, 1.3 + 0.4 * len(lines), 1, 2, sharey=True)
     for axes, (rows, value), colour in zip(panels, reported.items(), (ORANGE, GREEN)):
@@ -285,5 +279,5 @@ def fillings(lines: list[dict], titles: list[str], reported: dict[str, float]) -
         place = {"ha": "center", "transform": axes.get_xaxis_transform()}
         axes.text(value, 1.02, f"reported: {value:g}", fontsize=8, **place)
         axes.set(xlabel=f"Accuracy on {rows} (%)", ylim=(len(lines) - 0.5, -0.5))
-    panels[0].set_yticks(range(len(lines)), titles)
+    panels[0].set_yticks(range(len(lines)), [line["name"] for line in lines])
     return figure

@@ -4,6 +4,7 @@ leaves open."""
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 
@@ -110,36 +111,29 @@ def choosing(groups: list[list[dict]]) -> list[dict]:
     """
     lines = []
     for group in networks(groups):
-        histories = [record["history"] for record in group if len(record["history"]) > 1]
-        if not histories:
-            continue
-        both, public, private = (
-            [np.array([entry[f"{rows}_accuracy"] for entry in history]) for history in histories]
-            for rows in (BOTH, *HALVES)
-        )
-        line = {
-            "last": [float(a[-1]) for a in both],
-            "best": [float(a.max()) for a in both],
-            "honest": [float(b[a.argmax()]) for a, b in zip(public, private)],
-            "own": [float(b.max()) for b in private],
-        }
-        for name, rows in zip(("stopped", "stopped_own"), HALVES):
-            ends = [_ended(history, rows) for history in histories]
-            line[name] = [None if end is None else float(b[end]) for end, b in zip(ends, private)]
-        worth = [own - honest for own, honest in zip(line["own"], line["honest"])]
-        lines.append(named(group) | line | {"worth": worth, "spread": statistics.t_interval(worth)})
+        runs = [_choices(record["history"]) for record in group if len(record["history"]) > 1]
+        if runs:
+            line = {name: [run[name] for run in runs] for name in runs[0]}
+            lines.append(named(group) | line | {"spread": statistics.t_interval(line["worth"])})
     return lines
 
 
-def _ended(history: list[dict], rows: str) -> int | None:
-    """The place of the epoch after which early stopping by these rows' loss ends; the last where it does not."""
+def _choices(history: list[dict]) -> dict:
+    """One run's part of a line of ``choosing``."""
+    both, public, private = ([entry[f"{rows}_accuracy"] for entry in history] for rows in (BOTH, *HALVES))
+    honest, own = private[int(np.argmax(public))], max(private)
+    stopped = {"stopped": _stopped(history, "PublicTest"), "stopped_own": _stopped(history, "PrivateTest")}
+    return {"last": both[-1], "best": max(both), "honest": honest, "own": own, **stopped, "worth": own - honest}
+
+
+def _stopped(history: list[dict], rows: str) -> float | None:
+    """PrivateTest after the epoch that early stopping by these rows' loss ends with, the last where it does not; None
+    where the history has no losses."""
     losses = [entry.get(f"{rows}_loss") for entry in history]
     if None in losses:
         return None
-    for end in range(len(losses)):
-        if end - int(np.argmin(losses[: end + 1])) >= PATIENCE:
-            return end
-    return len(losses) - 1
+    ends = (end for end in range(len(losses)) if end - int(np.argmin(losses[: end + 1])) >= PATIENCE)
+    return history[next(ends, -1)]["PrivateTest_accuracy"]
 
 
 # ---- Overfitting
@@ -148,7 +142,8 @@ def _ended(history: list[dict], rows: str) -> int | None:
 def overfitting(groups: list[list[dict]]) -> list[dict]:
     """How far the last epoch's training accuracy (a running mean, dropout on) lies above that on the headline's rows.
 
-    For each group of networks that learned: training and test (mean over seeds), gap in each seed, ``spread``.
+    For each group of networks that learned: training and test (mean over seeds), gap in each seed, ``spread``, and the
+    group itself.
     """
     lines = []
     for group in networks(groups):
@@ -156,7 +151,7 @@ def overfitting(groups: list[list[dict]]) -> list[dict]:
         test = [record["history"][-1][f"{pooled.reading(record)[1]}_accuracy"] for record in group]
         gap = [a - b for a, b in zip(training, test)]
         means = {"training": float(np.mean(training)), "test": float(np.mean(test))}
-        lines.append(named(group) | means | {"gap": gap, "spread": statistics.t_interval(gap)})
+        lines.append(named(group) | means | {"gap": gap, "spread": statistics.t_interval(gap), "group": group})
     return lines
 
 
@@ -193,16 +188,20 @@ def remedies(groups: list[list[dict]], experiments: dict[str, dict]) -> list[dic
         gaps = [float(np.mean(overfitting([side])[0]["gap"])) for side in sides]
         lines.append({
             "experiment": second, "title": common[0][0]["title"],
-            "changed": changed_value(field, experiments[second]), "seeds": len(common),
-            "before": float(before.mean()), "after": float(after.mean()), **paired(before, after),
+            "changed": changed_value(field, experiments[second]), "seeds": len(common), **paired(before, after),
             "narrowed": gaps[0] - gaps[1],
         })  # fmt: skip
     return lines
 
 
 def paired(before: np.ndarray, after: np.ndarray) -> dict:
-    """The gain in accuracy, (seeds, n) bool each, the same seeds and rows: ``spread`` over seeds, ``rows``, paired."""
+    """Accuracies before and after a change, and the gain: ``spread`` over seeds, and ``rows``, paired.
+
+    ``before`` and ``after``: which rows were right, (seeds, n) bool each, the same seeds and rows.
+    """
     return {
+        "before": float(before.mean()),
+        "after": float(after.mean()),
         "spread": statistics.t_interval(after.mean(axis=1) - before.mean(axis=1)),
         "rows": statistics.t_interval(after.mean(axis=0) - before.mean(axis=0)),
     }
@@ -235,16 +234,16 @@ def fillings(groups: list[list[dict]], experiments: dict[str, dict], model: str 
     known, own = filling_names(experiments, model), []
     for group in networks(groups):
         scores = [record["metrics"][pooled.reading(record)[0]] for record in group]
-        if group[0]["experiment"] in known and all(set(HALVES) <= s.keys() for s in scores):
-            own.append((group, complete(experiments[group[0]["experiment"]]) | group[0]["parameters"], scores))
-    usual = [_made(group) for group, *_ in own]
-    lines = []
-    for group, parameters, scores in own:
-        if _made(group) != max(usual, key=usual.count):
+        if group[0]["experiment"] in known and all(set(HALVES) <= score.keys() for score in scores):
+            parameters = complete(experiments[group[0]["experiment"]]) | group[0]["parameters"]
+            own.append((group, parameters | parameters.get("model_options", {}), scores))
+    usual, lines = Counter(_made(group) for group, *_ in own).most_common(1), []
+    for group, values, scores in own:
+        if _made(group) != usual[0][0]:
             continue
-        flat, base = (p | p.get("model_options", {}) for p in (parameters, own[0][1]))
-        changed = {key: flat.get(key) for key in flat | base if flat.get(key) != base.get(key)}
-        changed = {key: value for key, value in changed.items() if key not in ("seed", "model_options")}
-        accuracies = {rows: pooled.spread([s[rows] for s in scores]) for rows in HALVES}
+        base = own[0][1]
+        names = (key for key in values | base if key not in ("seed", "model_options"))
+        changed = {key: values.get(key) for key in names if values.get(key) != base.get(key)}
+        accuracies = {rows: pooled.spread([score[rows] for score in scores]) for rows in HALVES}
         lines.append(named(group) | {"changed": changed} | accuracies)
     return lines

@@ -191,18 +191,14 @@ def _accuracies(group: list[dict]) -> str:
 
 
 def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
-    n, worst, lines = int(counts.sum()), 0.0, []
+    n, lines = int(counts.sum()), []
     for name, accuracy, stored in collapse.RELEASED:
         expected = collapse.certain_loss(round(accuracy / 100 * n) / n)
-        worst = max(worst, abs(stored - expected))
-        lines.append({
-            "Network": f"{name}, released notebook", "Seed": "–", "Emotion": "–", "Accuracy, %": f"{accuracy:.3f}",
-            "Loss": f"{stored:.4f}", "If certain": f"{expected:.4f}",
-            "Nats left over": f"{n * (stored - expected):.2f} ± {n * 0.00005:.2f}", "Of them the flat picture": "–",
-            "Certain from epoch": "–", "Last change in epoch": "–",
-        })  # fmt: skip
+        line = {"title": f"{name}, released notebook", "accuracy": accuracy / 100, "loss": stored, "expected": expected}
+        lines.append(line | {"excess": n * (stored - expected)})
+    worst = max(abs(line["loss"] - line["expected"]) for line in lines)
     follow = "follow" if worst <= 1e-3 else "do not follow"
-    stored = _joined(f"{stored:.4f}" for _, _, stored in collapse.RELEASED)
+    stored = _joined(f"{line['loss']:.4f}" for line in lines)
     text = f"The losses stored in the released notebooks, {stored}, {follow} from certainty to within {worst:.5f} nats"
     conclusion, frame = [], collapse.losses(runs, flat)
     if len(frame) and len(own := frame[frame["emotion"].notna()]):
@@ -216,18 +212,22 @@ def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
                 f"predictions, {(certain == 1).sum()} from the end of the first epoch on; {moved or 'none'} went over "
                 "to another emotion after that."
             )
-        for row in own.to_dict("records"):
-            lines.append({
-                "Network": row["title"], "Seed": row["seed"], "Emotion": row["emotion"],
-                "Accuracy, %": f"{100 * row['accuracy']:.3f}", "Loss": f"{row['loss']:.4f}",
-                "If certain": f"{row['expected']:.4f}", "Nats left over": f"{row['excess']:.2f}",
-                "Of them the flat picture": f"{row['flat']:.2f}" if flat else "–",
-                "Certain from epoch": _epoch(row["certain_from"]), "Last change in epoch": _epoch(row["changed"]),
-            })  # fmt: skip
+        lines += own.to_dict("records")
     figure = captioned(figures.loss_line(frame), (
         "Loss against accuracy on both tests, for the clipped loss. The line is "
         f"{collapse.WRONG:.3f} x (1 - accuracy), the price of predictions of which a network is certain."
     ))  # fmt: skip
+
+    def rounded(key, digits, factor=1):
+        return lambda line: None if pd.isna(line.get(key)) else f"{factor * line[key]:.{digits}f}"
+
+    listed = _table(lines, {
+        "Network": "title", "Seed": rounded("seed", 0), "Emotion": lambda line: line.get("emotion"),
+        "Accuracy, %": rounded("accuracy", 3, 100), "Loss": rounded("loss", 4), "If certain": rounded("expected", 4),
+        "Nats left over": lambda line: f"{line['excess']:.2f}" + ("" if "seed" in line else f" ± {n * 0.00005:.2f}"),
+        "Of them the flat picture": rounded("flat", 2) if flat else lambda line: None,
+        "Certain from epoch": rounded("certain_from", 0), "Last change in epoch": rounded("changed", 0),
+    })  # fmt: skip
     note = (
         "*If certain*: -ln(1e-7) = 16.118 nats for each wrong prediction, nothing for a right one. *Nats left over*: "
         "what all rows together cost beside that. The black picture alone costs some tenths: it puts nothing into the "
@@ -235,11 +235,7 @@ def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
         f"*Certain*: the loss on both tests stays within {100 * collapse.CERTAIN:g} % of what certain predictions "
         "cost. *Change*: of the accuracy, by more than one row.\n"
     )
-    return Cause([*conclusion, f"{text}."], [figure, table(lines) + "\n" + note])
-
-
-def _epoch(number: float | None) -> str:
-    return "–" if pd.isna(number) else f"{number:.0f}"
+    return Cause([*conclusion, f"{text}."], [figure, listed + "\n" + note])
 
 
 def _printed(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
@@ -248,8 +244,10 @@ def _printed(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
         digits = len(f"{printed}".partition(".")[2])
         fitting = collapse.constant_classifiers(printed, digits, counts, labels)
         explained += bool(fitting)
-        but = [f" but for {_number(fit['extra'], 'flat picture')}" * bool(fit["extra"]) for fit in fitting]
-        predictions = [f"always {fit['emotion']}{exception}" for fit, exception in zip(fitting, but)]
+        predictions = [
+            f"always {fit['emotion']}" + f" but for {_number(fit['extra'], 'flat picture')}" * bool(fit["extra"])
+            for fit in fitting
+        ]
         lines.append({
             "Printed": f"{printed:.{digits}f}", "Where": where,
             "Prediction that gives it": " or ".join(predictions) or "none",
@@ -264,15 +262,11 @@ def _printed(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
             f" Of our {ours['runs']} collapsed runs {ours['other']} predict another emotion for that picture than for "
             f"all others, {ours['right']} of them rightly."
         )
-    where = ", ".join(
-        f"row {int(line['row']):,} ({line['split']}, labelled {line['emotion']}, grey {line['grey']})" for line in flat
-    )
-    note = (
-        f"Flat test pictures, by the audit: {where}. What a network predicts for a black picture comes from its biases "
-        "alone.\n"
-        if flat
-        else "Which test pictures are flat, `python -m fer_lib audit` lists; here is no such list.\n"
-    )
+    note = "Which test pictures are flat, `python -m fer_lib audit` lists; here is no such list.\n"
+    if flat:
+        where = [f"row {int(x['row']):,} ({x['split']}, labelled {x['emotion']}, grey {x['grey']})" for x in flat]
+        note = f"Flat test pictures, by the audit: {', '.join(where)}. What a network predicts for a black picture "
+        note += "comes from its biases alone.\n"
     caption = "Accuracy of predicting one emotion for every row of both tests, and the accuracies that are printed."
     figure = captioned(figures.constant_classifiers(counts, collapse.PRINTED), caption)
     return Cause([text], [figure, table(lines) + "\n" + note])
@@ -371,9 +365,8 @@ def overfitting(groups: list[list[dict]], experiments: dict[str, dict]) -> Cause
         f"accuracy in {_number(len(lines), 'network')} that learned; widest for *{widest['title']}*, "
         f"{_points(widest['spread'])}: {_percent(widest['training'])} against {_percent(widest['test'])}."
     ]
-    learned = networks.networks(groups)
-    largest = _largest_of_each_model(lines, lambda line: line["spread"][0])
-    curves = [(learned[k], pooled.reading(learned[k][0])[1], lines[k]["name"]) for k in largest]
+    widest_each = _largest_of_each_model(lines, lambda line: line["spread"][0])
+    curves = [(line["group"], pooled.reading(line["group"][0])[1], line["name"]) for line in widest_each]
     figure = captioned(figures.training_and_test(curves), (
         "Accuracy after each epoch, mean over seeds: dashed on the training rows (dropout on), whole on the test rows. "
         "Of each architecture the network with the widest gap."
@@ -420,7 +413,7 @@ def what_the_paper_leaves_open(groups: list[list[dict]], experiments: dict[str, 
     if len(lines) < 3:
         text += " Too few to call it a band."
     lines = _with_names([line | {"title": _filling(line)} for line in lines])
-    figure = captioned(figures.fillings(lines, [line["name"] for line in lines], REPORTED), (
+    figure = captioned(figures.fillings(lines, REPORTED), (
         "Accuracy of each filling of what the paper leaves open: rings are seeds, dots their mean, bars the 95 % t "
         "interval over seeds; shaded the band of the means, dashed what the paper reports."
     ))  # fmt: skip
@@ -526,7 +519,7 @@ def label_noise(groups: list[list[dict]]) -> Cause:
             f"the others, in {_number(len(seconds), 'network')} ({sure} of them with an interval above 0)."
         )
     largest = _largest_of_each_model(lines, lambda line: line["agreed"]["accuracy"])
-    figure = captioned(figures.agreement([(lines[k]["name"], lines[k]["levels"]) for k in largest]), (
+    figure = captioned(figures.agreement([(line["name"], line["levels"]) for line in largest]), (
         "Accuracy on PrivateTest by how many of ten FER+ taggers chose the label that the row is scored by; 95 % "
         "Wilson intervals. Of each architecture the network that agrees best."
     ))  # fmt: skip
@@ -614,13 +607,12 @@ def _with_names(lines: list[dict]) -> list[dict]:
     ]
 
 
-def _largest_of_each_model(lines: list[dict], size: Callable[[dict], float]) -> list[int]:
-    """The places of the lines that a figure has room for: of each model the one of the largest size."""
-    best: dict[str, int] = {}
-    for place, line in enumerate(lines):
-        if line["model"] not in best or size(line) > size(lines[best[line["model"]]]):
-            best[line["model"]] = place
-    return sorted(best.values())
+def _largest_of_each_model(lines: list[dict], size: Callable[[dict], float]) -> list[dict]:
+    """The lines (see ``_with_names``) that a figure has room for: of each model the one of the largest size."""
+    largest: dict[str, str] = {}
+    for line in sorted(lines, key=size, reverse=True):
+        largest.setdefault(line["model"], line["name"])
+    return [line for line in lines if line["name"] == largest[line["model"]]]
 
 
 def _direction(interval: tuple[float, float, float]) -> int:

@@ -102,8 +102,7 @@ def retrained(groups: list[list[dict]], experiments: dict[str, dict], leaked: np
             continue
         line = {"experiment": second, "title": common[0][0]["title"], "seeds": len(common)}
         for name, chosen in (("leaked", is_leaked), ("clean", ~is_leaked), ("all", is_leaked | ~is_leaked)):
-            one, two = before[:, chosen], after[:, chosen]
-            line[name] = {"before": float(one.mean()), "after": float(two.mean()), **paired(one, two)}
+            line[name] = paired(before[:, chosen], after[:, chosen])
         lines.append(line)
     return lines
 
@@ -150,14 +149,14 @@ def label_noise(groups: list[list[dict]], counts: np.ndarray) -> list[dict]:
             continue
         mean, own = right.mean(axis=0), counts[ids]
         agree, most = ferplus.agreement(own, labels), ferplus.plurality(own)
-        levels = {level: _part(mean, (low <= agree) & (agree <= high)) for level, (low, high) in ferplus.LEVELS.items()}
+        levels = {level: (low <= agree) & (agree <= high) for level, (low, high) in ferplus.LEVELS.items()}
         agreed, other = most == labels, (most != labels) & (most >= 0)
         if agreed.sum() < 2 or other.sum() < 2:
             continue
         predicted = [records.row_predictions(r, pooled.reading(r)[0], "PrivateTest")["classes"] for r in group]
         theirs = np.mean([classes == most for classes in predicted], axis=0)
         lines.append(named(group) | {
-            "levels": {level: part for level, part in levels.items() if part},
+            "levels": {level: _part(mean, chosen) for level, chosen in levels.items() if chosen.any()},
             "agreed": _part(mean, agreed), "other": _part(mean, other), "taggers": _part(theirs, other),
             "rows": statistics.mean_difference(mean[agreed], mean[other]),
             "second": _second_predictions(group, agreed, other) if group[0]["history"] else None,
@@ -183,9 +182,6 @@ def _second_predictions(group: list[dict], agreed: np.ndarray, other: np.ndarray
     return {"agreed": right / wrong, "other": others_right / others_wrong, "difference": difference}
 
 
-def _part(right: np.ndarray, rows: np.ndarray) -> dict | None:
-    n = int(rows.sum())
-    if not n:
-        return None
-    accuracy = float(right[rows].mean())
+def _part(right: np.ndarray, rows: np.ndarray) -> dict:
+    n, accuracy = int(rows.sum()), float(right[rows].mean())
     return {"n": n, "accuracy": accuracy, "interval": statistics.wilson(min(accuracy, 1.0) * n, n)}
