@@ -13,7 +13,7 @@ from fer_lib import paths
 from fer_lib.data import ferplus
 from fer_lib.data.emotions import FER2013
 from fer_lib.evaluation import pooled, records
-from fer_lib.report.causes import collapse, figures, networks, page, rows, rows_page
+from fer_lib.report.causes import collapse, figures, networks, page, rows
 
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
@@ -46,13 +46,13 @@ def run(results, name, seed, last, **changes):
     return network(results, seed, last, experiment=name, parameters=parameters, **changes)
 
 
-def grouped(*found):
-    return pooled.groups(list(found), EXPERIMENTS)
+def grouped(*all_records):
+    return pooled.groups(list(all_records), EXPERIMENTS)
 
 
-def certain(labels, answer):
+def certain(labels, code):
     """Logits of a network whose softmax is exactly 0 and 1."""
-    return np.tile(np.eye(7, dtype=np.float32)[answer] * 200, (len(labels), 1))
+    return np.tile(np.eye(7, dtype=np.float32)[code] * 200, (len(labels), 1))
 
 
 def audit(results, leaked=(), flat=()):
@@ -71,7 +71,7 @@ def audit(results, leaked=(), flat=()):
 # ---- The collapse
 
 
-def test_the_released_losses_follow_from_certain_wrong_answers():
+def test_the_released_losses_follow_from_certain_wrong_predictions():
     n = int(collapse.test_counts().sum())
     assert n == 7178
     for _, accuracy, stored in collapse.RELEASED:
@@ -85,27 +85,26 @@ def test_the_released_losses_follow_from_certain_wrong_answers():
     [(17.38, 2, ("sad", 1, 1248)), (24.72, 2, ("happy", 1, 1775)), (13.35, 2, ("angry", 0, 958)),
      (13.346, 3, ("angry", 0, 958)), (24.728, 3, ("happy", 1, 1775)), (17.386, 3, ("sad", 1, 1248))],
 )  # fmt: skip
-def test_printed_accuracies_give_away_the_one_answer_and_the_black_picture(printed, digits, expected):
-    found = collapse.gives_away(printed, digits, collapse.test_counts(), ["angry"])
-    assert [(line["emotion"], line["extra"], line["correct"]) for line in found] == [expected]
-    assert collapse.gives_away(60.58, 2, collapse.test_counts(), ["angry"]) == []
+def test_printed_accuracies_are_traced_to_the_one_emotion_and_the_black_picture(printed, digits, expected):
+    lines = collapse.constant_classifiers(printed, digits, collapse.test_counts(), ["angry"])
+    assert [(line["emotion"], line["extra"], line["correct"]) for line in lines] == [expected]
+    assert collapse.constant_classifiers(60.58, 2, collapse.test_counts(), ["angry"]) == []
 
 
 @given(st.lists(st.integers(1, 5000), min_size=7, max_size=7), st.integers(0, 6), st.integers(1, 4), st.booleans())
-def test_every_rate_of_one_answer_is_given_away_rounded_or_cut_off(counts, code, digits, cut):
+def test_every_constant_classifier_is_recognised_rounded_or_cut_off(counts, code, digits, cut):
     counts = np.array(counts)
     share = 100 * counts[code] / counts.sum()
     printed = math.floor(share * 10**digits) / 10**digits if cut else round(share, digits)
-    found = collapse.gives_away(printed, digits, counts, [])
-    assert FER2013[code] in [line["emotion"] for line in found]
+    lines = collapse.constant_classifiers(printed, digits, counts, [])
+    assert FER2013[code] in [line["emotion"] for line in lines]
 
 
-def test_outcomes_count_the_answers(tmp_path):
+def test_outcomes_count_the_emotions(tmp_path):
     seeds = [run(tmp_path, "saravanan2019/one", seed, lambda y, a=a: always(y, a)) for seed, a in enumerate((3, 3, 0))]
     seeds.append(run(tmp_path, "saravanan2019/one", 3, lambda y: answers(y, 2)))
     line = collapse.outcomes(seeds)
-    assert (line["seeds"], line["collapsed"], line["answers"]) == (4, 3, {"happy": 2, "angry": 1})
-    assert line["interval"][0] < 0.75 < line["interval"][1]
+    assert (line["seeds"], line["collapsed"], line["emotions"]) == (4, 3, {"happy": 2, "angry": 1})
 
 
 def history(accuracies, losses):
@@ -126,8 +125,8 @@ def history(accuracies, losses):
 def test_the_history_tells_when_a_network_became_certain(tmp_path, accuracies, off, expected):
     losses = [collapse.certain_loss(a) - o for a, o in zip(accuracies, off)]
     record = run(tmp_path, "saravanan2019/one", 0, lambda y: always(y, 3), history=history(accuracies, losses))
-    found = collapse.course(record)
-    assert (found["certain_from"], found["changed"]) == expected
+    course = collapse.course(record)
+    assert (course["certain_from"], course["changed"]) == expected
 
 
 def test_there_is_no_course_without_losses_or_with_logits(tmp_path):
@@ -145,11 +144,15 @@ def test_what_a_certain_network_pays_is_on_the_line_and_the_flat_picture_beside_
 
     record = run(tmp_path, "saravanan2019/one", 0, last)
     line = collapse.losses([record], [{"row": "70"}]).to_dict("records")[0]
-    assert line["answer"] == "happy" and line["accuracy"] == pytest.approx(51 / 350)
+    assert line["emotion"] == "happy" and line["accuracy"] == pytest.approx(51 / 350)
     cost = -math.log(math.e / (math.e + 6))
     assert line["excess"] == pytest.approx(cost, abs=0.01) and line["flat"] == pytest.approx(cost, abs=0.01)
-    assert collapse.flat_answers([record], [{"row": "70", "emotion": "angry"}]) == {"runs": 1, "right": 1, "other": 1}
-    assert collapse.flat_answers([record], []) == {"runs": 0, "right": 0, "other": 0}
+    assert collapse.flat_predictions([record], [{"row": "70", "emotion": "angry"}]) == {
+        "runs": 1,
+        "right": 1,
+        "other": 1,
+    }
+    assert collapse.flat_predictions([record], []) == {"runs": 0, "right": 0, "other": 0}
 
 
 def test_a_sweep_is_read_and_its_factors_are_compared_among_twins(tmp_path):
@@ -163,14 +166,13 @@ def test_a_sweep_is_read_and_its_factors_are_compared_among_twins(tmp_path):
             ("clipped", "standardised", True),
         ],
     )
-    assert collapse.sweeps([record]) == [record]
     frame = collapse.settings(record)
     assert frame["collapsed"].tolist() == [True, True, False, False, True]
     assert {name: values.shape for name, values in collapse.traces(record).items()} == dict.fromkeys(
         collapse.TRACES, (5, 8)
     )
-    told = {(line["factor"], line["level"]): (line["collapsed"], line["settings"]) for line in collapse.factors(frame)}
-    assert told == {
+    lines = collapse.factors(frame)
+    assert {(line["factor"], line["level"]): (line["collapsed"], line["settings"]) for line in lines} == {
         ("loss", "clipped"): (1, 2), ("loss", "logits"): (1, 2),  # not the one at "standardised", which has no twin
         ("input_scale", "0..255"): (2, 2), ("input_scale", "0..1"): (0, 2), ("input_scale", "standardised"): (1, 1),
     }  # fmt: skip
@@ -200,8 +202,8 @@ def test_only_runs_that_were_computed_alike_are_paired(tmp_path):
     one = [run(tmp_path, "saravanan2019/one", seed, lambda y: answers(y, 2)) for seed in range(3)]
     two = [run(tmp_path, "ours/one_augmented", seed, lambda y: answers(y, 3)) for seed in (1, 2, 5)]
     jax = [run(tmp_path, "ours/one_augmented", 0, lambda y: answers(y, 3), backend="jax")]
-    found = networks.pairs("saravanan2019/one", "ours/one_augmented", grouped(*one, *two, *jax))
-    assert [(a["seed"], b["seed"], b["backend"]) for a, b in found] == [(1, 1, "tensorflow"), (2, 2, "tensorflow")]
+    pairs = networks.pairs("saravanan2019/one", "ours/one_augmented", grouped(*one, *two, *jax))
+    assert [(a["seed"], b["seed"], b["backend"]) for a, b in pairs] == [(1, 1, "tensorflow"), (2, 2, "tensorflow")]
 
 
 def test_choosing_equals_a_hand_calculation(tmp_path):
@@ -246,18 +248,18 @@ def test_overfitting_and_remedies_are_paired_by_seed(tmp_path):
     assert line["narrowed"] == pytest.approx(0)
 
 
-def test_fillings_are_told_apart_by_what_was_changed(tmp_path):
+def test_fillings_differ_by_what_was_changed(tmp_path):
     first = {"model": "eleven_layers", "loss": "logits", "evaluation_rows": "PrivateTest", "kept_epoch": "best"}
     known = {
         "vorontsov2018/eleven_layers": experiment(**first),
         "ours/filling_wide": experiment(**first, model_options={"width": 64}),
         "ours/augmented": experiment(**first, augmentation="flip"),
     }
-    found = [
+    runs = [
         network(tmp_path, 0, lambda y, k=k: answers(y, k), experiment=name, parameters=BASE | known[name]["parameters"])
         for k, name in enumerate(known, 2)
     ]
-    lines = networks.fillings(pooled.groups(found, known), known)
+    lines = networks.fillings(pooled.groups(runs, known), known)
     assert [line["changed"] for line in lines] == [{}, {"width": 64}]
     assert [line["PrivateTest"]["mean"] for line in lines] == pytest.approx([1 / 2, 2 / 3], abs=0.01)
 
@@ -299,8 +301,8 @@ def test_leaked_rows_are_those_whose_twin_stands_in_training(tmp_path):
     audit(tmp_path, [(70, "Training"), (300, "PublicTest"), (75, "Training")])
     assert rows.leaked_ids(tmp_path).tolist() == [70, 75]
     held_out = tree(tmp_path, 0, held_out=True)
-    drawn = run(tmp_path, "saravanan2019/one", 0, lambda y: answers(y, 2), data="drawn_faces")
-    assert rows.leakage(grouped(held_out, drawn), rows.leaked_ids(tmp_path)) == []
+    on_drawn_faces = run(tmp_path, "saravanan2019/one", 0, lambda y: answers(y, 2), data="drawn_faces")
+    assert rows.leakage(grouped(held_out, on_drawn_faces), rows.leaked_ids(tmp_path)) == []
 
 
 def test_retraining_without_twins_is_read_on_the_same_rows(tmp_path):
@@ -354,14 +356,14 @@ def test_label_noise_by_agreement(tmp_path):
     assert (line["agreed"]["n"], line["other"]["n"]) == (140, 70)
     assert (line["agreed"]["accuracy"], line["other"]["accuracy"], line["taggers"]["accuracy"]) == (1, 0, 1)
     assert {level: part["accuracy"] for level, part in line["levels"].items()} == {"10": 1, "0": 0}
-    assert line["second"] is None  # no wrong answer where the label is agreed with
+    assert line["second"] is None  # no wrong prediction where the label is agreed with
     assert rows.label_noise(grouped(record), taggers(agree)[:100]) == []  # counts of other data
 
 
-def test_the_second_answer_by_agreement(tmp_path):
+def test_the_second_prediction_by_agreement(tmp_path):
     agree = np.arange(210) % 3 > 0
     away = np.concatenate([np.zeros(140, bool), np.ones(210, bool)])
-    near = np.concatenate([np.zeros(140, bool), agree & (np.arange(210) % 2 > 0)])  # the second answer is the label
+    near = np.concatenate([np.zeros(140, bool), agree & (np.arange(210) % 2 > 0)])  # the second prediction is the label
 
     def last(labels):
         logits = answers(labels, 10**6)
@@ -407,8 +409,8 @@ def test_a_page_of_nothing_says_so_and_names_the_command(tmp_path):
         "yet" in cause.conclusion[0] or "not here" in cause.conclusion[0] or "No list" in cause.conclusion[0]
         for cause in made.values()
     )
-    said = "".join(part for part in made["The collapse"].body if isinstance(part, str))
-    assert "`make reproduce ONLY=saravanan2019/one,ours/one_logits`" in said
+    text = "".join(part for part in made["The collapse"].body if isinstance(part, str))
+    assert "`make reproduce ONLY=saravanan2019/one,ours/one_logits`" in text
     assert len(page.in_short(made).splitlines()) == len(made)
 
 
@@ -438,13 +440,13 @@ def whole_study(results, monkeypatch, learned=5):
 def test_the_conclusions_follow_from_the_records(tmp_path, monkeypatch):
     whole_study(tmp_path, monkeypatch)
     made = page.all_causes(records.load(tmp_path), EXPERIMENTS, tmp_path)
-    said = " ".join(made["The collapse"].conclusion)
-    assert "6 of 6 [61,\u00a0100\u00a0%] runs with the clipped loss and pixels of 0..255 (" in said
-    assert "(TensorFlow, float32, CPU) collapsed to one" in said
-    assert "(Feed-forward network): happy (6)." in said
-    assert "the form of the loss makes the difference" in said and "6 of 6 collapsed runs end certain" in said
-    assert "2 of 4" in said and "what matters most is loss: 2 of 2" in said
-    assert "the gradient is exactly 0 at the end for 2 of 2 with the loss clipped" in said
+    text = " ".join(made["The collapse"].conclusion)
+    assert "6 of 6 [61,\u00a0100\u00a0%] runs with the clipped loss and pixels of 0..255 (" in text
+    assert "(TensorFlow, float32, CPU) collapsed to one" in text
+    assert "(Feed-forward network): happy (6)." in text
+    assert "the form of the loss makes the difference" in text and "6 of 6 collapsed runs end certain" in text
+    assert "2 of 4" in text and "what matters most is loss: 2 of 2" in text
+    assert "the gradient is exactly 0 at the end for 2 of 2 with the loss clipped" in text
     assert "80.00 %" not in shown(made["Overfitting"]) and "2 models that learned" in " ".join(
         made["Two test sets"].conclusion
     )
@@ -456,32 +458,33 @@ def test_the_conclusions_follow_from_the_records(tmp_path, monkeypatch):
 
 
 def test_drawn_faces_have_their_page_too(tmp_path):
-    found = [run(tmp_path, "saravanan2019/one", 0, lambda y: always(y, 3), data="drawn_faces")]
-    found.append(run(tmp_path, "ours/one_logits", 0, lambda y: answers(y, 2), data="drawn_faces"))
-    made = page.all_causes(found, EXPERIMENTS, tmp_path)
+    runs = [run(tmp_path, "saravanan2019/one", 0, lambda y: always(y, 3), data="drawn_faces")]
+    runs.append(run(tmp_path, "ours/one_logits", 0, lambda y: answers(y, 2), data="drawn_faces"))
+    made = page.all_causes(runs, EXPERIMENTS, tmp_path)
     assert made["Choosing on the test set"].conclusion[0].startswith("To choose the epoch")
     assert "No list of leaked rows" in made["Leaked rows"].conclusion[0]
 
 
 def test_a_diagnostic_is_no_evidence_of_a_cause(tmp_path):
-    found = [run(tmp_path, "saravanan2019/one", seed, lambda y: always(y, 3)) for seed in range(2)]
-    found += [run(tmp_path, "ours/one_logits", seed, lambda y: answers(y, 2)) for seed in range(2)]
+    runs = [run(tmp_path, "saravanan2019/one", seed, lambda y: always(y, 3)) for seed in range(2)]
+    runs += [run(tmp_path, "ours/one_logits", seed, lambda y: answers(y, 2)) for seed in range(2)]
     known = EXPERIMENTS | {"ours/one_logits": EXPERIMENTS["ours/one_logits"] | {"diagnostic": True}}
-    said = {name: " ".join(cause.conclusion) for name, cause in page.all_causes(found, known, tmp_path).items()}
-    assert "Whether the form of the loss is to blame, full runs will tell" in said["The collapse"]
-    assert "all else alike" not in said["The collapse"]
-    assert "loss clipped or logits, all else alike" in " ".join(
-        page.all_causes(found, EXPERIMENTS, tmp_path)["The collapse"].conclusion
+    diagnostic, counted = (
+        " ".join(page.all_causes(runs, experiments, tmp_path)["The collapse"].conclusion)
+        for experiments in (known, EXPERIMENTS)
     )
+    assert "Whether the form of the loss is to blame, full runs will tell" in diagnostic
+    assert "all else alike" not in diagnostic
+    assert "loss clipped or logits, all else alike" in counted
 
 
 def test_runs_of_other_backends_are_not_counted_together(tmp_path):
-    found = [run(tmp_path, "saravanan2019/one", seed, lambda y: always(y, 3)) for seed in range(2)]
-    found.append(run(tmp_path, "saravanan2019/one", 0, lambda y: answers(y, 3), backend="jax"))
-    found.append(run(tmp_path, "ours/one_logits", 0, lambda y: answers(y, 3), backend="jax"))
-    made = page.all_causes(found, EXPERIMENTS, tmp_path)
+    runs = [run(tmp_path, "saravanan2019/one", seed, lambda y: always(y, 3)) for seed in range(2)]
+    runs.append(run(tmp_path, "saravanan2019/one", 0, lambda y: answers(y, 3), backend="jax"))
+    runs.append(run(tmp_path, "ours/one_logits", 0, lambda y: answers(y, 3), backend="jax"))
+    made = page.all_causes(runs, EXPERIMENTS, tmp_path)
     others, counted, twins, *_ = made["The collapse"].conclusion
-    assert counted.startswith("2 of 2 ") and "(TensorFlow, float32, CPU) collapsed to one answer" in counted
+    assert counted.startswith("2 of 2 ") and "(TensorFlow, float32, CPU) collapsed to one emotion" in counted
     assert others.startswith("0 of 1 ") and others.endswith("(JAX, float32, CPU) collapsed.")
     assert "all else alike (JAX, float32, CPU): 0 of 1 " in twins and "2 of 2" not in twins
     assert "JAX" in made["The collapse"].body[0]
@@ -490,7 +493,7 @@ def test_runs_of_other_backends_are_not_counted_together(tmp_path):
 def test_runs_that_differ_in_the_pixels_alone_tell_of_them(tmp_path):
     known = EXPERIMENTS | {"ours/one_scaled": experiment(input_scale="0..1")}
     known = {name: of | {"defaults": BASE | {"input_scale": "0..255"}} for name, of in known.items()}
-    found = [
+    runs = [
         run(tmp_path, name, seed, last, parameters={"input_scale": scale})
         for name, last, scale in (
             ("saravanan2019/one", lambda y: always(y, 3), "0..255"),
@@ -498,27 +501,27 @@ def test_runs_that_differ_in_the_pixels_alone_tell_of_them(tmp_path):
         )
         for seed in range(4)
     ]
-    made = page.all_causes(found, known, tmp_path)["The collapse"]
-    said = " ".join(made.conclusion)
-    assert "4 of 4 [51,\u00a0100\u00a0%] runs with the clipped loss and pixels of 0..255" in said
+    made = page.all_causes(runs, known, tmp_path)["The collapse"]
+    text = " ".join(made.conclusion)
+    assert "4 of 4 [51,\u00a0100\u00a0%] runs with the clipped loss and pixels of 0..255" in text
     assert (
-        "input scale 0..255 or 0..1, all else alike" in said and "the scale of the pixels makes the difference" in said
+        "input scale 0..255 or 0..1, all else alike" in text and "the scale of the pixels makes the difference" in text
     )
-    drawn = figures.courses([grouped(*found)], np.ones(7))
-    assert [text.get_text() for text in drawn.legends[0].texts] == ["as published", "pixels of another scale"]
+    figure = figures.courses([grouped(*runs)], np.ones(7))
+    assert [text.get_text() for text in figure.legends[0].texts] == ["as published", "pixels of another scale"]
 
 
-def test_a_changed_prediction_changes_what_is_said(tmp_path, monkeypatch):
-    said = []
+def test_a_changed_prediction_changes_the_conclusions(tmp_path, monkeypatch):
+    conclusions = []
     for learned in (5, 3):
         results = tmp_path / str(learned)
         results.mkdir()
         whole_study(results, monkeypatch, learned)
-        found = [record for record in records.load(results) if "sweep" not in record]
-        groups, leaked = grouped(*found), rows.leaked_ids(results)
-        causes = rows_page.leaked(groups, EXPERIMENTS, leaked), rows_page.label_noise(groups), rows_page.halves(groups)
-        said.append([cause.conclusion for cause in causes])
-    assert all(one != two for one, two in zip(*said))
+        groups = grouped(*(record for record in records.load(results) if "sweep" not in record))
+        leaked = page.leaked_rows(groups, EXPERIMENTS, rows.leaked_ids(results))
+        causes = leaked, page.label_noise(groups), page.two_test_sets(groups)
+        conclusions.append([cause.conclusion for cause in causes])
+    assert all(one != two for one, two in zip(*conclusions))
 
 
 # ---- Figures
@@ -533,8 +536,8 @@ def test_the_loss_line_passes_through_released_and_certain_losses(tmp_path):
         assert y == pytest.approx(line.get_ydata()[0] + slope * x, abs=1e-3)
 
 
-def test_one_answer_rates_name_each_printed_figure_once():
-    axes = figures.one_answer_rates(collapse.test_counts(), collapse.PRINTED).axes[0]
+def test_constant_classifiers_name_each_printed_figure_once():
+    axes = figures.constant_classifiers(collapse.test_counts(), collapse.PRINTED).axes[0]
     words = [text.get_text() for text in axes.texts]
     assert [word for word in words if "printed" in word] == ["printed: 13.35", "printed: 17.38", "printed: 24.72"]
     assert [bar.get_height() for bar in axes.patches][3] == pytest.approx(24.714, abs=1e-3)
@@ -542,8 +545,9 @@ def test_one_answer_rates_name_each_printed_figure_once():
 
 def test_first_steps_draw_every_setting_and_two_medians(tmp_path):
     record = sweep(tmp_path, [("clipped", "0..255", True), ("logits", "0..255", False)])
-    drawn = figures.first_steps(collapse.settings(record), collapse.traces(record)).axes
-    assert [len(axes.lines) for axes in drawn] == [4 + 2, 4, 4, 4]  # and two handles of the legend
+    figure = figures.first_steps(record["sweep"], collapse.traces(record), by_collapse=True)
+    assert [len(axes.lines) for axes in figure.axes] == [4] * len(collapse.TRACES)
+    assert [text.get_text() for text in figure.legends[0].texts] == ["collapsed", "not collapsed", "rate 0.001"]
 
 
 def test_forest_leaves_out_an_interval_that_is_not_there():

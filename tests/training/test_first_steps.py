@@ -10,7 +10,7 @@ import pytest
 from fer_lib import runs
 from fer_lib.evaluation import pooled, records
 from fer_lib.report import tables
-from fer_lib.report.causes import first_steps_figures
+from fer_lib.report.causes import collapse, figures
 from fer_lib.training import first_steps, loop
 from fer_lib.training.protocol import Protocol
 
@@ -229,9 +229,9 @@ def test_outcomes_pool_the_seeds_of_a_setting(few_faces, evaluated):
 
 def test_figures_have_a_line_for_each_setting_and_a_dot_for_each_step(recorded):
     traces = records.traces(recorded)
-    axes = first_steps_figures.first_steps(recorded["sweep"], traces).axes
-    assert len(axes) == 2 * len(first_steps_figures.SHOWN)
+    axes = figures.first_steps(recorded["sweep"], traces).axes
+    assert len(axes) == 2 * len(collapse.TRACES)
     assert [axis.get_title(loc="left") for axis in axes[:2]] == ["pixels 0..255", "pixels 0..1"]
     np.testing.assert_array_equal(axes[0].lines[1].get_ydata(), traces["loss"][1])
-    (dots,) = first_steps_figures.saturation(recorded["sweep"], traces).axes[0].lines
+    (dots,) = figures.saturation(recorded["sweep"], traces).axes[0].lines
     assert len(dots.get_xdata()) == 12

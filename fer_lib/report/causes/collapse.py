@@ -1,16 +1,14 @@
-"""Why networks collapsed to one answer: what the losses, the histories and the printed accuracies give away.
+"""Why networks collapsed to one emotion: what the losses, the histories and the printed accuracies show.
 
-A network whose softmax is exactly 0 and 1 pays -ln(1e-7) for each wrong answer where probabilities are clipped as in
-old Keras, and nothing for a right one; the clip passes no gradient on. Numbers only, all from records; accuracies are
-fractions.
+A network whose softmax is exactly 0 and 1 pays -ln(1e-7) for each wrong prediction where probabilities are clipped as
+in old Keras, and nothing for a right one; the clip passes no gradient on. Numbers only, all from records; accuracies
+are fractions.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,12 +16,12 @@ import pandas as pd
 from ...data import fer2013
 from ...data.emotions import FER2013
 from ...evaluation import metrics, pooled, records, statistics
+from .networks import BOTH
 
-BOTH = "PublicTest+PrivateTest"
 WRONG = -math.log(metrics.EPSILON)
-"""Nats that a wrong answer costs where the loss is clipped and the network is certain: 16.118."""
+"""Nats that a wrong prediction costs where the loss is clipped and the network is certain: 16.118."""
 CERTAIN = 1e-3
-"""A clipped loss within this share of ``certain_loss`` is that of a network certain of nearly all its answers."""
+"""A clipped loss within this share of ``certain_loss`` is that of a network certain of nearly all predictions."""
 
 RELEASED = (("Feed-forward network", 13.346, 13.9670), ("Simple CNN", 24.728, 12.1324))
 """Accuracy in percent and validation loss that the released notebooks of Saravanan et al. 2019 have stored."""
@@ -35,45 +33,45 @@ PRINTED = (
     ("released notebook, simple CNN", 24.728),
     ("released notebook, default Adam", 17.386),
 )
-"""Accuracies in percent that look like those of a network which gives one answer, and where they are printed."""
+"""Accuracies in percent that look like those of a network which predicts one emotion, and where they are printed."""
 
 FACTORS = ("model", "optimizer", "learning_rate", "input_scale", "loss", "batch_size")
 """What a sweep of first steps varies."""
-TRACES = ("loss", "gradient_norm", "saturated", "dead", "most_given_share")
+TRACES = {
+    "loss": "Loss of the batch",
+    "saturated": "Rows so sure that\nthe clip is reached",
+    "gradient_norm": "Norm of the gradient",
+    "dead": "ReLU units dead\non the batch",
+    "most_given_share": "Share of the emotion\npredicted most",
+}
+"""Quantities of ``fer_lib.training.first_steps`` that are shown of a sweep, and what they are called at an axis."""
 
 
 def certain_loss(accuracy: float) -> float:
-    """The clipped loss of a network that is certain of every answer and right in this share of them, in nats."""
+    """The clipped loss of a network that is certain of every prediction and right in this share of them, in nats."""
     return WRONG * (1 - accuracy)
 
 
 def as_published(record: dict) -> bool:
-    """Whether a network was given what the papers' code gives it: the clipped loss, and pixels of 0 to 255."""
-    given = record["parameters"]
-    return given.get("loss") == "clipped" and given.get("input_scale", "0..255") == "0..255"
+    """Whether a network had the loss and the input of the papers' code: the clipped loss, and pixels of 0 to 255."""
+    parameters = record["parameters"]
+    return parameters.get("loss") == "clipped" and parameters.get("input_scale", "0..255") == "0..255"
 
 
 # ---- Runs of full length
 
 
 def outcomes(group: list[dict]) -> dict:
-    """How many runs of a group collapsed: title, seeds, collapsed, interval (Wilson's), answers (emotion -> runs)."""
-    answers = Counter(filter(None, (metrics.collapsed(pooled.headline(record)) for record in group)))
-    k, n = sum(answers.values()), len(group)
-    return {
-        "title": group[0]["title"],
-        "seeds": n,
-        "collapsed": k,
-        "interval": statistics.wilson(k, n),
-        "answers": dict(answers.most_common()),
-    }
+    """How many runs of a group collapsed: title, seeds, collapsed, emotions (those that they collapsed to: runs)."""
+    emotions = Counter(filter(None, (metrics.collapsed(pooled.headline(record)) for record in group)))
+    return {"title": group[0]["title"], "seeds": len(group), "collapsed": emotions.total(), "emotions": emotions}
 
 
 def course(record: dict) -> dict | None:
     """When a network with the clipped loss became certain, by its history; None where the history has no losses.
 
-    certain_from: the epoch from which on the loss on both tests stays that of certain answers, None where it does not;
-    changed: the last epoch that ended with an accuracy other, by more than a row, than the one before (1: none did).
+    certain_from: the epoch from which on the loss on both tests stays that of certain predictions, None where it does
+    not; changed: the last epoch that ended with an accuracy other, by more than a row, than the one before (1: none).
     """
     history, key = record["history"], f"{BOTH}_loss"
     if not history or key not in history[0] or record["parameters"].get("loss") != "clipped":
@@ -89,42 +87,34 @@ def course(record: dict) -> dict | None:
     }
 
 
-def losses(found: list[dict], flat: list[dict]) -> pd.DataFrame:
+def losses(runs: list[dict], flat: list[dict]) -> pd.DataFrame:
     """Accuracy and loss on both tests of each run with the clipped loss, at its last epoch, and what certainty costs.
 
-    Columns: experiment, title, seed, answer (the one emotion, or None), n, accuracy, loss, expected
-    (``certain_loss``), excess (nats in all that the loss is above it), flat (those that the ``flat_rows`` cost, which
-    the kept probabilities give to three digits), and those of ``course``, missing where there is none.
+    Columns: experiment, title, seed, emotion (the one that a collapsed network predicts, or None), n, accuracy, loss,
+    expected (``certain_loss``), excess (nats in all that the loss is above it), flat (those that the flat rows, as
+    ``rows.flat`` lists them, cost: the kept probabilities give it to three digits), and those of ``course``, missing
+    where there is none.
     """
     lines = []
-    for record in found:
+    for record in runs:
         score = record["metrics"].get("last", {}).get(BOTH, {})
         if record["parameters"].get("loss") != "clipped" or "loss" not in score:
             continue
         arrays, expected = records.predictions(record), certain_loss(score["accuracy"])
-        asked = np.isin(arrays["ids"], [int(line["row"]) for line in flat])
-        labels, p = arrays["labels"][asked], arrays["probabilities_last"][asked].astype(np.float64)
+        is_flat = np.isin(arrays["ids"], [int(line["row"]) for line in flat])
+        labels, p = arrays["labels"][is_flat], arrays["probabilities_last"][is_flat].astype(np.float64)
         costs = -np.log(np.clip(p[np.arange(len(labels)), labels], metrics.EPSILON, 1))
-        costs -= WRONG * (arrays["classes_last"][asked] != labels)
+        costs -= WRONG * (arrays["classes_last"][is_flat] != labels)
         lines.append({
             "experiment": record["experiment"], "title": record["title"], "seed": record["seed"],
-            "answer": metrics.collapsed(score), "n": score["n"], "accuracy": score["accuracy"],
+            "emotion": metrics.collapsed(score), "n": score["n"], "accuracy": score["accuracy"],
             "loss": score["loss"], "expected": expected, "excess": (score["loss"] - expected) * score["n"],
             "flat": float(costs.sum()), **(course(record) or {"certain_from": None, "changed": None}),
         })  # fmt: skip
     return pd.DataFrame(lines)
 
 
-# ---- What printed accuracies give away
-
-
-def flat_rows(results: Path) -> list[dict]:
-    """The test rows of one grey all over, as the committed audit lists them: row, split, emotion, grey; [] without."""
-    try:
-        with open(results / "audit" / "flat.csv", newline="", encoding="utf-8") as file:
-            return [line for line in csv.DictReader(file) if line["split"] != "Training"]
-    except FileNotFoundError:
-        return []
+# ---- What printed accuracies show
 
 
 def test_counts() -> np.ndarray:
@@ -132,58 +122,46 @@ def test_counts() -> np.ndarray:
     return np.sum([fer2013.OFFICIAL_COUNTS[name] for name in BOTH.split("+")], axis=0)
 
 
-def gives_away(printed: float, digits: int, counts: np.ndarray, flat: list[str]) -> list[dict]:
-    """The one-answer networks whose accuracy, rounded or cut off, is printed so: emotion, extra, correct, accuracy.
+def constant_classifiers(printed: float, digits: int, counts: np.ndarray, flat: list[str]) -> list[dict]:
+    """Those whose accuracy, rounded or cut off, is printed so: emotion, extra, correct, accuracy.
 
-    ``counts`` (7,) rows of each emotion; ``flat``: the labels of the flat rows. ``extra`` 0: the answer is given to
-    every row; else to all but so many flat rows of another label, which are right: a network that answers a black
-    picture answers it from its biases alone.
+    ``counts`` (7,) rows of each emotion; ``flat``: the labels of the flat rows. ``extra`` 0: the emotion is predicted
+    for every row; else for all but so many flat rows of another label, which are right: what a network predicts for a
+    black picture comes from its biases alone.
     """
-    found, unit = [], 10.0**-digits
+    fitting, unit = [], 10.0**-digits
     for code, emotion in enumerate(FER2013):
         for extra in range(1 + sum(label != emotion for label in flat)):
             correct = int(counts[code]) + extra
             share = 100 * correct / int(counts.sum())
             if abs(share - printed) <= unit / 2 + 1e-9 or 0 <= share - printed < unit - 1e-9:
-                found.append({"emotion": emotion, "extra": extra, "correct": correct, "accuracy": share / 100})
-    return found
+                fitting.append({"emotion": emotion, "extra": extra, "correct": correct, "accuracy": share / 100})
+    return fitting
 
 
-def flat_answers(found: list[dict], flat: list[dict]) -> dict:
-    """How collapsed runs answer the flat test rows: runs (that were asked), right (in all of them), other (than the
-    one answer they give to the rest)."""
-    rows = {int(line["row"]): line["emotion"] for line in flat}
+def flat_predictions(all_runs: list[dict], flat: list[dict]) -> dict:
+    """What collapsed runs predict for the flat test rows: runs (that were scored on some), right (on all of them),
+    other (than the one emotion that they predict for the rest)."""
+    labels = {int(line["row"]): line["emotion"] for line in flat}
     runs = right = other = 0
-    for record in found:
+    for record in all_runs:
         emotion = metrics.collapsed(pooled.headline(record))
-        arrays = records.predictions(record) if emotion and rows else {}
-        asked = np.isin(arrays.get("ids", []), list(rows))
-        if not np.any(asked):
+        arrays = records.predictions(record) if emotion and labels else {}
+        is_flat = np.isin(arrays.get("ids", []), list(labels))
+        if not np.any(is_flat):
             continue
-        given = [FER2013[code] for code in arrays[f"classes_{pooled.reading(record)[0]}"][asked]]
-        truth = [rows[row] for row in arrays["ids"][asked].tolist()]
-        runs, right, other = runs + 1, right + (given == truth), other + any(answer != emotion for answer in given)
+        predicted = [FER2013[code] for code in arrays[f"classes_{pooled.reading(record)[0]}"][is_flat]]
+        runs += 1
+        right += predicted == [labels[row] for row in arrays["ids"][is_flat].tolist()]
+        other += any(one != emotion for one in predicted)
     return {"runs": runs, "right": right, "other": other}
 
 
 # ---- A sweep of first steps
 
 
-def sweeps(found: list[dict]) -> list[dict]:
-    """The records that are sweeps of first training steps, not runs."""
-    return [record for record in found if "sweep" in record]
-
-
-def alike(found: list[dict]) -> dict[str, list[dict]]:
-    """Sweeps by how they were computed; those of one kind may be taken together."""
-    kinds: dict[str, list[dict]] = {}
-    for sweep in found:
-        kinds.setdefault(pooled.computed_by([sweep]), []).append(sweep)
-    return kinds
-
-
 def settings(sweep: dict) -> pd.DataFrame:
-    """One row for each setting of a sweep, as it was recorded; ``collapsed`` tells whether it fell to one answer.
+    """One row for each setting of a sweep, as it was recorded; ``collapsed``: whether it did.
 
     stuck_since: the step from which on its gradient was exactly 0, missing where it was not.
     """
@@ -205,7 +183,7 @@ def traces(sweep: dict) -> dict[str, np.ndarray]:
 
 
 def factors(frame: pd.DataFrame) -> list[dict]:
-    """How often each level of each factor collapsed: factor, level, settings, collapsed, interval (Wilson's).
+    """How often each level of each factor collapsed: factor, level, settings, collapsed, share, interval (Wilson's).
 
     Only settings that have a twin which differs in that factor and nothing else are counted, so that a factor's levels
     are compared at the same levels of all others.
@@ -217,6 +195,6 @@ def factors(frame: pd.DataFrame) -> list[dict]:
         twins = frame.groupby(others, dropna=False)[factor].transform("nunique") > 1 if others else frame.index >= 0
         for level, part in frame[twins].groupby(factor):
             k, n = int(part["collapsed"].sum()), len(part)
-            interval = statistics.wilson(k, n)
-            lines.append({"factor": factor, "level": level, "settings": n, "collapsed": k, "interval": interval})
+            counts = {"settings": n, "collapsed": k, "share": k / n, "interval": statistics.wilson(k, n)}
+            lines.append({"factor": factor, "level": level} | counts)
     return lines

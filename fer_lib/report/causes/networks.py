@@ -4,12 +4,14 @@ leaves open."""
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 
 from ...evaluation import metrics, pooled, records, statistics
 
 BOTH = "PublicTest+PrivateTest"
+HALVES = ("PublicTest", "PrivateTest")
 PATIENCE = 4
 """Epochs without a lower loss after which the papers' code stops (Saravanan et al. 2019, released notebooks)."""
 REMEDIES = ("augmentation", "class_weights", "sampling", "weight_decay", "model_options")
@@ -19,7 +21,7 @@ NO_FILLING = ("augmentation", "class_weights", "sampling", "at_most", "train_row
 
 
 def learned(group: list[dict]) -> bool:
-    """Whether no run of a group collapsed to one answer."""
+    """Whether no run of a group collapsed."""
     return not any(metrics.collapsed(pooled.headline(record)) for record in group)
 
 
@@ -44,22 +46,20 @@ def twins(experiments: dict[str, dict], field: str) -> list[tuple[str, list[str]
         if "model" in rest:
             families.setdefault(json.dumps(rest, sort_keys=True), []).append(name)
 
-    def value(name):
-        return complete(experiments[name]).get(field)
-
-    chosen = [(names[0], [name for name in names[1:] if value(name) != value(names[0])]) for names in families.values()]
-    return [(first, others) for first, others in chosen if others]
+    values = {name: complete(experiment).get(field) for name, experiment in experiments.items()}
+    split = [(first, [name for name in names if values[name] != values[first]]) for first, *names in families.values()]
+    return [(first, others) for first, others in split if others]
 
 
 def pairs(first: str, second: str, groups: list[list[dict]]) -> list[tuple[dict, dict]]:
     """The runs of two experiments that share a seed and were computed alike; of several such groups the largest."""
-    found = []
+    common = []
     for one in (group for group in groups if group[0]["experiment"] == first):
         for two in (group for group in groups if group[0]["experiment"] == second):
             if _made(one) == _made(two):
                 by_seed = {record["seed"]: record for record in two}
-                found.append([(record, by_seed[record["seed"]]) for record in one if record["seed"] in by_seed])
-    return max(found, key=len, default=[])
+                common.append([(record, by_seed[record["seed"]]) for record in one if record["seed"] in by_seed])
+    return max(common, key=len, default=[])
 
 
 def _made(group: list[dict]) -> tuple[str, str, str]:
@@ -82,14 +82,14 @@ def right_rows(group: list[dict], rows: str = "") -> tuple[np.ndarray, np.ndarra
 
     Raises ValueError where its seeds were scored on different rows.
     """
-    given = []
+    predictions = []
     for record in group:
         kept, usual = pooled.reading(record)
-        given.append(records.row_predictions(record, kept, rows or usual))
-    ids, labels = given[0]["ids"], given[0]["labels"]
-    if any(not np.array_equal(ids, other["ids"]) for other in given):
+        predictions.append(records.row_predictions(record, kept, rows or usual))
+    ids, labels = predictions[0]["ids"], predictions[0]["labels"]
+    if any(not np.array_equal(ids, other["ids"]) for other in predictions):
         raise ValueError(f"{group[0]['experiment']}: its seeds were scored on different rows, expected the same")
-    return ids, labels, np.array([answers["classes"] == answers["labels"] for answers in given])
+    return ids, labels, np.array([of_seed["classes"] == of_seed["labels"] for of_seed in predictions])
 
 
 # ---- Stopping and choosing on the test set
@@ -105,36 +105,29 @@ def choosing(groups: list[list[dict]]) -> list[dict]:
     """
     lines = []
     for group in networks(groups):
-        histories = [record["history"] for record in group if len(record["history"]) > 1]
-        if not histories:
-            continue
-        both, public, private = (
-            [np.array([entry[f"{rows}_accuracy"] for entry in history]) for history in histories]
-            for rows in (BOTH, "PublicTest", "PrivateTest")
-        )
-        ends = {rows: [_ended(history, rows) for history in histories] for rows in ("PublicTest", "PrivateTest")}
-        line = {
-            "last": [float(a[-1]) for a in both],
-            "best": [float(a.max()) for a in both],
-            "honest": [float(b[a.argmax()]) for a, b in zip(public, private)],
-            "own": [float(b.max()) for b in private],
-        }
-        for name, rows in (("stopped", "PublicTest"), ("stopped_own", "PrivateTest")):
-            line[name] = [None if end is None else float(b[end]) for end, b in zip(ends[rows], private)]
-        worth = [own - honest for own, honest in zip(line["own"], line["honest"])]
-        lines.append(named(group) | line | {"worth": worth, "spread": statistics.t_interval(worth)})
+        runs = [_choices(record["history"]) for record in group if len(record["history"]) > 1]
+        if runs:
+            line = {name: [run[name] for run in runs] for name in runs[0]}
+            lines.append(named(group) | line | {"spread": statistics.t_interval(line["worth"])})
     return lines
 
 
-def _ended(history: list[dict], rows: str) -> int | None:
-    """The place of the epoch after which early stopping by these rows' loss ends; the last where it does not."""
+def _choices(history: list[dict]) -> dict:
+    """One run's part of a line of ``choosing``."""
+    both, public, private = ([entry[f"{rows}_accuracy"] for entry in history] for rows in (BOTH, *HALVES))
+    honest, own = private[int(np.argmax(public))], max(private)
+    stopped = {"stopped": _stopped(history, "PublicTest"), "stopped_own": _stopped(history, "PrivateTest")}
+    return {"last": both[-1], "best": max(both), "honest": honest, "own": own, **stopped, "worth": own - honest}
+
+
+def _stopped(history: list[dict], rows: str) -> float | None:
+    """PrivateTest after the epoch that early stopping by these rows' loss ends with, the last where it does not; None
+    where the history has no losses."""
     losses = [entry.get(f"{rows}_loss") for entry in history]
     if None in losses:
         return None
-    for end in range(len(losses)):
-        if end - int(np.argmin(losses[: end + 1])) >= PATIENCE:
-            return end
-    return len(losses) - 1
+    ends = (end for end in range(len(losses)) if end - int(np.argmin(losses[: end + 1])) >= PATIENCE)
+    return history[next(ends, -1)]["PrivateTest_accuracy"]
 
 
 # ---- Overfitting
@@ -143,7 +136,8 @@ def _ended(history: list[dict], rows: str) -> int | None:
 def overfitting(groups: list[list[dict]]) -> list[dict]:
     """How far the last epoch's training accuracy (a running mean, dropout on) lies above that on the headline's rows.
 
-    For each group of networks that learned: training and test (mean over seeds), gap in each seed, ``spread``.
+    For each group of networks that learned: training and test (mean over seeds), gap in each seed, ``spread``, and the
+    group itself.
     """
     lines = []
     for group in networks(groups):
@@ -151,7 +145,7 @@ def overfitting(groups: list[list[dict]]) -> list[dict]:
         test = [record["history"][-1][f"{pooled.reading(record)[1]}_accuracy"] for record in group]
         gap = [a - b for a, b in zip(training, test)]
         means = {"training": float(np.mean(training)), "test": float(np.mean(test))}
-        lines.append(named(group) | means | {"gap": gap, "spread": statistics.t_interval(gap)})
+        lines.append(named(group) | means | {"gap": gap, "spread": statistics.t_interval(gap), "group": group})
     return lines
 
 
@@ -188,22 +182,26 @@ def remedies(groups: list[list[dict]], experiments: dict[str, dict]) -> list[dic
         gaps = [float(np.mean(overfitting([side])[0]["gap"])) for side in sides]
         lines.append({
             "experiment": second, "title": common[0][0]["title"],
-            "changed": said(field, experiments[second]), "seeds": len(common),
-            "before": float(before.mean()), "after": float(after.mean()), **paired(before, after),
+            "changed": changed_value(field, experiments[second]), "seeds": len(common), **paired(before, after),
             "narrowed": gaps[0] - gaps[1],
         })  # fmt: skip
     return lines
 
 
 def paired(before: np.ndarray, after: np.ndarray) -> dict:
-    """The gain in accuracy, (seeds, n) bool each, the same seeds and rows: ``spread`` over seeds, ``rows``, paired."""
+    """Accuracies before and after a change, and the gain: ``spread`` over seeds, and ``rows``, paired.
+
+    ``before`` and ``after``: which rows were right, (seeds, n) bool each, the same seeds and rows.
+    """
     return {
+        "before": float(before.mean()),
+        "after": float(after.mean()),
         "spread": statistics.t_interval(after.mean(axis=1) - before.mean(axis=1)),
         "rows": statistics.t_interval(after.mean(axis=0) - before.mean(axis=0)),
     }
 
 
-def said(field: str, experiment: dict) -> str:
+def changed_value(field: str, experiment: dict) -> str:
     """A changed parameter in words: "augmentation flip and affine", "dense [512]"."""
     value = complete(experiment).get(field)
     if isinstance(value, dict):
@@ -230,16 +228,16 @@ def fillings(groups: list[list[dict]], experiments: dict[str, dict], model: str 
     known, own = filling_names(experiments, model), []
     for group in networks(groups):
         scores = [record["metrics"][pooled.reading(record)[0]] for record in group]
-        if group[0]["experiment"] in known and all({"PublicTest", "PrivateTest"} <= s.keys() for s in scores):
-            own.append((group, complete(experiments[group[0]["experiment"]]) | group[0]["parameters"], scores))
-    usual = [_made(group) for group, *_ in own]
-    lines = []
-    for group, parameters, scores in own:
-        if _made(group) != max(usual, key=usual.count):
+        if group[0]["experiment"] in known and all(set(HALVES) <= score.keys() for score in scores):
+            parameters = complete(experiments[group[0]["experiment"]]) | group[0]["parameters"]
+            own.append((group, parameters | parameters.get("model_options", {}), scores))
+    usual, lines = Counter(_made(group) for group, *_ in own).most_common(1), []
+    for group, values, scores in own:
+        if _made(group) != usual[0][0]:
             continue
-        flat, base = (p | p.get("model_options", {}) for p in (parameters, own[0][1]))
-        changed = {key: flat.get(key) for key in flat | base if flat.get(key) != base.get(key)}
-        changed = {key: value for key, value in changed.items() if key not in ("seed", "model_options")}
-        accuracies = {rows: pooled.spread([s[rows] for s in scores]) for rows in ("PublicTest", "PrivateTest")}
+        base = own[0][1]
+        names = (key for key in values | base if key not in ("seed", "model_options"))
+        changed = {key: values.get(key) for key in names if values.get(key) != base.get(key)}
+        accuracies = {rows: pooled.spread([score[rows] for score in scores]) for rows in HALVES}
         lines.append(named(group) | {"changed": changed} | accuracies)
     return lines

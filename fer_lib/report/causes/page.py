@@ -3,41 +3,619 @@ tables. ``notebooks/8_causes.ipynb`` tells the story around them."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
-from ...evaluation import pooled
-from . import collapse, collapse_page, networks_page, rows, rows_page
-from .words import Cause
+import numpy as np
+import pandas as pd
+
+from ... import system
+from ...claims import rules
+from ...data import ferplus
+from ...data.emotions import FER2013
+from ...evaluation import pooled, records, statistics
+from ...markdown import table
+from ..figures import captioned
+from . import collapse, figures, networks, rows
+
+FIELDS = {"loss": "the form of the loss", "input_scale": "the scale of the pixels"}
+"""Parameters that full runs were made with two values of, and what they are to a reader."""
+REPORTED = {"PublicTest": 62.0, "PrivateTest": 60.0}
+"""What Vorontsov and Averkin 2018, section 2, report, in percent; that their validation and test batches are these rows
+is our assumption."""
 
 
-def all_causes(found: list[dict], experiments: dict[str, dict], results: Path) -> dict[str, Cause]:
+@dataclass
+class Cause:
+    """A cause as it is shown: the conclusion's sentences, then Markdown and captioned figures."""
+
+    conclusion: list[str]
+    body: list = field(default_factory=list)
+
+    def show(self) -> None:
+        """Display it in a notebook."""
+        from IPython.display import Markdown, display
+
+        first, *rest = self.conclusion
+        display(Markdown("\n".join([f"**Conclusion.** {first}\n", *(f"- {sentence}" for sentence in rest)])))
+        for part in self.body:
+            display(Markdown(part) if isinstance(part, str) else part)
+
+
+def all_causes(all_records: list[dict], experiments: dict[str, dict], results: Path) -> dict[str, Cause]:
     """The causes by their headings in the notebook, from the records below a results folder and the audit beside them.
 
-    A claim may link to one: causes.html#Leaked-rows. What is not ``pooled.comparable`` is left out.
+    A claim may link to one: causes.html#Leaked-rows. What is not ``pooled.comparable`` is left out, and so are groups
+    that are the first epochs of other runs, which would count those twice.
 
     Raises ValueError where an experiment's seeds were scored on different rows, or a sweep or the FER+ file is
     malformed.
     """
-    runs = [record for record in pooled.comparable(found, experiments) if record["metrics"]]
-    groups = [g for g in pooled.groups(runs, experiments) if not _read_off(g, experiments)]
-    leaked = rows.leaked_ids(results)
+    runs = [record for record in pooled.comparable(all_records, experiments) if record["metrics"]]
+    groups = pooled.groups(runs, experiments)
+    groups = [g for g in groups if "milestone_of" not in experiments.get(g[0]["experiment"], {})]
+    sweeps = [record for record in all_records if "sweep" in record]
     return {
-        "The collapse": collapse_page.collapsed_networks(runs, groups, collapse.sweeps(found), experiments, results),
-        "Choosing on the test set": networks_page.choosing(groups),
-        "Leaked rows": rows_page.leaked(groups, experiments, leaked),
-        "Overfitting": networks_page.overfitting(groups, experiments),
-        "Two test sets": rows_page.halves(groups),
-        "Label noise": rows_page.label_noise(groups),
-        "What the paper leaves open": networks_page.fillings(groups, experiments),
+        "The collapse": the_collapse(runs, groups, sweeps, experiments, rows.flat(results)),
+        "Choosing on the test set": choosing_on_the_test_set(groups),
+        "Leaked rows": leaked_rows(groups, experiments, rows.leaked_ids(results)),
+        "Overfitting": overfitting(groups, experiments),
+        "Two test sets": two_test_sets(groups),
+        "Label noise": label_noise(groups),
+        "What the paper leaves open": what_the_paper_leaves_open(groups, experiments),
     }
 
 
-def _read_off(group: list[dict], experiments: dict[str, dict]) -> bool:
-    """Whether a group is the first epochs of another's runs, which would count those twice."""
-    return "milestone_of" in experiments.get(group[0]["experiment"], {})
-
-
-def in_short(made: dict[str, Cause]) -> str:
+def in_short(causes: dict[str, Cause]) -> str:
     """The first sentence of each conclusion as a Markdown list, each linked to its section."""
-    lines = [f"- [{name}](#{name.replace(' ', '-')}): {cause.conclusion[0]}" for name, cause in made.items()]
+    lines = [f"- [{name}](#{name.replace(' ', '-')}): {cause.conclusion[0]}" for name, cause in causes.items()]
     return "\n".join(lines) + "\n"
+
+
+# ---- The collapse
+
+
+def the_collapse(
+    runs: list[dict], groups: list[list[dict]], sweeps: list[dict], experiments: dict[str, dict], flat: list[dict]
+) -> Cause:
+    """Networks that predict one emotion: how many runs and which, when, what losses and printed accuracies show, the
+    first steps."""
+    families = {field: networks.twins(experiments, field) for field in FIELDS}
+    first_of = {name: first for own in families.values() for first, others in own for name in (first, *others)}
+    shown = [g for g in groups if g[0]["parameters"].get("loss") == "clipped" or g[0]["experiment"] in first_of]
+    conclusion = _collapsed_runs(shown, {name for _, names in families["input_scale"] for name in names})
+    for name, own in families.items():
+        conclusion += _against_twins(shown, own, name)
+    body = [table([_outcome(group) for group in shown])] if shown else []
+    body += _missing(first_of, groups)
+    curves: dict[str, list[list[dict]]] = {}
+    for group in (g for g in shown if f"{collapse.BOTH}_accuracy" in g[0]["history"][0]):
+        name = group[0]["experiment"]
+        curves.setdefault(first_of.get(name, name), []).append(group)
+    if curves := [own for own in curves.values() if not all(map(networks.learned, own))]:
+        rates = np.bincount(records.predictions(curves[0][0][0])["labels"], minlength=len(FER2013))
+        body.append(captioned(figures.courses(curves, rates), (
+            "Test accuracy after each epoch, a line a seed. Dotted lines are the accuracies of predicting one emotion "
+            "for every row: a collapsed network lies on one of them, and can move only to another."
+        )))  # fmt: skip
+    counts = collapse.test_counts()
+    parts = (_losses(runs, counts, flat), _printed(runs, counts, flat), _first_steps(sweeps, experiments))
+    return Cause(sum((p.conclusion for p in parts), conclusion), sum((p.body for p in parts), body))
+
+
+def _computed_alike(groups: Iterable[list[dict]]) -> dict[str, list[list[dict]]]:
+    kinds: dict[str, list[list[dict]]] = {}
+    for group in groups:
+        kinds.setdefault(pooled.computed_by(group), []).append(group)
+    return kinds
+
+
+def _collapsed_runs(shown: list[list[dict]], scaled: set[str]) -> list[str]:
+    """How many runs as published collapsed, and to what: a sentence for all that were computed alike.
+
+    ``scaled``: experiments that differ from those in the pixels' scale alone; it says how many of them collapsed.
+    """
+    sentences = []
+    for kind, groups in _computed_alike(shown).items():
+        published = [collapse.outcomes(group) for group in groups if collapse.as_published(group[0])]
+        if not published:
+            continue
+        emotions: Counter = sum((line["emotions"] for line in published), Counter())
+        text = f"{_total(published)} runs with the clipped loss and pixels of 0..255 ({kind}) collapsed"
+        if emotions:
+            names = _joined(dict.fromkeys(line["title"] for line in published if line["collapsed"]))
+            to = _joined(f"{emotion} ({k})" for emotion, k in emotions.most_common())
+            text += f" to one emotion ({names}): {to}"
+        others: dict[str, list[dict]] = {}
+        for group in groups:
+            if group[0]["experiment"] in scaled and not collapse.as_published(group[0]):
+                others.setdefault(group[0]["parameters"]["input_scale"], []).append(collapse.outcomes(group))
+        for scale, lines in others.items():
+            text += f". With pixels of {scale} and nothing else changed {_total(lines)} did"
+        sentences.append(f"{text}.")
+    return sentences or [
+        "No run with the clipped loss of the papers' code is there yet, so nothing is known of the collapse."
+    ]
+
+
+def _total(lines: list[dict]) -> str:
+    return _counted(sum(line["collapsed"] for line in lines), sum(line["seeds"] for line in lines))
+
+
+def _against_twins(shown: list[list[dict]], families: list[tuple[str, list[str]]], name: str) -> list[str]:
+    """What runs show that differ in this parameter alone: a sentence for each network and other value, run alike."""
+    sentences = []
+    for first, others in families:
+        for kind, groups in _computed_alike(g for g in shown if g[0]["experiment"] in (first, *others)).items():
+            own = {group[0]["experiment"]: group for group in groups}
+            for before, after in ((own[first], own[other]) for other in others if first in own and other in own):
+                one, two = collapse.outcomes(before), collapse.outcomes(after)
+                difference = statistics.independent_difference(
+                    one["collapsed"], one["seeds"], two["collapsed"], two["seeds"]
+                )
+                values = [group[0]["parameters"][name] for group in (before, after)]
+                verdict = {
+                    1: f"{FIELDS[name]} makes the difference",
+                    -1: f"with {values[1]} it collapses more often",
+                    0: f"these runs do not tell whether {FIELDS[name]} matters",
+                }[_direction(difference)]
+                sentences.append(
+                    f"{one['title']}, {name.replace('_', ' ')} {values[0]} or {values[1]}, all else alike ({kind}): "
+                    f"{_total([one])} runs collapsed with the first, {_total([two])} with the second, a difference of "
+                    f"{_points(difference)}; {verdict}. Accuracy {_accuracies(before)} % and {_accuracies(after)} %."
+                )
+    return sentences or [f"Whether {FIELDS[name]} is to blame, full runs will tell; of none are both sides there yet."]
+
+
+def _outcome(group: list[dict]) -> dict:
+    line = collapse.outcomes(group)
+    return {
+        "Network": line["title"],
+        "Pixels": group[0]["parameters"].get("input_scale", "–"),
+        "Loss": group[0]["parameters"]["loss"],
+        "Computed by": pooled.computed_by(group),
+        "Collapsed [Wilson interval]": _total([line]),
+        "To": ", ".join(f"{emotion} ({times})" for emotion, times in line["emotions"].most_common()) or "–",
+        "Accuracy, %": _accuracies(group),
+    }
+
+
+def _accuracies(group: list[dict]) -> str:
+    """The lowest and the highest of a group's seeds, in percent."""
+    ends = [100 * end(pooled.headline(record)["accuracy"] for record in group) for end in (min, max)]
+    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in ends))
+
+
+def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
+    n, lines = int(counts.sum()), []
+    for name, accuracy, stored in collapse.RELEASED:
+        expected = collapse.certain_loss(round(accuracy / 100 * n) / n)
+        line = {"title": f"{name}, released notebook", "accuracy": accuracy / 100, "loss": stored, "expected": expected}
+        lines.append(line | {"excess": n * (stored - expected)})
+    worst = max(abs(line["loss"] - line["expected"]) for line in lines)
+    follow = "follow" if worst <= 1e-3 else "do not follow"
+    stored = _joined(f"{line['loss']:.4f}" for line in lines)
+    text = f"The losses stored in the released notebooks, {stored}, {follow} from certainty to within {worst:.5f} nats"
+    conclusion, frame = [], collapse.losses(runs, flat)
+    if len(frame) and len(own := frame[frame["emotion"].notna()]):
+        worst = (own["loss"] - own["expected"]).abs().max()
+        text += f", those of our {_number(len(own), 'collapsed run')} to within {worst:.5f}"
+        if len(watched := own[own["changed"].notna()]):
+            certain = watched["certain_from"]
+            moved = int((watched["changed"] > certain).sum())
+            conclusion.append(
+                f"{certain.notna().sum()} of {_number(len(watched), 'collapsed run')} end certain of their "
+                f"predictions, {(certain == 1).sum()} from the end of the first epoch on; {moved or 'none'} went over "
+                "to another emotion after that."
+            )
+        lines += own.to_dict("records")
+    figure = captioned(figures.loss_line(frame), (
+        "Loss against accuracy on both tests, for the clipped loss. The line is "
+        f"{collapse.WRONG:.3f} x (1 - accuracy), the price of predictions of which a network is certain."
+    ))  # fmt: skip
+
+    def rounded(key, digits, factor=1):
+        return lambda line: None if pd.isna(line.get(key)) else f"{factor * line[key]:.{digits}f}"
+
+    listed = _table(lines, {
+        "Network": "title", "Seed": rounded("seed", 0), "Emotion": lambda line: line.get("emotion"),
+        "Accuracy, %": rounded("accuracy", 3, 100), "Loss": rounded("loss", 4), "If certain": rounded("expected", 4),
+        "Nats left over": lambda line: f"{line['excess']:.2f}" + ("" if "seed" in line else f" ± {n * 0.00005:.2f}"),
+        "Of them the flat picture": rounded("flat", 2) if flat else lambda line: None,
+        "Certain from epoch": rounded("certain_from", 0), "Last change in epoch": rounded("changed", 0),
+    })  # fmt: skip
+    note = (
+        "*If certain*: -ln(1e-7) = 16.118 nats for each wrong prediction, nothing for a right one. *Nats left over*: "
+        "what all rows together cost beside that. The black picture alone costs some tenths: it puts nothing into the "
+        "network, which can then not be certain. Of a released loss four digits are known, hence the ±. "
+        f"*Certain*: the loss on both tests stays within {100 * collapse.CERTAIN:g} % of what certain predictions "
+        "cost. *Change*: of the accuracy, by more than one row.\n"
+    )
+    return Cause([*conclusion, f"{text}."], [figure, listed + "\n" + note])
+
+
+def _printed(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
+    labels, lines, explained = [line["emotion"] for line in flat], [], 0
+    for where, printed in collapse.PRINTED:
+        digits = len(f"{printed}".partition(".")[2])
+        fitting = collapse.constant_classifiers(printed, digits, counts, labels)
+        explained += bool(fitting)
+        predictions = [
+            f"always {fit['emotion']}" + f" but for {_number(fit['extra'], 'flat picture')}" * bool(fit["extra"])
+            for fit in fitting
+        ]
+        lines.append({
+            "Printed": f"{printed:.{digits}f}", "Where": where,
+            "Prediction that gives it": " or ".join(predictions) or "none",
+            "Right rows": " or ".join(f"{fit['correct']:,}" for fit in fitting) or "–",
+            "Exactly, %": " or ".join(f"{100 * fit['accuracy']:.3f}" for fit in fitting) or "–",
+        })  # fmt: skip
+    text = f"{explained} of {len(lines)} printed accuracies are those of predicting one emotion for every test row"
+    text += ", or for every row but the flat picture, which is then right." if labels else "."
+    ours = collapse.flat_predictions(runs, flat)
+    if ours["runs"]:
+        text += (
+            f" Of our {ours['runs']} collapsed runs {ours['other']} predict another emotion for that picture than for "
+            f"all others, {ours['right']} of them rightly."
+        )
+    note = "Which test pictures are flat, `python -m fer_lib audit` lists; here is no such list.\n"
+    if flat:
+        where = [f"row {int(x['row']):,} ({x['split']}, labelled {x['emotion']}, grey {x['grey']})" for x in flat]
+        note = f"Flat test pictures, by the audit: {', '.join(where)}. What a network predicts for a black picture "
+        note += "comes from its biases alone.\n"
+    caption = "Accuracy of predicting one emotion for every row of both tests, and the accuracies that are printed."
+    figure = captioned(figures.constant_classifiers(counts, collapse.PRINTED), caption)
+    return Cause([text], [figure, table(lines) + "\n" + note])
+
+
+def _first_steps(sweeps: list[dict], experiments: dict[str, dict]) -> Cause:
+    names = [name for name, experiment in experiments.items() if "steps" in networks.complete(experiment)]
+    groups = [[sweep] for sweep in sweeps]
+    cause = Cause([], _missing(names, groups, "Sweeps of the first steps that are not there yet"))
+    if not sweeps and not cause.body:
+        cause.body.append("No sweep of the first steps is there yet, so what happens inside is not shown.\n")
+    for kind, own in _computed_alike(groups).items():
+        frame = pd.concat([collapse.settings(sweep) for (sweep,) in own], ignore_index=True)
+        collapsed = frame[frame["collapsed"]]
+        text = f"In the first {frame['steps'].max()} steps {_counted(len(collapsed), len(frame))} settings collapsed"
+        text += f" to one emotion ({kind})"
+        by_factor = [
+            sorted(lines, key=lambda line: line["share"])
+            for _, lines in groupby(collapse.factors(frame), key=lambda line: line["factor"])
+        ]
+        if by_factor:
+            low, *_, high = max(by_factor, key=lambda lines: lines[-1]["share"] - lines[0]["share"])
+            often = [f"{_counted(line['collapsed'], line['settings'])} at {line['level']}" for line in (high, low)]
+            text += f"; what matters most is {low['factor'].replace('_', ' ')}: {', '.join(often)}"
+        cause.conclusion.append(f"{text}.")
+        parts = [
+            f"{settings['stuck_since'].notna().sum()} of {len(settings)} with the loss {loss}"
+            for loss, settings in collapsed.groupby("loss")
+        ]
+        if parts:
+            cause.conclusion.append(
+                f"Of those that collapsed the gradient is exactly 0 at the end for {_joined(parts)}."
+            )
+        if by_factor:
+            lines = [
+                (f"{line['factor'].replace('_', ' ')}: {line['level']}", (line["share"], *line["interval"]))
+                for lines in by_factor
+                for line in lines
+            ]
+            figure = figures.forest(lines, "Settings that collapsed (%), Wilson interval", zero=False)
+            caption = "How often each level of each factor collapsed in the first steps, the other factors alike."
+            cause.body.append(captioned(figure, caption))
+        for (sweep,) in own:
+            figure = figures.first_steps(sweep["sweep"], collapse.traces(sweep), by_collapse=True)
+            cause.body.append(captioned(figure, (
+                f"{sweep['title']}: what each batch showed before its step, a column for each scale of the pixels; "
+                "thin a setting, thick the median of those that collapsed and of those that did not."
+            )))  # fmt: skip
+    return cause
+
+
+# ---- How networks are trained and chosen
+
+
+def choosing_on_the_test_set(groups: list[list[dict]]) -> Cause:
+    lines = _with_names(networks.choosing(groups))
+    if not lines:
+        return Cause(["No network that learned has a history of two epochs yet, so there was nothing to choose."])
+    worth = statistics.t_interval([line["spread"][0] for line in lines])
+    largest = max(value for line in lines for value in line["worth"])
+    conclusion = [
+        f"To choose the epoch on the rows that are scored is worth {_points(worth)} on PrivateTest, on average over "
+        f"{_number(len(lines), 'network')} that learned (at most {100 * largest:.2f} in one run), against "
+        "choosing it on PublicTest."
+    ]
+    ended = [(a, b) for line in lines for a, b in zip(line["stopped_own"], line["stopped"]) if None not in (a, b)]
+    if ended:
+        gain = statistics.t_interval([a - b for a, b in ended])
+        conclusion.append(
+            f"To stop training on them ({networks.PATIENCE} epochs without a lower loss), instead of on PublicTest, "
+            f"moves it by {_points(gain)} over {_number(len(ended), 'run')}."
+        )
+    figure = figures.dumbbells(
+        [(line["name"], np.mean(line["honest"]), np.mean(line["own"]), False) for line in lines],
+        ("epoch best on PublicTest", "epoch best on PrivateTest itself"),
+        "Accuracy on PrivateTest (%)",
+    )
+    caption = "PrivateTest accuracy at the epoch chosen on PublicTest, and at the epoch that is best on PrivateTest."
+    listed = _table(lines, {
+        "Network": "name", "Seeds": "seeds", "Both tests, last epoch, %": lambda line: np.mean(line["last"]),
+        "Both tests, best epoch, %": lambda line: np.mean(line["best"]),
+        "PrivateTest, epoch best there, %": lambda line: np.mean(line["own"]),
+        "PrivateTest, epoch best on PublicTest, %": lambda line: np.mean(line["honest"]),
+        "Worth, points [t interval]": "spread",
+    })  # fmt: skip
+    return Cause(conclusion, [captioned(figure, caption), listed])
+
+
+def overfitting(groups: list[list[dict]], experiments: dict[str, dict]) -> Cause:
+    lines = _with_names(networks.overfitting(groups))
+    if not lines:
+        return Cause(["No network that learned is there yet."])
+    widest = max(lines, key=lambda line: line["spread"][0])
+    conclusion = [
+        f"After the last epoch training accuracy lies {_between(line['spread'][0] for line in lines)} above test "
+        f"accuracy in {_number(len(lines), 'network')} that learned; widest for *{widest['title']}*, "
+        f"{_points(widest['spread'])}: {_percent(widest['training'])} against {_percent(widest['test'])}."
+    ]
+    widest_each = _largest_of_each_model(lines, lambda line: line["spread"][0])
+    curves = [(line["group"], pooled.reading(line["group"][0])[1], line["name"]) for line in widest_each]
+    figure = captioned(figures.training_and_test(curves), (
+        "Accuracy after each epoch, mean over seeds: dashed on the training rows (dropout on), whole on the test rows. "
+        "Of each architecture the network with the widest gap."
+    ))  # fmt: skip
+    body = [figure, _table(lines, {
+        "Network": "name", "Seeds": "seeds", "Training, %": "training", "Test, %": "test",
+        "Gap, points [t interval]": "spread",
+    })]  # fmt: skip
+    if changes := networks.remedies(groups, experiments):
+        better = [line for line in changes if _direction(line["rows"]) > 0 and _direction(line["spread"]) > 0]
+        which = [f"{line['changed']} ({line['title']}: {_points(line['spread'])} over seeds)" for line in better]
+        few = sum(line["seeds"] < rules.SEEDS for line in changes)
+        text = f"Of {_number(len(changes), 'change')} that bear on it {len(better) or 'none'} gained accuracy for "
+        text += "sure, over seeds and over rows" + (f" ({few} with fewer than {rules.SEEDS} seeds)" if few else "")
+        conclusion.append(f"{text}: {_joined(which)}." if which else f"{text}.")
+        named = [
+            (f"{line['changed']}\n{line['title']}, {_number(line['seeds'], 'seed')}", line["rows"]) for line in changes
+        ]
+        figure = figures.forest(named, "Gain in test accuracy (points)")
+        caption = "What each change does to test accuracy, seeds and rows paired; 95 % interval over rows."
+        body += [captioned(figure, caption), _table(changes, {
+            "Change": "changed", "Network": "title", "Seeds": "seeds", "Before, %": "before", "After, %": "after",
+            "Gain, points [over rows]": "rows", "[over seeds]": "spread",
+            "Gap narrowed by, points": lambda line: f"{100 * line['narrowed']:+.2f}",
+        })]  # fmt: skip
+    body += _missing([name for _, *both in networks.remedy_pairs(experiments) for name in both], groups)
+    return Cause(conclusion, body)
+
+
+def what_the_paper_leaves_open(groups: list[list[dict]], experiments: dict[str, dict]) -> Cause:
+    lines = networks.fillings(groups, experiments)
+    lacking = _missing(networks.filling_names(experiments), groups)
+    if not lines:
+        return Cause(["No run of the eleven-layer network is there yet."], lacking)
+    parts, several = [], len(lines) > 1
+    for scored, reported in REPORTED.items():
+        means = [100 * line[scored]["mean"] for line in lines]
+        low, high = min(means), max(means)
+        where = "above" if reported > high else "below" if reported < low else "within"
+        band = f"{low:.2f} to {high:.2f}\u00a0%" if several else f"{low:.2f}\u00a0%"
+        parts.append(f"{band} on {scored} (reported: {reported:g}, {where}{' them' if several else ''})")
+    text = f"{_number(len(lines), 'filling').capitalize()} of the eleven-layer network "
+    text += f"{'reach' if several else 'reaches'} {_joined(parts)}."
+    if len(lines) < 3:
+        text += " Too few to call it a band."
+    lines = _with_names([line | {"title": _filling(line)} for line in lines])
+    figure = captioned(figures.fillings(lines, REPORTED), (
+        "Accuracy of each filling of what the paper leaves open: rings are seeds, dots their mean, bars the 95 % t "
+        "interval over seeds; shaded the band of the means, dashed what the paper reports."
+    ))  # fmt: skip
+    listed = _table(lines, {
+        "Filling": "name", "Experiment": lambda line: f"`{line['experiment']}`", "Seeds": "seeds",
+        "PublicTest, %": lambda line: line["PublicTest"]["mean"],
+        "PrivateTest, %": lambda line: line["PrivateTest"]["mean"],
+    })  # fmt: skip
+    return Cause([text], [figure, listed, *lacking])
+
+
+def _filling(line: dict) -> str:
+    changed = [f"{name.replace('_', ' ')} {value}" for name, value in line["changed"].items()]
+    return ", ".join(changed) or "as first filled in"
+
+
+# ---- The test rows
+
+
+def leaked_rows(groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray) -> Cause:
+    if not len(leaked):
+        return Cause(
+            ["No list of leaked rows lies in `audit/` beside these runs (`python -m fer_lib audit` writes it)."]
+        )
+    lines = _with_names(rows.leakage(groups, leaked))
+    if not lines:
+        return Cause(["No run on the official FER2013 with the fixed test rows is there yet."])
+    conclusion = ["No model that learned is there yet; collapsed ones know no row by heart."]
+    if able := [line for line in lines if line["learned"]]:
+        most = max(able, key=lambda line: line["alike"][0])
+        sure = sum(_direction(line["alike"]) > 0 for line in able)
+        conclusion = [
+            f"{sure} of {_number(len(able), 'model')} that learned recognise rows whose image stands in Training "
+            "more often than clean rows of the same emotions (interval over rows above 0): by "
+            f"{_between(line['alike'][0] for line in able)}, which makes {_between(line['share'][0] for line in able)} "
+            f"of their accuracies. Most of all *{most['title']}*, {_points(most['alike'])}: it has "
+            f"{_percent(most['leaked'])} of the leaked rows right, {_percent(most['clean'])} of the clean, and owes "
+            f"them {_points(most['share'])} of its {_percent(most['accuracy'])}."
+        ]
+    pairs = [(line["name"], line["clean"], line["leaked"], not line["learned"]) for line in lines]
+    figure = captioned(figures.dumbbells(pairs, ("clean rows", "leaked rows"), "Accuracy (%)"), (
+        "Accuracy on test rows whose image stands in Training, and on the others. A collapsed network knows nothing by "
+        "heart: its difference is that of the mix of emotions."
+    ))  # fmt: skip
+    body = [figure, _table(lines, {
+        "Model": "name", "Seeds": "seeds", "Leaked rows": lambda line: f"{line['n_leaked']:,} of {line['n']:,}",
+        "On them, %": "leaked", "On clean rows, %": "clean", "Difference, points [over rows]": "rows",
+        "[over seeds]": "spread", "At equal mix of emotions": "alike", "Share of the accuracy, points": "share",
+    })]  # fmt: skip
+    differences = []
+    for line in rows.retrained(groups, experiments, leaked):
+        own = {f"{name} rows": line[name]["rows"] for name in ("leaked", "clean", "all")}
+        parts = _joined(f"{_points(difference)} on {name}" for name, difference in own.items())
+        seeds = _number(line["seeds"], "seed")
+        conclusion.append(f"Trained without the twins, *{line['title']}* ({seeds}) has {parts}.")
+        differences += [(f"{line['title']}: {name}", difference) for name, difference in own.items()]
+    if differences:
+        figure = figures.forest(differences, "Without the twins minus with them (points)")
+        body.append(captioned(figure, "What training without the twins of test rows changes; same seeds, same rows."))
+    names = [name for pair in rows.twin_pairs(experiments) for name in pair]
+    body += _missing(names, groups, "The training without twins is not run yet")
+    return Cause(conclusion, body)
+
+
+def two_test_sets(groups: list[list[dict]]) -> Cause:
+    lines = _with_names(rows.halves(groups))
+    if not lines:
+        return Cause(["No model that learned was scored on PublicTest and PrivateTest yet."])
+    difference = statistics.t_interval([line["difference"] for line in lines])
+    easier = sum(line["difference"] > 0 for line in lines)
+    text = f"PrivateTest is the easier one for {easier} of {_number(len(lines), 'model')} that learned, by "
+    text += f"{_points(difference)} on average over the models"
+    text += "." if _direction(difference) else ": not enough of them to tell."
+    figure = figures.forest([(line["name"], line["rows"]) for line in lines], "PrivateTest minus PublicTest (points)")
+    caption = "The same models, last epoch, on both test sets; 95 % interval of the rows' sampling."
+    listed = _table(lines, {
+        "Model": "name", "Seeds": "seeds", "PublicTest, %": "public", "PrivateTest, %": "private",
+        "Difference, points [over rows]": "rows",
+    })  # fmt: skip
+    return Cause([text], [captioned(figure, caption), listed])
+
+
+def label_noise(groups: list[list[dict]]) -> Cause:
+    if not (file := ferplus.find()):
+        return Cause(["The FER+ file is not here, so nothing is known of doubtful labels: `FERPLUS=PATH make report`."])
+    lines = _with_names(rows.label_noise(groups, ferplus.load()[0]))
+    if not lines:
+        return Cause(["No model that learned on the official FER2013 is there yet."])
+    best = max(lines, key=lambda line: line["agreed"]["accuracy"])
+    agreed, other, theirs = (_percent(best[key]["accuracy"]) for key in ("agreed", "other", "taggers"))
+    conclusion = [
+        f"The label is met {_between(line['rows'][0] for line in lines)} more often where most of FER+'s ten taggers "
+        f"chose it ({best['agreed']['n']:,} rows of PrivateTest) than where they chose another emotion "
+        f"({best['other']['n']:,} rows), in {_number(len(lines), 'model')} that learned. *{best['title']}*: {agreed} "
+        f"against {other}, {_points(best['rows'])}; and {theirs} of the latter rows get the taggers' choice, not the "
+        "label."
+    ]
+    if seconds := [line["second"] for line in lines if line["second"]]:
+        sure = sum(_direction(second["difference"]) > 0 for second in seconds)
+        conclusion.append(
+            "Where a network is wrong, its second prediction is the label "
+            f"{_between(s['difference'][0] for s in seconds)} more often in rows whose label is agreed with than in "
+            f"the others, in {_number(len(seconds), 'network')} ({sure} of them with an interval above 0)."
+        )
+    largest = _largest_of_each_model(lines, lambda line: line["agreed"]["accuracy"])
+    figure = captioned(figures.agreement([(line["name"], line["levels"]) for line in largest]), (
+        "Accuracy on PrivateTest by how many of ten FER+ taggers chose the label that the row is scored by; 95 % "
+        "Wilson intervals. Of each architecture the network that agrees best."
+    ))  # fmt: skip
+
+    def second(key):
+        return lambda line: line["second"] and line["second"][key]
+
+    listed = _table(lines, {
+        "Model": "name", "Seeds": "seeds", "Label agreed with, %": lambda line: line["agreed"]["accuracy"],
+        "Label not agreed with, %": lambda line: line["other"]["accuracy"], "Difference, points [over rows]": "rows",
+        "There by the taggers' choice, %": lambda line: line["taggers"]["accuracy"],
+        "Second prediction right where the first is wrong, label agreed with, %": second("agreed"),
+        "... not agreed with, %": second("other"), "... difference, points": second("difference"),
+    })  # fmt: skip
+    return Cause(conclusion, [figure, listed, f"Taggers: {ferplus.NAME}, MD5 {system.file_hash(file, 'md5')}.\n"])
+
+
+# ---- Numbers in sentences and tables
+
+
+def _percent(share: float) -> str:
+    """ "60.58 %", which no line breaks."""
+    return f"{100 * share:.2f}\u00a0%"
+
+
+def _points(difference: tuple[float, float, float], unit: str = " points") -> str:
+    """ "+34.20 points [+30.10, +38.00]": a difference of fractions with its interval, where there is one."""
+    value, low, high = (100 * number for number in difference)
+    interval = "" if math.isnan(low) else f" [{low:+.2f},\u00a0{high:+.2f}]"
+    return f"{value:+.2f}{unit}{interval}"
+
+
+def _table(lines: list[dict], columns: dict[str, str | Callable[[dict], object]]) -> str:
+    """A Markdown table of lines: each column's head with the key, or a function, of a line.
+
+    Fractions stand in percent, differences with their intervals in points, both without the unit; None as a dash.
+    """
+
+    def cell(value):
+        if isinstance(value, tuple):
+            return _points(value, "")
+        return f"{100 * value:.2f}" if isinstance(value, float) else "–" if value is None else value
+
+    return table([
+        {head: cell(line[of] if isinstance(of, str) else of(line)) for head, of in columns.items()} for line in lines
+    ])  # fmt: skip
+
+
+def _counted(k: int, n: int) -> str:
+    """ "6 of 6 [61, 100 %]": a count with Wilson's interval in percent."""
+    low, high = statistics.wilson(k, n)
+    return f"{k} of {n} [{100 * low:.0f},\u00a0{100 * high:.0f}\u00a0%]"
+
+
+def _between(differences: Iterable[float]) -> str:
+    """ "+6.87 to +39.47 points": the range of differences of fractions."""
+    ends = [f"{100 * end:+.2f}" for end in sorted(differences)]
+    return " to ".join(dict.fromkeys([ends[0], ends[-1]])) + " points"
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """ "one, two and three"."""
+    *first, last = list(parts)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _number(count: int, what: str) -> str:
+    """ "one seed", "3 seeds"."""
+    return f"one {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _missing(names: Iterable[str], groups: Iterable[list[dict]], what: str = "Not run yet") -> list[str]:
+    """A sentence with the command that makes those experiments that none of ``groups`` is of; [] where all are."""
+    made = {group[0]["experiment"] for group in groups}
+    lacking = [name for name in dict.fromkeys(names) if name not in made]
+    return [f"{what}: `make reproduce ONLY={','.join(lacking)}`.\n"] if lacking else []
+
+
+def _with_names(lines: list[dict]) -> list[dict]:
+    """The lines with a ``name`` each: its title, and how it was computed where two have the same title."""
+    times = Counter(line["title"] for line in lines)
+    return [
+        line | {"name": line["title"] + (f" ({line['computed_by']})" if times[line["title"]] > 1 else "")}
+        for line in lines
+    ]
+
+
+def _largest_of_each_model(lines: list[dict], size: Callable[[dict], float]) -> list[dict]:
+    """The lines (see ``_with_names``) that a figure has room for: of each model the one of the largest size."""
+    largest: dict[str, str] = {}
+    for line in sorted(lines, key=size, reverse=True):
+        largest.setdefault(line["model"], line["name"])
+    return [line for line in lines if line["name"] == largest[line["model"]]]
+
+
+def _direction(interval: tuple[float, float, float]) -> int:
+    """1 or -1 where a difference's interval leaves out 0 on that side; 0 where it does not, or there is none."""
+    _, low, high = interval
+    return 1 if low > 0 else -1 if high < 0 else 0

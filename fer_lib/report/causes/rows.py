@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import system
 from ...claims import measures
 from ...data import ferplus
 from ...evaluation import pooled, records, statistics
-from .networks import complete, learned, named, paired, pairs, right_rows, twins
+from .networks import HALVES, complete, learned, named, paired, pairs, right_rows, twins
 
 WITHOUT_TWINS = "Training without twins"
 """``train_rows`` without those whose image stands in a test set."""
@@ -25,12 +24,21 @@ def leaked_ids(results: Path) -> np.ndarray:
 
     The audit lists the earliest twin of each leaked row, and Training comes first.
     """
+    leaked = _audited(results, "leaked")
+    return np.array([int(line["row"]) for line in leaked if line["twin_split"] == "Training"], np.int32)
+
+
+def flat(results: Path) -> list[dict]:
+    """The test rows of one grey all over, as the audit lists them: row, split, emotion, grey; none without it."""
+    return [line for line in _audited(results, "flat") if line["split"] != "Training"]
+
+
+def _audited(results: Path, name: str) -> list[dict]:
     try:
-        with open(results / "audit" / "leaked.csv", newline="", encoding="utf-8") as file:
-            rows = [int(line["row"]) for line in csv.DictReader(file) if line["twin_split"] == "Training"]
+        with open(results / "audit" / f"{name}.csv", newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
     except FileNotFoundError:
-        rows = []
-    return np.array(rows, np.int32)
+        return []
 
 
 def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
@@ -38,9 +46,9 @@ def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
 
     learned: whether it did (a collapsed network cannot have learned a row by heart, and is a control). n_leaked, n,
     accuracy, leaked, clean: over all seeds; each: their difference in each seed; ``spread`` (without an interval where
-    seeds collapsed, each to its answer) and ``rows`` of it;
+    seeds collapsed, each to its emotion) and ``rows`` of it;
     alike: the difference at the leaked rows' mix of emotions, with its interval over rows; share: what the headline
-    would lose if leaked rows were answered as clean rows of the same emotions are, with its interval.
+    would lose if leaked rows were recognised as often as clean rows of the same emotions, with its interval.
     """
     lines = []
     for group in groups:
@@ -56,13 +64,12 @@ def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
         alike = statistics.standardised_difference(
             mean[is_leaked], labels[is_leaked], mean[~is_leaked], labels[~is_leaked]
         )
-        part, spread = float(is_leaked.mean()), statistics.t_interval(each)
-        spread = spread if learned(group) else (spread[0], float("nan"), float("nan"))
+        part, did_learn, spread = float(is_leaked.mean()), learned(group), statistics.t_interval(each)
         lines.append(named(group) | {
-            "learned": learned(group), "n_leaked": int(is_leaked.sum()), "n": len(ids),
+            "learned": did_learn, "n_leaked": int(is_leaked.sum()), "n": len(ids),
             "accuracy": float(mean.mean()), "leaked": float(mean[is_leaked].mean()),
-            "clean": float(mean[~is_leaked].mean()), "each": each.tolist(), "spread": spread,
-            "rows": rows, "alike": alike,
+            "clean": float(mean[~is_leaked].mean()), "each": each.tolist(),
+            "spread": spread if did_learn else (spread[0], float("nan"), float("nan")), "rows": rows, "alike": alike,
             "share": tuple(part * value for value in alike),
         })  # fmt: skip
     return lines
@@ -95,8 +102,7 @@ def retrained(groups: list[list[dict]], experiments: dict[str, dict], leaked: np
             continue
         line = {"experiment": second, "title": common[0][0]["title"], "seeds": len(common)}
         for name, chosen in (("leaked", is_leaked), ("clean", ~is_leaked), ("all", is_leaked | ~is_leaked)):
-            one, two = before[:, chosen], after[:, chosen]
-            line[name] = {"before": float(one.mean()), "after": float(two.mean()), **paired(one, two)}
+            line[name] = paired(before[:, chosen], after[:, chosen])
         lines.append(line)
     return lines
 
@@ -113,12 +119,10 @@ def halves(groups: list[list[dict]]) -> list[dict]:
     lines = []
     for group in filter(learned, groups):
         scores = [record["metrics"].get("last", {}) for record in group]
-        if not all({"PublicTest", "PrivateTest"} <= score.keys() for score in scores):
+        if not all(set(HALVES) <= score.keys() for score in scores):
             continue
-        public, private = (
-            float(np.mean([s[rows]["accuracy"] for s in scores])) for rows in ("PublicTest", "PrivateTest")
-        )
-        n, m = (scores[0][rows]["n"] for rows in ("PublicTest", "PrivateTest"))
+        public, private = (float(np.mean([score[half]["accuracy"] for score in scores])) for half in HALVES)
+        n, m = (scores[0][half]["n"] for half in HALVES)
         rows = statistics.independent_difference(private * m, m, public * n, n)
         lines.append(named(group) | {"public": public, "private": private, "difference": rows[0], "rows": rows})
     return lines
@@ -127,24 +131,14 @@ def halves(groups: list[list[dict]]) -> list[dict]:
 # ---- Doubtful labels
 
 
-def taggers() -> np.ndarray | None:
-    """FER+'s counts (35887, 10), or None where the file is not here. Raises what ``ferplus.load`` raises."""
-    return ferplus.load()[0] if ferplus.find() else None
-
-
-def taggers_file() -> str:
-    """Name and MD5 of the FER+ file that is here."""
-    return f"{ferplus.NAME}, MD5 {system.file_hash(ferplus.find(), 'md5')}"
-
-
 def label_noise(groups: list[list[dict]], counts: np.ndarray) -> list[dict]:
     """Accuracy on PrivateTest by how many of FER+'s ten taggers chose its label, for groups that learned.
 
     levels: for each of ``ferplus.LEVELS`` n, accuracy (mean over seeds), interval (Wilson's). agreed, other: the same
     where most taggers chose the label, and where they chose another emotion; ``rows``: the difference of the two;
     taggers: on the other rows, accuracy by the taggers' choice instead of the label. second: of networks, how often the
-    second answer is right where the first is wrong, on either rows (see ``_second_answers``). Only official data, whose
-    order FER+ shares.
+    second prediction is right where the first is wrong, on either rows (see ``_second_predictions``). Only official
+    data, whose order FER+ shares.
     """
     lines = []
     for group in filter(learned, groups):
@@ -157,26 +151,26 @@ def label_noise(groups: list[list[dict]], counts: np.ndarray) -> list[dict]:
             continue
         mean, own = right.mean(axis=0), counts[ids]
         agree, most = ferplus.agreement(own, labels), ferplus.plurality(own)
-        levels = {level: _part(mean, (low <= agree) & (agree <= high)) for level, (low, high) in ferplus.LEVELS.items()}
+        levels = {level: (low <= agree) & (agree <= high) for level, (low, high) in ferplus.LEVELS.items()}
         agreed, other = most == labels, (most != labels) & (most >= 0)
         if agreed.sum() < 2 or other.sum() < 2:
             continue
-        answers = [records.row_predictions(r, pooled.reading(r)[0], "PrivateTest")["classes"] for r in group]
-        theirs = np.mean([classes == most for classes in answers], axis=0)
+        predicted = [records.row_predictions(r, pooled.reading(r)[0], "PrivateTest")["classes"] for r in group]
+        theirs = np.mean([classes == most for classes in predicted], axis=0)
         lines.append(named(group) | {
-            "levels": {level: part for level, part in levels.items() if part},
+            "levels": {level: _part(mean, chosen) for level, chosen in levels.items() if chosen.any()},
             "agreed": _part(mean, agreed), "other": _part(mean, other), "taggers": _part(theirs, other),
             "rows": statistics.mean_difference(mean[agreed], mean[other]),
-            "second": _second_answers(group, agreed, other) if group[0]["history"] else None,
+            "second": _second_predictions(group, agreed, other) if group[0]["history"] else None,
         })  # fmt: skip
     return lines
 
 
-def _second_answers(group: list[dict], agreed: np.ndarray, other: np.ndarray) -> dict | None:
-    """How often the second answer is right where the first is wrong, on some rows of PrivateTest and on others.
+def _second_predictions(group: list[dict], agreed: np.ndarray, other: np.ndarray) -> dict | None:
+    """How often the second prediction is right where the first is wrong, on some rows of PrivateTest and on others.
 
     agreed, other: as a fraction; difference: of the two, with Newcombe's interval over rows, at the mean counts of the
-    seeds. None where a network has no wrong answer on either rows.
+    seeds. None where on some or on others no prediction is wrong.
     """
     both = [measures.first_and_second(record, pooled.reading(record)[0], "PrivateTest") for record in group]
     counts = [
@@ -190,9 +184,6 @@ def _second_answers(group: list[dict], agreed: np.ndarray, other: np.ndarray) ->
     return {"agreed": right / wrong, "other": others_right / others_wrong, "difference": difference}
 
 
-def _part(right: np.ndarray, rows: np.ndarray) -> dict | None:
-    n = int(rows.sum())
-    if not n:
-        return None
-    accuracy = float(right[rows].mean())
+def _part(right: np.ndarray, rows: np.ndarray) -> dict:
+    n, accuracy = int(rows.sum()), float(right[rows].mean())
     return {"n": n, "accuracy": accuracy, "interval": statistics.wilson(min(accuracy, 1.0) * n, n)}
