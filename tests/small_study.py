@@ -67,8 +67,9 @@ class Study:
 
     def predictions(self) -> dict[str, dict[str, np.ndarray]]:
         """The arrays of every record's predictions, by its folder."""
-        found = {}
+        predictions = {}
         for path in sorted((self.local / "runs").glob("*/*/*/metrics.json")):
             with np.load(path.with_name("predictions.npz")) as arrays:
-                found[str(path.parent.relative_to(self.local / "runs"))] = {name: arrays[name] for name in arrays.files}
-        return found
+                name = str(path.parent.relative_to(self.local / "runs"))
+                predictions[name] = dict(arrays)
+        return predictions
