@@ -25,9 +25,9 @@ def make(profile: str = "full") -> Path:
     """Train ``EXPERIMENT`` where its network is not here yet, and write model, figures and card; the card's path.
 
     At ``full`` they go to their places in git; elsewhere, such as at ``smoke`` on drawn faces, below ``results/local``.
-    The training goes on where it was stopped, and one that was made elsewhere, on another backend too, and brought here
-    by ``transport`` is as good. Its temperature is fitted on PublicTest, which nothing else was chosen
-    on. Raises what ``runs.execute`` raises, and RuntimeError where an exported file predicts otherwise than Keras.
+    A training that was stopped goes on; one made elsewhere, on another backend too, that ``transport`` brought here is
+    as good. The temperature is fitted on PublicTest, on which nothing else was chosen. Raises what ``runs.execute``
+    raises, and RuntimeError where an exported file predicts otherwise than Keras.
     """
     runs.check_data(profile)
     possible = [runs.run(EXPERIMENT, 0, profile, backend) for backend in ("", "tensorflow", "jax")]  # "": this one
@@ -46,11 +46,9 @@ def write_files(record: dict, kept: Path, faces: Faces, folder: Path, card: Path
     from ..live import export
     from ..training import batches
 
-    parameters = record["parameters"]
-    if parameters["input_scale"] != "each standardised":
-        raise ValueError(
-            f"input_scale: found {parameters['input_scale']}, expected each standardised; see {EXPERIMENT}"
-        )
+    parameters, scale = record["parameters"], record["parameters"]["input_scale"]
+    if scale != "each standardised":
+        raise ValueError(f"input_scale: found {scale}, expected each standardised; see experiments/{EXPERIMENT}.yaml")
     network = export.trained(kept, parameters["model"], parameters["model_options"])
     tests = faces.select(faces.rows("PublicTest+PrivateTest"))
     public = tests.rows("PublicTest")

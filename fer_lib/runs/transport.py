@@ -101,10 +101,9 @@ def import_records(archive: Path, force: bool = False) -> int:
             except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, RuntimeError) as error:
                 refused[name] = str(error).replace(f"{folder}/", "")
         shutil.rmtree(folder, ignore_errors=True)
-    for name in taken:
-        print(f"taken         {name}")
-    for name in here:
-        print(f"already here  {name}")
+    for state, names in {"taken": taken, "already here": here}.items():
+        for name in names:
+            print(f"{state:<12}  {name}")
     for name, reason in refused.items():
         print(f"refused       {name}: {reason}")
     print(f"{archive}: {len(taken)} taken, {len(here)} already here, {len(refused)} refused.")

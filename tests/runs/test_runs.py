@@ -378,7 +378,7 @@ def test_every_large_network_has_its_row_with_and_without_pretraining():
             assert smoke["model_options"]["side"] < 64 and smoke["weights"] == "" and smoke["input_scale"] == "0..255"
 
 
-def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatch):
+def test_hours_of_a_quick_run_are_stated_or_follow_from_its_work(study, monkeypatch):
     monkeypatch.setattr(system, "has_gpu", lambda: False)
     (study / "small.yaml").write_text(QUICK)
     share = 2 * (3 * 2871 + 7178) / (10 * (3 * 28709 + 7178))
