@@ -1,5 +1,6 @@
 """Making many runs: through Snakemake, in a copy of the project; and without it, side by side within a time."""
 
+import json
 import os
 import re
 import sys
@@ -11,7 +12,8 @@ import pytest
 from small_study import NETWORK, TREE, Study
 
 from fer_lib import data, paths, runs, system
-from fer_lib.runs import make, plan
+from fer_lib.claims import judge
+from fer_lib.runs import make, notebooks, plan
 
 EXPERIMENT = """
 title: A network
@@ -166,6 +168,12 @@ def test_one_call_at_a_time(study, monkeypatch):
     monkeypatch.setattr(system, "PATIENCE", 0)
     with system.locked(make.lock_file(), "making runs"), pytest.raises(RuntimeError, match="already under way"):
         make.make_missing("full")
+
+
+def test_the_reports_notebook_reads_the_claims_as_they_were_judged():
+    text = (paths.ROOT / "results" / "claims.json").read_text(encoding="utf-8")
+    assert judge.to_json(json.loads(text)["claims"]) == text
+    assert notebooks.defaults("9_report")["claims"] == ""
 
 
 @pytest.mark.slow
