@@ -68,9 +68,8 @@ class Study:
 
     def predictions(self) -> dict[str, dict[str, np.ndarray]]:
         """The arrays of every record's predictions, by its folder."""
-        found = {}
+        predictions = {}
         for path in sorted((self.local / "runs").glob("*/*/*/metrics.json")):
-            found[str(path.parent.relative_to(self.local / "runs"))] = records.read_arrays(
-                path.with_name("predictions.npz")
-            )
-        return found
+            place = str(path.parent.relative_to(self.local / "runs"))
+            predictions[place] = records.read_arrays(path.with_name("predictions.npz"))
+        return predictions

@@ -160,13 +160,13 @@ def test_a_kernel_that_survives_its_owner_keeps_the_lock(notebook):
         pass
 
 
-def test_a_killed_kernel_is_told_with_its_last_words(notebook):
+def test_a_killed_kernel_is_reported_with_its_last_words(notebook):
     folder = notebook("os.write(2, b'out of memory, as it were\\n')")
     owner = start(EXECUTE, folder)
     psutil.Process(kernel_of(folder, owner)).kill()
-    told = owner.communicate()[0]
-    assert "Kernel died (killed, or out of memory?)" in told
-    assert "out of memory, as it were" in told
+    output = owner.communicate()[0]
+    assert "Kernel died (killed, or out of memory?)" in output
+    assert "out of memory, as it were" in output
 
 
 def test_threads_are_limited_for_every_engine(monkeypatch):

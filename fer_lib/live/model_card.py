@@ -50,7 +50,7 @@ def abstaining(probabilities: np.ndarray, tests: Faces) -> list[dict]:
 
 
 def markdown(about: dict) -> str:
-    """The card, Markdown, from what ``ship.export`` computed."""
+    """The card, Markdown, from what ``ship.write_files`` computed."""
     float_, int8 = (about["scores"][name] for name in ("model.onnx", "model.int8.tflite"))
     made, files, source = about["made_by"], about["files"], about["data"]["source"]
     private = float_["PrivateTest"]

@@ -1,4 +1,4 @@
-"""``make reproduce``: every run that is missing, made by Snakemake, then the report."""
+"""Making many runs, by Snakemake (``make reproduce``) or side by side within a time; and the report of all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +17,12 @@ from .. import data, paths, runs, system
 from ..data import fer2013
 from ..evaluation import records
 from ..report import readme
-from . import Run, notebooks, plan, schedule
+from . import Run, notebooks, plan
+
+MARGIN = 15.0
+"""Seconds before the deadline at which runs are ended."""
+GRACE = 5.0
+"""Seconds that they are given to end by themselves."""
 
 # Snakemake, but such that it ends with this process.
 SNAKEMAKE = (
@@ -25,26 +31,28 @@ SNAKEMAKE = (
 )
 
 
+def lock_file() -> Path:
+    """Held by whoever makes runs here: one at a time."""
+    return paths.RESULTS / "local" / ".lock"
+
+
 def reproduce(profile: str = "", seeds: int | None = None, only: str = "", force: bool = False, jobs: int = 0) -> int:
     """Make every missing run of a profile, then the report. Returns the exit code: 0, or 1 where a run failed."""
-    with system.locked(schedule.lock(), "making runs") as lock:
+    with system.locked(lock_file(), "making runs") as lock:
         profile = profile or default_profile(seeds, only)
-        wanted, todo = schedule.plan(profile, seeds, only, force)
-        if not todo and report_is_current(profile):
+        wanted, todo = prepare(profile, seeds, only, force)
+        started, code, failed, left = time.monotonic(), 0, [], 0
+        if todo or not report_is_current(profile):
+            code = snakemake(todo, jobs, lock) if todo else 0
+            failed = plan.failures(wanted)
+            report(profile, failed)
+            left = len(plan.missing(wanted))
             print(
-                f"All {len(wanted)} runs are there and the report is up to date: nothing to do. FORCE=1 repeats them."
+                f"{len(todo)} runs in {(time.monotonic() - started) / 60:.1f} minutes; {left} still missing"
+                + (": the same command goes on." if left else ".")
             )
-            print(f"Report: {(paths.results_folder(profile) / 'report.html').relative_to(paths.ROOT)}")
-            return 0
-        started = time.monotonic()
-        code = snakemake(todo, jobs, lock) if todo else 0
-        failed = plan.failures(wanted)
-        report(profile, failed)
-        left = plan.are_current(wanted).count(False)
-    print(
-        f"{len(todo)} runs in {(time.monotonic() - started) / 60:.1f} minutes; {left} still missing"
-        + (": the same command goes on." if left else ".")
-    )
+        else:
+            print(f"All {len(wanted)} runs are there and the report is current: nothing to do. FORCE=1 repeats them.")
     for sentence in failed:
         print(f"FAILED {sentence}")
     print(f"Report: {(paths.results_folder(profile) / 'report.html').relative_to(paths.ROOT)}")
@@ -53,23 +61,48 @@ def reproduce(profile: str = "", seeds: int | None = None, only: str = "", force
 
 def default_profile(seeds: int | None = None, only: str = "") -> str:
     """What data and machine allow: smoke without FER2013, full (or copy) with a GPU, else quick; says why."""
-    found = fer2013.find()
-    if not found:
-        print(
-            "Profile smoke, because no FER2013 is here (FER2013=PATH or data/ would bring it); "
-            "PROFILE= chooses another."
-        )
+    file = fer2013.find()
+    if not file:
+        print("Profile smoke, because no FER2013 is here (FER2013=PATH or data/ brings it); PROFILE= chooses another.")
         return "smoke"
     whole = "full" if data.load_faces("fer2013").source["official"] else "copy"
     if system.has_gpu():
-        print(f"Profile {whole}, because FER2013 is here ({found.name}) and a GPU; PROFILE= chooses another.")
+        print(f"Profile {whole}, because FER2013 is here ({file.name}) and a GPU; PROFILE= chooses another.")
         return whole
-    papers = plan.missing(whole, seeds, only)
+    todo = plan.missing(plan.wanted(whole, seeds, only))
     print(
-        f"Profile quick, because FER2013 is here ({found.name}), but no GPU. PROFILE={whole} is the papers' protocol: "
-        + (f"what is missing of it takes about {schedule.duration(papers)} here." if papers else "all of it is there.")
+        f"Profile quick, because FER2013 is here ({file.name}), but no GPU. PROFILE={whole} is the papers' protocol: "
+        + (f"what is missing of it takes about {duration(todo)} here." if todo else "all of it is there.")
     )
     return "quick"
+
+
+def prepare(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> tuple[list[Run], list[Run]]:
+    """The wanted runs and those of them that are to be made; says how many, on what, and about how long that takes.
+
+    Raises what ``runs.check_data`` raises.
+    """
+    runs.check_data(profile)
+    print(f"{profile}: {runs.PROFILES[profile]}. Device: {'GPU' if system.has_gpu() else 'CPU'}.", flush=True)
+    wanted = plan.wanted(profile, seeds, only)
+    for sentence in plan.by_reason(plan.not_here(profile, only)):
+        print(f"Left out: {sentence}.", flush=True)
+    todo = plan.missing(wanted, force)
+    for run in wanted:
+        if run not in todo and not system.is_locked(run.lock):  # its record is there: no use for a repeat given up
+            shutil.rmtree(run.unfinished, ignore_errors=True)
+    if todo:
+        done = len(wanted) - len(todo)
+        print(f"{done} of {len(wanted)} runs are there; {len(todo)} to make, about {duration(todo)}.", flush=True)
+    return wanted, todo
+
+
+def duration(todo: list[Run]) -> str:
+    """About how long these runs take here one after the other, in words."""
+    hours = sum(map(plan.hours, todo))
+    if hours > 1.6:
+        return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"
+    return f"{60 * hours:.0f} minutes" if 60 * hours > 1.5 else "a minute"
 
 
 def snakemake(todo: list[Run], jobs: int, lock: int) -> int:
@@ -96,6 +129,108 @@ def snakemake(todo: list[Run], jobs: int, lock: int) -> int:
     return subprocess.run(command, check=False, cwd=paths.ROOT, pass_fds=[lock]).returncode
 
 
+def make_missing(
+    profile: str,
+    seeds: int | None = None,
+    only: str = "",
+    force: bool = False,
+    jobs: int = 1,
+    minutes: float | None = None,
+) -> int:
+    """Make the missing runs, ``jobs`` at a time. Returns 1 where one failed, else 0.
+
+    The first seeds of all come before the second ones, of these what is soonest done: a time too short for all leaves
+    a run of everything, not all seeds of one thing.
+
+    After ``minutes`` none is under way any more; what was goes on after its last whole epoch in the next call.
+    """
+    if jobs < 1 or (minutes is not None and minutes <= 0):
+        raise ValueError(f"found jobs {jobs}, minutes {minutes}; expected 1 job or more, and more than 0 minutes")
+    clock = _Clock(minutes)
+    with system.locked(lock_file(), "making runs"):
+        todo = sorted(prepare(profile, seeds, only, force)[1], key=lambda run: (run.seed, plan.hours(run)))
+        if not todo:
+            print("All runs are there: nothing to do.")
+            return 0
+        states = _make(todo, min(jobs, len(todo)), clock)
+    print(f"{_counts(states)} after {clock}.")
+    for state, group in states.items():
+        for run in group:
+            print(f"{state:<9}  {run}{_remark(state, run)}")
+    if rest := [*states["under way"], *states["left"]]:
+        print(f"The same command goes on; about {duration(rest)}.")
+    return 1 if states["FAILED"] else 0
+
+
+class _Clock:
+    """How much of the minutes that were given has passed; None: they never end."""
+
+    def __init__(self, minutes: float | None):
+        self.started, self.minutes = time.monotonic(), minutes
+
+    @property
+    def is_up(self) -> bool:
+        return self.minutes is not None and time.monotonic() - self.started > 60 * self.minutes - MARGIN
+
+    def __str__(self) -> str:
+        given = f" of {self.minutes:g}" if self.minutes else ""
+        return f"{(time.monotonic() - self.started) / 60:.1f}{given} minutes"
+
+
+def _make(todo: list[Run], jobs: int, clock: _Clock) -> dict[str, Collection[Run]]:
+    """The runs by their state: done, FAILED, under way (ended because the time was up), left (not begun)."""
+    active: dict[subprocess.Popen, Run] = {}
+    states = {"done": [], "FAILED": [], "under way": active.values(), "left": list(todo)}
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    try:
+        while (states["left"] or active) and not clock.is_up:
+            while states["left"] and len(active) < jobs:
+                run = states["left"].pop(0)
+                command = [*runs.command(run), "--threads", str(threads), "--parent", str(os.getpid())]
+                active[subprocess.Popen(command, cwd=paths.ROOT, env=_share_of(jobs))] = run
+            time.sleep(0.2)
+            for process in [process for process in active if process.poll() is not None]:
+                states["FAILED" if process.returncode else "done"].append(active.pop(process))
+                print(f"{_counts(states)} after {clock}.", flush=True)
+    finally:
+        _end(list(active))
+    return states
+
+
+def _counts(states: dict[str, Collection[Run]]) -> str:
+    return ", ".join(f"{len(group)} {name.lower()}" for name, group in states.items() if group or name != "FAILED")
+
+
+def _remark(state: str, run: Run) -> str:
+    if state == "FAILED":
+        return f": {' '.join(plan.failures([run])) or 'see above'}"
+    epochs = runs.epochs_done(run)
+    kept = f"checkpoint after epoch {epochs} of {run.parameters['epochs']}, " if epochs else ""
+    return "" if state == "done" else f": {kept}about {duration([run])}"
+
+
+def _share_of(jobs: int) -> dict[str, str]:
+    """The environment of one of ``jobs`` processes that share a GPU: each takes memory as it needs it, to its part."""
+    return {
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / jobs:.2f}",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    } | os.environ
+
+
+def _end(active: list[subprocess.Popen]) -> None:
+    """Terminate processes, kill those that do not end in time; their kernels end with them."""
+    for process in active:
+        process.terminate()
+    deadline = time.monotonic() + GRACE
+    for process in active:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 def report_inputs(profile: str) -> str:
     """A fingerprint of all that the report is made from."""
     folder = paths.results_folder(profile)
@@ -120,26 +255,29 @@ def report_is_current(profile: str) -> bool:
 
 
 def report(profile: str, failed: list[str] = ()) -> Path:
-    """Write a profile's ``causes.html``, ``report.html``, ``dataset.html``, ``README.md`` and ``claims.json``.
+    """Write a profile's ``claims.json``, ``causes.html``, ``report.html``, ``dataset.html`` and ``README.md``.
 
-    Returns the report.
+    Returns the report. The claims are judged once, for all of them.
 
     Only a page below ``results/local`` shows people: ``dataset_with_people.html``, where FER2013 is here.
     """
     from ..claims import judge
     from ..models import architectures
-    from ..report import page
-    from ..report import sections as contents
+    from ..report import page, sections
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
     inputs = report_inputs(profile)
-    found, known = records.load(folder), runs.experiments()
-    architectures.load(found)  # so that the notebook finds them kept
+    all_records, experiments = records.load(folder), runs.experiments()
+    judged = judge.judged(all_records, experiments, folder)
+    claims = folder / "claims.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths.replace_text(claims, judge.to_json(judged))
+    architectures.load(all_records)  # builds what is not kept; the notebook reads it, without Keras's messages
     # A notebook, its parameters, and its pages with the tag of the cells that each of them leaves out.
-    results = {"results": str(folder), "profile": profile, "failures": list(failed)}
+    read = {"results": str(folder), "profile": profile}
     made = [
-        ("9_report", results, {folder / "report.html": ""}),
-        ("8_causes", {"results": str(folder), "profile": profile}, {folder / "causes.html": ""}),
+        ("9_report", read | {"failures": list(failed), "claims": str(claims)}, {folder / "report.html": ""}),
+        ("8_causes", read, {folder / "causes.html": ""}),
     ]
     if profile == "smoke":
         made.append(("1_dataset", {"data": "drawn_faces"}, {folder / "dataset.html": ""}))
@@ -157,10 +295,8 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     with ThreadPoolExecutor(2) as side_by_side:  # the longest first
         for done in [side_by_side.submit(make, *of) for of in made]:
             done.result()
-    judged = judge.judge_ledger(found, known, folder)
-    (folder / "claims.json").write_text(judge.to_json(judged))
-    (folder / "README.md").write_text(contents.markdown(found, known, list(failed), judged))
+    paths.replace_text(folder / "README.md", sections.markdown(all_records, experiments, list(failed), judged))
     if folder == paths.ROOT / "results":
-        readme.put("make report", contents.in_short(judged))
+        readme.put("make report", sections.in_short(judged))
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"

@@ -97,9 +97,10 @@ def _kernel_manager(stderr, lock: int | None) -> type:
 
 
 def _last_words(log: Path) -> str:
-    lines = log.read_text(errors="replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    return f"its last words, in {_anonymous(str(log))}: {_anonymous(said[-1])[:300]}" if said else "it said nothing"
+    lines = [line.strip() for line in log.read_text(errors="replace").split("\n") if line.strip()]
+    if not lines:
+        return "it printed no error"
+    return f"its last words, in {_anonymous(str(log))}: {_anonymous(lines[-1])[:300]}"
 
 
 def _without_widgets(text: str) -> str:

@@ -12,12 +12,11 @@ START = 20 / 3600
 """Hours until a kernel and its engine stand and the data are there."""
 
 
-def chosen(only: str = "") -> list[str]:
+def chosen(known: dict[str, dict], only: str = "") -> list[str]:
     """Names of the experiments that ``only`` asks for: comma-separated parts of names, "" for all.
 
     A whole name means just itself. Raises ValueError where a part fits no experiment.
     """
-    known = experiments()
     names = set() if only else set(known)
     for part in filter(None, only.split(",")):
         whole = {name for name in known if part in (name, name.split("/")[1])}
@@ -29,9 +28,9 @@ def chosen(only: str = "") -> list[str]:
     return [name for name in known if name in names]
 
 
-def asked_for(profile: str, only: str = "") -> list[str]:
+def _asked_for(known: dict[str, dict], profile: str, only: str) -> list[str]:
     """Names of the experiments that a profile makes, of those that ``only`` asks for (see ``wanted``)."""
-    known, names = experiments(), chosen(only)
+    names = chosen(known, only)
     if only:
         return names
     if profile in ("smoke", "quick") or not system.has_gpu():
@@ -50,8 +49,9 @@ def asked_for(profile: str, only: str = "") -> list[str]:
 
 def not_here(profile: str, only: str = "") -> dict[str, str]:
     """The experiments that are asked for and no run is planned of, each with what is not here and how to get it."""
-    known, asked = experiments(), asked_for(profile, only)
-    return {} if profile == "smoke" else {name: lacks for name in asked if (lacks := _lacks(known[name]["parameters"]))}
+    known = experiments()
+    asked = [] if profile == "smoke" else _asked_for(known, profile, only)
+    return {name: lacks for name in asked if (lacks := _lacks(known[name]["parameters"]))}
 
 
 def _lacks(parameters: dict) -> str:
@@ -66,6 +66,12 @@ def _lacks(parameters: dict) -> str:
     return ""
 
 
+def by_reason(lacking: dict[str, str]) -> list[str]:
+    """A sentence for each reason of ``not_here``, with the experiments that it keeps out."""
+    reasons = dict.fromkeys(lacking.values())
+    return [f"{', '.join(name for name in lacking if lacking[name] == why)}: {why}" for why in reasons]
+
+
 def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     """The runs of a profile. ``seeds``: of each; where it is not given 1 for smoke and quick, else what the experiment
     says (``seeds``), else 5 with a GPU, and without one what it says of that (``seeds_cpu``), or 3.
@@ -78,60 +84,53 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     where nothing else was asked for.
     """
     known, lacking = experiments(), not_here(profile, only)
-    names = [name for name in asked_for(profile, only) if name not in lacking]
+    names = [name for name in _asked_for(known, profile, only) if name not in lacking]
     if lacking and not names:
         raise FileNotFoundError("; ".join(by_reason(lacking)))
-    has_gpu = system.has_gpu()
 
     def count(experiment: dict) -> int:
         if seeds or profile in ("smoke", "quick"):
             return seeds or 1
-        return experiment.get("seeds") or (5 if has_gpu else experiment.get("seeds_cpu", 3))
+        return experiment.get("seeds") or (5 if system.has_gpu() else experiment.get("seeds_cpu", 3))
 
     return [from_experiment(name, known[name], seed, profile) for name in names for seed in range(count(known[name]))]
 
 
-def by_reason(lacking: dict[str, str]) -> list[str]:
-    """A sentence for each reason of ``not_here``, with the experiments that it keeps out."""
-    reasons = dict.fromkeys(lacking.values())
-    return [f"{', '.join(name for name in lacking if lacking[name] == why)}: {why}" for why in reasons]
-
-
-def missing(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> list[Run]:
-    """The wanted runs that have no current record (all of them with ``force``)."""
-    found = wanted(profile, seeds, only)
-    return [run for run, current in zip(found, are_current(found)) if force or not current]
-
-
-def are_current(found: list[Run]) -> list[bool]:
+def are_current(runs: list[Run]) -> list[bool]:
     """Of each run, whether its record is there, whole, and of today's parameters and data."""
-    hashes = {name: data.load_faces(name).sha256 for name in {run.parameters["data"] for run in found}}
+    hashes = {name: data.load_faces(name).sha256 for name in {run.parameters["data"] for run in runs}}
     return [
         records.is_current(run.folder, run.parameters, hashes[run.parameters["data"]], run.experiment["defaults"])
-        for run in found
+        for run in runs
     ]
 
 
-def states(found: list[Run]) -> list[str]:
+def missing(runs: list[Run], force: bool = False) -> list[Run]:
+    """Those of these runs that have no current record (all of them with ``force``)."""
+    return [run for run, current in zip(runs, are_current(runs)) if force or not current]
+
+
+def states(runs: list[Run]) -> list[str]:
     """One line for each run: under way, current, stale, failed or missing, its name, and what there is to say."""
     lines = []
-    for run, current in zip(found, are_current(found)):
+    for run, current in zip(runs, are_current(runs)):
         stale = provenance.stale(records.read(run.folder)) if current else []
         failed, epochs = failure(run), epochs_done(run)
-        state = "current" if current else "failed" if failed else "missing"
-        said = [*stale, failed]
+        state = "stale" if stale else "current" if current else "failed" if failed else "missing"
+        if system.is_locked(run.lock):
+            state = "under way"
+        remarks = [*stale, failed]
         if not current and (run.folder / "metrics.json").exists():
-            said.append("the record there is of other parameters or other data")
+            remarks.append("the record there is of other parameters or other data")
         if epochs:
-            said.append(f"checkpoint after epoch {epochs} of {run.parameters['epochs']}")
-        state = "under way" if system.is_locked(run.lock) else "stale" if stale else state
-        lines.append(f"{state:<9}  {run}  {'; '.join(filter(None, said))}".rstrip())
+            remarks.append(f"checkpoint after epoch {epochs} of {run.parameters['epochs']}")
+        lines.append(f"{state:<9}  {run}  {'; '.join(filter(None, remarks))}".rstrip())
     return lines
 
 
-def failures(found: list[Run]) -> list[str]:
+def failures(runs: list[Run]) -> list[str]:
     """A sentence for each of these runs that failed when it was last tried."""
-    return [f"{run}: {said}" for run in found if (said := failure(run))]
+    return [f"{run}: {error}" for run in runs if (error := failure(run))]
 
 
 def hours(run: Run) -> float:

@@ -24,34 +24,34 @@ def make(profile: str = "full") -> Path:
     """Train ``EXPERIMENT`` where its network is not here yet, and write model, figures and card; the card's path.
 
     At ``full`` they go to their places in git; elsewhere, such as at ``smoke`` on drawn faces, below ``results/local``.
-    The training goes on where it was stopped, and one that was made elsewhere, on another backend too, and brought here
-    by ``transport`` is as good. Its temperature is fitted on PublicTest, which nothing else was chosen
-    on. Raises what ``runs.execute`` raises, and RuntimeError where an exported file does not answer as Keras does.
+    A training that was stopped goes on; one made elsewhere, on another backend too, that ``transport`` brought here is
+    as good. The temperature is fitted on PublicTest, on which nothing else was chosen. Raises what ``runs.execute``
+    raises, and RuntimeError where an exported file predicts otherwise than Keras.
     """
     runs.check_data(profile)
-    made = [runs.run(EXPERIMENT, 0, profile, backend) for backend in ("", "tensorflow", "jax")]  # "": this one
-    there = [run for run in made if (run.folder / records.NETWORK).exists() and plan.are_current([run])[0]]
-    run = there[0] if there else made[0]
-    if not there:
+    possible = [runs.run(EXPERIMENT, 0, profile, backend) for backend in ("", "tensorflow", "jax")]  # "": this one
+    trained = [run for run in possible if (run.folder / records.NETWORK).exists() and not plan.missing([run])]
+    run = (trained or possible)[0]
+    if not trained:
         runs.execute(EXPERIMENT, 0, profile)
     kept = run.folder / records.NETWORK
     folder = inference.MODEL.parent if profile == "full" else paths.results_folder(profile) / "live_model"
     card = paths.ROOT / "docs" / "model_card.md" if profile == "full" else folder / "model_card.md"
-    return export(records.read(run.folder), kept, data.load_faces(run.parameters["data"]), folder, card)
+    return write_files(records.read(run.folder), kept, data.load_faces(run.parameters["data"]), folder, card)
 
 
-def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> Path:
+def write_files(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> Path:
     """Write ``model.onnx``, ``model.int8.tflite``, ``model.json`` and the card of a run's network (``kept``)."""
-    from ..live import export as exporting
+    from ..live import export
     from ..training import batches
 
-    parameters = record["parameters"]
-    if parameters["input_scale"] != "each standardised":
-        raise ValueError(f"input_scale: found {parameters['input_scale']}, expected each standardised; see exporting")
-    network = exporting.trained(kept, parameters["model"], parameters["model_options"])
+    parameters, scale = record["parameters"], record["parameters"]["input_scale"]
+    if scale != "each standardised":
+        raise ValueError(f"input_scale: found {scale}, expected each standardised; see experiments/{EXPERIMENT}.yaml")
+    network = export.trained(kept, parameters["model"], parameters["model_options"])
     tests = faces.select(faces.rows("PublicTest+PrivateTest"))
     public = tests.rows("PublicTest")
-    looks = exporting.looks(network, tests.images)
+    looks = export.looks(network, tests.images)
     logits = looks.mean(axis=0)
     fitted = scoring.temperature(logits[public], tests.labels[public])
     facts = {"experiment": record["experiment"], "seed": str(record["seed"]), "data_sha256": faces.sha256}
@@ -60,8 +60,8 @@ def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)  # comes last: without it there is no model
     files = {
-        "model.onnx": exporting.to_onnx(network, fitted, facts),
-        "model.int8.tflite": exporting.to_litert(network, fitted, batches.each_standardised(shown)),
+        "model.onnx": export.to_onnx(network, fitted, facts),
+        "model.int8.tflite": export.to_litert(network, fitted, batches.each_standardised(shown)),
     }
     for name, content in files.items():
         (folder / f"{name}.partial").write_bytes(content)
@@ -72,7 +72,7 @@ def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> 
     off = float(np.abs(by_file["model.onnx"] - by_keras).max())
     if off > 1e-4:
         raise RuntimeError(
-            f"{folder / 'model.onnx'}: found answers {off:.2g} off those of Keras, expected 1e-4 at most"
+            f"{folder / 'model.onnx'}: found probabilities {off:.2g} off those of Keras, expected 1e-4 at most"
         )
     about = {
         "experiment": record["experiment"],

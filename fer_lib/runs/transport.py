@@ -35,7 +35,7 @@ _FILES = {
 def export_records(out: Path, profile: str = "full", only: str = "", checkpoints: bool = False) -> int:
     """Write the whole records of a profile, and the ``checkpoints`` of unfinished runs, into a tar.
 
-    Names in it are relative to ``results/``. Returns 1 where something was left out, which is said, else 0.
+    Names in it are relative to ``results/``. Returns 1 where something was left out, which it prints, else 0.
     """
     files, code = [], 0
     for folder, problem in _folders(profile, only, checkpoints):
@@ -50,7 +50,7 @@ def export_records(out: Path, profile: str = "full", only: str = "", checkpoints
         head.size = len(sums)
         tar.addfile(head, io.BytesIO(sums))
         for name, path in names.items():
-            tar.add(path, name, recursive=False, filter=_nobodys)
+            tar.add(path, name, recursive=False, filter=_without_owner)
     os.replace(partial, out)
     print(f"{out}: {len(names)} files, {out.stat().st_size / 1e6:.1f} MB.")
     return code
@@ -58,7 +58,8 @@ def export_records(out: Path, profile: str = "full", only: str = "", checkpoints
 
 def _folders(profile: str, only: str, checkpoints: bool) -> Iterator[tuple[Path, str]]:
     """The folders to pack, each with what is wrong with it ("": nothing)."""
-    top, known, names = paths.results_folder(profile), runs.experiments(), plan.chosen(only)
+    top, known = paths.results_folder(profile), runs.experiments()
+    names = plan.chosen(known, only)
     for path in sorted((top / "runs").glob("*/*/*/metrics.json")):
         name = path.parent.relative_to(top / "runs").parent.as_posix()
         if name not in known:
@@ -82,7 +83,7 @@ def _travels(path: Path) -> bool:
     return path.name != "run.ipynb" or records.keeps_notebook(int(path.parent.name.rpartition("-seed")[2]))
 
 
-def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def _without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     return member
@@ -97,19 +98,18 @@ def import_records(archive: Path, force: bool = False) -> int:
     folder = paths.RESULTS / "local" / "import"
     with system.locked(folder.with_suffix(".lock"), "an import"):
         shutil.rmtree(folder, ignore_errors=True)  # of an import that was killed
-        found, refused = _unpack(archive, folder)
+        folders, refused = _unpack(archive, folder)
         taken, here = [], []
-        for name in sorted(found):
+        for name in sorted(folders):
             take = _take_checkpoint if "/checkpoint-" in name else _take_record
             try:
                 (taken if take(folder / name, name, force) else here).append(name)
             except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, RuntimeError) as error:
                 refused[name] = str(error).replace(f"{folder}/", "")
         shutil.rmtree(folder, ignore_errors=True)
-    for name in taken:
-        print(f"taken         {name}")
-    for name in here:
-        print(f"already here  {name}")
+    for state, names in {"taken": taken, "already here": here}.items():
+        for name in names:
+            print(f"{state:<12}  {name}")
     for name, reason in refused.items():
         print(f"refused       {name}: {reason}")
     print(f"{archive}: {len(taken)} taken, {len(here)} already here, {len(refused)} refused.")
@@ -117,7 +117,7 @@ def import_records(archive: Path, force: bool = False) -> int:
 
 
 def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
-    """Unpack what has a known name and its listed checksum; the whole folders found, and what was refused and why.
+    """Unpack what has a known name and its listed checksum; the folders that are whole, and what was refused and why.
 
     Only plain files are read, and written by name: no link, device, absolute or climbing name comes this far.
     """
@@ -175,13 +175,13 @@ def _run_of(match: re.Match) -> runs.Run:
     return run
 
 
-def _must_agree(run: runs.Run, found: dict) -> None:
+def _must_agree(run: runs.Run, parameters: dict) -> None:
     """Raise ValueError naming the parameters in which something made elsewhere differs from this checkout's run."""
-    found = {name: run.experiment["defaults"][name] for name in run.parameters} | found
+    theirs = {name: run.experiment["defaults"][name] for name in run.parameters} | parameters
     differing = [
-        f"{name} {found.get(name)!r}, here {run.parameters.get(name)!r}"
-        for name in sorted(run.parameters.keys() | found.keys())
-        if found.get(name) != run.parameters.get(name)
+        f"{name} {theirs.get(name)!r}, here {run.parameters.get(name)!r}"
+        for name in sorted(run.parameters.keys() | theirs.keys())
+        if theirs.get(name) != run.parameters.get(name)
     ]
     if differing:
         raise ValueError(f"not the parameters of experiments/{run.name}.yaml here: {'; '.join(differing)}")

@@ -55,11 +55,11 @@ def nothing_survives(study: Study) -> bool:
     return not processes(study)
 
 
-def assert_equal(found: dict, expected: dict) -> None:
-    assert found.keys() == expected.keys()
+def assert_equal(actual: dict, expected: dict) -> None:
+    assert actual.keys() == expected.keys()
     for folder, arrays in expected.items():
         for name, values in arrays.items():
-            np.testing.assert_array_equal(found[folder][name], values, f"{folder} {name}")
+            np.testing.assert_array_equal(actual[folder][name], values, f"{folder} {name}")
 
 
 @pytest.mark.slow

@@ -1,7 +1,179 @@
-"""The whole study through its engine, in a copy of the project with a few experiments, on drawn faces."""
+"""Making many runs: through Snakemake, in a copy of the project; and without it, side by side within a time."""
 
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import replace
+
+import psutil
 import pytest
 from small_study import NETWORK, TREE, Study
+
+from fer_lib import data, paths, runs, system
+from fer_lib.claims import judge
+from fer_lib.runs import make, notebooks, plan
+
+EXPERIMENT = """
+title: A network
+where: nowhere
+notebook: 3_train_network
+protocol: as_published
+reported: {{}}
+parameters: {{data: fer2013, model: feedforward, epochs: 10}}
+expect: {{hours_cpu: {hours}, hours_gpu: {hours}}}
+"""
+# Stands for a run: tells its name and id, does something, tells that it is done.
+PROCESS = """
+import os, signal, sys, time
+log = open({log!r}, "a", buffering=1)
+print("start", {name!r}, os.getpid(), *sys.argv[1:], file=log)
+{then}
+print("end", {name!r}, os.getpid(), file=log)
+"""
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch, few_faces):
+    """Three experiments of 3, 1 and 2 hours; ``then[name]`` is what the process does that stands for a run."""
+    folder = tmp_path / "experiments" / "study"
+    folder.mkdir(parents=True)
+    for name, hours in {"a": 3, "b": 1, "c": 2}.items():
+        (folder / f"{name}.yaml").write_text(EXPERIMENT.format(hours=hours))
+    monkeypatch.setattr(paths, "EXPERIMENTS", tmp_path / "experiments")
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(data, "load_faces", lambda name: replace(few_faces, source={"official": True}))
+    monkeypatch.setattr(runs.fer2013, "find", lambda: tmp_path / "fer2013.csv")
+    monkeypatch.setattr(make, "MARGIN", 0.0)
+    monkeypatch.setattr(make, "GRACE", 0.5)
+    monkeypatch.setattr(system, "has_gpu", lambda: False)
+    then = {}
+
+    def command(run):
+        name = run.name.split("/")[1]
+        code = PROCESS.format(log=str(tmp_path / "log"), name=name, then=then.get(name, "time.sleep(0.3)"))
+        return [sys.executable, "-c", code]
+
+    monkeypatch.setattr(runs, "command", command)
+    return then
+
+
+def log(tmp_path) -> list[list[str]]:
+    return [line.split() for line in (tmp_path / "log").read_text().splitlines()]
+
+
+def test_the_shortest_come_first_one_after_the_other(study, tmp_path, capsys):
+    assert make.make_missing("full", seeds=1) == 0
+    assert [line[:2] for line in log(tmp_path)] == [[what, name] for name in "bca" for what in ("start", "end")]
+    out = capsys.readouterr().out
+    assert "0 of 3 runs are there; 3 to make, about 6.0 hours." in out
+    assert re.search(r"\n1 done, 0 under way, 2 left after \d+\.\d minutes\.", out)
+    assert "3 done, 0 under way, 0 left" in out
+
+
+def test_no_second_seed_comes_before_a_first(study, tmp_path):
+    assert make.make_missing("full", seeds=2) == 0
+    assert [line[1] for line in log(tmp_path) if line[0] == "start"] == list("bcabca")
+
+
+def test_so_many_at_a_time_and_no_more_and_the_threads_divided(study, tmp_path):
+    assert make.make_missing("full", seeds=2, jobs=2) == 0
+    lines, active, most = log(tmp_path), 0, 0
+    for what, *_ in lines:
+        active += 1 if what == "start" else -1
+        most = max(most, active)
+    assert most == 2
+    assert len(lines) == 12
+    threads = str(max(1, os.cpu_count() // 2))
+    assert {tuple(line[3:]) for line in lines if line[0] == "start"} == {
+        ("--threads", threads, "--parent", str(os.getpid()))
+    }
+
+
+def test_a_failure_does_not_stop_the_rest_and_makes_the_exit_code(study, tmp_path, capsys):
+    study["b"] = "sys.exit(1)"
+    assert make.make_missing("full", seeds=1) == 1
+    assert [line[1] for line in log(tmp_path) if line[0] == "end"] == ["c", "a"]
+    out = capsys.readouterr().out
+    assert "\n0 done, 1 failed, 0 under way, 2 left after" in out
+    assert "FAILED     study/b seed 0" in out
+
+
+@pytest.mark.parametrize("deaf", ["", "signal.signal(signal.SIGTERM, signal.SIG_IGN); "])
+def test_when_the_time_is_up_all_ends_and_nothing_has_failed(study, tmp_path, capsys, monkeypatch, deaf):
+    study["c"] = study["a"] = deaf + "print('ready', file=log); time.sleep(60)"
+
+    def is_up(clock):  # when both are at work: no guess at how long this machine takes for that
+        return (tmp_path / "log").exists() and log(tmp_path).count(["ready"]) == 2
+
+    monkeypatch.setattr(make._Clock, "is_up", property(is_up))
+    assert make.make_missing("full", seeds=1, jobs=2, minutes=8) == 0
+    lines = log(tmp_path)
+    assert {line[1] for line in lines if line[0] == "start"} == {"a", "b", "c"}
+    assert not any(psutil.pid_exists(int(line[2])) for line in lines if line[0] == "start")
+    out = capsys.readouterr().out
+    assert "1 done, 2 under way, 0 left after" in out
+    assert "under way  study/c seed 0: about 2.0 hours" in out
+    assert "The same command goes on; about 5.0 hours." in out
+
+
+def test_nothing_is_started_when_no_time_is_left(study, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(make, "MARGIN", 15.0)
+    assert make.make_missing("full", seeds=1, minutes=0.2) == 0
+    assert not (tmp_path / "log").exists()
+    assert "0 done, 0 under way, 3 left" in capsys.readouterr().out
+
+
+def test_interrupted_it_ends_what_it_started(study, tmp_path, monkeypatch):
+    study["b"] = "print('ready', file=log); time.sleep(60)"
+    sleep = time.sleep
+
+    def interrupt(seconds):
+        sleep(seconds)
+        if (tmp_path / "log").exists() and log(tmp_path)[-1] == ["ready"]:
+            monkeypatch.setattr(make.time, "sleep", sleep)  # one Ctrl-C, not one at each wait that follows
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(make.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make.make_missing("full", seeds=1)
+    assert not psutil.pid_exists(int(log(tmp_path)[0][2]))
+
+
+def test_a_checkpoint_shortens_the_estimate_and_is_listed(study, tmp_path):
+    run = runs.run("study/a", 0, "full")
+    assert plan.hours(run) == pytest.approx(3, abs=0.01)
+    (run.unfinished / "checkpoint-0005").mkdir(parents=True)
+    assert plan.hours(run) == pytest.approx(1.5, abs=0.01)
+    assert make._remark("left", run) == ": checkpoint after epoch 5 of 10, about 90 minutes"
+
+
+def test_several_share_a_gpu(monkeypatch):
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_MEM_FRACTION", raising=False)
+    share = make._share_of(3)
+    assert share["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.30"
+    assert share["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.10")
+    assert make._share_of(3)["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.10"
+
+
+@pytest.mark.parametrize("wrong", [{"jobs": 0}, {"minutes": 0}, {"minutes": -1.0}])
+def test_no_job_or_no_time_is_refused(study, wrong):
+    with pytest.raises(ValueError, match="expected 1 job or more, and more than 0 minutes"):
+        make.make_missing("full", **wrong)
+
+
+def test_one_call_at_a_time(study, monkeypatch):
+    monkeypatch.setattr(system, "PATIENCE", 0)
+    with system.locked(make.lock_file(), "making runs"), pytest.raises(RuntimeError, match="already under way"):
+        make.make_missing("full")
+
+
+def test_the_reports_notebook_reads_the_claims_as_they_were_judged():
+    text = (paths.ROOT / "results" / "claims.json").read_text(encoding="utf-8")
+    assert judge.to_json(json.loads(text)["claims"]) == text
+    assert notebooks.defaults("9_report")["claims"] == ""
 
 
 @pytest.mark.slow

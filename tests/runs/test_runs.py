@@ -30,8 +30,8 @@ expect: {hours_cpu: 1, hours_gpu: 1}
 """
 
 
-def names(found):
-    return [str(run) for run in found]
+def names(wanted):
+    return [str(run) for run in wanted]
 
 
 @pytest.fixture
@@ -124,12 +124,12 @@ def test_a_whole_name_means_just_itself():
 
 
 def test_a_milestone_is_had_by_the_run_that_it_belongs_to():
-    found = names(plan.wanted("full", seeds=2, only="table1_proposed_cnn"))
-    assert found == [f"saravanan2019/table5_rmsprop_64 seed {seed}" for seed in (0, 1)]
+    wanted = names(plan.wanted("full", seeds=2, only="table1_proposed_cnn"))
+    assert wanted == [f"saravanan2019/table5_rmsprop_64 seed {seed}" for seed in (0, 1)]
 
 
 def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
-    assert names(plan.missing("smoke")) == ["study/small seed 0"]
+    assert names(plan.missing(plan.wanted("smoke"))) == ["study/small seed 0"]
     folder = runs.execute("study/small", 0, "smoke")
     record = records.read(folder)
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -147,19 +147,19 @@ def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
     log = (folder / "run.ipynb").read_text()
     assert str(paths.ROOT) + "/" not in log
     assert "epoch   2/2" in log and "widgets" not in json.loads(log)["metadata"]
-    assert plan.missing("smoke") == []
-    assert names(plan.missing("smoke", force=True)) == ["study/small seed 0"]
+    assert plan.missing(plan.wanted("smoke")) == []
+    assert names(plan.missing(plan.wanted("smoke"), force=True)) == ["study/small seed 0"]
     content = yaml.safe_load((study / "small.yaml").read_text())
     content["parameters"]["batch_size"] = 64  # other parameters: no longer current
     (study / "small.yaml").write_text(yaml.safe_dump(content))
-    assert names(plan.missing("smoke")) == ["study/small seed 0"]
+    assert names(plan.missing(plan.wanted("smoke"))) == ["study/small seed 0"]
 
 
 def test_what_a_run_leaves_names_no_folder_of_the_machine():
-    said = (
+    text = (
         f'File "/opt/x/.venv/lib/python3.12/site-packages/tqdm/auto.py", {paths.ROOT}/fer_lib/runs.py, {Path.home()}/y'
     )
-    assert notebooks._anonymous(said) == 'File "site-packages/tqdm/auto.py", fer_lib/runs.py, ~/y'
+    assert notebooks._anonymous(text) == 'File "site-packages/tqdm/auto.py", fer_lib/runs.py, ~/y'
     link = "https://example.org/lib/site-packages/tqdm"
     assert notebooks._anonymous(link) == link
     folder = re.compile(r"(?<![\w:/.])/(?:home|root|opt|usr|tmp|mnt|work|content|Users)/")
@@ -232,15 +232,15 @@ def test_such_a_record_is_pooled_with_newer_ones(made):
 
 
 def test_each_state_is_listed(made, monkeypatch):
-    found = plan.wanted("full", seeds=5)
-    make_record(found[1], epochs=3)
-    found[2].unfinished.mkdir(parents=True)
-    (found[2].unfinished / "failure.json").write_text('{"cell": 5, "error": "Boom"}')
-    (found[3].unfinished / "checkpoint-0004").mkdir(parents=True)
-    (found[3].unfinished / "checkpoint.partial").mkdir()
+    wanted = plan.wanted("full", seeds=5)
+    make_record(wanted[1], epochs=3)
+    wanted[2].unfinished.mkdir(parents=True)
+    (wanted[2].unfinished / "failure.json").write_text('{"cell": 5, "error": "Boom"}')
+    (wanted[3].unfinished / "checkpoint-0004").mkdir(parents=True)
+    (wanted[3].unfinished / "checkpoint.partial").mkdir()
     name = "saravanan2019/table1_feedforward seed"
-    with system.locked(found[4].lock, "it"):
-        assert plan.states(found) == [
+    with system.locked(wanted[4].lock, "it"):
+        assert plan.states(wanted) == [
             f"current    {name} 0",
             f"missing    {name} 1  the record there is of other parameters or other data",
             f"failed     {name} 2  cell 5: Boom",
@@ -248,7 +248,7 @@ def test_each_state_is_listed(made, monkeypatch):
             f"under way  {name} 4",
         ]
     monkeypatch.setattr(provenance, "stale", lambda record: ["changed since: fer_lib/training/loop.py"])
-    assert plan.states(found[:1]) == [f"stale      {name} 0  changed since: fer_lib/training/loop.py"]
+    assert plan.states(wanted[:1]) == [f"stale      {name} 0  changed since: fer_lib/training/loop.py"]
 
 
 QUICK = EXPERIMENT + "quick: {epochs: 2}\n"
@@ -389,7 +389,7 @@ def test_every_large_network_has_its_row_with_and_without_pretraining():
             assert smoke["model_options"]["side"] < 64 and smoke["weights"] == "" and smoke["input_scale"] == "0..255"
 
 
-def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatch):
+def test_hours_of_a_quick_run_are_stated_or_follow_from_its_work(study, monkeypatch):
     monkeypatch.setattr(system, "has_gpu", lambda: False)
     (study / "small.yaml").write_text(QUICK)
     share = 2 * (3 * 2871 + 7178) / (10 * (3 * 28709 + 7178))
@@ -400,7 +400,7 @@ def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("data", "gpu", "profile", "said"),
+    ("data", "gpu", "profile", "message"),
     [
         (None, True, "smoke", "Profile smoke, because no FER2013 is here"),
         ("fer2013.csv", True, "full", "Profile full, because FER2013 is here (fer2013.csv) and a GPU"),
@@ -409,13 +409,13 @@ def test_hours_of_a_quick_run_are_told_or_follow_from_its_work(study, monkeypatc
         ("archive.zip", False, "quick", "PROFILE=copy is the papers' protocol: what is missing of it takes about"),
     ],
 )  # fmt: skip
-def test_data_and_machine_choose_the_profile(made, few_faces, monkeypatch, capsys, data, gpu, profile, said):
+def test_data_and_machine_choose_the_profile(made, few_faces, monkeypatch, capsys, data, gpu, profile, message):
     faces = replace(few_faces, source={"official": data == "fer2013.csv"})
     monkeypatch.setattr(make.fer2013, "find", lambda: data and Path(data))
     monkeypatch.setattr("fer_lib.data.load_faces", lambda name: faces)
     monkeypatch.setattr(system, "has_gpu", lambda: gpu)
     assert make.default_profile() == profile
-    assert said in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
 def test_other_data_than_the_official_never_makes_a_full_run(study, few_faces, monkeypatch):
