@@ -268,7 +268,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
     inputs = report_inputs(profile)
     all_records, experiments = records.load(folder), runs.experiments()
-    judged = judge.judged(all_records, experiments, folder)
+    judged = judge.judge_ledger(all_records, experiments, folder)
     claims = folder / "claims.json"
     folder.mkdir(parents=True, exist_ok=True)
     paths.replace_text(claims, judge.to_json(judged))
