@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from live_frames import Brightness, frame, video
 
 from fer_lib import live, paths
-from fer_lib.live import detectors, pipeline, sources, tracking
+from fer_lib.live import detectors, pipeline, sources
 
 PLACE, SIDE = (200, 120), 160
 boxes = st.lists(st.tuples(*[st.integers(0, 80)] * 2, *[st.integers(1, 60)] * 2), max_size=6).map(
@@ -229,12 +229,12 @@ patient = settings(deadline=None, max_examples=40)
 @patient
 @given(boxes, boxes)
 def test_matches_are_pairs_that_overlap_and_none_better_is_left(before, now):
-    found = tracking.matches(list(before), list(now))
+    found = pipeline.matches(list(before), list(now))
     assert len(set(found.values())) == len(found)
     for i, new in enumerate(now):
         for j, old in enumerate(before):
             shared = detectors.overlap(old, new)
-            if shared < tracking.SAME:
+            if shared < pipeline.SAME:
                 assert found.get(i) != j
             elif found.get(i) != j:  # one of the two is in a pair that shares as much or more
                 rivals = [(a, b) for a, b in found.items() if a == i or b == j]
@@ -253,7 +253,7 @@ def test_overlap_is_symmetric_between_0_and_1_and_1_of_the_same(one, other):
 @patient
 @given(st.lists(st.tuples(boxes, st.floats(0, 0.4)), min_size=1, max_size=6), st.integers(0, 2**32))
 def test_a_tracks_probabilities_stay_probabilities_between_those_it_saw(steps, seed):
-    tracks, now, seen, rng = tracking.Tracks(), 0.0, {}, np.random.default_rng(seed)
+    tracks, now, seen, rng = pipeline.Tracks(), 0.0, {}, np.random.default_rng(seed)
     for found, pause in steps:
         now += pause
         told = rng.dirichlet(np.full(7, 0.3), len(found))
@@ -273,7 +273,7 @@ def one_face(tracks, told, time, left=10):
 
 def test_smoothing_goes_by_time_not_by_frames():
     before, after = np.eye(7)[0], np.eye(7)[3]
-    slow, fast, none = tracking.Tracks(0.3), tracking.Tracks(0.3), tracking.Tracks(0)
+    slow, fast, none = pipeline.Tracks(0.3), pipeline.Tracks(0.3), pipeline.Tracks(0)
     for tracks in (slow, fast, none):
         one_face(tracks, before, 0)
     for time in (0.1, 0.2, 0.3):
@@ -284,17 +284,17 @@ def test_smoothing_goes_by_time_not_by_frames():
 
 
 def test_a_face_keeps_its_number_while_it_moves_and_for_half_a_second_out_of_sight():
-    tracks, told = tracking.Tracks(), np.full(7, 1 / 7)
+    tracks, told = pipeline.Tracks(), np.full(7, 1 / 7)
     assert [one_face(tracks, told, k / 25, 10 + 8 * k).number for k in range(5)] == [1] * 5
     tracks.update(np.empty((0, 4), np.int32), np.empty((0, 7)), 0.3)
-    assert one_face(tracks, told, 0.16 + tracking.PATIENCE, 42).number == 1
+    assert one_face(tracks, told, 0.16 + pipeline.PATIENCE, 42).number == 1
     assert one_face(tracks, told, 0.7, 300).number == 2  # elsewhere
     assert one_face(tracks, told, 2.0, 300).number == 3  # too late
     assert len(tracks.tracks) == 1  # the others are forgotten
 
 
 def test_a_clock_that_jumps_back_does_no_harm():
-    tracks = tracking.Tracks()
+    tracks = pipeline.Tracks()
     one_face(tracks, np.eye(7)[0], 5.0)
     np.testing.assert_array_equal(one_face(tracks, np.eye(7)[1], 1.0).probabilities, np.eye(7)[0])
 
