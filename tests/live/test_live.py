@@ -1,4 +1,4 @@
-"""Finding faces, following them, and what is told of them. The classifier is a stand-in that looks at brightness."""
+"""Finding faces, following them, and the predictions of them. The classifier is a stand-in that looks at brightness."""
 
 import http.server
 import subprocess
@@ -101,7 +101,7 @@ def test_a_picture_is_searched_at_four_times_the_width_of_a_video():
 
 
 @pytest.mark.parametrize(
-    "name, file, said",
+    "name, file, message",
     [
         ("hear", None, "found 'hear', expected one of tuned, paper, usual, yunet"),
         ("yunet", None, "found 'yunet' without its file"),
@@ -109,8 +109,8 @@ def test_a_picture_is_searched_at_four_times_the_width_of_a_video():
         ("usual", "some.onnx", "found 'usual' and a file of YuNet"),
     ],
 )
-def test_another_detector_is_refused(name, file, said):
-    with pytest.raises(ValueError, match=said):
+def test_another_detector_is_refused(name, file, message):
+    with pytest.raises(ValueError, match=message):
         detectors.detector(name, file)
 
 
@@ -256,10 +256,10 @@ def test_a_tracks_probabilities_stay_probabilities_between_those_it_saw(steps, s
     tracks, now, seen, rng = pipeline.Tracks(), 0.0, {}, np.random.default_rng(seed)
     for found, pause in steps:
         now += pause
-        told = rng.dirichlet(np.full(7, 0.3), len(found))
-        result = tracks.update(found, told, now)
+        probabilities = rng.dirichlet(np.full(7, 0.3), len(found))
+        result = tracks.update(found, probabilities, now)
         assert len({track.number for track in result}) == len(found)
-        for track, box, each in zip(result, found, told):
+        for track, box, each in zip(result, found, probabilities):
             seen.setdefault(track.number, []).append(each)
             assert (track.box == box).all()
             assert track.probabilities.sum() == pytest.approx(1)
@@ -267,8 +267,8 @@ def test_a_tracks_probabilities_stay_probabilities_between_those_it_saw(steps, s
             assert (track.probabilities <= np.max(seen[track.number], 0) + 1e-9).all()
 
 
-def one_face(tracks, told, time, left=10):
-    return tracks.update(np.array([(left, 10, 40, 40)]), np.array([told]), time)[0]
+def one_face(tracks, probabilities, time, left=10):
+    return tracks.update(np.array([(left, 10, 40, 40)]), np.array([probabilities]), time)[0]
 
 
 def test_smoothing_goes_by_time_not_by_frames():
@@ -284,12 +284,12 @@ def test_smoothing_goes_by_time_not_by_frames():
 
 
 def test_a_face_keeps_its_number_while_it_moves_and_for_half_a_second_out_of_sight():
-    tracks, told = pipeline.Tracks(), np.full(7, 1 / 7)
-    assert [one_face(tracks, told, k / 25, 10 + 8 * k).number for k in range(5)] == [1] * 5
+    tracks, probabilities = pipeline.Tracks(), np.full(7, 1 / 7)
+    assert [one_face(tracks, probabilities, k / 25, 10 + 8 * k).number for k in range(5)] == [1] * 5
     tracks.update(np.empty((0, 4), np.int32), np.empty((0, 7)), 0.3)
-    assert one_face(tracks, told, 0.16 + pipeline.PATIENCE, 42).number == 1
-    assert one_face(tracks, told, 0.7, 300).number == 2  # elsewhere
-    assert one_face(tracks, told, 2.0, 300).number == 3  # too late
+    assert one_face(tracks, probabilities, 0.16 + pipeline.PATIENCE, 42).number == 1
+    assert one_face(tracks, probabilities, 0.7, 300).number == 2  # elsewhere
+    assert one_face(tracks, probabilities, 2.0, 300).number == 3  # too late
     assert len(tracks.tracks) == 1  # the others are forgotten
 
 
@@ -449,7 +449,7 @@ def test_bad_sources_are_refused_and_say_why(tmp_path, capfd):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
     (tmp_path / "folder").mkdir()
-    for source, kind, said in (
+    for source, kind, message in (
         (tmp_path / "none.mp4", FileNotFoundError, "found no such file"),
         (tmp_path / "text.mp4", ValueError, "nothing to be read as a video"),
         (tmp_path / "empty.mp4", ValueError, "nothing to be read as a video"),
@@ -459,7 +459,7 @@ def test_bad_sources_are_refused_and_say_why(tmp_path, capfd):
         (97, OSError, "camera 97: found none that opens"),
         ("/dev/video97", OSError, "camera 97: found none that opens"),
     ):
-        with pytest.raises(kind, match=said) as error:
+        with pytest.raises(kind, match=message) as error:
             next(sources.frames(source))
         assert "secret" not in str(error.value)
     with pytest.warns(UserWarning, match=r"broken\.png: found a picture that cannot be read"):
