@@ -103,9 +103,9 @@ def to_onnx(network: keras.Model, temperature: float, facts: dict[str, str]) -> 
     node("Softmax", x, name="probabilities", axis=1)
 
     faces = helper.make_tensor_value_info("faces", TensorProto.UINT8, ["k", *network.input_shape[1:3]])
-    given = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["k", len(FER2013)])
+    output = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["k", len(FER2013)])
     model = helper.make_model(
-        helper.make_graph(nodes, network.name, [faces], [given], weights),
+        helper.make_graph(nodes, network.name, [faces], [output], weights),
         producer_name="fer_lib",
         ir_version=IR,
         opset_imports=[helper.make_opsetid("", OPSET)],
