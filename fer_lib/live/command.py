@@ -32,7 +32,9 @@ def run(options: argparse.Namespace) -> int:
     count, faces, started = 0, 0, time.monotonic()
     with ExitStack() as stack:
         interrupted = stack.enter_context(_stopping())
-        stack.enter_context(_plain_warnings())
+        stack.enter_context(warnings.catch_warnings())  # each is one line, without the place in the code
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
         results = watch(source, options.detector, threshold=options.threshold, yunet=options.yunet)
         stack.enter_context(closing(results))
         first = next(results)  # there is one, or this raises why not
@@ -80,12 +82,3 @@ def _stopping() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Each warning as one line, without the place in our code that it comes from."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-        yield
