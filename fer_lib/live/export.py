@@ -37,7 +37,7 @@ def trained(file: Path, name: str, options: dict) -> keras.Model:
     return network
 
 
-def looks(network: keras.Model, faces: np.ndarray) -> np.ndarray:
+def view_logits(network: keras.Model, faces: np.ndarray) -> np.ndarray:
     """Logits of each face and of its mirror image, (2, k, 7) float32, for ``faces`` (k, 48, 48) uint8.
 
     Their mean is what the files compute before the temperature.

@@ -52,7 +52,7 @@ def export(record: dict, kept: Path, faces: Faces, folder: Path, card: Path) -> 
     network = exporting.trained(kept, parameters["model"], parameters["model_options"])
     tests = faces.select(faces.rows("PublicTest+PrivateTest"))
     public = tests.rows("PublicTest")
-    looks = exporting.looks(network, tests.images)
+    looks = exporting.view_logits(network, tests.images)
     logits = looks.mean(axis=0)
     fitted = temperature(logits[public], tests.labels[public])
     facts = {"experiment": record["experiment"], "seed": str(record["seed"]), "data_sha256": faces.sha256}

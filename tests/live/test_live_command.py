@@ -157,7 +157,7 @@ def test_a_camera_that_goes_is_an_error_that_keeps_what_came(monkeypatch, tmp_pa
     assert len(decoded(files[0])) == len(rows(files[1])) == 4
 
 
-def test_damage_is_told_and_the_rest_kept(tmp_path, capsys):
+def test_damage_is_reported_and_the_rest_kept(tmp_path, capsys):
     data = bytearray(video(tmp_path / "a.mov", [frame({}, 64, 48)] * 5, codec="png", pix_fmt="rgb24").read_bytes())
     place = [k for k in range(len(data)) if data[k : k + 4] == b"IHDR"][2]
     data[place : place + 4] = b"IIII"
