@@ -50,18 +50,13 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What is in one frame.
+class Result(sources.Frame):
+    """A frame, and what is in it; the image is as it came, nothing is drawn on it.
 
-    index, time, name, image: as in ``sources.Frame``; the image is as it came, nothing is drawn on it.
     faces: from left to right; none is an empty tuple.
     seconds: how long each stage took: "read", "detect", "crop", "classify" (with tracking).
     """
 
-    index: int
-    time: float
-    name: str
-    image: np.ndarray
     faces: tuple[Face, ...]
     seconds: dict[str, float]
 

@@ -28,14 +28,14 @@ class Frame:
 
     index: its number, from 0; one that cannot be decoded has a number too, and is left out.
     time: seconds since the first frame: a video's own clock, a camera's arrival; 0 of a picture.
-    image: (height, width, 3) uint8, blue first, the right way up.
     name: the picture's file name, or the source, a URL without its password.
+    image: (height, width, 3) uint8, blue first, the right way up.
     """
 
     index: int
     time: float
-    image: np.ndarray
     name: str
+    image: np.ndarray
 
 
 def moves(source: str | int | Path) -> bool:
@@ -58,7 +58,7 @@ def frames(source: str | int | Path) -> Iterator[Frame]:
         return _camera_frames(camera)
     path = Path(str(source))
     if path.is_dir():
-        return _pictures(sorted(each for each in path.iterdir() if each.suffix.lower() in PICTURES), path)
+        return _pictures(sorted(each for each in path.iterdir() if _is_picture(each)), path)
     if "://" in str(source):
         return _video_frames(str(source))
     if not path.exists():
@@ -92,7 +92,7 @@ def _pictures(files: list[Path], place: Path) -> Iterator[Frame]:
             warnings.warn(f"{file}: found a picture that cannot be read; left out", stacklevel=2)
             continue
         whole += 1
-        yield Frame(index, 0.0, image, file.name)
+        yield Frame(index, 0.0, file.name, image)
     if not whole:
         raise refused(place, "no picture that can be read", "a whole picture", "name another")
 
@@ -116,7 +116,7 @@ def _camera_frames(number: int) -> Iterator[Frame]:
             whole, image = camera.read()
             if not whole:
                 raise OSError(f"camera {number}: found no further frame after {index}; see that it is plugged in")
-            yield Frame(index, time.monotonic() - started, image, f"camera {number}")
+            yield Frame(index, time.monotonic() - started, f"camera {number}", image)
     finally:
         camera.release()
 
@@ -147,7 +147,7 @@ def _video_frames(url: str) -> Iterator[Frame]:
             image = decoded.to_ndarray(format="bgr24")
             if decoded.rotation:  # a telephone held upright
                 image = np.ascontiguousarray(np.rot90(image, round(decoded.rotation / 90)))
-            yield Frame(index, moment - first, image, name)
+            yield Frame(index, moment - first, name, image)
         if first is None:
             why = damaged[0] if damaged else "no frame in it"
             raise _no_video(name, f"no frame that can be decoded ({why})")
