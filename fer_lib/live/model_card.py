@@ -184,13 +184,9 @@ def _emotions(score: dict, counts: list[list[int]]) -> list[dict]:
 
 def _failures(score: dict, counts: list[list[int]]) -> str:
     """The three commonest confusions in shares of the emotion, and the emotion of the lowest recall."""
-    shares = {
-        (row, column): counts[row][column] / sum(counts[row])
-        for row in range(len(FER2013))
-        for column in range(len(FER2013))
-        if row != column and sum(counts[row])
-    }
-    worst = sorted(shares, key=shares.get, reverse=True)[:3]
+    shares = np.array(counts) / np.maximum(1, np.sum(counts, axis=1, keepdims=True))
+    np.fill_diagonal(shares, 0)
+    worst = zip(*np.unravel_index(np.argsort(-shares, axis=None, kind="stable")[:3], shares.shape))
     texts = [f"{FER2013[row]} taken for {FER2013[column]} ({100 * shares[row, column]:.0f} %)" for row, column in worst]
     least = min(score["recall"], key=lambda name: score["recall"][name]["recall"])
     recall = score["recall"][least]

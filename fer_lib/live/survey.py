@@ -127,7 +127,8 @@ def survey(
 def share(line: dict, name: str) -> tuple[float, float, float]:
     """Of a ``survey``'s line, the share found, right, or right_of_found (of those found), with its Wilson interval:
     (share, low, high), NaN of no face."""
-    return _share(line[name], line["found" if name == "right_of_found" else "n"])
+    k, n = line[name], line["found" if name == "right_of_found" else "n"]
+    return (k / n, *statistics.wilson(k, n)) if n else (float("nan"),) * 3
 
 
 def by_emotion(labels: np.ndarray, first: np.ndarray, second: np.ndarray, emotions: tuple[str, ...]) -> list[dict]:
@@ -136,11 +137,8 @@ def by_emotion(labels: np.ndarray, first: np.ndarray, second: np.ndarray, emotio
     lines = []
     for code, emotion in enumerate(emotions):
         here = labels == code
-        once = int((first[here] == code).sum())
-        n, both = int(here.sum()), once + int((second[here] == code).sum())
-        lines.append({"emotion": emotion, "n": n, "first": _share(once, n), "either": _share(both, n)})
+        once, again = (int((predicted[here] == code).sum()) for predicted in (first, second))
+        counts = {"n": int(here.sum()), "first": once, "either": once + again}
+        shares = {name: share(counts, name) for name in ("first", "either")}
+        lines.append({"emotion": emotion, "n": counts["n"], **shares})
     return lines
-
-
-def _share(k: int, n: int) -> tuple[float, float, float]:
-    return (k / n, *statistics.wilson(k, n)) if n else (float("nan"),) * 3
