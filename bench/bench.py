@@ -1,4 +1,4 @@
-"""How fast the study loads, trains and starts: measured by ``measure.py``, told as one table and one JSON file."""
+"""How fast the study loads, trains and starts: measured by ``measure.py``, given as one table and one JSON file."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import keeping
 import measure
+from keeping import line
 
 from fer_lib.data import affectnet, affectnet_files, drawn_affectnet
 
@@ -76,21 +77,16 @@ def layout_figures(tree: Path, cache: Path, side: int, colour: bool, turns: int)
 def table(figures: dict) -> str:
     """The figures as Markdown."""
     lines = [*keeping.HEAD]
-    for name, found in figures["layouts"].items():
-        goals = {
-            "plain_images_per_s": ("cv2.imread and cv2.resize, one process, images/s", "", None),
-            "images_per_s": ("`affectnet.load()`, first time, images/s", "", None),
-            "times_plain": ("so many times as many", f"{GOAL}", found["times_plain"]["median"] >= GOAL),
-            "peak_mb": ("peak memory, MB", f"under {LIMIT}", found["peak_mb"]["max"] < LIMIT),
-        }
-        for key, (what, goal, met) in goals.items():
-            goal += "" if met is None else ": met" if met else ": missed"
-            low, middle, high = (f"{found[key][end]:.4g}" for end in ("min", "median", "max"))
-            lines.append(f"| {name}: {what} | {middle} | {low} | {high} | {goal} |")
-    facts = (
-        f"Measured {figures['date']} on {figures['machine']['name']}, {figures['machine']['cores']} cores, "
-        "load average {} before and {} after; ".format(*figures["load_average"])
-        + f"OpenCV {figures['opencv']}; {figures['pictures']:,} generated pictures of each layout, in memory already."
+    for name, layout in figures["layouts"].items():
+        plain, times = layout["plain_images_per_s"], layout["times_plain"]
+        lines += [
+            line(f"{name}: cv2.imread and cv2.resize, one process, images/s", plain, ".4g"),
+            line(f"{name}: `affectnet.load()`, first time, images/s", layout["images_per_s"], ".4g"),
+            line(f"{name}: so many times as many", times, ".4g", f"{GOAL}", lambda x: x >= GOAL),
+            line(f"{name}: peak memory, MB", layout["peak_mb"], ".4g", f"under {LIMIT}", lambda x: x < LIMIT, "max"),
+        ]
+    facts = keeping.conditions(figures) + (
+        f"OpenCV {figures['opencv']}; {figures['pictures']:,} generated pictures of each layout, in memory already."
     )
     return "\n".join([*lines, "", facts, ""])
 
@@ -104,11 +100,11 @@ def measured(scratch: Path, pictures: int, turns: int) -> dict:
     for layout in ("newer", "older"):
         measure.say(f"drawing {pictures:,} pictures of the {layout} layout")
         drawn_affectnet.write(scratch / layout, layout, pictures - validation, validation, traps=("no header",))
-    found = {}
+    layouts = {}
     for layout, colour in (("newer", False), ("newer", True), ("older", False), ("older", True)):
         name = f"{layout} layout, {'colour' if colour else 'grey'}"
-        found[name] = layout_figures(scratch / layout, scratch / "cache", 48, colour, turns)
-    return {"opencv": cv2.__version__, "pictures": pictures, "layouts": found}
+        layouts[name] = layout_figures(scratch / layout, scratch / "cache", 48, colour, turns)
+    return {"opencv": cv2.__version__, "pictures": pictures, "layouts": layouts}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -74,7 +74,7 @@ def kept(name: str, commit: bool) -> Path:
 
 
 def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool) -> None:
-    """Print the figures' table, and keep them in ``kept``; the table goes to the README too if it is to commit.
+    """Print the figures' table, and keep them in ``kept``; to commit them, put the table into the README too.
 
     ``table`` makes Markdown of the figures, to which the load average at the end is added here.
     """
@@ -88,12 +88,24 @@ def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool)
     measure.say(f"Kept in {path.relative_to(paths.ROOT)}")
 
 
-def line(what: str, values: dict, form: str, goal: str = "", met: Callable[[float], bool] | None = None) -> str:
-    """A row of a table: the median of some values, the smallest and the largest; a goal is met by the median."""
+def line(
+    what: str, values: dict, form: str, goal: str = "", met: Callable[[float], bool] | None = None, by: str = "median"
+) -> str:
+    """A row of a table: the median of some values, the smallest and the largest; a goal is met by one of these."""
     if met is not None:
-        goal += ": met" if met(values["median"]) else ": missed"
+        goal += ": met" if met(values[by]) else ": missed"
     low, middle, high = (format(values[name], form) for name in ("min", "median", "max"))
     return f"| {what} | {middle} | {low} | {high} | {goal} |"
+
+
+def conditions(figures: dict) -> str:
+    """When, on what and under what load the figures were measured."""
+    before, after = figures["load_average"]
+    machine = figures["machine"]
+    return (
+        f"Measured {figures['date']} on {machine['name']}, {machine['cores']} cores, load average {before} before and "
+        f"{after} after; "
+    )
 
 
 HEAD = ("| what | median | min | max | goal |", "|---|--:|--:|--:|---|")

@@ -33,15 +33,15 @@ def table(figures: dict) -> str:
     }
     lines = [*keeping.HEAD]
     for faces in FACES:
-        found, many = figures["speed"][str(faces)], f"{faces} face{'s' * (faces > 1)}"
+        speed, many = figures["speed"][str(faces)], f"{faces} face{'s' * (faces > 1)}"
         for way, what in names.items():
-            lines.append(line(f"{many}: {what}, ms a frame", found[way]["all_p50_ms"], ".3g"))
-            lines.append(line("... slowest 5 % from", found[way]["all_p95_ms"], ".3g"))
+            lines.append(line(f"{many}: {what}, ms a frame", speed[way]["all_p50_ms"], ".3g"))
+            lines.append(line("... slowest 5 % from", speed[way]["all_p95_ms"], ".3g"))
         for stage in ("read", "detect", "crop", "classify"):
-            lines.append(line(f"... of ours, tuned: {stage}", found["tuned"][f"{stage}_p50_ms"], ".2g"))
-            lines.append(line("... slowest 5 % from", found["tuned"][f"{stage}_p95_ms"], ".2g"))
-        goal = {"goal": f"{GOAL}", "met": lambda x: x >= GOAL} if faces == 1 else {}
-        lines.append(line("the usual way takes so many times longer", found["times_usual"], ".1f", **goal))
+            lines.append(line(f"... of ours, tuned: {stage}", speed["tuned"][f"{stage}_p50_ms"], ".2g"))
+            lines.append(line("... slowest 5 % from", speed["tuned"][f"{stage}_p95_ms"], ".2g"))
+        goal = (f"{GOAL}", lambda x: x >= GOAL) if faces == 1 else ()
+        lines.append(line("the usual way takes so many times longer", speed["times_usual"], ".1f", *goal))
     small = figures["small_faces"]
     lines += ["", f"| side of the face in pixels | {' | '.join(map(str, small['sizes']))} | false alarms a frame |"]
     lines.append("|---|" + "--:|" * (len(small["sizes"]) + 1))
@@ -49,8 +49,7 @@ def table(figures: dict) -> str:
         shares = " | ".join(f"{rate:.0%}" for rate in rates)
         lines.append(f"| {name}, found | {shares} | {small['false_alarms_a_frame'][name]:.2f} |")
     facts = (
-        f"Measured {figures['date']} on {figures['machine']['name']}, {figures['machine']['cores']} cores, "
-        "load average {} before and {} after; ".format(*figures["load_average"])
+        keeping.conditions(figures)
         + ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
         + f". Frames of {live_ways.WIDTH} x {live_ways.HEIGHT}. Small faces: {small['faces']} of {small['data']}, in "
         "the first frame of a video. All figures: [bench/live.json](bench/live.json)."
@@ -63,15 +62,15 @@ def measured(scratch: Path, turns: int, frames: int) -> dict:
     import onnxruntime
 
     versions = {"OpenCV": cv2.__version__, "ONNX Runtime": onnxruntime.__version__, "PyAV": av.__version__}
-    found = {"versions": versions, "speed": {}}
-    live_ways.classifier()  # where there is none, that is said before anything long
+    figures = {"versions": versions, "speed": {}}
+    live_ways.classifier()  # where there is none, this raises before anything long
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         for faces in FACES:
             video = scratch / f"{faces}.mkv"
             live_ways.write_video(video, live_ways.frames(faces, frames))
-            found["speed"][str(faces)] = live_ways.speed(video, faces, frames, pool, turns)
-        found["small_faces"] = live_ways.detection_rates(200)
-    return found
+            figures["speed"][str(faces)] = live_ways.speed(video, faces, frames, pool, turns)
+        figures["small_faces"] = live_ways.detection_rates(200)
+    return figures
 
 
 def main(arguments: list[str] | None = None) -> int:

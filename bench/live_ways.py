@@ -36,18 +36,16 @@ def frames(faces: int, count: int) -> list[np.ndarray]:
     head = np.ascontiguousarray(data.astronaut()[20:190, 140:310, ::-1])  # of which the face is 0.56
     side, columns = (240, 1) if faces == 1 else (120, 5)
     head, rows = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA), faces // columns
-    found = []
+    empty, images = photograph(), []
     for k in range(count):
-        image = photograph() if not found else found[0].copy()
-        if not found:
-            found.append(image.copy())  # the empty one, to start each from
+        image = empty.copy()
         for n in range(faces):
             x = round((n % columns + 0.5) * WIDTH / columns - side / 2 + 4 * math.sin(0.3 * k + n))
             y = round((n // columns + 0.5) * HEIGHT / rows - side / 2 + 4 * math.cos(0.2 * k + n))
             x, y = min(max(x, 0), WIDTH - side), min(max(y, 0), HEIGHT - side)
             image[y : y + side, x : x + side] = head
-        found.append(image)
-    return found[1:]
+        images.append(image)
+    return images
 
 
 def write_video(path: Path, images: list[np.ndarray]) -> None:
@@ -175,9 +173,9 @@ def detection_rates(count: int) -> dict:
             colour = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
             for name, find in finders.items():
                 boxes = find(colour, frame)
-                right = [box for box in boxes if detectors.overlap(box, np.array((x, y, size, size))) > 0.3]
-                hits[name] += bool(right)
-                false_alarms[name] += len(boxes) - len(right)
+                true = [box for box in boxes if detectors.overlap(box, np.array((x, y, size, size))) > 0.3]
+                hits[name] += bool(true)
+                false_alarms[name] += len(boxes) - len(true)
         for name, hit in hits.items():
             rates[name].append(round(hit / len(rows), 4))
         measure.say(f"faces of {size}: " + ", ".join(f"{name} {each[-1]:.0%}" for name, each in rates.items()))

@@ -104,7 +104,7 @@ def write_csv(faces: Faces, path: Path, rows: int) -> None:
 
 
 def csv_to_read(scratch: Path) -> tuple[Path, dict]:
-    """A plain CSV of FER2013's size, and what it is: ``data`` in words, ``rows``, ``megabytes``."""
+    """A plain CSV of FER2013's size, and what it is: ``data`` as text, ``rows``, ``megabytes``."""
     found = fer2013.find()
     faces = fer2013.load(found) if found else None
     if faces and faces.source["official"]:
@@ -131,9 +131,9 @@ def loading(path: Path, cache: Path, turns: int = 5) -> dict:
     for turn in range(turns):
         shutil.rmtree(cache, ignore_errors=True)
         for name, reader in zip(seconds, readers, strict=True):
-            took, found = apart(load_seconds, reader, path)
+            took, digest = apart(load_seconds, reader, path)
             seconds[name].append(took)
-            hashes.add(found)
+            hashes.add(digest)
         say(f"loading {turn + 1}/{turns}: " + ", ".join(f"{name} {each[-1]:.3g} s" for name, each in seconds.items()))
     if len(hashes) > 1:
         raise RuntimeError(f"{path}: the readers differ in the pixels or labels they read; expected one result")

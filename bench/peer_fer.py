@@ -1,8 +1,8 @@
 """The PyPI package ``fer`` on what ``peers.py`` hands over. Runs in ``.venv-peers``, which has no fer_lib.
 
 ``python peer_fer.py video.mkv ...`` prints a JSON object: for each video the faces found and the seconds a frame, from
-reading it to having its emotions. ``python peer_fer.py faces.npy answers.npz`` reads faces, (n, 48, 48) uint8, and
-writes what its two networks answer, (n, 7): ``int8``, which it takes by default, and ``float``.
+reading it to having its emotions. ``python peer_fer.py faces.npy predictions.npz`` reads faces, (n, 48, 48) uint8, and
+writes the probabilities of its two networks, (n, 7): ``int8``, which it takes by default, and ``float``.
 """
 
 import json
@@ -28,8 +28,8 @@ def watch(path: str) -> dict:
         seconds.append(time.perf_counter() - started)
 
 
-def answer(faces: np.ndarray) -> dict[str, np.ndarray]:
-    """Both networks' answers to faces prepared as ``detect_emotions`` prepares what it has cut out."""
+def predict(faces: np.ndarray) -> dict[str, np.ndarray]:
+    """Both networks' probabilities of faces prepared as ``detect_emotions`` prepares what it has cut out."""
     faces = np.stack([cv2.resize(face, (64, 64)) for face in faces]).astype(np.float32)
     faces = (faces / 255 - 0.5) * 2
     network = FER(use_tflite=False)
@@ -42,7 +42,7 @@ def answer(faces: np.ndarray) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     if sys.argv[1].endswith(".npy"):
-        np.savez(sys.argv[2], **answer(np.load(sys.argv[1])))
+        np.savez(sys.argv[2], **predict(np.load(sys.argv[1])))
     else:
         about = {"fer": version("fer"), "TensorFlow": version("tensorflow"), "OpenCV": cv2.__version__}
         print(json.dumps({"versions": about} | {path: watch(path) for path in sys.argv[1:]}))

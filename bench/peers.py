@@ -2,8 +2,8 @@
 
 ``fer`` runs in an environment of its own, ``.venv-peers``, as its README calls it. The videos are those of ``live.py``,
 each read, searched and classified frame by frame, in turns. For the accuracy its two networks, the one in 8 bits that
-it takes by default and the one that this was made from, are given FER2013's pictures as it prepares what it has cut
-out itself; ours gets the same pictures. ``fer``'s was chosen on these very rows, ours on PublicTest.
+it takes by default and the one that this was made from, get FER2013's pictures as it prepares what it has cut out
+itself; ours gets the same pictures. ``fer``'s was chosen on these very rows, ours on PublicTest.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def speed(videos: dict[int, Path], count: int, turns: int) -> dict:
 
     Raises RuntimeError with what it prints where the other one fails.
     """
-    found: dict[str, dict] = {str(faces): {} for faces in videos}
+    measured: dict[str, dict[str, list]] = {str(faces): {} for faces in videos}
     for turn in range(turns):
         printed = measure.command_seconds([*PEER, *map(str, videos.values())], paths.ROOT, ENVIRONMENT)[1]
         theirs = json.loads(printed.splitlines()[-1])
@@ -50,11 +50,11 @@ def speed(videos: dict[int, Path], count: int, turns: int) -> dict:
             }
             row["times_fer"] = row["fer_p50_ms"] / row["ours_p50_ms"]
             for name, value in row.items():
-                found[str(faces)].setdefault(name, []).append(value)
+                measured[str(faces)].setdefault(name, []).append(value)
             measure.say(
                 f"{faces} faces, turn {turn + 1}/{turns}: {row['ours_p50_ms']:.3g} ms, fer {row['fer_p50_ms']:.3g}"
             )
-    by_faces = {faces: {name: measure.spread(each) for name, each in rows.items()} for faces, rows in found.items()}
+    by_faces = {faces: {name: measure.spread(each) for name, each in rows.items()} for faces, rows in measured.items()}
     return {"versions": theirs["versions"], "speed": by_faces}
 
 
@@ -65,36 +65,38 @@ def accuracy(scratch: Path) -> dict | None:
     faces = data.load_faces("fer2013")
     private = faces.rows("PrivateTest")
     np.save(scratch / "faces.npy", faces.images[private])
-    measure.command_seconds([*PEER, str(scratch / "faces.npy"), str(scratch / "answers.npz")], paths.ROOT, ENVIRONMENT)
-    with np.load(scratch / "answers.npz") as arrays:
-        answers = {"fer, 8 bits": arrays["int8"], "fer, float": arrays["float"]}
-    answers["ours"] = live_ways.classifier().classify(faces.images[private])
+    measure.command_seconds(
+        [*PEER, str(scratch / "faces.npy"), str(scratch / "predictions.npz")], paths.ROOT, ENVIRONMENT
+    )
+    with np.load(scratch / "predictions.npz") as arrays:
+        predictions = {"fer, 8 bits": arrays["int8"], "fer, float": arrays["float"]}
+    predictions["ours"] = live_ways.classifier().classify(faces.images[private])
     clean = scoring.sets(faces)["PrivateTest clean"][private]
-    found = {}
-    for name, probabilities in answers.items():
-        right = probabilities.argmax(1) == faces.labels[private]
-        for rows, there in (("PrivateTest", np.full(len(right), True)), ("PrivateTest clean", clean)):
-            correct, n = int(right[there].sum()), int(there.sum())
+    scores = {}
+    for name, probabilities in predictions.items():
+        recognised = probabilities.argmax(1) == faces.labels[private]
+        for rows, there in (("PrivateTest", np.full(len(recognised), True)), ("PrivateTest clean", clean)):
+            correct, n = int(recognised[there].sum()), int(there.sum())
             low, high = statistics.wilson(correct, n)
-            found.setdefault(name, {})[rows] = {
+            scores.setdefault(name, {})[rows] = {
                 "correct": correct, "n": n, "accuracy": round(correct / n, 4),
                 "interval": (round(low, 4), round(high, 4)),
             }  # fmt: skip
-    return found
+    return scores
 
 
 def table(figures: dict) -> str:
     """The figures as Markdown."""
     lines = [*keeping.HEAD]
-    for faces, found in figures["speed"].items():
+    for faces, speed in figures["speed"].items():
         many = f"{faces} face{'s' * (faces != '1')}"
-        lines.append(line(f"{many}: ours, tuned, ms a frame", found["ours_p50_ms"], ".3g"))
-        lines.append(line("... slowest 5 % from", found["ours_p95_ms"], ".3g"))
-        lines.append(line("`fer`, ms a frame", found["fer_p50_ms"], ".3g"))
-        lines.append(line("... slowest 5 % from", found["fer_p95_ms"], ".3g"))
-        lines.append(line("`fer` takes so many times longer", found["times_fer"], ".1f"))
-        lines.append(line("faces found: ours", found["ours_found"], ".0%"))
-        lines.append(line("faces found: `fer`", found["fer_found"], ".0%"))
+        lines.append(line(f"{many}: ours, tuned, ms a frame", speed["ours_p50_ms"], ".3g"))
+        lines.append(line("... slowest 5 % from", speed["ours_p95_ms"], ".3g"))
+        lines.append(line("`fer`, ms a frame", speed["fer_p50_ms"], ".3g"))
+        lines.append(line("... slowest 5 % from", speed["fer_p95_ms"], ".3g"))
+        lines.append(line("`fer` takes so many times longer", speed["times_fer"], ".1f"))
+        lines.append(line("faces found: ours", speed["ours_found"], ".0%"))
+        lines.append(line("faces found: `fer`", speed["fer_found"], ".0%"))
     if figures["accuracy"]:
         lines += ["", "| network | PrivateTest, % | interval | clean rows, % | interval |", "|---|--:|--:|--:|--:|"]
         for name, sets in figures["accuracy"].items():
@@ -102,8 +104,7 @@ def table(figures: dict) -> str:
                      for s in sets.values())  # fmt: skip
             lines.append(f"| {name} | {' | '.join(cells)} |")
     facts = (
-        f"Measured {figures['date']} on {figures['machine']['name']}, {figures['machine']['cores']} cores, "
-        "load average {} before and {} after; ".format(*figures["load_average"])
+        keeping.conditions(figures)
         + ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
         + ". Both read the same videos. All figures: [bench/peers.json](bench/peers.json)."
     )

@@ -16,7 +16,7 @@ from fer_lib.data.emotions import FER2013
 
 
 class Brightness:
-    """A classifier that tells a crop's mean grey level: the darkest is angry, the brightest neutral."""
+    """A classifier by a crop's mean grey level: the darkest is angry, the brightest neutral."""
 
     emotions, side = FER2013, 48
 

@@ -5,7 +5,7 @@ import { detector } from "./haar.js";
 
 // How wide a frame is made before faces are looked for, and the side of the smallest that is found then.
 const SEARCHED = { camera: { width: 320, smallest: 32 }, picture: { width: 1280, smallest: 20 } };
-// As in fer_lib.live: seconds in which what a face showed before falls to 1/e, and the confidence that an answer needs.
+// As in fer_lib.live: seconds in which what a face showed before falls to 1/e, and the confidence from which an emotion is predicted.
 const SMOOTHING = 0.3, SURE = 0.5;
 const byId = (id) => document.getElementById(id);
 const canvas = byId("picture"), context = canvas.getContext("2d");
@@ -19,9 +19,9 @@ ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = { wasm: new URL("ort/ort-wasm-simd-threaded.wasm", location.href).href };
 
 async function fetched(name, as) {
-  const answer = await fetch(name);
-  if (!answer.ok) throw new Error(`${name}: the server says ${answer.status}; \`make demo\` builds it`);
-  return answer[as]();
+  const response = await fetch(name);
+  if (!response.ok) throw new Error(`${name}: the server says ${response.status}; \`make demo\` builds it`);
+  return response[as]();
 }
 
 const ready = (async () => {
@@ -29,7 +29,7 @@ const ready = (async () => {
     fetched("model.onnx", "arrayBuffer"), fetched("cascade.json", "json"), fetched("about.json", "json"),
   ]);
   const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
-  byId("about").textContent = about.said;
+  byId("about").textContent = about.text;
   say("Ready.");
   const detect = Object.fromEntries(Object.keys(SEARCHED).map((kind) => [kind, detector(cascade, SEARCHED[kind])]));
   return { session, detect, about };

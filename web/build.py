@@ -36,22 +36,22 @@ def build(into: Path, model: Path | None = None) -> None:
     into.mkdir(parents=True, exist_ok=True)
     runtime(into / "ort")
     shutil.copy(model or inference.MODEL, into / "model.onnx")
-    about = {"emotions": classifier.emotions, "side": classifier.side, "margin": pipeline.MARGIN, "said": said(model)}
-    (into / "about.json").write_text(json.dumps(about))
+    page = {"emotions": classifier.emotions, "side": classifier.side, "margin": pipeline.MARGIN, "text": about(model)}
+    (into / "about.json").write_text(json.dumps(page))
     (into / "cascade.json").write_text(json.dumps(cascade(Path(cv2.data.haarcascades) / CASCADE)))
     for name in SOURCES:
         shutil.copy(WEB / name, into / name)
 
 
-def said(model: Path | None) -> str:
-    """What the page's foot says of its network."""
+def about(model: Path | None) -> str:
+    """The text on the network in the page's foot."""
     if model:
         return f"The network is {model.name}, of which nothing is known here."
     score = json.loads(inference.MODEL.with_suffix(".json").read_text())["scores"]["model.onnx"]["PrivateTest"]
     low, high = (100 * end for end in score["interval"])
     return (
         f"The network was right on {100 * score['accuracy']:.1f} % [{low:.1f}, {high:.1f}] of FER2013's PrivateTest, "
-        "whose labels people agree with on about 65 %. Its card, docs/model_card.md, tells how it fails and what it "
+        "whose labels people agree with on about 65 %. Its card, docs/model_card.md, says how it fails and what it "
         "must not be used for. Faces are found by OpenCV's Haar cascade, the network runs on ONNX Runtime Web."
     )
 

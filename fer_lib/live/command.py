@@ -9,7 +9,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from functools import partial
 from itertools import chain
 
 from ..data import refused
@@ -21,8 +22,8 @@ def run(options: argparse.Namespace) -> int:
     """Watch a source to its end, or until Ctrl-C. Returns the exit code: 0, or 130 after Ctrl-C.
 
     options: source, detector, yunet, threshold, show, save, csv, json, as the command has them.
-    No file is opened to be written to before the first frame is there; what was found up to an error, or to Ctrl-C,
-    stands in files that are whole. Raises what ``watch`` and the outputs raise.
+    No file is opened to be written to before the first frame is there. What came before an error, or Ctrl-C, stands in
+    files that are whole. Raises what ``watch`` and the outputs raise.
     """
     source, moving = options.source, sources.moves(options.source)
     for path in filter(None, (options.save, options.csv)):
@@ -31,17 +32,19 @@ def run(options: argparse.Namespace) -> int:
     count, faces, started = 0, 0, time.monotonic()
     with ExitStack() as stack:
         interrupted = stack.enter_context(_stopping())
-        stack.enter_context(_plain_warnings())
+        stack.enter_context(warnings.catch_warnings())  # each is one line, without the place in the code
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
         results = watch(source, options.detector, threshold=options.threshold, yunet=options.yunet)
         stack.enter_context(closing(results))
-        first = next(results)  # there is one, or watch has said why not
+        first = next(results)  # there is one, or this raises why not
         write = [stack.enter_context(output) for output in _outputs(options, moving)]
         try:
             for result in chain([first], results):
                 count, faces = count + 1, faces + len(result.faces)
                 if any([each(result) for each in write]) or interrupted():
                     break
-        except BrokenPipeError:  # who reads our lines has read enough
+        except BrokenPipeError:  # whoever reads the lines has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         finally:
             rate = count / (time.monotonic() - started)
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     return 130 if interrupted() else 0
 
 
-def _outputs(options: argparse.Namespace, moving: bool) -> Iterator:
+def _outputs(options: argparse.Namespace, moving: bool) -> Iterator[AbstractContextManager[outputs.Output]]:
     """The outputs that were asked for; where none was, lines for people."""
     if options.show:
         yield outputs.window(moving)
@@ -58,33 +61,24 @@ def _outputs(options: argparse.Namespace, moving: bool) -> Iterator:
     if options.csv:
         yield outputs.csv_file(options.csv)
     if options.json:
-        yield outputs.json_lines()
+        yield nullcontext(outputs.print_json)
     if not (options.show or options.save or options.csv or options.json):
-        yield outputs.words(moving)
+        yield nullcontext(partial(outputs.print_text, moving=moving))
 
 
 @contextmanager
 def _stopping() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether Ctrl-C, or SIGTERM, came: the frame under way is then the last. A second one
-    waits for nothing."""
-    came = []
+    """Gives a function that returns whether Ctrl-C, or SIGTERM, came: the frame under way is then the last. A second
+    one ends the program at once."""
+    signals = []
 
-    def stop(*_) -> None:
-        came.append(True)
+    def stop(number: int, _) -> None:
+        signals.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(came)
+        yield lambda: bool(signals)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Each warning as one line, without the place in our code that it comes from."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-        yield

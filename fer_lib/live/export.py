@@ -37,7 +37,7 @@ def trained(file: Path, name: str, options: dict) -> keras.Model:
     return network
 
 
-def looks(network: keras.Model, faces: np.ndarray) -> np.ndarray:
+def view_logits(network: keras.Model, faces: np.ndarray) -> np.ndarray:
     """Logits of each face and of its mirror image, (2, k, 7) float32, for ``faces`` (k, 48, 48) uint8.
 
     Their mean is what the files compute before the temperature.
@@ -103,9 +103,9 @@ def to_onnx(network: keras.Model, temperature: float, facts: dict[str, str]) -> 
     node("Softmax", x, name="probabilities", axis=1)
 
     faces = helper.make_tensor_value_info("faces", TensorProto.UINT8, ["k", *network.input_shape[1:3]])
-    given = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["k", len(FER2013)])
+    output = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["k", len(FER2013)])
     model = helper.make_model(
-        helper.make_graph(nodes, network.name, [faces], [given], weights),
+        helper.make_graph(nodes, network.name, [faces], [output], weights),
         producer_name="fer_lib",
         ir_version=IR,
         opset_imports=[helper.make_opsetid("", OPSET)],

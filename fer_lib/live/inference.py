@@ -16,7 +16,7 @@ MODEL = Path(__file__).with_name("model.onnx")
 
 
 class Classifier:
-    """A network that tells emotions apart; ``load`` makes one.
+    """A network that classifies faces by their emotion; ``load`` makes one.
 
     ``emotions`` are the seven of FER2013 in the order of its codes, ``side`` the faces' width and height in pixels.
     """
@@ -73,15 +73,15 @@ def _onnx(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no base class of their own
         raise ValueError(f"{file}: found no network that ONNX Runtime reads ({error}), expected one") from error
-    (taken, *more), given = session.get_inputs(), session.get_outputs()[0]
-    found = taken.type, taken.shape[1:], given.type, given.shape[1:]
+    (input_, *more), output = session.get_inputs(), session.get_outputs()[0]
+    found = input_.type, input_.shape[1:], output.type, output.shape[1:]
     if more or found != ("tensor(uint8)", [48, 48], "tensor(float)", [len(FER2013)]):
         expected = f"(k, 48, 48) uint8 in and (k, {len(FER2013)}) float32 out"
         raise ValueError(f"{file}: found {found}, expected {expected}; `make live-model` writes such a file")
     emotions = session.get_modelmeta().custom_metadata_map.get("emotions", "none")
     if emotions != ",".join(FER2013):  # the classic silent bug is a network whose outputs have another order
         raise ValueError(f"{file}: found the emotions {emotions} in its metadata, expected {','.join(FER2013)}")
-    return lambda faces: session.run([given.name], {taken.name: faces})[0]
+    return lambda faces: session.run([output.name], {input_.name: faces})[0]
 
 
 def _litert(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
@@ -95,8 +95,8 @@ def _litert(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     except ValueError as error:
         raise ValueError(f"{file}: found no network that LiteRT reads ({error}), expected one") from error
     interpreter.allocate_tensors()
-    taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    found = taken["dtype"], taken["shape"].tolist(), given["dtype"], given["shape"].tolist()
+    input_, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    found = input_["dtype"], input_["shape"].tolist(), output["dtype"], output["shape"].tolist()
     if found != (np.float32, [1, 48, 48, 1], np.float32, [1, len(FER2013)]):
         expected = f"(1, 48, 48, 1) float32 in and (1, {len(FER2013)}) float32 out"
         raise ValueError(f"{file}: found {found}, expected {expected}; `make live-model` writes such a file")
@@ -106,9 +106,9 @@ def _litert(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
         for place, face in enumerate(faces.astype(np.float32)):
             # In 8 bits the mean and the deviation of a picture would be too coarse, so that these are taken here.
             face = face - face.mean()
-            interpreter.set_tensor(taken["index"], (face / np.sqrt((face**2).mean() + 1))[None, :, :, None])
+            interpreter.set_tensor(input_["index"], (face / np.sqrt((face**2).mean() + 1))[None, :, :, None])
             interpreter.invoke()
-            probabilities[place] = interpreter.get_tensor(given["index"])[0]
+            probabilities[place] = interpreter.get_tensor(output["index"])[0]
         return probabilities / probabilities.sum(axis=1, keepdims=True)  # they are multiples of 1/256
 
     return run

@@ -4,6 +4,7 @@ computed, and stands in ``fer_lib/live/model.json`` too."""
 from __future__ import annotations
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
 from ..data import Faces
 from ..data.emotions import FER2013
@@ -15,38 +16,37 @@ SETS = ("PublicTest", "PrivateTest", "PrivateTest clean", "PrivateTest leaked")
 
 
 def scores(probabilities: np.ndarray, tests: Faces, faces: Faces) -> dict[str, dict]:
-    """``scoring.score_set`` of each set, and second: the share whose label is among the two likeliest emotions.
+    """``scoring.score_set`` of each set, and second: the top-2 accuracy.
 
     ``probabilities`` (m, 7) are of the ``tests``, PublicTest and PrivateTest, of all ``faces``.
     """
     p = np.zeros((len(faces), len(FER2013)), np.float32)
     p[np.searchsorted(faces.ids, tests.ids)] = probabilities
     second = (np.argsort(p, axis=1)[:, -2:] == faces.labels[:, None]).any(axis=1)
-    answers, masks = {"classes": p.argmax(axis=1), "probabilities": p}, scoring.sets(faces)
+    predictions, masks = {"classes": p.argmax(axis=1), "probabilities": p}, scoring.sets(faces)
     return {
-        name: scoring.score_set(answers, faces.labels, masks[name]) | {"second": float(second[masks[name]].mean())}
+        name: scoring.score_set(predictions, faces.labels, masks[name]) | {"second": float(second[masks[name]].mean())}
         for name in SETS
         if name in masks
     }
 
 
 def confusion(classes: np.ndarray, tests: Faces) -> list[list[int]]:
-    """How often each emotion (row) of PrivateTest was answered by each (column)."""
+    """How often each emotion (row) of PrivateTest was predicted as each (column)."""
     rows = tests.rows("PrivateTest")
-    pairs = tests.labels[rows].astype(int) * len(FER2013) + classes[rows]
-    return np.bincount(pairs, minlength=len(FER2013) ** 2).reshape(len(FER2013), -1).tolist()
+    return confusion_matrix(tests.labels[rows], classes[rows], labels=range(len(FER2013))).tolist()
 
 
 def abstaining(probabilities: np.ndarray, tests: Faces) -> list[dict]:
-    """What an answer only above a threshold of confidence is worth on PrivateTest: threshold, answered, correct, n."""
+    """Predictions above thresholds of confidence on PrivateTest: threshold, answered (their number), correct, n."""
     rows = tests.rows("PrivateTest")
-    p, labels = probabilities[rows], tests.labels[rows]
-    found = []
+    confidence, correct = probabilities[rows].max(axis=1), probabilities[rows].argmax(axis=1) == tests.labels[rows]
+    lines = []
     for threshold in THRESHOLDS:
-        sure = p.max(axis=1) >= threshold
-        correct = int((p.argmax(axis=1) == labels)[sure].sum())
-        found.append({"threshold": threshold, "answered": int(sure.sum()), "correct": correct, "n": len(rows)})
-    return found
+        sure = confidence >= threshold
+        counts = {"answered": int(sure.sum()), "correct": int(correct[sure].sum()), "n": len(rows)}
+        lines.append({"threshold": threshold, **counts})
+    return lines
 
 
 def markdown(about: dict) -> str:
@@ -55,14 +55,43 @@ def markdown(about: dict) -> str:
     made, files, source = about["made_by"], about["files"], about["data"]["source"]
     private = float_["PrivateTest"]
     twice, once = (_percent(scores["PublicTest"]["accuracy"]) for scores in (float_, about["without_mirror"]))
-    drawn = (
+    warning = (
         ""
         if source.get("official")
         else "> ⚠ **Not made from FER2013.** The figures show that the machinery works, and nothing else.\n\n"
     )
+    accuracies = [
+        {
+            "Rows": name,
+            "n": f"{score['n']:,}",
+            "Accuracy, %": f"{_percent(score['accuracy'])} {interval(score['interval'])}",
+            "Mean recall, %": _percent(score["balanced_accuracy"]),
+            "Top-2 accuracy, %": _percent(score["second"]),
+        }
+        for name, score in float_.items()
+    ]
+    calibration = [
+        {
+            "Rows": name,
+            "Error before, %": _percent(before["calibration_error"]),
+            "Error after, %": _percent(after["calibration_error"]),
+            "Log-loss before": f"{before['log_loss']:.4f}",
+            "Log-loss after": f"{after['log_loss']:.4f}",
+        }
+        for name, before, after in ((name, about["uncalibrated"][name], float_[name]) for name in float_)
+    ]
+    abstained = [
+        {
+            "Confidence at least": f"{line['threshold']:.1f}",
+            "Coverage, %": _percent(line["answered"] / line["n"]),
+            "Accuracy, %": _percent(line["correct"] / line["answered"]) if line["answered"] else "–",
+        }
+        for line in about["abstaining"]
+    ]
     return f"""# Model card: the network of fer_lib.live
 
-{drawn}A small convolutional network that sorts a face, cut out and grey, into seven emotions: {", ".join(FER2013)}.
+{warning}A small convolutional network that classifies a face, cut out and grey, as one of seven emotions:
+{", ".join(FER2013)}.
 `make live-model` trained it, fitted its confidence, exported it and wrote this page; none of its figures is typed.
 
 | | |
@@ -80,16 +109,17 @@ def markdown(about: dict) -> str:
 ## How good it is
 
 Training taught it, and the last epoch is kept, whatever its score. PublicTest decided two things: that each face is
-looked at twice, the second time in the mirror ({twice} % of it come out right then, {once} % at one look),
+looked at twice, the second time in the mirror (an accuracy of {twice} %, against {once} % at one look),
 and the temperature {about["temperature"]:.3f} that the logits are divided by. PrivateTest was only scored. *Clean* rows
 of PrivateTest show an image that no other part has; the others are *leaked*. Brackets: Wilson's 95 % interval for the
 sampling of the rows; another seed would move the figures too.
 
-{table([_line(name, score) for name, score in float_.items()])}
+{table(accuracies)}
 Looking once, it scores {_percent(about["without_mirror"]["PrivateTest"]["accuracy"])} % on PrivateTest. In 8 bits
 (`model.int8.tflite`) it scores {_percent(int8["PrivateTest"]["accuracy"])} % on PrivateTest
-{interval(int8["PrivateTest"]["interval"])}, with the answer of float32 on {100 * about["int8_agreement"]:.1f} % of the
-test rows. In `model.onnx` no probability is more than {about["off_keras"]:.1g} off Keras' own.
+{interval(int8["PrivateTest"]["interval"])}, with the prediction of float32 on
+{100 * about["int8_agreement"]:.1f} % of the test rows. In `model.onnx` no probability is more than
+{about["off_keras"]:.1g} off Keras' own.
 
 People agree with FER2013's labels on about 65 ± 5 % of its faces (Goodfellow et al. 2013).
 
@@ -100,18 +130,18 @@ People agree with FER2013's labels on about 65 ± 5 % of its faces (Goodfellow e
 
 Calibration error: the mean gap between confidence and accuracy, over {scoring.BINS} bins.
 
-{table([_calibration(name, float_[name], about["uncalibrated"][name]) for name in float_])}
-Who wants fewer and surer answers takes those above a threshold (PrivateTest):
+{table(calibration)}
+Whoever wants fewer and surer predictions takes those above a threshold (PrivateTest):
 
-{table([_abstaining(line) for line in about["abstaining"]])}
+{table(abstained)}
 ## Known failures
 
 {_failures(private, about["confusion"])}
 - It saw faces of 48x48 pixels, mostly frontal, found by a face detector in pictures from the web. Half-hidden, turned
-  or badly lit faces, and boxes cut otherwise than in FER2013, cost accuracy that no figure on this page tells of:
+  or badly lit faces, and boxes cut otherwise than in FER2013, cost accuracy that no figure on this page shows:
   "Faces in use" in the [report](../results/report.html) measures how much.
-- Its labels are what people guessed from one picture. They are wrong or doubtful for many rows, and so are some answers
-  that count as right.
+- Its labels are what people guessed from one picture. They are wrong or doubtful for many rows, and so are some
+  predictions that count as right.
 - Who is on FER2013's pictures (age, skin, culture) was never recorded: whether it is worse for some groups of people
   cannot be measured with this data, and should be expected.
 
@@ -135,64 +165,32 @@ def _percent(fraction: float) -> str:
     return f"{100 * fraction:.2f}"
 
 
-def _line(name: str, score: dict) -> dict:
-    return {
-        "Rows": name,
-        "n": f"{score['n']:,}",
-        "Accuracy, %": f"{_percent(score['accuracy'])} {interval(score['interval'])}",
-        "Mean recall, %": _percent(score["balanced_accuracy"]),
-        "Label among the first two, %": _percent(score["second"]),
-    }
-
-
 def _emotions(score: dict, counts: list[list[int]]) -> list[dict]:
     lines = []
     for code, (name, of) in enumerate(zip(FER2013, counts)):
         if name not in score["recall"]:
             continue
-        recall, answered = score["recall"][name], score["predicted"][name]
+        recall, predicted = score["recall"][name], score["predicted"][name]
         others = sorted((c for c in range(len(FER2013)) if c != code), key=lambda c: -of[c])
         lines.append({
             "Emotion": name,
             "n": f"{recall['n']:,}",
             "Recall, %": f"{_percent(recall['recall'])} {interval(recall['interval'])}",
-            "Right when answered, %": _percent(of[code] / answered) if answered else "–",
+            "Precision, %": _percent(of[code] / predicted) if predicted else "–",
             "Most often taken for": ", ".join(f"{FER2013[c]} {100 * of[c] / recall['n']:.0f} %" for c in others[:2]),
         })  # fmt: skip
     return lines
 
 
-def _calibration(name: str, after: dict, before: dict) -> dict:
-    return {
-        "Rows": name,
-        "Error before, %": _percent(before["calibration_error"]),
-        "Error after, %": _percent(after["calibration_error"]),
-        "Log-loss before": f"{before['log_loss']:.4f}",
-        "Log-loss after": f"{after['log_loss']:.4f}",
-    }
-
-
-def _abstaining(line: dict) -> dict:
-    return {
-        "Confidence at least": f"{line['threshold']:.1f}",
-        "Answered, %": _percent(line["answered"] / line["n"]),
-        "Right of these, %": _percent(line["correct"] / line["answered"]) if line["answered"] else "–",
-    }
-
-
 def _failures(score: dict, counts: list[list[int]]) -> str:
-    """The three commonest confusions in shares of the emotion, and the emotion that is found least."""
-    shares = {
-        (row, column): counts[row][column] / sum(counts[row])
-        for row in range(len(FER2013))
-        for column in range(len(FER2013))
-        if row != column and sum(counts[row])
-    }
-    worst = sorted(shares, key=shares.get, reverse=True)[:3]
-    said = [f"{FER2013[row]} taken for {FER2013[column]} ({100 * shares[row, column]:.0f} %)" for row, column in worst]
+    """The three commonest confusions in shares of the emotion, and the emotion of the lowest recall."""
+    shares = np.array(counts) / np.maximum(1, np.sum(counts, axis=1, keepdims=True))
+    np.fill_diagonal(shares, 0)
+    worst = zip(*np.unravel_index(np.argsort(-shares, axis=None, kind="stable")[:3], shares.shape))
+    texts = [f"{FER2013[row]} taken for {FER2013[column]} ({100 * shares[row, column]:.0f} %)" for row, column in worst]
     least = min(score["recall"], key=lambda name: score["recall"][name]["recall"])
-    found = score["recall"][least]
+    recall = score["recall"][least]
     return (
-        f"- Its commonest mistakes: {'; '.join(said)}.\n"
-        f"- It finds {least} least: {100 * found['recall']:.0f} % of {found['n']}."
+        f"- Its commonest mistakes: {'; '.join(texts)}.\n"
+        f"- It recognises {least} least: {100 * recall['recall']:.0f} % of {recall['n']}."
     )

@@ -1,4 +1,4 @@
-"""Where results go: lines, a CSV file, a video, a picture, a window.
+"""Where results go: lines, a CSV file, a video, a picture, a window; and how faces are drawn on their frames.
 
 Each output is a context that gives a function to call with every result; what is written is whole when the context is
 left, however it is left. A window's function returns True when its user wants to see no more.
@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,12 +23,18 @@ import numpy as np
 
 from ..data import refused
 from ..data.emotions import FER2013
-from .drawing import Rate, overlay
 from .pipeline import Face, Result
 
 Output = Callable[[Result], bool | None]
 
 MILLISECOND = Fraction(1, 1000)
+
+# Blue, green, red; of the report's palette.
+SURE, OPEN, DARK, LIGHT = (178, 114, 0), (140, 140, 140), (30, 30, 30), (255, 255, 255)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+# ---- lines
 
 
 def as_dict(result: Result, face: Face) -> dict:
@@ -45,37 +51,26 @@ def as_dict(result: Result, face: Face) -> dict:
     }
 
 
-@contextmanager
-def json_lines() -> Iterator[Output]:
+def print_json(result: Result) -> None:
     """One line a face on the standard output, each frame's at once."""
-
-    def write(result: Result) -> None:
-        for face in result.faces:
-            print(json.dumps(as_dict(result, face)))
-        sys.stdout.flush()
-
-    yield write
+    for face in result.faces:
+        print(json.dumps(as_dict(result, face)))
+    sys.stdout.flush()
 
 
-@contextmanager
-def words(moving: bool) -> Iterator[Output]:
+def print_text(result: Result, moving: bool) -> None:
     """The same for people."""
-
-    def write(result: Result) -> None:
-        for face in result.faces:
-            (first, likely), (second, less) = face.top2
-            place = f"{result.time:8.2f} s" if moving else result.name
-            told = "open, perhaps " if face.abstained else ""
-            left, top, width, height = face.box
-            print(
-                f"{place}  face {face.track} ({width}x{height} at {left},{top}): "
-                f"{told}{first} {likely:.0%}, {second} {less:.0%}"
-            )
-        if not result.faces and not moving:
-            print(f"{result.name}  no face found")
-        sys.stdout.flush()
-
-    yield write
+    for face in result.faces:
+        (first, likely), (second, less) = face.top2
+        place = f"{result.time:8.2f} s" if moving else result.name
+        left, top, width, height = face.box
+        print(
+            f"{place}  face {face.track} ({width}x{height} at {left},{top}): "
+            f"{'open, perhaps ' if face.abstained else ''}{first} {likely:.0%}, {second} {less:.0%}"
+        )
+    if not result.faces and not moving:
+        print(f"{result.name}  no face found")
+    sys.stdout.flush()
 
 
 @contextmanager
@@ -100,7 +95,70 @@ def csv_file(path: Path) -> Iterator[Output]:
         yield write
 
 
-def drawn_file(path: Path, moving: bool, one: bool):
+# ---- pictures
+
+
+def overlay(result: Result, rate: float | None = None) -> np.ndarray:
+    """A copy of a result's frame with its faces drawn on it, (height, width, 3) uint8, blue first.
+
+    A face that was abstained from has a grey box and a question mark. rate: frames a second, for the upper left corner.
+    """
+    image = result.image.copy()
+    size = max(0.35, min(image.shape[:2]) / 960)
+    for face in result.faces:
+        _draw_face(image, face, size)
+    if rate is not None:
+        _draw_text(image, f"{rate:.0f} frames/s", (6, round(24 * size) + 6), size)
+    return image
+
+
+def _draw_face(image: np.ndarray, face: Face, size: float) -> None:
+    left, top, width, height = face.box
+    colour = OPEN if face.abstained else SURE
+    cv2.rectangle(image, (left, top), (left + width, top + height), colour, max(1, round(3 * size)))
+    name, probability = face.top2[0]
+    label = f"{face.track}: {name}{'?' if face.abstained else ''} {probability:.0%}"
+    _draw_text(image, label, (left, max(top - round(8 * size), round(24 * size))), size)
+    line, length = round(22 * size), round(130 * size)
+    beside = left + width + 6
+    if beside + length > image.shape[1]:  # no room on the right
+        beside = max(0, left - length - 6)
+    first = min(max(0, top), max(0, image.shape[0] - line * len(face.emotions)))
+    for k, (emotion, share) in enumerate(zip(face.emotions, face.probabilities)):
+        y = first + k * line
+        cv2.rectangle(image, (beside, y), (beside + length, y + line - 2), DARK, cv2.FILLED)
+        cv2.rectangle(image, (beside, y), (beside + round(length * float(share)), y + line - 2), colour, cv2.FILLED)
+        place = beside + 3, y + line - round(7 * size)
+        cv2.putText(image, emotion, place, FONT, 0.64 * size, LIGHT, 1, cv2.LINE_AA)
+
+
+def _draw_text(image: np.ndarray, text: str, place: tuple[int, int], size: float) -> None:
+    """White on a dark edge: legible on anything."""
+    width = max(1, round(1.6 * size))
+    cv2.putText(image, text, place, FONT, size * 0.8, DARK, width + 2, cv2.LINE_AA)
+    cv2.putText(image, text, place, FONT, size * 0.8, LIGHT, width, cv2.LINE_AA)
+
+
+class Rate:
+    """Frames a second, as they went lately."""
+
+    def __init__(self):
+        self.before, self.seconds = time.perf_counter(), None
+
+    def now(self) -> float:
+        """The rate; to be called once a frame."""
+        moment = time.perf_counter()
+        took, self.before = moment - self.before, moment
+        self.seconds = took if self.seconds is None else 0.9 * self.seconds + 0.1 * took
+        return 1 / max(self.seconds, 1e-6)
+
+
+def _write_picture(path: Path, result: Result) -> None:
+    if not cv2.imwrite(str(path), overlay(result)):
+        raise OSError(f"{path}: the picture could not be written; see whether the folder is there")
+
+
+def drawn_file(path: Path, moving: bool, one: bool) -> AbstractContextManager[Output]:
     """The output to a video, or to a picture where the source is one picture: by the file's name.
 
     Raises ValueError for any other name.
@@ -108,13 +166,13 @@ def drawn_file(path: Path, moving: bool, one: bool):
     if path.suffix.lower() == ".mkv":
         return video_file(path, moving)
     if path.suffix.lower() in (".png", ".jpg", ".jpeg") and one and not moving:
-        return picture_file(path)
+        return nullcontext(lambda result: _write_picture(path, result))
     raise refused("--save", str(path), "a name that ends in .mkv, or .png or .jpg for one picture", "name such a file")
 
 
 @contextmanager
 def video_file(path: Path, moving: bool) -> Iterator[Output]:
-    """A Matroska file of the frames with what was found drawn on them.
+    """A Matroska file of the frames with their faces drawn on them.
 
     Every frame is a cluster of its own and is on its way to the disk before the next is read, so that a file that was
     never closed plays up to the last frame but one. Frames keep their time; pictures follow at one a second, on a
@@ -160,17 +218,6 @@ def _on_canvas(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 @contextmanager
-def picture_file(path: Path) -> Iterator[Output]:
-    """One picture with what was found drawn on it."""
-
-    def write(result: Result) -> None:
-        if not cv2.imwrite(str(path), overlay(result)):
-            raise OSError(f"{path}: the picture could not be written; see whether the folder is there")
-
-    yield write
-
-
-@contextmanager
 def window(moving: bool) -> Iterator[Output]:
     """A window, in which a video runs no faster than it was taken, and a picture stays until a key is pressed. It ends
     with q, Escape, or when it is closed.
@@ -178,10 +225,12 @@ def window(moving: bool) -> Iterator[Output]:
     Raises RuntimeError where OpenCV has no windows, or there is no display to show one on.
     """
     if re.search(r"^\s*GUI:\s*NONE", cv2.getBuildInformation(), re.MULTILINE):
+        from importlib.metadata import version
+
         raise RuntimeError(
             "--show: found an OpenCV without windows (opencv-python-headless), expected opencv-python of the extra "
             f"live-window; put it over the other with: {sys.executable} -m pip install --force-reinstall --no-deps "
-            f"opencv-python=={_version()}"
+            f"opencv-python=={version('opencv-python-headless')}"
         )
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise RuntimeError("--show: found no display, expected DISPLAY or WAYLAND_DISPLAY; leave --show out, or --save")
@@ -196,9 +245,3 @@ def window(moving: bool) -> Iterator[Output]:
         yield write
     finally:
         cv2.destroyAllWindows()
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("opencv-python-headless")

@@ -1,7 +1,8 @@
-"""From frames to labelled faces: find them, cut them out as the training's were, classify, track."""
+"""From frames to labelled faces: detect them, cut them out as those of the training were, classify, track."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from . import detectors, sources, tracking
+from . import detectors, sources
 
 if TYPE_CHECKING:
     from .inference import Classifier
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 MARGIN = 1.04
 """Side of what is cut out over the side of a detector's box. In FER2013's pictures, enlarged into a frame of 640 x 480,
 the boxes of Haar cascades have the same middle and 0.96 of the side (median over rows of Training)."""
+SAME = 0.3
+"""Overlap from which on two boxes may be of one face."""
+PATIENCE = 0.5
+"""Seconds after which a face that is not found any more is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Face:
     box: left, top, width, height in pixels.
     track: the number of the person, as long as they are in sight; from 1.
     probabilities: (7,) float, in the order of ``emotions``, smoothed over the track's frames; sums to 1.
-    abstained: whether the most likely emotion is less likely than the threshold, so that none should be told.
+    abstained: whether the most likely emotion is less likely than the threshold, so that no emotion is predicted.
     """
 
     box: tuple[int, int, int, int]
@@ -45,18 +50,13 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What is in one frame.
+class Result(sources.Frame):
+    """A frame, and what is in it; the image is as it came, nothing is drawn on it.
 
-    index, time, name, image: as in ``sources.Frame``; the image is as it came, nothing is drawn on it.
     faces: from left to right; none is an empty tuple.
     seconds: how long each stage took: "read", "detect", "crop", "classify" (with tracking).
     """
 
-    index: int
-    time: float
-    name: str
-    image: np.ndarray
     faces: tuple[Face, ...]
     seconds: dict[str, float]
 
@@ -82,14 +82,68 @@ def crops(grey: np.ndarray, boxes: Sequence, side: int = 48) -> np.ndarray:
     return faces
 
 
+def matches(before: list[np.ndarray], now: list[np.ndarray]) -> dict[int, int]:
+    """Position in ``now`` -> position in ``before`` of the same face: pairs by their overlap, the largest first."""
+    pairs = [(detectors.overlap(old, new), j, i) for i, new in enumerate(now) for j, old in enumerate(before)]
+    matched: dict[int, int] = {}
+    for shared, j, i in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
+        if shared >= SAME and i not in matched and j not in matched.values():
+            matched[i] = j
+    return matched
+
+
+@dataclass
+class Track:
+    """A face over time: its number, and its box, time and smoothed probabilities when it was seen last."""
+
+    number: int
+    box: np.ndarray
+    time: float
+    probabilities: np.ndarray
+
+
+class Tracks:
+    """The faces seen lately.
+
+    smoothing: seconds in which a face's earlier probabilities fall to 1/e of their weight; 0 takes each frame by
+        itself. The weight goes by the time between two frames, so that it means the same at every frame rate.
+    """
+
+    def __init__(self, smoothing: float = 0.3):
+        self.smoothing = smoothing
+        self.tracks: list[Track] = []
+        self.next = 1
+
+    def update(self, boxes: np.ndarray, probabilities: np.ndarray, time: float) -> list[Track]:
+        """The tracks of a frame's faces, in their order, each with its box, (4,), and smoothed probabilities, (7,).
+
+        boxes (k, 4) and probabilities (k, 7) of the faces; time: of the frame, in seconds.
+        """
+        self.tracks = [track for track in self.tracks if time - track.time <= PATIENCE]
+        known = matches([track.box for track in self.tracks], list(boxes))
+        current = []
+        for i, (box, now) in enumerate(zip(boxes, probabilities)):
+            if i in known:
+                track = self.tracks[known[i]]
+                past = math.exp(-max(0.0, time - track.time) / self.smoothing) if self.smoothing else 0.0
+                track.box, track.time = box, time
+                track.probabilities = past * track.probabilities + (1 - past) * now
+            else:
+                track = Track(self.next, box, time, now)
+                self.next += 1
+            current.append(track)
+        self.tracks += [track for i, track in enumerate(current) if i not in known]
+        return current
+
+
 class Watcher:
     """Looks at frames of your own, one after the other: what ``watch`` does with those of a source.
 
     detector: a name out of ``detectors.NAMES``, or a function of your own; yunet: the file that "yunet" needs.
     classifier: ``inference.load()`` where none is given.
-    threshold: probability under which a face's emotion is left open. A calibrated classifier is wrong more often than
-        right under one half.
-    smoothing: seconds over which a face's probabilities are averaged (see ``tracking.Tracks``).
+    threshold: probability under which a face's emotion is left open. Under one half, a calibrated classifier is more
+        often wrong than right.
+    smoothing: seconds over which a face's probabilities are averaged (see ``Tracks``).
     moving: whether the frames follow one another in time; pictures do not, and each has other people in it.
     Raises ValueError for a threshold outside 0..1, a negative smoothing, and what ``detectors.detector`` refuses.
     """
@@ -113,7 +167,7 @@ class Watcher:
 
             classifier = load()
         self.classifier, self.threshold, self.moving = classifier, threshold, moving
-        self.tracks = tracking.Tracks(smoothing)
+        self.tracks = Tracks(smoothing)
 
     def look(self, image: np.ndarray, moment: float = 0.0) -> tuple[tuple[Face, ...], dict[str, float]]:
         """The faces in a frame, from left to right, and the seconds that "detect", "crop" and "classify" took.
@@ -131,10 +185,8 @@ class Watcher:
         if not self.moving:
             self.tracks.tracks.clear()
         faces = tuple(
-            Face(
-                tuple(int(number) for number in track.box), track.number, track.probabilities, emotions,
-                bool(track.probabilities.max() < self.threshold),
-            )
+            Face(tuple(map(int, track.box)), track.number, track.probabilities, emotions,
+                 bool(track.probabilities.max() < self.threshold))
             for track in self.tracks.update(boxes, probabilities, moment)
         )  # fmt: skip
         clock.append(time.perf_counter())

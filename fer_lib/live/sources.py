@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -27,14 +28,14 @@ class Frame:
 
     index: its number, from 0; one that cannot be decoded has a number too, and is left out.
     time: seconds since the first frame: a video's own clock, a camera's arrival; 0 of a picture.
-    image: (height, width, 3) uint8, blue first, the right way up.
     name: the picture's file name, or the source, a URL without its password.
+    image: (height, width, 3) uint8, blue first, the right way up.
     """
 
     index: int
     time: float
-    image: np.ndarray
     name: str
+    image: np.ndarray
 
 
 def moves(source: str | int | Path) -> bool:
@@ -57,7 +58,7 @@ def frames(source: str | int | Path) -> Iterator[Frame]:
         return _camera_frames(camera)
     path = Path(str(source))
     if path.is_dir():
-        return _pictures(sorted(each for each in path.iterdir() if each.suffix.lower() in PICTURES), path)
+        return _pictures(sorted(each for each in path.iterdir() if _is_picture(each)), path)
     if "://" in str(source):
         return _video_frames(str(source))
     if not path.exists():
@@ -91,7 +92,7 @@ def _pictures(files: list[Path], place: Path) -> Iterator[Frame]:
             warnings.warn(f"{file}: found a picture that cannot be read; left out", stacklevel=2)
             continue
         whole += 1
-        yield Frame(index, 0.0, image, file.name)
+        yield Frame(index, 0.0, file.name, image)
     if not whole:
         raise refused(place, "no picture that can be read", "a whole picture", "name another")
 
@@ -110,13 +111,12 @@ def _camera_frames(number: int) -> Iterator[Frame]:
                 "in, that no other program has it, and that you may read it (on Linux: /dev/video*, group video)"
             )
         camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the oldest that waits
-        index, started = 0, time.monotonic()
-        while True:
+        started = time.monotonic()
+        for index in count():
             whole, image = camera.read()
             if not whole:
                 raise OSError(f"camera {number}: found no further frame after {index}; see that it is plugged in")
-            yield Frame(index, time.monotonic() - started, image, f"camera {number}")
-            index += 1
+            yield Frame(index, time.monotonic() - started, f"camera {number}", image)
     finally:
         camera.release()
 
@@ -128,44 +128,48 @@ def _video_frames(url: str) -> Iterator[Frame]:
     try:
         container = av.open(url, timeout=(PATIENCE, PATIENCE))
     except (av.error.FFmpegError, OSError) as error:
-        raise refused(name, f"nothing to be read as a video ({_said(error)})", "a video or a stream", _NEXT) from error
+        raise _no_video(name, f"nothing to be read as a video ({_reason(error)})") from error
     with container:
         if not container.streams.video:
-            raise refused(name, "no pictures in it", "a video or a stream", _NEXT)
+            raise _no_video(name, "no pictures in it")
         stream = container.streams.video[0]
         if stream.codec_context is None:
-            raise refused(name, "a codec that cannot be read", "a video or a stream", _NEXT)
+            raise _no_video(name, "a codec that cannot be read")
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or stream.guessed_rate or 25)
-        index, whole, damaged, first = 0, 0, [], None
-        for decoded in _unless_it_ends(_decoded(container, stream), name):
+        index, damaged, first = -1, [], None
+        for index, decoded in enumerate(_decoded(container, stream, name)):
             if isinstance(decoded, Exception):
-                damaged.append(f"frame {index}: {_said(decoded)}")
-                index += 1
+                damaged.append(f"frame {index}: {_reason(decoded)}")
                 continue
             moment = index / rate if decoded.time is None else decoded.time
             first = moment if first is None else first
             image = decoded.to_ndarray(format="bgr24")
             if decoded.rotation:  # a telephone held upright
                 image = np.ascontiguousarray(np.rot90(image, round(decoded.rotation / 90)))
-            yield Frame(index, moment - first, image, name)
-            index, whole = index + 1, whole + 1
-        if not whole:
+            yield Frame(index, moment - first, name, image)
+        if first is None:
             why = damaged[0] if damaged else "no frame in it"
-            raise refused(name, f"no frame that can be decoded ({why})", "a video or a stream", _NEXT)
+            raise _no_video(name, f"no frame that can be decoded ({why})")
         if damaged:
             warnings.warn(
-                f"{name}: found {len(damaged)} damaged of {index} frames, first {damaged[0]}; left out", stacklevel=2
+                f"{name}: found {len(damaged)} damaged of {index + 1} frames, first {damaged[0]}; left out",
+                stacklevel=2,
             )
 
 
-_NEXT = "see whether a player plays it, or convert it"
+def _no_video(name: str, found: str) -> ValueError:
+    return refused(name, found, "a video or a stream", "see whether a player plays it, or convert it")
 
 
-def _decoded(container, stream) -> Iterator:
-    """The frames of a stream, and in the place of what is damaged the error that it gives."""
+def _decoded(container, stream, name: str) -> Iterator:
+    """The frames of a stream, and in the place of what is damaged the error that it gives.
+
+    Raises OSError where the stream falls silent, or whoever sends it has gone.
+    """
     import av
 
+    index = 0
     with closing(container.demux(stream)) as packets:
         while True:
             try:
@@ -175,24 +179,17 @@ def _decoded(container, stream) -> Iterator:
             except av.error.InvalidDataError as error:  # nothing can be found after this
                 yield error
                 return
-            try:
-                yield from packet.decode()
             except av.error.FFmpegError as error:
-                yield error
+                raise OSError(
+                    f"{name}: found no further frame after {index} ({_reason(error)}); see who sends it"
+                ) from error
+            try:
+                decoded = packet.decode()
+            except av.error.FFmpegError as error:
+                decoded = [error]
+            yield from decoded
+            index += len(decoded)
 
 
-def _unless_it_ends(decoded: Iterator, name: str) -> Iterator:
-    """What a stream gives. Raises OSError where it falls silent, or whoever sends it has gone."""
-    import av
-
-    count = 0
-    try:
-        for each in decoded:
-            yield each
-            count += 1
-    except av.error.FFmpegError as error:
-        raise OSError(f"{name}: found no further frame after {count} ({_said(error)}); see who sends it") from error
-
-
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)

@@ -1,7 +1,7 @@
-"""What a face's size, light, sharpness, tilt and what hides it do to finding it and to telling its emotion.
+"""What a face's size, light, sharpness, tilt and cover do to its detection and to the prediction of its emotion.
 
 Faces of a data set are put into frames of 640 x 480 pixels, one a frame, and one thing is changed at a time. A picture
-of FER2013 ends at the face's edge, so that a detector misses the hair and neck it knows: rates tell of what changes,
+of FER2013 ends at the face's edge, so that a detector misses the hair and neck it knows: the rates show what changes,
 and are lower than they would be in a room.
 """
 
@@ -35,17 +35,11 @@ SAME = 0.3
 
 
 def compose(
-    face: np.ndarray,
-    rng: np.random.Generator,
-    size: int = 160,
-    light: float = 1.0,
-    blur: float = 0.0,
-    hidden: float = 0.0,
-    tilt: float = 0,
+    face: np.ndarray, rng: np.random.Generator, size: int, light: float, blur: float, hidden: float, tilt: float
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """A grey frame, (480, 640) uint8, with a face, (48, 48) uint8, in it, and the face's box: left, top, width, height.
 
-    rng: draws the place and the soft greys behind it, before anything else is done. The others: see ``LEVELS``.
+    rng: samples the place and the soft greys behind it, before anything else is done. The others: see ``LEVELS``.
     """
     left, top = int(rng.integers(WIDTH - size + 1)), int(rng.integers(HEIGHT - size + 1))
     greys = rng.uniform(60, 190, (6, 8)).astype(np.float32)
@@ -66,60 +60,62 @@ def compose(
     return cv2.convertScaleAbs(np.maximum(behind, 0), alpha=light), (left, top, size, size)  # white stays white
 
 
-def answers(faces: Faces, rows: np.ndarray, classifier, detector: str, seed: int = 0, **changed) -> dict:
-    """What becomes of each row's face when it is composed with ``changed`` over ``USUAL``.
+def predictions(faces: Faces, rows: np.ndarray, classifier, detector: str, seed: int = 0, **changed) -> dict:
+    """The emotions predicted of each row's face when it is composed with ``changed`` over ``USUAL``.
 
     Returns arrays of len(rows): first and second, uint8, the two likeliest emotions of a cut at the face's true place;
-    found_first, uint8, the likeliest of what the detector's first look cut out, ``records.MISSED`` where it found
-    nothing; and seconds, float32, from the frame to the answer for all that was found. A row's place and background
-    depend on seed and row.
+    found_first, uint8, the likeliest of the cut where a detector found the face at first sight, ``records.MISSED``
+    where it did not; and seconds, float32, from the frame to the predictions of all that was found. A row's place and
+    background depend on seed and row.
     """
     # Each frame is as a video's first: nothing is known of a face before.
     find = detectors.Tuned(every=1) if detector == "tuned" else detectors.detector(detector)
-    told = {name: np.empty(len(rows), np.uint8) for name in ("first", "second", "found_first")}
-    told["seconds"] = np.empty(len(rows), np.float32)
+    predicted = {name: np.empty(len(rows), np.uint8) for name in ("first", "second", "found_first")}
+    predicted["seconds"] = np.empty(len(rows), np.float32)
     for k, row in enumerate(rows):
         frame, box = compose(faces.images[row], np.random.default_rng((seed, int(row))), **USUAL | changed)
         colour = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
         start = time.perf_counter()
         boxes = find(colour, frame)
         of_found = classifier.classify(crops(frame, boxes, classifier.side)).argmax(axis=1)
-        told["seconds"][k] = time.perf_counter() - start
+        predicted["seconds"][k] = time.perf_counter() - start
         shared = [detectors.overlap(each, box) for each in boxes]
-        told["found_first"][k] = of_found[int(np.argmax(shared))] if max(shared, default=0.0) > SAME else records.MISSED
+        found = max(shared, default=0.0) > SAME
+        predicted["found_first"][k] = of_found[int(np.argmax(shared))] if found else records.MISSED
         left, top, size, _ = box
         side = size / MARGIN
         true = (left + (size - side) / 2, top + (size - side) / 2, side, side)
         order = np.argsort(-classifier.classify(crops(frame, [true], classifier.side))[0], kind="stable")
-        told["first"][k], told["second"][k] = order[:2]
-    return told
+        predicted["first"][k], predicted["second"][k] = order[:2]
+    return predicted
 
 
 def survey(
     faces: Faces, rows: np.ndarray, classifier, detector: str = "tuned", seed: int = 0, progress=print
 ) -> tuple[list, dict]:
-    """Every level of every condition: a line each, and what was answered to each row.
+    """Every level of every condition: a line each, and the predictions of each row.
 
     Lines: condition, level, usual (whether nothing is changed), n, and how many of n are found, right and
     right_of_found (``records.recognised``). Arrays, their first axis following the lines: first, second and
-    found_first, (levels, n) uint8, and seconds, (levels, n) float32, as ``answers`` has them.
+    found_first, (levels, n) uint8, and seconds, (levels, n) float32, as ``predictions`` has them.
     ``progress`` takes one line of text a level, with the time left.
     """
-    told, usual, started = [], None, time.monotonic()
+    predicted, known, started = [], {}, time.monotonic()
     levels = [(condition, level) for condition, levels in LEVELS.items() for level in levels]
     for condition, level in levels:
-        is_usual = level == USUAL[condition]
-        here = usual if is_usual and usual else answers(faces, rows, classifier, detector, seed, **{condition: level})
-        usual = here if is_usual else usual
-        told.append(here)
+        key = None if level == USUAL[condition] else (condition, level)  # None: the same frames in every condition
+        if key not in known:
+            known[key] = predictions(faces, rows, classifier, detector, seed, **{condition: level})
+        here = known[key]
+        predicted.append(here)
         found = (here["found_first"] != records.MISSED).mean()
         right = (here["first"] == faces.labels[rows]).mean()
-        left = (time.monotonic() - started) / len(told) * (len(levels) - len(told))
+        left = (time.monotonic() - started) / len(predicted) * (len(levels) - len(predicted))
         progress(
-            f"level {len(told):2d}/{len(levels)}  {condition} {level:g}  found {found:.2f}  right {right:.2f}  "
+            f"level {len(predicted):2d}/{len(levels)}  {condition} {level:g}  found {found:.2f}  right {right:.2f}  "
             f"{time.strftime('%M:%S', time.gmtime(left))} left"
         )
-    arrays = {name: np.stack([each[name] for each in told]) for name in told[0]}
+    arrays = {name: np.stack([each[name] for each in predicted]) for name in predicted[0]}
     lines = []
     for k, (condition, level) in enumerate(levels):
         right = records.recognised(arrays | {"labels": faces.labels[rows]}, k)
@@ -131,20 +127,18 @@ def survey(
 def share(line: dict, name: str) -> tuple[float, float, float]:
     """Of a ``survey``'s line, the share found, right, or right_of_found (of those found), with its Wilson interval:
     (share, low, high), NaN of no face."""
-    return _share(line[name], line["found" if name == "right_of_found" else "n"])
+    k, n = line[name], line["found" if name == "right_of_found" else "n"]
+    return (k / n, *statistics.wilson(k, n)) if n else (float("nan"),) * 3
 
 
 def by_emotion(labels: np.ndarray, first: np.ndarray, second: np.ndarray, emotions: tuple[str, ...]) -> list[dict]:
-    """For each emotion of (n,) labels: emotion, n; first and either, the shares of its faces that get it as the
-    likeliest emotion, and as one of the two likeliest, each (share, low, high)."""
+    """For each emotion of (n,) labels: emotion, n; first and either, the shares of its faces whose likeliest
+    emotion it is, and one of whose two likeliest it is, each (share, low, high)."""
     lines = []
     for code, emotion in enumerate(emotions):
         here = labels == code
-        once = int((first[here] == code).sum())
-        n, both = int(here.sum()), once + int((second[here] == code).sum())
-        lines.append({"emotion": emotion, "n": n, "first": _share(once, n), "either": _share(both, n)})
+        once, again = (int((predicted[here] == code).sum()) for predicted in (first, second))
+        counts = {"n": int(here.sum()), "first": once, "either": once + again}
+        shares = {name: share(counts, name) for name in ("first", "either")}
+        lines.append({"emotion": emotion, "n": counts["n"], **shares})
     return lines
-
-
-def _share(k: int, n: int) -> tuple[float, float, float]:
-    return (k / n, *statistics.wilson(k, n)) if n else (float("nan"),) * 3

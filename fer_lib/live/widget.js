@@ -1,11 +1,11 @@
 // The browser's half of widget.py: sends the camera's frames one by one, and draws what comes back over them.
 function render({ model, el }) {
   const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Start the camera" });
-  const said = document.createElement("p"), canvas = document.createElement("canvas");
-  said.setAttribute("role", "status");
+  const status = document.createElement("p"), canvas = document.createElement("canvas");
+  status.setAttribute("role", "status");
   canvas.setAttribute("role", "img");
   canvas.style.maxWidth = "100%";
-  el.append(button, said, canvas);
+  el.append(button, status, canvas);
   const context = canvas.getContext("2d"), video = Object.assign(document.createElement("video"), { muted: true });
   const kept = document.createElement("canvas");
   let stream = null;
@@ -27,16 +27,16 @@ function render({ model, el }) {
     context.drawImage(kept, 0, 0);
     const line = Math.max(2, canvas.width / 200);
     context.font = `600 ${7 * line}px system-ui`;
-    const texts = faces.map(({ box: [x, y, width, height], track, top2: [[name, probability], [second]], open }) => {
+    const texts = faces.map(({ box: [x, y, width, height], track, top2: [[name, probability], [second]], abstained }) => {
       context.lineWidth = line;
-      context.strokeStyle = context.fillStyle = open ? "#9aa5b1" : "#ffb000";
+      context.strokeStyle = context.fillStyle = abstained ? "#9aa5b1" : "#ffb000";
       context.strokeRect(x, y, width, height);
-      const text = `${track}: ${name}${open ? "?" : ""} ${Math.round(100 * probability)} %`;
+      const text = `${track}: ${name}${abstained ? "?" : ""} ${Math.round(100 * probability)} %`;
       context.fillText(text, x, Math.max(8 * line, y - 2 * line));
       return `${text}, then ${second}`;
     });
-    said.textContent = texts.join("; ") || "No face";
-    canvas.setAttribute("aria-label", said.textContent);
+    status.textContent = texts.join("; ") || "No face";
+    canvas.setAttribute("aria-label", status.textContent);
     send();
   }
 
@@ -44,7 +44,7 @@ function render({ model, el }) {
     stream?.getTracks().forEach((track) => track.stop());
     stream = null;
     button.textContent = "Start the camera";
-    said.textContent = text;
+    status.textContent = text;
   }
 
   button.onclick = async () => {

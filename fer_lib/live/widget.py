@@ -1,4 +1,4 @@
-"""The camera of the browser that shows a notebook, its frames looked at by the kernel. Needs ``anywidget``."""
+"""The camera of the browser that shows a notebook; the kernel looks at its frames. Needs ``anywidget``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .pipeline import Watcher
 
 
 class Camera(anywidget.AnyWidget):
-    """A button that starts the browser's camera, and its picture with what the network says of each face.
+    """A button that starts the browser's camera, and its picture with the predicted emotion of each face.
 
-    The browser sends a frame as JPEG, and the next when the answer is there; the kernel may be on another machine,
-    which then sees the frames. ``faces``: the latest frame's, ``frames``: how many there were. The arguments are those
+    The browser sends a frame as JPEG, and the next when it has the faces; the kernel may be on another machine, which
+    then sees the frames. ``faces``: the latest frame's, ``frames``: how many there were. The arguments are those
     of ``pipeline.Watcher``, whose errors are these too.
     """
 
@@ -25,14 +25,12 @@ class Camera(anywidget.AnyWidget):
         super().__init__()
         self.watcher = Watcher(**arguments)
         self.frames, self.faces = 0, ()
-        self.on_msg(self._answer)
+        self.on_msg(self._look)
 
-    def _answer(self, widget, content: dict, buffers: list) -> None:
+    def _look(self, widget, content: dict, buffers: list) -> None:
         """Look at a frame: ``content`` has its time in seconds, ``buffers`` its JPEG."""
         image = cv2.imdecode(np.frombuffer(buffers[0], np.uint8), cv2.IMREAD_COLOR)
         self.faces, _ = self.watcher.look(image, float(content["time"]))
         self.frames += 1
-        said = [
-            {"box": face.box, "track": face.track, "top2": face.top2, "open": face.abstained} for face in self.faces
-        ]
-        self.send({"faces": said})
+        names = "box", "track", "top2", "abstained"
+        self.send({"faces": [{name: getattr(face, name) for name in names} for face in self.faces]})

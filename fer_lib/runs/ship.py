@@ -51,7 +51,7 @@ def write_files(record: dict, kept: Path, faces: Faces, folder: Path, card: Path
     network = export.trained(kept, parameters["model"], parameters["model_options"])
     tests = faces.select(faces.rows("PublicTest+PrivateTest"))
     public = tests.rows("PublicTest")
-    looks = export.looks(network, tests.images)
+    looks = export.view_logits(network, tests.images)
     logits = looks.mean(axis=0)
     fitted = scoring.temperature(logits[public], tests.labels[public])
     facts = {"experiment": record["experiment"], "seed": str(record["seed"]), "data_sha256": faces.sha256}

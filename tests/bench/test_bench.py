@@ -110,7 +110,7 @@ def test_readers_that_differ_are_an_error(tmp_path, few_faces, monkeypatch):
         measure.loading(tmp_path / "any.csv", tmp_path / "cache", turns=1)
 
 
-def test_without_the_official_data_the_csv_is_of_its_size_and_said_to_be_drawn(tmp_path, few_faces, monkeypatch):
+def test_without_the_official_data_the_csv_is_of_its_size_and_called_drawn(tmp_path, few_faces, monkeypatch):
     monkeypatch.setattr("fer_lib.data.load_faces", lambda name: few_faces)
     monkeypatch.setattr(measure, "ROWS", 71)
     path, about = measure.csv_to_read(tmp_path)

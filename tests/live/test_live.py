@@ -1,4 +1,4 @@
-"""Finding faces, following them, and what is told of them. The classifier is a stand-in that looks at brightness."""
+"""Finding faces, following them, and the predictions of them. The classifier is a stand-in that looks at brightness."""
 
 import http.server
 import subprocess
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from live_frames import Brightness, frame, video
 
 from fer_lib import live, paths
-from fer_lib.live import detectors, pipeline, sources, tracking
+from fer_lib.live import detectors, pipeline, sources
 
 PLACE, SIDE = (200, 120), 160
 boxes = st.lists(st.tuples(*[st.integers(0, 80)] * 2, *[st.integers(1, 60)] * 2), max_size=6).map(
@@ -101,7 +101,7 @@ def test_a_picture_is_searched_at_four_times_the_width_of_a_video():
 
 
 @pytest.mark.parametrize(
-    "name, file, said",
+    "name, file, message",
     [
         ("hear", None, "found 'hear', expected one of tuned, paper, usual, yunet"),
         ("yunet", None, "found 'yunet' without its file"),
@@ -109,8 +109,8 @@ def test_a_picture_is_searched_at_four_times_the_width_of_a_video():
         ("usual", "some.onnx", "found 'usual' and a file of YuNet"),
     ],
 )
-def test_another_detector_is_refused(name, file, said):
-    with pytest.raises(ValueError, match=said):
+def test_another_detector_is_refused(name, file, message):
+    with pytest.raises(ValueError, match=message):
         detectors.detector(name, file)
 
 
@@ -229,12 +229,12 @@ patient = settings(deadline=None, max_examples=40)
 @patient
 @given(boxes, boxes)
 def test_matches_are_pairs_that_overlap_and_none_better_is_left(before, now):
-    found = tracking.matches(list(before), list(now))
+    found = pipeline.matches(list(before), list(now))
     assert len(set(found.values())) == len(found)
     for i, new in enumerate(now):
         for j, old in enumerate(before):
             shared = detectors.overlap(old, new)
-            if shared < tracking.SAME:
+            if shared < pipeline.SAME:
                 assert found.get(i) != j
             elif found.get(i) != j:  # one of the two is in a pair that shares as much or more
                 rivals = [(a, b) for a, b in found.items() if a == i or b == j]
@@ -253,13 +253,13 @@ def test_overlap_is_symmetric_between_0_and_1_and_1_of_the_same(one, other):
 @patient
 @given(st.lists(st.tuples(boxes, st.floats(0, 0.4)), min_size=1, max_size=6), st.integers(0, 2**32))
 def test_a_tracks_probabilities_stay_probabilities_between_those_it_saw(steps, seed):
-    tracks, now, seen, rng = tracking.Tracks(), 0.0, {}, np.random.default_rng(seed)
+    tracks, now, seen, rng = pipeline.Tracks(), 0.0, {}, np.random.default_rng(seed)
     for found, pause in steps:
         now += pause
-        told = rng.dirichlet(np.full(7, 0.3), len(found))
-        result = tracks.update(found, told, now)
+        probabilities = rng.dirichlet(np.full(7, 0.3), len(found))
+        result = tracks.update(found, probabilities, now)
         assert len({track.number for track in result}) == len(found)
-        for track, box, each in zip(result, found, told):
+        for track, box, each in zip(result, found, probabilities):
             seen.setdefault(track.number, []).append(each)
             assert (track.box == box).all()
             assert track.probabilities.sum() == pytest.approx(1)
@@ -267,13 +267,13 @@ def test_a_tracks_probabilities_stay_probabilities_between_those_it_saw(steps, s
             assert (track.probabilities <= np.max(seen[track.number], 0) + 1e-9).all()
 
 
-def one_face(tracks, told, time, left=10):
-    return tracks.update(np.array([(left, 10, 40, 40)]), np.array([told]), time)[0]
+def one_face(tracks, probabilities, time, left=10):
+    return tracks.update(np.array([(left, 10, 40, 40)]), np.array([probabilities]), time)[0]
 
 
 def test_smoothing_goes_by_time_not_by_frames():
     before, after = np.eye(7)[0], np.eye(7)[3]
-    slow, fast, none = tracking.Tracks(0.3), tracking.Tracks(0.3), tracking.Tracks(0)
+    slow, fast, none = pipeline.Tracks(0.3), pipeline.Tracks(0.3), pipeline.Tracks(0)
     for tracks in (slow, fast, none):
         one_face(tracks, before, 0)
     for time in (0.1, 0.2, 0.3):
@@ -284,17 +284,17 @@ def test_smoothing_goes_by_time_not_by_frames():
 
 
 def test_a_face_keeps_its_number_while_it_moves_and_for_half_a_second_out_of_sight():
-    tracks, told = tracking.Tracks(), np.full(7, 1 / 7)
-    assert [one_face(tracks, told, k / 25, 10 + 8 * k).number for k in range(5)] == [1] * 5
+    tracks, probabilities = pipeline.Tracks(), np.full(7, 1 / 7)
+    assert [one_face(tracks, probabilities, k / 25, 10 + 8 * k).number for k in range(5)] == [1] * 5
     tracks.update(np.empty((0, 4), np.int32), np.empty((0, 7)), 0.3)
-    assert one_face(tracks, told, 0.16 + tracking.PATIENCE, 42).number == 1
-    assert one_face(tracks, told, 0.7, 300).number == 2  # elsewhere
-    assert one_face(tracks, told, 2.0, 300).number == 3  # too late
+    assert one_face(tracks, probabilities, 0.16 + pipeline.PATIENCE, 42).number == 1
+    assert one_face(tracks, probabilities, 0.7, 300).number == 2  # elsewhere
+    assert one_face(tracks, probabilities, 2.0, 300).number == 3  # too late
     assert len(tracks.tracks) == 1  # the others are forgotten
 
 
 def test_a_clock_that_jumps_back_does_no_harm():
-    tracks = tracking.Tracks()
+    tracks = pipeline.Tracks()
     one_face(tracks, np.eye(7)[0], 5.0)
     np.testing.assert_array_equal(one_face(tracks, np.eye(7)[1], 1.0).probabilities, np.eye(7)[0])
 
@@ -449,7 +449,7 @@ def test_bad_sources_are_refused_and_say_why(tmp_path, capfd):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
     (tmp_path / "folder").mkdir()
-    for source, kind, said in (
+    for source, kind, message in (
         (tmp_path / "none.mp4", FileNotFoundError, "found no such file"),
         (tmp_path / "text.mp4", ValueError, "nothing to be read as a video"),
         (tmp_path / "empty.mp4", ValueError, "nothing to be read as a video"),
@@ -459,7 +459,7 @@ def test_bad_sources_are_refused_and_say_why(tmp_path, capfd):
         (97, OSError, "camera 97: found none that opens"),
         ("/dev/video97", OSError, "camera 97: found none that opens"),
     ):
-        with pytest.raises(kind, match=said) as error:
+        with pytest.raises(kind, match=message) as error:
             next(sources.frames(source))
         assert "secret" not in str(error.value)
     with pytest.warns(UserWarning, match=r"broken\.png: found a picture that cannot be read"):

@@ -1,6 +1,7 @@
 """``python -m fer_lib live``: what it prints and writes, what it refuses, and that files are whole however it ends."""
 
 import csv
+import importlib.metadata
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from live_frames import frame, video
 from fer_lib import paths
 from fer_lib.__main__ import main
 from fer_lib.data.emotions import FER2013
-from fer_lib.live import drawing, outputs, pipeline, sources
+from fer_lib.live import outputs, pipeline, sources
 
 PROGRAM = [sys.executable, str(paths.ROOT / "tests" / "live_frames.py")]
 
@@ -70,7 +71,7 @@ def test_a_picture_gives_one_line_a_face(picture, capsys):
     assert face["top2"] == sorted(FER2013, key=lambda name: -face["probabilities"][name])[:2]
     assert "1 frames, 1 faces" in printed.err
     assert main(["live", "--source", str(picture), "--threshold", "1"]) == 0
-    assert "one.png  face 1 (" in (said := capsys.readouterr().out) and "open, perhaps happy" in said
+    assert "one.png  face 1 (" in (message := capsys.readouterr().out) and "open, perhaps happy" in message
 
 
 def test_a_video_into_all_files_at_once(two, tmp_path, capsys):
@@ -107,7 +108,7 @@ def test_a_picture_into_a_picture(picture, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    "arguments, message",
     [
         (["--save", "o.png"], "found o.png, expected a name that ends in .mkv, or .png or .jpg for one picture"),
         (["--save", "o.mp4"], "expected a name that ends in .mkv"),
@@ -118,23 +119,23 @@ def test_a_picture_into_a_picture(picture, tmp_path):
         (["--save", "no-such-folder/o.mkv"], "No such file or directory"),
     ],
 )
-def test_what_cannot_be_done_is_one_error(two, arguments, said, capsys, tmp_path, monkeypatch):
+def test_what_cannot_be_done_is_one_error(two, arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["live", "--source", str(two), *arguments]) == 1
     printed = capsys.readouterr()
     errors = [line for line in printed.err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and said in errors[0] and not printed.out
+    assert len(errors) == 1 and message in errors[0] and not printed.out
 
 
 def test_bad_sources_are_one_error_and_leave_files_alone(tmp_path, capsys):
     kept = tmp_path / "o.csv"
     kept.write_text("of yesterday")
     (tmp_path / "text.mp4").write_text("text")
-    for source, said in (("none.mp4", "found no such file"), ("text.mp4", "read as a video"), ("97", "camera 97")):
+    for source, message in (("none.mp4", "found no such file"), ("text.mp4", "read as a video"), ("97", "camera 97")):
         source = source if source == "97" else str(tmp_path / source)
         assert main(["live", "--source", source, "--csv", str(kept)]) == 1
         errors = capsys.readouterr().err.splitlines()
-        assert len(errors) == 1 and errors[0].startswith("error: ") and said in errors[0]
+        assert len(errors) == 1 and errors[0].startswith("error: ") and message in errors[0]
     assert kept.read_text() == "of yesterday"
 
 
@@ -156,7 +157,7 @@ def test_a_camera_that_goes_is_an_error_that_keeps_what_came(monkeypatch, tmp_pa
     assert len(decoded(files[0])) == len(rows(files[1])) == 4
 
 
-def test_damage_is_told_and_the_rest_kept(tmp_path, capsys):
+def test_damage_is_reported_and_the_rest_kept(tmp_path, capsys):
     data = bytearray(video(tmp_path / "a.mov", [frame({}, 64, 48)] * 5, codec="png", pix_fmt="rgb24").read_bytes())
     place = [k for k in range(len(data)) if data[k : k + 4] == b"IHDR"][2]
     data[place : place + 4] = b"IIII"
@@ -173,8 +174,8 @@ def test_damage_is_told_and_the_rest_kept(tmp_path, capsys):
 def test_without_windows_or_display_show_says_what_to_do(two, monkeypatch, capsys):
     monkeypatch.setattr(cv2, "getBuildInformation", lambda: "\n  GUI:                           NONE\n")
     assert main(["live", "--source", str(two), "--show"]) == 1
-    assert "found an OpenCV without windows" in (said := capsys.readouterr().err) and "live-window" in said
-    assert f"opencv-python=={outputs._version()}" in said
+    assert "found an OpenCV without windows" in (message := capsys.readouterr().err) and "live-window" in message
+    assert f"opencv-python=={importlib.metadata.version('opencv-python-headless')}" in message
     monkeypatch.setattr(cv2, "getBuildInformation", lambda: "\n  GUI:                           QT5\n")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
@@ -196,18 +197,18 @@ def test_a_window_shows_each_frame_until_a_key_ends_it(two, monkeypatch, capsys)
     assert "3 frames, 6 faces" in capsys.readouterr().err
 
 
-def test_what_is_drawn_stays_in_the_frame_and_tells_the_emotion_apart():
-    told = np.array([0.1, 0, 0, 0.7, 0.1, 0, 0.1])
+def test_what_is_drawn_stays_in_the_frame_and_shows_each_probability():
+    probabilities = np.array([0.1, 0, 0, 0.7, 0.1, 0, 0.1])
     for box in ((0, 0, 60, 60), (580, 400, 60, 80), (0, 0, 640, 480), (-20, -20, 40, 40)):
         image = np.full((480, 640, 3), 128, np.uint8)
-        face = pipeline.Face(box, 1, told, FER2013, abstained=False)
-        drawn = drawing.overlay(pipeline.Result(0, 0.0, "", image, (face,), {}), 25)
+        face = pipeline.Face(box, 1, probabilities, FER2013, abstained=False)
+        drawn = outputs.overlay(pipeline.Result(0, 0.0, "", image, (face,), {}), 25)
         assert (image == 128).all() and (drawn != image).any() and drawn.shape == image.shape
-    face = pipeline.Face((200, 200, 100, 100), 1, told, FER2013, abstained=False)
-    drawn = drawing.overlay(pipeline.Result(0, 0.0, "", image, (face,), {}))
-    for code, likely in enumerate(told):  # each bar as long as its probability, of 65 pixels
+    face = pipeline.Face((200, 200, 100, 100), 1, probabilities, FER2013, abstained=False)
+    drawn = outputs.overlay(pipeline.Result(0, 0.0, "", image, (face,), {}))
+    for code, likely in enumerate(probabilities):  # each bar as long as its probability, of 65 pixels
         row = drawn[200 + 11 * code + 1, 306:]
-        assert np.flatnonzero((row == drawing.TOLD).all(1)).max(initial=0) == pytest.approx(65 * likely, abs=2)
+        assert np.flatnonzero((row == outputs.SURE).all(1)).max(initial=0) == pytest.approx(65 * likely, abs=2)
 
 
 # ---- how it ends

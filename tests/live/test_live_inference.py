@@ -1,4 +1,4 @@
-"""Networks without Keras: what ONNX Runtime and LiteRT answer is what Keras does, and what is no network is refused."""
+"""Networks without Keras: what ONNX Runtime and LiteRT predict is what Keras does, and other files are refused."""
 
 import hashlib
 import json
@@ -49,13 +49,13 @@ def test_onnx_gives_what_keras_gives(file, expected):
     assert classifier.classify(FACES[:0]).shape == (0, 7)
 
 
-def test_a_face_and_its_mirror_image_get_one_answer(file, network):
+def test_a_face_and_its_mirror_image_get_one_prediction(file, network):
     from fer_lib.evaluation import metrics
     from fer_lib.live import export
 
     classifier, mirrored = inference.load(file), np.ascontiguousarray(FACES[:, :, ::-1])
     np.testing.assert_allclose(classifier.classify(mirrored), classifier.classify(FACES), atol=1e-5)
-    computed = metrics.probabilities(export.looks(network, FACES).mean(axis=0) / np.float32(TEMPERATURE))
+    computed = metrics.probabilities(export.view_logits(network, FACES).mean(axis=0) / np.float32(TEMPERATURE))
     np.testing.assert_allclose(classifier.classify(FACES), computed, atol=1e-4)
 
 
@@ -66,7 +66,7 @@ def test_brightness_and_contrast_make_no_difference(file):
 
 
 @pytest.mark.slow
-def test_litert_in_8_bits_answers_nearly_as_keras(network, expected, tmp_path):
+def test_litert_in_8_bits_predicts_nearly_as_keras(network, expected, tmp_path):
     pytest.importorskip("tensorflow", reason="TensorFlow converts to LiteRT, and is not installed")
     pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
     from fer_lib.live import export
@@ -123,7 +123,7 @@ def test_a_file_that_is_no_such_network_is_refused(file, tmp_path):
         inference.load(file)
 
 
-def test_the_shipped_file_must_be_the_one_that_its_card_tells_of(file, monkeypatch):
+def test_the_shipped_file_must_be_the_one_of_its_card(file, monkeypatch):
     monkeypatch.setattr(inference, "MODEL", file)
     card = file.with_suffix(".json")
     card.write_text(json.dumps({"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}))

@@ -36,7 +36,7 @@ def model(tmp_path_factory):
     return path
 
 
-def test_a_frame_of_the_browser_is_answered(model, monkeypatch):
+def test_a_frame_of_the_browser_gets_its_faces(model, monkeypatch):
     from fer_lib.live import widget
 
     camera, sent = widget.Camera(classifier=inference.load(model)), []
@@ -44,13 +44,13 @@ def test_a_frame_of_the_browser_is_answered(model, monkeypatch):
     frame = np.full((480, 640, 3), 90, np.uint8)
     frame[:, 60:572] = film.astronaut()[:480, :, ::-1]
     for time, picture in ((0.0, frame), (0.1, frame), (0.2, np.full_like(frame, 90))):
-        camera._answer(camera, {"time": time}, [memoryview(cv2.imencode(".jpg", picture)[1].tobytes())])
-    assert [len(answer["faces"]) for answer in sent] == [1, 1, 0]
+        camera._look(camera, {"time": time}, [memoryview(cv2.imencode(".jpg", picture)[1].tobytes())])
+    assert [len(message["faces"]) for message in sent] == [1, 1, 0]
     first, second = sent[0]["faces"][0], sent[1]["faces"][0]
     assert first["track"] == second["track"] == 1
     left, top, width, height = first["box"]
     assert left < 60 + 223 < left + width and top < 115 < top + height  # the middle of her face
-    assert first["top2"][0][1] >= first["top2"][1][1] and first["open"] == (first["top2"][0][1] < 0.5)
+    assert first["top2"][0][1] >= first["top2"][1][1] and first["abstained"] == (first["top2"][0][1] < 0.5)
     assert camera.frames == 3 and camera.faces == ()
 
 
@@ -100,8 +100,8 @@ def test_the_browsers_camera_is_looked_at_in_jupyterlab(jupyter, model):
         tab.keyboard.press("Shift+Enter")
         start = tab.get_by_role("button", name="Start the camera")
         start.click()
-        said = tab.get_by_role("status").filter(has_text=re.compile(r"\d+: \w+\?? \d+ %, then \w+"))
-        said.wait_for()
+        status = tab.get_by_role("status").filter(has_text=re.compile(r"\d+: \w+\?? \d+ %, then \w+"))
+        status.wait_for()
         tab.wait_for_timeout(1000)  # some frames more
         shown = "canvas => new Set(canvas.getContext('2d').getImageData(0, 100, canvas.width, 1).data).size"
         assert tab.get_by_role("img", name=re.compile("then")).evaluate(shown) > 50  # a picture, not an empty canvas

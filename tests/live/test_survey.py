@@ -8,7 +8,7 @@ from fer_lib.claims import measures
 from fer_lib.data import Faces, array_hash, drawn_faces
 from fer_lib.data.emotions import FER2013
 from fer_lib.evaluation import provenance, records
-from fer_lib.live import survey as live_conditions
+from fer_lib.live import survey as surveys
 from fer_lib.live.survey import LEVELS, USUAL, compose
 from fer_lib.report import live_figures, live_page
 
@@ -54,15 +54,15 @@ def test_each_condition_does_what_it_says(drawn):
         assert composed(face, size=size)[1][2] == size
 
 
-def test_answers_are_of_the_found_and_of_the_true_place(drawn):
+def test_predictions_are_of_the_found_and_of_the_true_place(drawn):
     rows = np.arange(7)
-    told = live_conditions.answers(drawn, rows, Brightness(), "tuned")
-    again = live_conditions.answers(drawn, rows, Brightness(), "tuned")
+    predicted = surveys.predictions(drawn, rows, Brightness(), "tuned")
+    again = surveys.predictions(drawn, rows, Brightness(), "tuned")
     for name in ("first", "second", "found_first"):
-        np.testing.assert_array_equal(told[name], again[name])
-    assert (told["found_first"] != records.MISSED).sum() >= 5 and (told["first"] != told["second"]).all()
-    assert (told["seconds"] > 0).all()
-    small = live_conditions.answers(drawn, rows, Brightness(), "tuned", size=24)
+        np.testing.assert_array_equal(predicted[name], again[name])
+    assert (predicted["found_first"] != records.MISSED).sum() >= 5 and (predicted["first"] != predicted["second"]).all()
+    assert (predicted["seconds"] > 0).all()
+    small = surveys.predictions(drawn, rows, Brightness(), "tuned", size=24)
     assert (small["found_first"] == records.MISSED).all()  # 24 of 640 are 12 of 320, under the cascade's 20
 
 
@@ -70,10 +70,10 @@ def test_answers_are_of_the_found_and_of_the_true_place(drawn):
 def survey(drawn, monkeypatch):
     """Lines and arrays of two conditions: nothing is found of small faces, five of seven of others, and all cuts at the
     true place are right, all of the detector's wrong."""
-    monkeypatch.setattr(live_conditions, "LEVELS", {"size": (32, 160), "light": (1.0, 2.0)})
+    monkeypatch.setattr(surveys, "LEVELS", {"size": (32, 160), "light": (1.0, 2.0)})
     asked = []
 
-    def answers(faces, rows, classifier, detector, seed, **changed):
+    def predictions(faces, rows, classifier, detector, seed, **changed):
         asked.append(changed)
         found = np.arange(7) < (0 if changed == {"size": 32} else 5)
         codes = np.arange(7, dtype=np.uint8)
@@ -81,10 +81,10 @@ def survey(drawn, monkeypatch):
         seconds = np.full(7, 0.02, np.float32)
         return {"first": codes, "second": (codes + 1) % 7, "found_first": wrong, "seconds": seconds}
 
-    monkeypatch.setattr(live_conditions, "answers", answers)
-    said = []
-    lines, arrays = live_conditions.survey(drawn, np.arange(7), None, progress=said.append)
-    assert len(said) == 4 and said[1].startswith("level  2/4  size 160  found 0.71  right 1.00  00:0")
+    monkeypatch.setattr(surveys, "predictions", predictions)
+    progress = []
+    lines, arrays = surveys.survey(drawn, np.arange(7), None, progress=progress.append)
+    assert len(progress) == 4 and progress[1].startswith("level  2/4  size 160  found 0.71  right 1.00  00:0")
     assert asked == [{"size": 32}, {"size": 160}, {"light": 2.0}]  # what is usual is asked once
     return lines, arrays
 
@@ -95,10 +95,10 @@ def test_a_survey_counts_found_and_right(survey):
     assert [line["found"] for line in lines] == [0, 5, 5, 5] and [line["right"] for line in lines] == [7] * 4
     assert [line["right_of_found"] for line in lines] == [0] * 4
     assert all(values.shape == (4, 7) for values in arrays.values())
-    found, low, high = live_conditions.share(lines[1], "found")
+    found, low, high = surveys.share(lines[1], "found")
     assert low < found == 5 / 7 < high < 1
-    assert live_conditions.share(lines[1], "right_of_found")[0] == 0
-    assert np.isnan(live_conditions.share(lines[0], "right_of_found")).all()
+    assert surveys.share(lines[1], "right_of_found")[0] == 0
+    assert np.isnan(surveys.share(lines[0], "right_of_found")).all()
 
 
 def test_by_emotion_the_second_guess_counts_beside_the_first():
@@ -106,7 +106,7 @@ def test_by_emotion_the_second_guess_counts_beside_the_first():
     first, second = labels.copy(), (labels + 1) % 7
     first[2], second[2] = 1, 2  # fear gets disgust first, itself second
     first[4], second[4] = 1, 3  # sad gets neither
-    lines = live_conditions.by_emotion(labels, first, second, FER2013)
+    lines = surveys.by_emotion(labels, first, second, FER2013)
     assert [line["emotion"] for line in lines] == list(FER2013) and all(line["n"] == 1 for line in lines)
     assert [line["first"][0] for line in lines] == [1, 1, 0, 1, 0, 1, 1]
     assert [line["either"][0] for line in lines] == [1, 1, 1, 1, 0, 1, 1]

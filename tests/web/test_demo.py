@@ -1,4 +1,4 @@
-"""The web page, in headless Chromium: the network in the browser answers what it answers in Python."""
+"""The web page, in headless Chromium: the network predicts in the browser what it predicts in Python."""
 
 import functools
 import http.server
@@ -118,9 +118,9 @@ def test_a_picture_gets_the_box_of_opencv_and_the_probabilities_of_python(browse
     np.testing.assert_allclose(found, expected, atol=0.02)
     best = inference.Classifier.emotions[int(found.argmax())]
     assert tab.locator("tr.likeliest th").inner_text() == best
-    said = best if found.max() >= 0.5 else f"{best}?"
-    assert tab.locator("#faces h2").inner_text() == said
-    assert tab.locator("#picture").get_attribute("aria-label") == f"One face: {said}"
+    head = best if found.max() >= 0.5 else f"{best}?"
+    assert tab.locator("#faces h2").inner_text() == head
+    assert tab.locator("#picture").get_attribute("aria-label") == f"One face: {head}"
     assert errors == []
 
 
