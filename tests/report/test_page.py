@@ -40,7 +40,7 @@ def test_a_page_is_one_file_that_needs_no_network_and_shows_no_code(tmp_path):
     assert '<blockquote class="warning">' in text
     assert '<a class="h2" href="#Start">Start</a>' in text and 'href="#A-part"' in text
     assert '<strong class="verdict not-reproduced">not reproduced</strong>' in text
-    assert '<div class="scroll verdicts" role="region" aria-label="Table: A part"' in text
+    assert '<div aria-label="Table: A part" class="scroll verdicts" role="region" tabindex="0"><table' in text
     assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", text)
     assert "@import" not in text and "url(" not in text and "<script src" not in text
 
