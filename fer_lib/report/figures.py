@@ -51,7 +51,7 @@ THEME = {
     "ytick.left": False,
 }
 PALETTE = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
-"""Colours that are told apart with any kind of colour vision (seaborn's "colorblind", without the wait for seaborn)."""
+"""Colours that any kind of colour vision tells apart (seaborn's "colorblind", without the wait for seaborn)."""
 BLUE, ORANGE, GREEN = PALETTE[:3]
 GREY = "0.45"
 DARK = 0.55
@@ -74,7 +74,7 @@ CONDITIONS_CAPTION = (
 
 
 class _Figure(Figure):
-    """A figure that a notebook displays as a picture, though pyplot, which would tell it how, knows nothing of it."""
+    """A figure that a notebook displays as a picture without pyplot."""
 
     photographs = False  # whether it shows photographs, whose colours a dark page must leave alone
 

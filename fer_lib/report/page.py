@@ -9,8 +9,6 @@ from __future__ import annotations
 from copy import copy
 from pathlib import Path
 
-from ..claims.rules import VERDICTS
-
 
 def to_html(notebook: Path, page: Path, without: str = "") -> None:
     """Write an executed notebook as one HTML file that needs nothing else.
@@ -21,6 +19,8 @@ def to_html(notebook: Path, page: Path, without: str = "") -> None:
     from bs4 import BeautifulSoup  # here, so that tables can be made where there is no Jupyter
     from nbconvert import HTMLExporter
     from traitlets.config import Config
+
+    from ..claims.rules import VERDICTS
 
     leave_out = {"TagRemovePreprocessor": {"enabled": True, "remove_all_outputs_tags": {without}}} if without else {}
     exporter = HTMLExporter(

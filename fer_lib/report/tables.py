@@ -233,7 +233,7 @@ def costs(all_records: list[dict], experiments: dict[str, dict], networks: dict[
 
 
 def _cost(group: list[dict], networks: dict[str, list[dict]]) -> dict[str, str]:
-    flop = [known for record in group if (known := training_flop(record, networks)) is not None]
+    flop = [flop for record in group if (flop := training_flop(record, networks)) is not None]
     return {
         "Runs": f"{len(group)}",
         "Epochs": f"{sum(len(record['history']) for record in group) or '–'}",

@@ -102,9 +102,9 @@ def test_per_class_shows_percent_and_a_dash_for_what_is_unknown():
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["A", "B"]
 
 
-def test_reliability_draws_bins_with_enough_answers_and_names_the_error():
-    found = {"confidence": np.array([0.3, 0.9]), "accuracy": np.array([0.2, 0.5]), "counts": np.array([9, 90])}
-    figure = figures.reliability([(name, found | {"errors": [0.1, 0.3]}) for name in "ABCDE"])
+def test_reliability_draws_bins_with_enough_predictions_and_names_the_error():
+    curve = {"confidence": np.array([0.3, 0.9]), "accuracy": np.array([0.2, 0.5]), "counts": np.array([9, 90])}
+    figure = figures.reliability([(name, curve | {"errors": [0.1, 0.3]}) for name in "ABCDE"])
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == 5 and words(shown[4]) == ["ECE 20.0 %"]
     assert shown[0].lines[1].get_xdata().tolist() == [0.9]

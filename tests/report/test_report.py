@@ -288,13 +288,13 @@ def costs(found, experiments, layers) -> list[dict[str, str]]:
 
 def test_costs_are_added_up_over_seeds_epochs_and_rows(tmp_path):
     found = [network(tmp_path, seed, lambda y: answers(y, 2), epochs=3 + seed) for seed in range(2)]
-    found.append(tree(tmp_path, 0))
+    found = [record | {"seconds": 3600 * record["seconds"]} for record in [*found, tree(tmp_path, 0)]]
     an_image = 2 * (2 * 1000 + 3 * 10)
     assert sum(tables.training_flop(r, LAYERS) for r in found[:2]) == an_image * 70 * 7  # 70 Training rows; 3, 4 epochs
     text = tables.costs(found, EXPERIMENTS, LARGE)
     assert f"{10**9 * an_image * 70 * 7 / 1e15:.3f}" == "1.989"
-    assert "| Feed-forward network | TensorFlow, float32, CPU | Abacus 9000 | 2 | 7 | 0.05 | 1.989 |" in text
-    assert "| All | – | – | 3 | 7 | 0.06 | 1.989 | – |" in text
+    assert "| Feed-forward network | TensorFlow, float32, CPU | Abacus 9000 | 2 | 7 | 180.00 | 1.989 |" in text
+    assert "| All | – | – | 3 | 7 | 210.00 | 1.989 | – |" in text
     of_tree = next(line for line in costs(found, EXPERIMENTS, LARGE) if line["Epochs"] == "–")
     assert (of_tree["PFLOP"], of_tree["Runs"]) == ("–", "1")
     assert tables.costs([], EXPERIMENTS, LAYERS) == "No run, no cost.\n"
