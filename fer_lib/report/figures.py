@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
 from ..data.emotions import FER2013
-from ..live.survey import share
+from ..live import survey
 
 THEME = {
     "axes.axisbelow": True,
@@ -208,14 +208,13 @@ def per_class(models: list[tuple[str, np.ndarray]], emotions: Sequence[str] = FE
 
 
 @rc_context(THEME)
-def reliability(models: list[tuple[str, dict]], columns: int = 4) -> Figure:
+def reliability(models: list[tuple[str, dict]]) -> Figure:
     """Accuracy of the predictions made with about the same confidence, a field for each model.
 
     ``models``: names with what ``pooled.reliability`` gives. On the dashed line a network is right as often as it
     is sure; below it, it is too sure. A dot's area tells how many predictions it stands for; ``FEW`` at least.
     """
-    columns = min(columns, len(models))
-    rows = -(-len(models) // columns)
+    columns, rows = min(4, len(models)), -(-len(models) // 4)
     figure, panels = canvas(2.4 * columns, 2.45 * rows + 0.2, rows, columns, sharex=True, sharey=True, squeeze=False)
     panels[0, 0].set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))  # of all: they are shared
     panels[0, 0].xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -298,7 +297,7 @@ def conditions(lines: list[dict]) -> Figure:
         here = [line for line in lines if line["condition"] == condition]
         levels = [line["level"] for line in here]
         for name, (label, colour) in curves.items():
-            shares, low, high = 100 * np.array([share(line, name) for line in here]).T
+            shares, low, high = 100 * np.array([survey.share(line, name) for line in here]).T
             axes.plot(levels, shares, "o-", color=colour, markersize=4, label=label)
             axes.fill_between(levels, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set(xlabel=CONDITIONS[condition], ylim=(0, 100))

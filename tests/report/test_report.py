@@ -222,10 +222,8 @@ def test_a_row_that_waits_for_weights_says_how_to_fill_it():
     }
     text = tables.results([], {name: experiment | {"parameters": {"weights": "pretrained", "model": "vgg16"}}})
     assert "### Vorontsov & Averkin 2018, Table 1" in text and "68.20" in text
-    said = (
-        "waits for pretrained weights: `make weights ONLY=vgg16`, then `make reproduce ONLY=vorontsov2018/table1_vgg16`"
-    )
-    assert f"{said} (a seed about 1 h on a GPU)" in text
+    how = "`make weights ONLY=vgg16`, then `make reproduce ONLY=vorontsov2018/table1_vgg16` (a seed about 1 h on a GPU)"
+    assert f"waits for pretrained weights: {how}" in text
 
 
 def test_folder_is_the_one_that_has_runs(tmp_path, monkeypatch):
@@ -337,12 +335,12 @@ def test_a_page_links_to_the_notebooks_of_its_runs(tmp_path):
 
 def test_the_best_model_is_the_papers_or_says_that_it_is_not(tmp_path):
     found = [network(tmp_path, 0, lambda y: answers(y, 2))]
-    group, said = show.best(found, EXPERIMENTS, "saravanan2019")
-    assert group[0]["seed"] == 0 and said.startswith("The paper's best model, Proposed CNN, Adam, has no run yet.")
+    group, sentence = show.best(found, EXPERIMENTS, "saravanan2019")
+    assert group[0]["seed"] == 0 and sentence.startswith("The paper's best model, Proposed CNN, Adam, has no run yet.")
     found.append(network(tmp_path, 0, lambda y: answers(y, 2), name="table5_adam_128"))
-    group, said = show.best(found, EXPERIMENTS, "saravanan2019")
+    group, sentence = show.best(found, EXPERIMENTS, "saravanan2019")
     assert group[0]["experiment"] == "saravanan2019/table5_adam_128"
-    assert said == "The paper's best model: Proposed CNN, Adam (TensorFlow, float32, CPU; one seed)."
+    assert sentence == "The paper's best model: Proposed CNN, Adam (TensorFlow, float32, CPU; one seed)."
     assert show.best(found, EXPERIMENTS, "vorontsov2018")[0] == []
 
 
