@@ -59,9 +59,9 @@ def facts(all_records: list[dict]) -> str:
         source, counts = record["data"]["source"], record["data"]["rows"]
         rows = " + ".join(f"{count:,} {split}" for split, count in counts.items())
         file = f", {source['file']}, MD5 `{source['md5']}`" if source.get("md5") else ""
-        other = "" if source.get("official_md5") == source.get("md5") else " (**not** the official file)"
+        known = "" if source.get("official_md5") == source.get("md5") else " (**not** the official file)"
         arrays = f"SHA-256 of the arrays `{record['data']['sha256'][:16]}`"
-        return f"{record['data']['name']}{file}{other}: {rows} rows; {arrays}"
+        return f"{record['data']['name']}{file}{known}: {rows} rows; {arrays}"
 
     def device(record):
         kind, name = record["device"]["kind"].upper(), record["device"]["name"]
