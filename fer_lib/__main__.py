@@ -143,12 +143,12 @@ def run(options: argparse.Namespace) -> int | None:
 def audit() -> None:
     from . import data
     from .data import audit, fer2013
-    from .report import data_tables
+    from .report import tables
 
     faces = fer2013.load()
     folder = audit.folder(faces)
     audit.write(faces, folder)
-    print(f"{data.banner(faces)}\n\n{data_tables.audit(audit.summary(faces), padded=True)}")
+    print(f"{data.banner(faces)}\n\n{tables.audit(audit.summary(faces), padded=True)}")
     print(f"The rows are listed in {folder.relative_to(paths.ROOT)}/")
 
 

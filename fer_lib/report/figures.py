@@ -1,7 +1,6 @@
-"""Pictures of results: one function a figure, each giving a matplotlib Figure and drawing on nothing else.
+"""Figures of results and networks: each function returns a matplotlib Figure and draws on nothing else.
 
-``answer_figures`` has those that compare what models answer, ``network_figures`` those of the networks,
-``figures_data`` those of the data.
+``figures_data`` has those of the data.
 """
 
 from __future__ import annotations
@@ -9,16 +8,20 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
 from ..data.emotions import FER2013
+from ..live import survey
 
 THEME = {
     "axes.axisbelow": True,
@@ -48,13 +51,30 @@ THEME = {
     "ytick.left": False,
 }
 PALETTE = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
-"""Colours that are told apart with any kind of colour vision (seaborn's "colorblind", without the wait for seaborn)."""
+"""Colours that any kind of colour vision tells apart (seaborn's "colorblind", without the wait for seaborn)."""
 BLUE, ORANGE, GREEN = PALETTE[:3]
 GREY = "0.45"
+DARK = 0.55
+"""Shares above it have so dark a cell that its text is white."""
+FEW = 10
+"""Fewer predictions than this are no point of a reliability diagram."""
+LAYER_COLOURS = {"Conv2D": BLUE, "Dense": GREEN, "MaxPooling2D": ORANGE}
+LAYER_NAMES = {"Conv2D": "Convolution", "MaxPooling2D": "Max pooling", "BatchNormalization": "Batch normalisation"}
+CONDITIONS = {
+    "size": "Side of the face (pixels)",
+    "light": "Light (times)",
+    "blur": "Blur (pixels)",
+    "hidden": "Hidden from below (share)",
+    "tilt": "Tilt (degrees)",
+}
+CONDITIONS_CAPTION = (
+    "Faces found, and faces whose emotion is recognised, against one condition at a time; bands are 95 % intervals "
+    "over the faces."
+)
 
 
 class _Figure(Figure):
-    """A figure that a notebook displays as a picture, though pyplot, which would tell it how, knows nothing of it."""
+    """A figure that a notebook displays as a picture without pyplot."""
 
     photographs = False  # whether it shows photographs, whose colours a dark page must leave alone
 
@@ -123,19 +143,15 @@ def learning_curves(records: list[dict], reported: float | None = None) -> Figur
     return figure
 
 
-@rc_context(THEME)
 def confusion_matrix(counts: np.ndarray, emotions: Sequence[str] = FER2013) -> Figure:
     """Recall of each emotion and what it is mistaken for: each row of ``counts`` divided by its sum.
 
     ``counts`` (k, k) integers, true emotion down, predicted across, seeds added up. Each cell gives the share of its
     row and, small, the count.
     """
-    figure, axes = canvas(4.8, 3.9)
-    _matrix(axes, counts, counts.sum(axis=1, keepdims=True), emotions)
-    return figure
+    return _matrix(counts, counts.sum(axis=1, keepdims=True), emotions, [[f"{n:,}" for n in row] for row in counts])
 
 
-@rc_context(THEME)
 def confusion_matrix_as_published(
     counts: np.ndarray, reported: Sequence[float | None] = (), emotions: Sequence[str] = FER2013
 ) -> Figure:
@@ -145,26 +161,79 @@ def confusion_matrix_as_published(
     one: right on the diagonal, wrong everywhere else. ``reported`` (k,), in percent: the paper's diagonal, in brackets
     under ours.
     """
+    below = np.full(counts.shape, "", object)
+    for place, percent in enumerate(reported):
+        below[place, place] = f"({percent:g} %)" if percent is not None else ""
+    return _matrix(counts, counts.sum(axis=1), emotions, below)
+
+
+@rc_context(THEME)
+def _matrix(counts: np.ndarray, totals: np.ndarray, emotions: Sequence[str], below: Sequence[Sequence[str]]) -> Figure:
+    """``counts`` divided by ``totals`` in percent, each cell with the text ``below`` under its share."""
     figure, axes = canvas(4.8, 3.9)
-    _matrix(axes, counts, counts.sum(axis=1)[None, :], emotions, {(k, k): value for k, value in enumerate(reported)})
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    _heat(axes, shares, emotions, rotation=30)
+    for (row, column), value in np.ndenumerate(shares):
+        colour = "white" if value > DARK else "0.15" if counts[row, column] else "0.75"
+        axes.text(column, row - 0.12, f"{100 * value:.0f} %", ha="center", va="center", color=colour)
+        axes.text(column, row + 0.26, below[row][column], ha="center", va="center", color=colour, fontsize=6.5)
+    axes.set_yticks(range(len(emotions)), emotions)
+    axes.set(xlabel="Predicted", ylabel="True")
     return figure
 
 
-def _matrix(axes, counts, totals, emotions, reported: dict | None = None) -> None:
-    share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), value in np.ndenumerate(share):
-        colour = "white" if value > 0.55 else "0.15" if counts[row, column] else "0.75"
-        below = f"{counts[row, column]:,}"
-        if reported is not None:
-            given = reported.get((row, column))
-            below = f"({given:g} %)" if given is not None else ""
-        axes.text(column, row - 0.12, f"{100 * value:.0f} %", ha="center", va="center", color=colour)
-        axes.text(column, row + 0.26, below, ha="center", va="center", color=colour, fontsize=6.5)
-    axes.set_xticks(range(len(emotions)), emotions, rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(emotions)), emotions)
-    axes.set(xlabel="Predicted", ylabel="True")
+def _heat(axes, shares: np.ndarray, emotions: Sequence[str], rotation: int, **kwargs) -> None:
+    """Shares of 0 to 1 as blue cells, an emotion for each column."""
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, **kwargs)
+    axes.set_xticks(range(len(emotions)), emotions, rotation=rotation, ha="right", rotation_mode="anchor")
     axes.grid(visible=False)
+
+
+@rc_context(THEME)
+def per_class(models: list[tuple[str, np.ndarray]], emotions: Sequence[str] = FER2013) -> Figure:
+    """Precision, recall and F1 of each emotion, in percent: a line for each model, three fields side by side.
+
+    ``models``: names with (3, k) arrays as ``pooled.per_class`` gives them; NaN where there is nothing to divide.
+    """
+    figure, panels = canvas(9.6, 1.3 + 0.3 * len(models), 1, 3, sharey=True)
+    for place, (axes, title) in enumerate(zip(panels, ("Precision", "Recall", "F1"))):
+        values = np.array([scores[place] for _, scores in models])
+        _heat(axes, values, emotions, rotation=40, aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            text, colour = "–" if np.isnan(value) else f"{100 * value:.0f}", "white" if value > DARK else "0.15"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+        axes.set_title(title)
+    panels[0].set_yticks(range(len(models)), [name for name, _ in models])
+    return figure
+
+
+@rc_context(THEME)
+def reliability(models: list[tuple[str, dict]]) -> Figure:
+    """Accuracy of the predictions made with about the same confidence, a field for each model.
+
+    ``models``: names with what ``pooled.reliability`` gives. On the dashed line a network is right as often as it
+    is sure; below it, it is too sure. A dot's area tells how many predictions it stands for; ``FEW`` at least.
+    """
+    columns, rows = min(4, len(models)), -(-len(models) // 4)
+    figure, panels = canvas(2.4 * columns, 2.45 * rows + 0.2, rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels[0, 0].set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))  # of all: they are shared
+    panels[0, 0].xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    for axes, (name, curve) in zip(panels.flat, models):
+        axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1)
+        enough = curve["counts"] >= FEW
+        confidence, accuracy, counts = curve["confidence"][enough], curve["accuracy"][enough], curve["counts"][enough]
+        area = 4 + 120 * counts / max(1, counts.sum())
+        axes.plot(confidence, accuracy, color=BLUE, lw=1.2)
+        axes.scatter(confidence, accuracy, s=area, color=BLUE, clip_on=False, zorder=3)
+        axes.set_title(textwrap.fill(name, 27), fontsize=8.5)
+        error = 100 * np.mean(curve["errors"])
+        axes.text(0.03, 0.95, f"ECE {error:.1f} %", va="top", transform=axes.transAxes, fontsize=8.5)
+    for axes in panels.flat[len(models) :]:
+        axes.set_visible(False)
+    figure.supxlabel("Confidence of the prediction", fontsize=10)
+    figure.supylabel("Accuracy", fontsize=10)
+    return figure
 
 
 @rc_context(THEME)
@@ -186,36 +255,25 @@ def accuracy_overview(measured) -> Figure:
     small rings the seeds; the thin line is the Wilson interval of the test set's sampling. Both values stand right.
     """
     figure, axes = canvas(8.8, 1.3 + 0.42 * len(measured))
-    for place, row in enumerate(measured.to_dict("records")):
-        axes.plot([100 * row["wilson_low"], 100 * row["wilson_high"]], [place] * 2, color=BLUE, lw=1.2, alpha=0.7)
-        axes.plot(
-            [100 * row["low"], 100 * row["high"]], [place] * 2, color=BLUE, lw=5, alpha=0.45, solid_capstyle="butt"
-        )
-        axes.plot(
-            [100 * a for a in row["accuracies"]], [place] * row["seeds"], "o", mfc="none", mec=BLUE, ms=4, mew=0.7
-        )
-        axes.plot(100 * row["mean"], place, "o", color=BLUE, ms=5)
-        said = f"{100 * row['mean']:.2f}"
-        said += f" [{100 * row['low']:.2f}, {100 * row['high']:.2f}]" if np.isfinite(row["low"]) else ""
-        _beside(axes, place, 8, said, BLUE)
-        if np.isfinite(row["reported"] or np.nan):  # pandas makes NaN of None where a column holds numbers
-            axes.plot(row["reported"], place - 0.25, "D", mfc="none", mec=ORANGE, mew=1.5, ms=5)
-            _beside(axes, place, 130, f"{row['reported']:.2f}", ORANGE)
+    places, reported = np.arange(len(measured)), measured["reported"].astype(float)
+    percent = 100 * measured[["mean", "low", "high", "wilson_low", "wilson_high"]]
+    wilson, interval = percent[["wilson_low", "wilson_high"]], percent[["low", "high"]]
+    axes.plot(reported, places - 0.25, "D", mfc="none", mec=ORANGE, mew=1.5, ms=5, label="reported")
+    axes.plot(percent["mean"], places, "o", color=BLUE, ms=5, label="ours, mean over seeds")
+    axes.hlines(places, *interval.values.T, color=BLUE, lw=5, alpha=0.45, label="95 % t interval over seeds")
+    axes.hlines(places, *wilson.values.T, color=BLUE, lw=1.2, alpha=0.7, label="95 % Wilson interval of the test set")
+    for place, (mean, low, high) in enumerate(percent[["mean", "low", "high"]].values):
+        seeds = 100 * np.array(measured["accuracies"].iloc[place])
+        axes.plot(seeds, [place] * len(seeds), "o", mfc="none", mec=BLUE, ms=4, mew=0.7)
+        _beside(axes, place, 8, f"{mean:.2f}" + (f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else ""), BLUE)
+        if np.isfinite(reported.iloc[place]):
+            _beside(axes, place, 130, f"{reported.iloc[place]:.2f}", ORANGE)
     alone = ~measured["title"].duplicated(keep=False)
-    labels = measured["title"].where(alone, measured["title"] + "\n" + measured["computed_by"])
-    axes.set_yticks(range(len(measured)), labels)
-    axes.set(xlabel="Accuracy (%)", ylim=(len(measured) - 0.5, -0.6))
+    axes.set_yticks(places, measured["title"].where(alone, measured["title"] + "\n" + measured["computed_by"]))
+    axes.set(xlabel="Accuracy (%)", xlim=(0, min(100, axes.get_xlim()[1])), ylim=(len(measured) - 0.5, -0.6))
     _beside(axes, -0.8, 8, "ours [t interval]", GREY)
     _beside(axes, -0.8, 130, "reported", GREY)
-    axes.set_xlim(0, min(100, axes.get_xlim()[1]))
-    handles = [
-        axes.plot([], [], "D", mfc="none", mec=ORANGE, mew=1.5, ms=5)[0],
-        axes.plot([], [], "o", color=BLUE, ms=5)[0],
-        axes.plot([], [], color=BLUE, lw=5, alpha=0.45)[0],
-        axes.plot([], [], color=BLUE, lw=1.2, alpha=0.7)[0],
-    ]
-    labels = ["reported", "ours, mean over seeds", "95 % t interval over seeds", "95 % Wilson interval of the test set"]
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -223,3 +281,77 @@ def _beside(axes, y: float, points: float, text: str, colour) -> None:
     """Words right of the axes, so many points from them."""
     axes.annotate(text, (1, y), (points, 0), ("axes fraction", "data"), "offset points", color=colour, va="center",
                   fontsize=8.5, annotation_clip=False)  # fmt: skip
+
+
+@rc_context(THEME)
+def conditions(lines: list[dict]) -> Figure:
+    """Shares of faces found and recognised against each condition of a ``survey.survey``, with intervals."""
+    figure, grid = canvas(9.6, 5.2, 2, 3, sharey=True)
+    curves = {
+        "found": ("found", BLUE),
+        "right": ("emotion recognised, cut at the true place", ORANGE),
+        "right_of_found": ("emotion recognised, of those found", GREEN),
+    }
+    shown = list(dict.fromkeys(line["condition"] for line in lines))
+    for axes, condition in zip(grid.flat, shown):
+        here = [line for line in lines if line["condition"] == condition]
+        levels = [line["level"] for line in here]
+        for name, (label, colour) in curves.items():
+            shares, low, high = 100 * np.array([survey.share(line, name) for line in here]).T
+            axes.plot(levels, shares, "o-", color=colour, markersize=4, label=label)
+            axes.fill_between(levels, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set(xlabel=CONDITIONS[condition], ylim=(0, 100))
+        if condition in ("size", "light"):
+            axes.set_xscale("log")
+            axes.set_xticks(levels, [f"{level:g}" for level in levels])
+            axes.minorticks_off()
+    for axes in grid[:, 0]:
+        axes.set_ylabel("Faces (%)")
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    return figure
+
+
+@rc_context(THEME)
+def network(layers: list[dict], title: str) -> Figure:
+    """A network from its input down (Saravanan et al. 2019, Fig. 3): a block for each layer, wider for more channels.
+
+    ``layers``: those that Keras built (``architectures.layers``). Right of each block the shape that it gives, its
+    weights, and its share of the multiply-adds.
+    """
+    figure, axes = canvas(4.9, 0.8 + 0.23 * (len(layers) + 1))
+    axes.set(xlim=(0, 10), ylim=(len(layers) + 0.6, -1.6))
+    axes.set_axis_off()
+    axes.set_title(title)
+    for x, head in ((5.8, "output"), (8.0, "weights"), (10.0, "multiply-adds")):
+        axes.text(x, -1.1, head, ha="right" if x > 6 else "center", va="center", color=GREY, fontsize=8)
+    total = sum(layer["multiply_adds"] for layer in layers) or 1
+    for place, layer in enumerate([{"kind": "Input", "details": "", "shape": [48, 48, 1]}, *layers]):
+        kind, shape = layer["kind"], layer["shape"]
+        width = 3.1 + 1.4 * min(1.0, math.log2(max(shape[-1], 2)) / 15)
+        colour, alpha = (LAYER_COLOURS[kind], 0.25) if kind in LAYER_COLOURS else ("0.6", 0.18)
+        block = FancyBboxPatch((2.3 - width / 2, place - 0.38), width, 0.76, boxstyle="round,pad=0,rounding_size=0.15",
+                               fc=colour, ec="none", alpha=alpha)  # fmt: skip
+        axes.add_patch(block)
+        axes.text(2.3, place, _layer_label(layer), ha="center", va="center", fontsize=8)
+        axes.text(5.8, place, "×".join(f"{side:,}" for side in shape), ha="center", va="center", fontsize=8)
+        if layer.get("parameters"):
+            axes.text(8.0, place, f"{layer['parameters']:,}", ha="right", va="center", fontsize=8)
+        if layer.get("multiply_adds"):
+            percent = f"{100 * layer['multiply_adds'] / total:.1f} %"
+            axes.text(10.0, place, percent, ha="right", va="center", fontsize=8)
+    return figure
+
+
+def _layer_label(layer: dict) -> str:
+    """A layer in a few words: "Convolution 3×3, same, ReLU"."""
+    name = LAYER_NAMES.get(layer["kind"], layer["kind"])
+    between = ", " if layer["kind"] == "Dense" else " "
+    return between.join(filter(None, [name, layer["details"]]))
+
+
+def network_in_words(layers: list[dict], title: str) -> str:
+    """What ``network`` shows, as text for readers who cannot see it."""
+    blocks = [f"{_layer_label(layer)}: {'×'.join(map(str, layer['shape']))}" for layer in layers]
+    return f"{title}, from 48×48×1 grey levels: {'; '.join(blocks)}."

@@ -1,4 +1,4 @@
-"""Pictures of the data: how many faces, what they look like, what is wrong with them."""
+"""Figures of the data: how many faces, what they look like, what is wrong with them."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ def taggers(faces: Faces, counts: np.ndarray) -> Figure:
     return figure
 
 
+@rc_context(THEME)
 def _pictures(rows: list[list], emotions: Sequence[str], limits: tuple[float, float]) -> Figure:
     """A table of grey pictures, (48, 48) or None: one column an emotion."""
     figure, grid = canvas(6.6, 0.3 + 0.95 * len(rows), len(rows), len(emotions), squeeze=False)
@@ -83,9 +84,8 @@ def _pictures(rows: list[list], emotions: Sequence[str], limits: tuple[float, fl
     return figure
 
 
-@rc_context(THEME)
 def sample_faces(faces: Faces, per_class: int = 4, seed: int = 0) -> Figure:
-    """Faces drawn at random, one column an emotion (Saravanan et al. 2019, Fig. 1). Shows people where they are people.
+    """Randomly sampled faces, one column an emotion (Saravanan et al. 2019, Fig. 1). Of FER2013 they show people.
 
     A class with fewer than ``per_class`` faces leaves gaps. Raises ValueError for ``per_class`` below 1.
     """
@@ -100,7 +100,6 @@ def sample_faces(faces: Faces, per_class: int = 4, seed: int = 0) -> Figure:
     return _pictures([list(row) for row in zip(*columns, strict=True)], faces.emotions, (0, 255))
 
 
-@rc_context(THEME)
 def mean_faces(faces: Faces, least: int = 50) -> Figure:
     """The mean face of each emotion, on one grey scale from the darkest to the lightest mean pixel.
 

@@ -1,16 +1,13 @@
 """An executed notebook as one HTML page that a person browses, offline: no code, but pictures, style and script inside.
 
-``page.css`` and ``page.js`` stand beside this file. The script sorts and filters tables and switches between light and
-dark; where it does not run, everything is there to be read.
+``page.html.j2``, ``page.css`` and ``page.js`` stand beside this file. The script sorts and filters tables and switches
+between light and dark; where it does not run, everything is there to be read.
 """
 
 from __future__ import annotations
 
-import re
+from copy import copy
 from pathlib import Path
-
-STYLE, SCRIPT = (Path(__file__).with_name(f"page.{kind}") for kind in ("css", "js"))
-VERDICT = re.compile("<strong>(reproduced|not reproduced|inconclusive|not testable)</strong>")
 
 
 def to_html(notebook: Path, page: Path, without: str = "") -> None:
@@ -19,46 +16,43 @@ def to_html(notebook: Path, page: Path, without: str = "") -> None:
     The contents at its side come from its headings. ``without``: the tag of cells whose outputs are left out. Raises
     FileNotFoundError where there is no such notebook.
     """
-    from nbconvert import HTMLExporter  # here, so that tables can be made where there is no Jupyter
+    from bs4 import BeautifulSoup  # here, so that tables can be made where there is no Jupyter
+    from nbconvert import HTMLExporter
     from traitlets.config import Config
+
+    from ..claims.rules import VERDICTS
 
     leave_out = {"TagRemovePreprocessor": {"enabled": True, "remove_all_outputs_tags": {without}}} if without else {}
     exporter = HTMLExporter(
         config=Config(leave_out),
+        template_file=str(Path(__file__).with_name("page.html.j2")),
         template_name="basic",
         exclude_input=True,
         exclude_output_prompt=True,
         embed_images=True,
     )
-    body, _ = exporter.from_filename(str(notebook))
-    body = re.sub(r'<a class="anchor-link".*?</a>', "", body)
-    body = re.sub(r' id="cell-id=[^"]*"', "", body)  # some are random, and would change a page whose content did not
-    body = re.sub(r"<blockquote>(?=\s*<p>⚠)", '<blockquote class="warning">', body)
-    body = VERDICT.sub(lambda found: f'<strong class="verdict {found[1].replace(" ", "-")}">{found[1]}</strong>', body)
-    body = _tables_in_boxes(body)
-    headings = re.findall(r'<h([123])[^>]* id="([^"]*)"[^>]*>(.*?)</h', body, re.DOTALL)
-    title = next((re.sub("<[^>]*>", "", text) for level, _, text in headings if level == "1"), notebook.stem)
-    links = "\n".join(
-        f'<a class="h{level}" href="#{place}">{text}</a>' for level, place, text in headings if level > "1"
-    )
+    html, _ = exporter.from_filename(str(notebook))
+    soup = BeautifulSoup(html, "html.parser")
+    for anchor in soup.select("a.anchor-link"):
+        anchor.decompose()
+    for cell in soup.select('[id^="cell-id="]'):
+        del cell["id"]  # some are random, and would change a page whose content did not
+    for quote in soup.find_all("blockquote"):
+        if quote.get_text().lstrip().startswith("⚠"):
+            quote["class"] = "warning"
+    for strong in soup.find_all("strong", string=VERDICTS):
+        strong["class"] = f"verdict {strong.string.replace(' ', '-')}"
+    for table in soup.find_all("table"):
+        # Each in a box of its own that scrolls, so that a wide one never widens the page; called by its heading.
+        heading = table.find_previous(["h1", "h2", "h3", "h4"])
+        box = {"class": "scroll verdicts" if table.select_one(".verdict") else "scroll", "role": "region"}
+        box |= {"aria-label": f"Table: {heading.get_text() if heading else ''}", "tabindex": "0"}
+        table.wrap(soup.new_tag("div", attrs=box))
+    if soup.h1:
+        soup.title.string = soup.h1.get_text()
+    for heading in soup.select("main h2[id], main h3[id]"):
+        link = soup.new_tag("a", attrs={"class": heading.name, "href": f"#{heading['id']}"})
+        link.extend(copy(part) for part in heading.contents)
+        soup.nav.extend([link, "\n"])
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
-        f'<link rel="icon" href="data:,">\n<style>\n{STYLE.read_text(encoding="utf-8")}</style>\n</head>\n<body>\n'
-        f'<nav aria-label="Contents">\n{links}\n</nav>\n<main>\n{body}\n</main>\n'
-        f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>\n</body>\n</html>\n",
-        encoding="utf-8",
-    )
-
-
-def _tables_in_boxes(body: str) -> str:
-    """Each table in a box of its own that scrolls, so that a wide one never widens the page; called by its heading."""
-    parts, heading = re.split(r"(<h[1-4][^>]*>.*?</h[1-4]>|<table.*?</table>)", body, flags=re.DOTALL), ""
-    for k, part in enumerate(parts):
-        if part.startswith("<h"):
-            heading = re.sub("<[^>]*>", "", part)
-        elif part.startswith("<table"):
-            kind = "scroll verdicts" if 'class="verdict' in part else "scroll"
-            parts[k] = f'<div class="{kind}" role="region" aria-label="Table: {heading}" tabindex="0">{part}</div>'
-    return "".join(parts)
+    page.write_text(str(soup), encoding="utf-8")

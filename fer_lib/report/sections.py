@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from .. import paths
 from ..claims import rules as rules_of
 from ..evaluation import pooled, records
@@ -19,12 +21,12 @@ def folder(results: str, profile: str) -> Path:
     return Path(results) if results else next((p for p in places if any(p.glob("runs/*/*/*/metrics.json"))), places[0])
 
 
-def warning(found: list[dict]) -> str:
+def warning(all_records: list[dict]) -> str:
     """What a reader must know before any number: that there is none, or that they are not the papers'; else empty."""
-    if not found:
+    if not all_records:
         return "> **No runs yet.** `make reproduce` makes them; every number below will come from their records.\n"
-    names = {record["data"]["name"] for record in found}
-    profiles = {record["profile"] for record in found}
+    names = {record["data"]["name"] for record in all_records}
+    profiles = {record["profile"] for record in all_records}
     if any(name.startswith("drawn") for name in names):
         return (
             "> ⚠ **Drawn faces.** Every number and picture on this page comes from faces that a program drew, not from "
@@ -44,13 +46,14 @@ def warning(found: list[dict]) -> str:
     return ""
 
 
-def facts(found: list[dict]) -> str:
+def facts(all_records: list[dict]) -> str:
     """Where the numbers come from, as a list: data, profile, runs, devices, versions, code; empty without runs."""
-    if not found:
+    if not all_records:
         return ""
+    experiments, seeds = ({record[name] for record in all_records} for name in ("experiment", "seed"))
 
     def each(value):
-        return "; ".join(dict.fromkeys(str(value(record)) for record in found))
+        return "; ".join(dict.fromkeys(str(value(record)) for record in all_records))
 
     def data(record):
         source, counts = record["data"]["source"], record["data"]["rows"]
@@ -71,8 +74,8 @@ def facts(found: list[dict]) -> str:
     listed = {
         "Data": each(data),
         "Profile": each(lambda r: r["profile"]),
-        "Runs": f"{len(found)}, of {len({r['experiment'] for r in found})} experiments, {_duration(found)} in all; "
-        f"seeds {', '.join(map(str, sorted({r['seed'] for r in found})))}",
+        "Runs": f"{len(all_records)}, of {len(experiments)} experiments, {_duration(all_records)} in all; "
+        f"seeds {', '.join(map(str, sorted(seeds)))}",
         "Computed by": each(lambda r: pooled.computed_by([r])),
         "Device": each(device),
         "Versions": each(lambda r: ", ".join(f"{name} {version}" for name, version in r["versions"].items())),
@@ -82,9 +85,9 @@ def facts(found: list[dict]) -> str:
     return "\n".join(f"- **{name}**: {value}" for name, value in listed.items()) + "\n"
 
 
-def banner(found: list[dict]) -> str:
+def banner(all_records: list[dict]) -> str:
     """The head of a page: ``warning``, then ``facts``."""
-    return f"{warning(found)}\n{facts(found)}"
+    return f"{warning(all_records)}\n{facts(all_records)}"
 
 
 def _duration(group: list[dict], runs: int = 1) -> str:
@@ -96,9 +99,7 @@ def _duration(group: list[dict], runs: int = 1) -> str:
 
 def failed(failures: list[str]) -> str:
     """A section on the runs that failed, empty where none did."""
-    if not failures:
-        return ""
-    return "## Runs that failed\n\n" + "\n".join(f"- {failure}" for failure in failures) + "\n"
+    return "\n".join(["## Runs that failed\n", *(f"- {failure}" for failure in failures), ""]) if failures else ""
 
 
 def about(group: list[dict], experiment: dict) -> str:
@@ -142,9 +143,9 @@ def verdicts(judged: list[dict]) -> str:
 
 def in_short(judged: list[dict]) -> str:
     """How many claims got which verdict, and the few that matter most; so it stands in the project's README too."""
-    counts = [sum(line["verdict"] == word for line in judged) for word in rules_of.VERDICTS]
-    said = ", ".join(f"{count} {word}" for count, word in zip(counts, rules_of.VERDICTS))
-    return f"**{len(judged)} claims of both papers: {said}.** {FIRST}\n\n{tables.headlines(judged)}"
+    counts = [sum(line["verdict"] == verdict for line in judged) for verdict in rules_of.VERDICTS]
+    text = ", ".join(f"{count} {verdict}" for count, verdict in zip(counts, rules_of.VERDICTS))
+    return f"**{len(judged)} claims of both papers: {text}.** {FIRST}\n\n{tables.headlines(judged)}"
 
 
 def rules() -> str:
@@ -165,42 +166,46 @@ def causes(judged: list[dict]) -> str:
     missed = [line for line in judged if line["verdict"] == rules_of.NOT_REPRODUCED]
     if not missed:
         return "No claim came out as not reproduced so far, so there is none to explain.\n"
-    known = [line for line in missed if line["why"]]
-    said = f"{len(missed)} claims were not reproduced; the cause is known of {len(known)} of them:\n"
-    listed = [f"- {line['claim'].rstrip('.')} ({_short(line)}): {line['why']}" for line in known]
-    open_ones = [
-        f"- {line['claim'].rstrip('.')} ({_short(line)}){': ' + line['note'] if line['note'] else ''}"
-        for line in missed
-        if not line["why"]
-    ]
-    more = ["\nNot explained so far:\n", *open_ones] if open_ones else []
-    return "\n".join([said, *listed, *more, "\nHow the causes were found: [causes.html](causes.html).\n"])
+    explained = [_with_reason(line, line["why"]) for line in missed if line["why"]]
+    unexplained = [_with_reason(line, line["note"]) for line in missed if not line["why"]]
+    first = f"{len(missed)} claims were not reproduced; the cause is known of {len(explained)} of them:\n"
+    more = ["\nNot explained so far:\n", *unexplained] if unexplained else []
+    return "\n".join([first, *explained, *more, "\nHow the causes were found: [causes.html](causes.html).\n"])
 
 
-def _short(line: dict) -> str:
+def _with_reason(line: dict, reason: str | None) -> str:
     study = line["id"].split("/")[0]
-    return f"{tables.STUDIES.get(study, study)}, {line['where']}"
+    where = f"{tables.STUDIES.get(study, study)}, {line['where']}"
+    return f"- {line['claim'].rstrip('.')} ({where})" + (f": {reason}" if reason else "")
 
 
-def markdown(found: list[dict], experiments: dict[str, dict], failures: list[str] = (), judged: list[dict] = ()) -> str:
+def delay(lines: list[dict], arrays: dict[str, np.ndarray]) -> str:
+    """How long the predictions took in a ``survey.survey`` where nothing is changed, in a sentence."""
+    seconds = arrays["seconds"][records.usual_level(lines)]
+    half, most = 1000 * np.percentile(seconds, (50, 95))
+    return f"From a frame to its predictions it took {half:.1f} ms in half of the frames, {most:.1f} ms in all but 5 %."
+
+
+def markdown(
+    all_records: list[dict], experiments: dict[str, dict], failures: list[str] = (), judged: list[dict] = ()
+) -> str:
     """The text of ``results/README.md``: banner, verdicts and tables, with a link to the whole report beside it."""
     return "\n".join([
         "# Results\n",
         "*Written by `make report` from the records in `runs/`; no number here is typed.* "
         "The whole report, with curves and confusion matrices, is [report.html](report.html), the data are in "
-        "[dataset.html](dataset.html): one file each, to be opened "
-            "offline.\n",
-        banner(found),
+        "[dataset.html](dataset.html): one file each, to be opened offline.\n",
+        banner(all_records),
         failed(list(failures)),
         verdicts(list(judged)),
         "## The rules\n" if judged else "",
         rules() if judged else "",
         "## Reported and measured\n",
         READING,
-        tables.results(found, experiments),
+        tables.results(all_records, experiments),
         "## The honest reading\n",
         HONEST,
-        tables.honest_results(found, experiments),
+        tables.honest_results(all_records, experiments),
     ])  # fmt: skip
 
 

@@ -5,48 +5,47 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from IPython.display import Markdown, display
 
 from ..data.emotions import FER2013
 from ..evaluation import pooled, records, scoring
 from ..models.architectures import PAPERS
-from . import answer_figures, figures, live_figures, live_page, network_figures, sections, tables
+from . import figures, sections, tables
 
 
-def show_overview(found: list[dict], experiments: dict[str, dict]) -> None:
+def show_overview(all_records: list[dict], experiments: dict[str, dict]) -> None:
     """Display, in a notebook, reported and measured accuracies in one figure; nothing where there is no run."""
-    from IPython.display import display
-
-    measured = pooled.accuracies(pooled.comparable(found, experiments), experiments)
+    measured = pooled.accuracies(pooled.comparable(all_records, experiments), experiments)
     if len(measured):
         caption = (
             "Accuracy as reported (diamond) and as measured here: each ring is a seed, the dot their mean, the thick "
             "bar the 95 % t interval over seeds, the thin line the 95 % Wilson interval of the test rows' sampling."
         )
-        said = "; ".join(
+        accuracies = "; ".join(
             f"{row['title']}: {100 * row['mean']:.2f} %"
-            + (f", reported {row['reported']:.2f} %" if row["reported"] == row["reported"] and row["reported"] else "")
+            + (f", reported {row['reported']:.2f} %" if pd.notna(row["reported"]) else "")
             for row in measured.to_dict("records")
         )
-        display(figures.captioned(figures.accuracy_overview(measured), caption, f"Forest plot of accuracies. {said}."))
+        in_words = f"Forest plot of accuracies. {accuracies}."
+        display(figures.captioned(figures.accuracy_overview(measured), caption, in_words))
 
 
-def show_networks(known: dict[str, list[dict]]) -> None:
-    """Display, in a notebook, what the papers' networks are made of (``known``: ``architectures.load``'s)."""
-    from IPython.display import display
-
+def show_networks(networks: dict[str, list[dict]]) -> None:
+    """Display, in a notebook, what the papers' networks are made of (``networks``: ``architectures.load``'s)."""
     for name, title in PAPERS.items():
-        if name in known:
-            weights = sum(layer["parameters"] for layer in known[name])
-            operations = 2 * sum(layer["multiply_adds"] for layer in known[name]) / 1e6
+        if layers := networks.get(name):
+            weights = sum(layer["parameters"] for layer in layers)
+            operations = 2 * sum(layer["multiply_adds"] for layer in layers) / 1e6
             caption = (
                 f"{title}: {weights:,} weights; {operations:,.1f} MFLOP to classify one face. Read off the Keras "
                 "model; the softmax belongs to the loss."
             )
-            drawn = network_figures.network(known[name], title)
-            display(figures.captioned(drawn, caption, network_figures.in_words(known[name], title)))
+            in_words = figures.network_in_words(layers, title)
+            display(figures.captioned(figures.network(layers, title), caption, in_words))
 
 
-def best(found: list[dict], experiments: dict[str, dict], study: str) -> tuple[list[dict], str]:
+def best(all_records: list[dict], experiments: dict[str, dict], study: str) -> tuple[list[dict], str]:
     """Of a study's experiments that were run, the group of the one with the highest reported accuracy, and a sentence
     on which it is; where several groups are of that one, the largest. No group where none was run."""
     reported = {
@@ -54,128 +53,119 @@ def best(found: list[dict], experiments: dict[str, dict], study: str) -> tuple[l
         for name, experiment in experiments.items()
         if name.startswith(study) and "accuracy" in experiment.get("reported", {})
     }
-    groups = [g for g in pooled.groups(found, experiments) if g[0]["experiment"] in reported]
+    groups = [g for g in pooled.groups(all_records, experiments) if g[0]["experiment"] in reported]
     if not groups:
         return [], "None of its models has a run yet."
     group = max(groups, key=lambda g: (reported[g[0]["experiment"]], len(g)))
     name, champion = group[0]["experiment"], max(reported, key=reported.get)
-    said = f"{experiments[name]['title']} ({pooled.computed_by(group)}; {_seeds(group)})"
+    model = f"{experiments[name]['title']} ({pooled.computed_by(group)}; {_seeds(group)})"
     if name == champion:
-        return group, f"The paper's best model: {said}."
+        return group, f"The paper's best model: {model}."
     return group, (
         f"The paper's best model, {experiments[champion]['title']}, has no run yet. Of those that have, the best by "
-        f"its report is shown instead: {said}."
+        f"its report is shown instead: {model}."
     )
 
 
-def show_best(found: list[dict], experiments: dict[str, dict], judged: list[dict], study="saravanan2019") -> None:
+def show_best(all_records: list[dict], experiments: dict[str, dict], judged: list[dict], study="saravanan2019") -> None:
     """Display, in a notebook, the confusion matrix of a paper's best model as the paper divides it, and as one should.
 
     The paper's own diagonal comes from the claims on the recall of each emotion of that experiment.
     """
-    from IPython.display import Markdown, display
-
-    group, sentence = best(found, experiments, study)
+    group, sentence = best(all_records, experiments, study)
     display(Markdown(sentence))
     if not group:
         return
     counts, rows, experiment = pooled.confusion(group), _rows(group), group[0]["experiment"]
     claimed = {line["id"]: line["reported"] for line in judged if f"runs/{experiment}/" in "".join(line["runs"])}
     reported = [claimed.get(f"{study}/recall-{emotion}") for emotion in FER2013]
-    given = ", in brackets the paper's own diagonal" if any(value is not None for value in reported) else ""
+    brackets = ", in brackets the paper's own diagonal" if any(value is not None for value in reported) else ""
     diagonal = ", ".join(f"{e} {100 * r:.0f} %" for e, r in zip(FER2013, pooled.per_class(counts)[1]))
     display(
         figures.captioned(
             figures.confusion_matrix_as_published(counts, reported),
-            f"As Fig. 4 of the paper: answers on {rows}, divided by the faces of the emotion that was answered{given}. "
+            f"As Fig. 4 of the paper: predictions on {rows}, divided by the faces of the predicted emotion{brackets}. "
             "Only the diagonal is a share of anything.",
             f"Confusion matrix in the paper's form. Its diagonal is recall: {diagonal}.",
         ),
         figures.captioned(
             figures.confusion_matrix(counts),
-            f"The same answers, divided by the faces of the true emotion: share and count, {_seeds(group, True)}.",
+            f"The same predictions, divided by the faces of the true emotion: share and count, {_seeds(group, True)}.",
             f"Confusion matrix, rows adding up to one. Recall: {diagonal}.",
         ),
     )
 
 
-def show_emotions(found: list[dict], experiments: dict[str, dict]) -> None:
+def show_emotions(all_records: list[dict], experiments: dict[str, dict]) -> None:
     """Display, in a notebook, precision, recall and F1 of each emotion and model, and how far confidence is earned."""
-    from IPython.display import display
-
-    groups = pooled.groups(pooled.comparable(found, experiments), experiments)
+    groups = pooled.groups(pooled.comparable(all_records, experiments), experiments)
     if not groups:
         return
     names = _names(groups)
     caption = (
         "Precision, recall and F1 of each emotion in percent, on each model's own test rows, seeds added up; a dash "
-        "where the emotion was never answered. The tables below, run by run, have the counts."
+        "where the emotion was never predicted. The tables below, run by run, have the counts."
     )
     emotions = max((records.emotions(group[0]) for group in groups), key=len)
     measured = []
     for name, group in zip(names, groups):
-        shares = np.full((3, len(emotions)), np.nan)  # an emotion that a data set does not know has none
-        shares[:, : len(records.emotions(group[0]))] = pooled.per_class(pooled.confusion(group))
-        measured.append((name, shares))
-    display(figures.captioned(answer_figures.per_class(measured, emotions), caption))
+        shares = pooled.per_class(pooled.confusion(group))
+        unknown = len(emotions) - shares.shape[1]  # emotions that its data set does not have
+        measured.append((name, np.pad(shares, ((0, 0), (0, unknown)), constant_values=np.nan)))
+    display(figures.captioned(figures.per_class(measured, emotions), caption))
     curves = [(name, pooled.reliability(group)) for name, group in zip(names, groups) if group[0]["history"]]
     if curves:
         caption = (
-            f"Reliability of the networks: accuracy of the answers within each of {scoring.BINS} equal bins of "
-            f"confidence, seeds together, bins of fewer than {answer_figures.FEW} answers left out; a dot's area tells "
+            f"Reliability of the networks: accuracy of the predictions within each of {scoring.BINS} equal bins of "
+            f"confidence, seeds together, bins of fewer than {figures.FEW} predictions left out; a dot's area tells "
             "how many. On the dashed line a network is right as often as it is sure, below it too sure. ECE: the mean "
-            "gap over all answers, mean over seeds (Guo et al. 2017)."
+            "gap over all predictions, mean over seeds (Guo et al. 2017)."
         )
-        errors = (f"{name} {100 * sum(c['errors']) / len(c['errors']):.1f} %" for name, c in curves)
-        said = f"Reliability diagrams. Expected calibration error: {'; '.join(errors)}."
-        display(figures.captioned(answer_figures.reliability(curves), caption, said))
+        errors = (f"{name} {100 * np.mean(curve['errors']):.1f} %" for name, curve in curves)
+        in_words = f"Reliability diagrams. Expected calibration error: {'; '.join(errors)}."
+        display(figures.captioned(figures.reliability(curves), caption, in_words))
 
 
-def show_live(found: list[dict], folder: Path) -> None:
-    """Display, in a notebook, what a survey before a camera among the records found, or how to make one.
+def show_live(all_records: list[dict], folder: Path) -> None:
+    """Display, in a notebook, the records of surveys before a camera, or how to make one.
 
     ``folder``: where the page will lie, so that it can link to the survey's own notebook.
     """
-    from IPython.display import Markdown, display
-
-    surveys = [record for record in found if "conditions" in record]
+    surveys = [record for record in all_records if "conditions" in record]
     if not surveys:
         display(Markdown("Not run yet: `make reproduce ONLY=live_conditions`."))
     for record in surveys:
         lines, arrays, asked = record["conditions"], records.predictions(record), record["parameters"]
         who = f"{len(arrays['labels']):,} faces of {asked['split']} of {record['data']['name']}"
         how = f"{who}, `{asked['detector']}` detector, each frame as a video's first; {record['device']['name']}."
-        emotions = live_page.emotions(lines, arrays, arrays["labels"], records.emotions(record))
+        emotions = tables.survey_emotions(lines, arrays, arrays["labels"], records.emotions(record))
         display(
-            Markdown(f"{how} {live_page.delay(lines, arrays)} {sections.notebooks_of([record], folder)}\n\n{emotions}"),
-            figures.captioned(live_figures.conditions(lines), live_page.CAPTION),
-            Markdown(live_page.conditions(lines)),
+            Markdown(f"{how} {sections.delay(lines, arrays)} {sections.notebooks_of([record], folder)}\n\n{emotions}"),
+            figures.captioned(figures.conditions(lines), figures.CONDITIONS_CAPTION),
+            Markdown(tables.survey_conditions(lines)),
         )
 
 
-def show_sections(found: list[dict], experiments: dict[str, dict], folder: Path) -> None:
-    """Display, in a notebook, a section for each group of records: facts, curves, confusion matrix, answers.
+def show_sections(all_records: list[dict], experiments: dict[str, dict], folder: Path) -> None:
+    """Display, in a notebook, a section for each group of records: facts, curves, confusion matrix, predictions.
 
     ``folder``: where the page will lie, so that it can link to the runs' own notebooks.
     """
-    from IPython.display import Markdown, display
-
-    groups = pooled.groups(found, experiments)
+    groups = pooled.groups(all_records, experiments)
     for group, title in zip(groups, _names(groups)):
         experiment = experiments.get(group[0]["experiment"], {})
-        display(
-            Markdown(f"### {title}\n\n{sections.about(group, experiment)}\n\n{sections.notebooks_of(group, folder)}")
-        )
+        about, notebooks = sections.about(group, experiment), sections.notebooks_of(group, folder)
+        display(Markdown(f"### {title}\n\n{about}\n\n{notebooks}"))
         if group[0]["history"]:
             curves = figures.learning_curves(group, experiment.get("reported", {}).get("accuracy"))
             caption = f"{title}: accuracy after each epoch, thin for each seed, thick for their mean"
             band = ", the band from the lowest to the highest seed" if len(group) > 1 else ""
             caption += f"{band}. Training accuracy is the epoch's running mean, dropout on."
             display(figures.captioned(curves, caption))
-        caption = f"{title}: share and count of the answers to each emotion on {_rows(group)}, {_seeds(group, True)}."
-        counts = pooled.confusion(group)
-        display(figures.captioned(figures.confusion_matrix(counts, records.emotions(group[0])), caption))
-        display(Markdown(tables.predicted(group)))
+        matrix = figures.confusion_matrix(pooled.confusion(group), records.emotions(group[0]))
+        shares = "share and count of the predictions for each emotion"
+        caption = f"{title}: {shares} on {_rows(group)}, {_seeds(group, True)}."
+        display(figures.captioned(matrix, caption), Markdown(tables.predicted(group)))
 
 
 def _names(groups: list[list[dict]]) -> list[str]:

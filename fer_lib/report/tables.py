@@ -1,21 +1,23 @@
-"""What came out, beside what was reported, as Markdown tables: percent, with intervals, for a reader."""
+"""Results beside what was reported, costs and data as Markdown tables: percent, with intervals, for a reader."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..claims.rules import VERDICTS
+from ..data import SPLITS, Faces, fer2013, ferplus
 from ..evaluation import metrics, pooled, records
+from ..live import survey
 from ..markdown import interval, table
+from ..models import architectures
 
 STUDIES = {"saravanan2019": "Saravanan et al. 2019", "vorontsov2018": "Vorontsov & Averkin 2018", "ours": "Ours"}
 
 
 def _percent(spread: dict) -> str:
     """ "17.37 [17.21, 17.53]": mean and t interval in percent."""
-    low, high = 100 * spread["low"], 100 * spread["high"]
-    interval = "" if np.isnan(low) else f" [{low:.2f},\u00a0{high:.2f}]"  # breaks before the bracket only
-    return f"{100 * spread['mean']:.2f}{interval}"
+    ends = spread["low"], spread["high"]
+    return f"{100 * spread['mean']:.2f}" + ("" if np.isnan(ends[0]) else f" {interval(ends)}")
 
 
 def _wilson(spread: dict) -> str:
@@ -43,13 +45,13 @@ def _how_to_run(name: str, experiment: dict) -> str:
     return f"{asked}`make reproduce {needs}ONLY={name}`" + (f" (a seed about {', '.join(cost)})" if cost else "")
 
 
-def results(found: list[dict], experiments: dict[str, dict]) -> str:
+def results(all_records: list[dict], experiments: dict[str, dict]) -> str:
     """Reported beside ours: a heading and a Markdown table for each table of the papers.
 
     Groups that may not be pooled (see ``pooled.groups``) have a line each; a row without a run says how to run it.
     """
-    measured = pooled.accuracies(found, experiments).to_dict("records")
-    tables: dict[str, list[dict]] = {}
+    measured = pooled.accuracies(all_records, experiments).to_dict("records")
+    sections: dict[str, list[dict]] = {}
     for name in dict.fromkeys([*experiments, *(row["experiment"] for row in measured)]):
         experiment = experiments.get(name, {})
         if experiment.get("notebook") in pooled.DIAGNOSTIC:
@@ -59,7 +61,7 @@ def results(found: list[dict], experiments: dict[str, dict]) -> str:
         heading = ", ".join(filter(None, [STUDIES.get(study, study), paper]))
         reported = experiment.get("reported", {}).get("accuracy")
         for row in [row for row in measured if row["experiment"] == name] or [None]:
-            tables.setdefault(heading, []).append({
+            sections.setdefault(heading, []).append({
                 "Row": place.removeprefix("row ") or "–",
                 "Model": experiment.get("title", name),
                 "Reported, %": "–" if reported is None else f"{reported:.2f}",
@@ -70,27 +72,42 @@ def results(found: list[dict], experiments: dict[str, dict]) -> str:
                 "Computed by": row["computed_by"] if row else "–",
                 "Remarks": "; ".join(row["remarks"]) if row else _how_to_run(name, experiment),
             })  # fmt: skip
-    return "\n".join(f"### {heading}\n\n{table(lines)}" for heading, lines in tables.items())
+    return "\n".join(f"### {heading}\n\n{table(lines)}" for heading, lines in sections.items())
 
 
 def verdicts(judged: list[dict]) -> str:
     """The claims with their verdicts (see ``judge.judge_claims``) as a Markdown table; seeds link to their runs."""
     lines = []
     for line in judged:
-        name = line["id"].split("/")[1]
         others = f"Not pooled with: {'; '.join(line['others'])}." if line["others"] else ""
-        experiments = dict.fromkeys(folder.rpartition("/")[0] for folder in line["runs"])
-        seeds = f"[{line['seeds']}]({next(iter(experiments))}/)" if experiments else line["seeds"]
-        lines.append({
-            "Claim": f"{line['claim']} `{name}`",
+        cells = {
+            "Claim": f"{line['claim']} `{line['id'].split('/')[1]}`",
             "Where": f"{_paper(line)}, {line['where']}",
-            "Reported": _reported(line),
-            "Ours [95 % interval]": _measured(line),
-            "Seeds": seeds or "–",
-            "Verdict": f"**{line['verdict']}**",
+            **_outcome(line),
             "Why": " ".join(filter(None, [_because(line), line["why"], line["note"], others])),
-        })  # fmt: skip
+        }
+        if line["runs"]:
+            cells["Seeds"] = f"[{line['seeds']}]({line['runs'][0].rpartition('/')[0]}/)"
+        lines.append(cells)
     return table(lines)
+
+
+def headlines(judged: list[dict]) -> str:
+    """The few claims that are shown first, as a Markdown table without links."""
+    return table([
+        {"Claim": line["claim"], "Paper": _paper(line), **_outcome(line), "Why": _because(line)}
+        for line in judged
+        if line["headline"]
+    ])  # fmt: skip
+
+
+def _outcome(line: dict) -> dict[str, str]:
+    return {
+        "Reported": _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else ""),
+        "Ours [95 % interval]": _measured(line),
+        "Seeds": line["seeds"] or "–",
+        "Verdict": f"**{line['verdict']}**",
+    }
 
 
 def _paper(line: dict) -> str:
@@ -102,23 +119,6 @@ def _paper(line: dict) -> str:
 def _because(line: dict) -> str:
     """What the rule saw, as a sentence."""
     return f"{line['because'][:1].upper()}{line['because'][1:]}."
-
-
-def headlines(judged: list[dict]) -> str:
-    """The few claims that are shown first, as a Markdown table without links."""
-    return table([
-        {
-            "Claim": line["claim"],
-            "Paper": _paper(line),
-            "Reported": _reported(line),
-            "Ours [95 % interval]": _measured(line),
-            "Seeds": line["seeds"] or "–",
-            "Verdict": f"**{line['verdict']}**",
-            "Why": _because(line),
-        }
-        for line in judged
-        if line["headline"]
-    ])  # fmt: skip
 
 
 def verdict_counts(judged: list[dict]) -> str:
@@ -133,32 +133,26 @@ def verdict_counts(judged: list[dict]) -> str:
     ])  # fmt: skip
 
 
-def scope(found: list[dict], experiments: dict[str, dict], judged: list[dict]) -> str:
+def scope(all_records: list[dict], experiments: dict[str, dict], judged: list[dict]) -> str:
     """How much of each study was run and judged, as a Markdown table."""
-    lines = []
-    for study in dict.fromkeys(name.split("/")[0] for name in [*experiments, *(r["experiment"] for r in found)]):
+    lines, recorded = [], [record["experiment"] for record in all_records]
+    run = {*recorded, *(group[0]["experiment"] for group in pooled.groups(all_records, experiments))}
+    for study in dict.fromkeys(name.split("/")[0] for name in [*experiments, *recorded]):
         known = [name for name in experiments if name.split("/")[0] == study]
-        run = {group[0]["experiment"] for group in pooled.groups(found, experiments)}
-        own = [record for record in found if record["experiment"].split("/")[0] == study]
         claims = [line for line in judged if line["id"].split("/")[0] == study]
         lines.append({
             "Study": STUDIES.get(study, study),
             "Claims": len(claims) or "–",
             "of them decided": sum(line["verdict"] in VERDICTS[:2] for line in claims) if claims else "–",
             "Experiments": len(known),
-            "of them run": len((run | {record["experiment"] for record in own}) & set(known)),
-            "Runs": len(own),
+            "of them run": len(run & set(known)),
+            "Runs": sum(name.split("/")[0] == study for name in recorded),
         })  # fmt: skip
     return table(lines)
 
 
 def _figure(value) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _reported(line: dict) -> str:
-    """What the paper reports: "60.58 %", "35,887", "always"."""
-    return _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else "")
 
 
 def _measured(line: dict) -> str:
@@ -175,7 +169,7 @@ def _measured(line: dict) -> str:
     return f"{value:+.2f} points{interval}" if unit == "points" else f"{value:.2f} {unit}".rstrip() + interval
 
 
-def honest_results(found: list[dict], experiments: dict[str, dict]) -> str:
+def honest_results(all_records: list[dict], experiments: dict[str, dict]) -> str:
     """The honest reading as a Markdown table, or a sentence where no record has one."""
     lines = [
         {
@@ -189,7 +183,7 @@ def honest_results(found: list[dict], experiments: dict[str, dict]) -> str:
             "Seeds": row["PrivateTest"]["seeds"],
             "Computed by": row["computed_by"],
         }
-        for row in pooled.honest(found, experiments).to_dict("records")
+        for row in pooled.honest(all_records, experiments).to_dict("records")
     ]
     if not lines:
         return "No run has this reading yet.\n"
@@ -198,44 +192,145 @@ def honest_results(found: list[dict], experiments: dict[str, dict]) -> str:
 
 
 def predicted(group: list[dict]) -> str:
-    """How often each emotion is the truth, and how often each run of a group answers with it, as a Markdown table."""
+    """How often each emotion is the truth, and how often each run of a group predicts it, as a Markdown table."""
     lines, emotions = [], records.emotions(group[0])
     for record in group:
         score = pooled.headline(record)
-        answer = f"seed {record['seed']}" + (f" (collapsed to {word})" if (word := metrics.collapsed(score)) else "")
-        lines.append({"Rows": f"predicted, {answer}"} | {e: f"{c:,}" for e, c in zip(emotions, score["predicted"])})
+        run = f"seed {record['seed']}" + (f" (collapsed to {emotion})" if (emotion := metrics.collapsed(score)) else "")
+        lines.append({"Rows": f"predicted, {run}"} | {e: f"{c:,}" for e, c in zip(emotions, score["predicted"])})
     truths = [tuple(pooled.confusion([record]).sum(axis=1)) for record in group]
     first = "true" if len(set(truths)) == 1 else f"true, seed {group[0]['seed']}"
-    shares = dict(zip(("precision", "recall", "F1"), pooled.per_class(pooled.confusion(group))))
     together = "" if len(group) == 1 else ", seeds added up"
-    for name, values in shares.items():
-        said = ["–" if np.isnan(value) else f"{100 * value:.1f}" for value in values]
-        lines.append({"Rows": f"{name}, %{together}"} | dict(zip(emotions, said)))
+    for name, shares in zip(("precision", "recall", "F1"), pooled.per_class(pooled.confusion(group))):
+        percents = ["–" if np.isnan(share) else f"{100 * share:.1f}" for share in shares]
+        lines.append({"Rows": f"{name}, %{together}"} | dict(zip(emotions, percents)))
     return table([{"Rows": first} | {e: f"{c:,}" for e, c in zip(emotions, truths[0])}, *lines])
 
 
-def costs(lines: list[dict]) -> str:
-    """What the runs cost (see ``costs.of_groups``), and all of them together, as a Markdown table."""
-    if not lines:
+def costs(all_records: list[dict], experiments: dict[str, dict], networks: dict[str, list[dict]]) -> str:
+    """What each group of runs cost, and all of them together, as a Markdown table.
+
+    Sweeps and surveys are among them; rows that are read off other runs are left out. Epochs, hours and PFLOP (see
+    ``training_flop``) are added up over a group's runs; memory is the peak of its hungriest run. ``networks``:
+    ``architectures.load``'s.
+    """
+    groups = pooled.groups(all_records, {n: e for n, e in experiments.items() if "milestone_of" not in e})
+    groups += [[record] for record in all_records if not record["metrics"]]
+    if not groups:
         return "No run, no cost.\n"
-    cells = [
+    lines = [
         {
-            "Model": line["title"],
-            "Computed by": line["computed_by"],
-            "Device": line["device"],
-            "Runs": line["runs"],
-            "Epochs": line["epochs"] or "–",
-            "Hours": f"{line['seconds'] / 3600:.2f}",
-            "PFLOP": "–" if line["flop"] is None else f"{line['flop'] / 1e15:,.3f}",
-            "Memory, GB": f"{line['memory'] / 1e9:.1f}",
+            "Model": group[0]["title"],
+            "Computed by": pooled.computed_by(group),
+            "Device": ", ".join(dict.fromkeys(record["device"]["name"] for record in group)),
+            **_cost(group, networks),
+            "Memory, GB": f"{max(record['peak_memory_bytes'] for record in group) / 1e9:.1f}",
         }
-        for line in lines
+        for group in groups
     ]
-    total = {
-        "Model": "All",
-        "Runs": sum(line["runs"] for line in lines),
-        "Epochs": sum(line["epochs"] for line in lines),
-        "Hours": f"{sum(line['seconds'] for line in lines) / 3600:.2f}",
-        "PFLOP": f"{sum(line['flop'] or 0 for line in lines) / 1e15:,.3f}",
+    total = {"Model": "All"} | _cost(sum(groups, []), networks)
+    return table([*lines, dict.fromkeys(lines[0], "–") | total])
+
+
+def _cost(group: list[dict], networks: dict[str, list[dict]]) -> dict[str, str]:
+    flop = [flop for record in group if (flop := training_flop(record, networks)) is not None]
+    return {
+        "Runs": f"{len(group)}",
+        "Epochs": f"{sum(len(record['history']) for record in group) or '–'}",
+        "Hours": f"{sum(record['seconds'] for record in group) / 3600:.2f}",
+        "PFLOP": f"{sum(flop) / 1e15:,.3f}" if flop else "–",
     }
-    return table([*cells, {name: total.get(name, "–") for name in cells[0]}])
+
+
+def training_flop(record: dict, networks: dict[str, list[dict]]) -> int | None:
+    """Floating-point operations of a network's training: its layers', for each training row in each epoch.
+
+    Predicting the test rows after each epoch is left out. Rows that a run leaves out of Training for their image or
+    their emotion are counted as if they were there. None for a network whose layers are not known, a tree, a sweep and
+    a survey.
+    """
+    parameters = record["parameters"]
+    layers = networks.get(architectures.key(parameters.get("model", ""), parameters.get("model_options")))
+    if not record["metrics"] or not layers:
+        return None
+    names = parameters.get("train_rows", "Training").split("+")
+    rows = sum(count for split, count in record["data"]["rows"].items() if any(n.startswith(split) for n in names))
+    return architectures.training_flop(layers) * min(rows, parameters.get("rows") or rows) * len(record["history"])
+
+
+def survey_emotions(
+    lines: list[dict], arrays: dict[str, np.ndarray], labels: np.ndarray, emotions: tuple[str, ...]
+) -> str:
+    """Which emotions a survey recognises where nothing is changed, at first and at second guess, as a Markdown table.
+
+    ``lines`` and ``arrays`` of ``survey.survey``, ``labels`` (n,) of its faces.
+    """
+    usual = records.usual_level(lines)
+    shares = survey.by_emotion(labels, arrays["first"][usual], arrays["second"][usual], emotions)
+    return table([
+        {"Emotion": line["emotion"], "Faces": line["n"],
+         "First, %": _share(line["first"]), "First or second, %": _share(line["either"])}
+        for line in shares
+    ])  # fmt: skip
+
+
+def survey_conditions(lines: list[dict]) -> str:
+    """What every level of every condition of ``survey.survey`` does, as a Markdown table."""
+    heads = {"found": "Found, %", "right": "Right, %", "right_of_found": "Right of found, %"}
+    return table([
+        {"Condition": line["condition"], "Level": f"{line['level']:g}"}
+        | {head: _share(survey.share(line, name)) for name, head in heads.items()}
+        for line in lines
+    ])  # fmt: skip
+
+
+def _share(share: tuple[float, float, float]) -> str:
+    return "–" if np.isnan(share[0]) else f"{100 * share[0]:.1f} {interval(share[1:])}"
+
+
+def class_counts(faces: Faces) -> str:
+    """Faces per emotion and split as a Markdown table, and whether FER2013's are those of the official file.
+
+    The last column is the accuracy, on PublicTest and PrivateTest, of always predicting that emotion.
+    """
+    counts = np.zeros((len(SPLITS), len(faces.emotions)), int)
+    np.add.at(counts, (faces.split, faces.labels), 1)
+    totals, test = counts.sum(axis=0), counts[1:].sum(axis=0)
+    lines = [
+        {"Emotion": emotion}
+        | {split: f"{count:,}" for split, count in zip(SPLITS, counts[:, label])}
+        | {"All": f"{totals[label]:,}", "Share of both tests, %": f"{100 * test[label] / max(test.sum(), 1):.2f}"}
+        for label, emotion in enumerate(faces.emotions)
+    ]
+    if faces.name != "fer2013":
+        return table(lines)
+    if np.array_equal(counts, [fer2013.OFFICIAL_COUNTS[split] for split in SPLITS]):
+        return f"{table(lines)}\nAll counts are those of the official file.\n"
+    return f"{table(lines)}\n**These are not the counts of the official file.**\n"
+
+
+def audit(findings: list[dict], padded: bool = False) -> str:
+    """The findings of ``audit.summary`` as a Markdown table."""
+    heads = {"finding": "Finding", "all": "All"}
+    texts = [{key: "–" if value is None else _figure(value) for key, value in finding.items()} for finding in findings]
+    return table([{heads.get(key, key): text for key, text in line.items()} for line in texts], padded)
+
+
+def taggers(faces: Faces, counts: np.ndarray) -> str:
+    """How often the choice of most of FER+'s ten taggers is FER2013's label on PrivateTest, as a Markdown table.
+
+    ``counts`` (n, 10) of the same faces (``ferplus.counts_for``).
+    """
+    rows = faces.rows("PrivateTest")
+    labels = faces.labels[rows]
+    same = {
+        "Most chose it, among 8 emotions, %": ferplus.plurality(counts[rows]) == labels,
+        "Most chose it, among 8 emotions, unknown and no face, %": ferplus.plurality(counts[rows], 10) == labels,
+    }
+    chosen = {emotion: labels == code for code, emotion in enumerate(faces.emotions)} | {"all": labels >= 0}
+    lines = [
+        {"FER2013's label": name, "Rows": f"{of.sum():,}"}
+        | {title: f"{100 * hit[of].mean():.2f}" for title, hit in same.items()}
+        for name, of in chosen.items()
+    ]
+    return table(lines)

@@ -242,7 +242,7 @@ def report_inputs(profile: str) -> str:
         *sorted((folder / "audit").glob("*.csv")),
         *sorted(paths.NOTEBOOKS.glob("*.ipynb")),
         *sorted((paths.ROOT / "fer_lib").rglob("*.py")),
-        *sorted((paths.ROOT / "fer_lib" / "report").glob("page.*s")),
+        *sorted(path for path in (paths.ROOT / "fer_lib" / "report").glob("page.*") if path.suffix != ".py"),
     ]
     return "\n".join(f"{system.file_hash(path)}  {path.relative_to(paths.ROOT)}" for path in sources)
 

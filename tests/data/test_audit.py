@@ -12,7 +12,7 @@ from fer_lib import paths
 from fer_lib.__main__ import main
 from fer_lib.data import SPLITS, Faces, audit, drawn_faces
 from fer_lib.data.emotions import FER2013
-from fer_lib.report import data_tables, figures_data
+from fer_lib.report import figures_data, tables
 
 MEASURED = {
     "rows": (28709, 3589, 3589, 35887),
@@ -139,7 +139,7 @@ def test_drawn_faces_have_nothing_wrong():
     assert {finding: numbers[-1] for finding, numbers in counts(found).items() if numbers[-1]} == {
         "rows": 420, "different images": 420, "clean rows: image in no earlier part": 140,
     }  # fmt: skip
-    assert "| surplus rows, which repeat an earlier row | 0 | 0 | 0 | 0 |" in data_tables.audit(found)
+    assert "| surplus rows, which repeat an earlier row | 0 | 0 | 0 | 0 |" in tables.audit(found)
     assert [bar.get_height() for bar in figures_data.leakage(faces).axes[0].patches] == [0] * 14
 
 

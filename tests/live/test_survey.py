@@ -10,7 +10,7 @@ from fer_lib.data.emotions import FER2013
 from fer_lib.evaluation import provenance, records
 from fer_lib.live import survey as surveys
 from fer_lib.live.survey import LEVELS, USUAL, compose
-from fer_lib.report import live_figures, live_page
+from fer_lib.report import figures, sections, tables
 
 
 def composed(face, seed=0, **changed):
@@ -114,11 +114,11 @@ def test_by_emotion_the_second_guess_counts_beside_the_first():
 
 def test_the_page_has_every_level_and_emotion(survey, drawn):
     lines, arrays = survey
-    table = live_page.conditions(lines)
+    table = tables.survey_conditions(lines)
     assert table.count("\n") == 2 + 4 and "| size | 32 | 0.0 [0.00" in table.replace("  ", " ") and "–" in table
-    table = live_page.emotions(lines, arrays, drawn.labels, drawn.emotions)
+    table = tables.survey_emotions(lines, arrays, drawn.labels, drawn.emotions)
     assert all(f"| {emotion} " in table for emotion in FER2013)
-    assert "20.0 ms in half of the frames, 20.0 ms in all but 5 %" in live_page.delay(lines, arrays)
+    assert "20.0 ms in half of the frames, 20.0 ms in all but 5 %" in sections.delay(lines, arrays)
 
 
 def test_a_survey_has_a_record_that_is_checked(survey, drawn, tmp_path):
@@ -152,8 +152,8 @@ def test_the_figure_shows_every_condition():
         for name, levels in LEVELS.items()
         for level in levels
     ]
-    figure = live_figures.conditions(lines)
+    figure = figures.conditions(lines)
     shown = [axes for axes in figure.axes if axes.get_xlabel()]
-    assert [axes.get_xlabel() for axes in shown] == list(live_figures.WORDS.values())
+    assert [axes.get_xlabel() for axes in shown] == list(figures.CONDITIONS.values())
     assert all(len(axes.lines[0].get_xdata()) == len(levels) for axes, levels in zip(shown, LEVELS.values()))
     assert figure._repr_png_(50)[:4] == b"\x89PNG"

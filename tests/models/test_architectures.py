@@ -7,7 +7,7 @@ import pytest
 
 from fer_lib import models, paths
 from fer_lib.models import architectures
-from fer_lib.report import network_figures
+from fer_lib.report import figures
 
 PROPOSED_CNN = [  # shape, weights of every layer that has some
     ([48, 48, 64], 640), ([46, 46, 64], 36_928), ([23, 23, 128], 73_856), ([21, 21, 128], 147_584),
@@ -87,12 +87,12 @@ def test_what_is_kept_is_read_and_what_is_missing_is_built(tmp_path, monkeypatch
     assert (tmp_path / "architectures.json").read_text() == text
 
 
-def test_a_network_is_drawn_with_every_layer_and_told_in_words():
+def test_a_network_is_drawn_with_every_layer_and_described_in_words():
     layers = architectures.layers(models.build("proposed_cnn"))
-    figure = network_figures.network(layers, "Proposed CNN")
+    figure = figures.network(layers, "Proposed CNN")
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words.count("Convolution 3×3, valid, ReLU") == 3 and words.count("21,234,688") == 1
     assert len(figure.axes[0].patches) == len(layers) + 1
-    told = network_figures.in_words(layers, "Proposed CNN")
-    assert told.startswith("Proposed CNN, from 48×48×1 grey levels: Convolution 3×3, same, ReLU: 48×48×64; ")
-    assert told.endswith("Dense: 7.")
+    text = figures.network_in_words(layers, "Proposed CNN")
+    assert text.startswith("Proposed CNN, from 48×48×1 grey levels: Convolution 3×3, same, ReLU: 48×48×64; ")
+    assert text.endswith("Dense: 7.")

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from fer_lib.data.emotions import FER2013
 from fer_lib.evaluation import pooled
-from fer_lib.report import answer_figures, figures, figures_data
+from fer_lib.report import figures, figures_data
 
 
 def words(axes) -> list[str]:
@@ -96,15 +96,15 @@ def test_the_papers_confusion_matrix_divides_by_the_wrong_totals():
 def test_per_class_shows_percent_and_a_dash_for_what_is_unknown():
     scores = np.full((3, 7), 0.5)
     scores[0, 1] = np.nan
-    figure = answer_figures.per_class([("A", scores), ("B", scores)])
+    figure = figures.per_class([("A", scores), ("B", scores)])
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Precision", "Recall", "F1"]
     assert words(figure.axes[0]) == ["50", "–", *["50"] * 5] * 2 and words(figure.axes[2]) == ["50"] * 14
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["A", "B"]
 
 
-def test_reliability_draws_bins_with_enough_answers_and_names_the_error():
-    found = {"confidence": np.array([0.3, 0.9]), "accuracy": np.array([0.2, 0.5]), "counts": np.array([9, 90])}
-    figure = answer_figures.reliability([(name, found | {"errors": [0.1, 0.3]}) for name in "ABCDE"])
+def test_reliability_draws_bins_with_enough_predictions_and_names_the_error():
+    curve = {"confidence": np.array([0.3, 0.9]), "accuracy": np.array([0.2, 0.5]), "counts": np.array([9, 90])}
+    figure = figures.reliability([(name, curve | {"errors": [0.1, 0.3]}) for name in "ABCDE"])
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == 5 and words(shown[4]) == ["ECE 20.0 %"]
     assert shown[0].lines[1].get_xdata().tolist() == [0.9]

@@ -11,7 +11,7 @@ from fer_lib import paths, runs
 from fer_lib.claims import judge
 from fer_lib.evaluation import records
 from fer_lib.report import page
-from fer_lib.runs import notebooks
+from fer_lib.runs import make, notebooks
 
 TABLE = "| Name | Value |\n|:--|--:|\n" + "".join(
     f"| {name} | {value} |\n"
@@ -40,7 +40,7 @@ def test_a_page_is_one_file_that_needs_no_network_and_shows_no_code(tmp_path):
     assert '<blockquote class="warning">' in text
     assert '<a class="h2" href="#Start">Start</a>' in text and 'href="#A-part"' in text
     assert '<strong class="verdict not-reproduced">not reproduced</strong>' in text
-    assert '<div class="scroll verdicts" role="region" aria-label="Table: A part"' in text
+    assert '<div aria-label="Table: A part" class="scroll verdicts" role="region" tabindex="0"><table' in text
     assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", text)
     assert "@import" not in text and "url(" not in text and "<script src" not in text
 
@@ -48,6 +48,12 @@ def test_a_page_is_one_file_that_needs_no_network_and_shows_no_code(tmp_path):
 def test_the_same_content_gives_the_same_page(tmp_path):
     first, again = (write(tmp_path, shown("### A part\n\nSo it is.")).read_text() for _ in range(2))  # new cells' ids
     assert first == again and "So it is" in first
+
+
+@pytest.mark.parametrize("kind", ["html.j2", "css", "js", "py"])
+def test_a_report_is_made_again_where_what_pages_are_made_from_has_changed(kind):
+    names = [line.split("  ")[1] for line in make.report_inputs("smoke").splitlines()]
+    assert names.count(f"fer_lib/report/page.{kind}") == 1
 
 
 def test_tagged_cells_are_left_out_where_a_page_says_so(tmp_path):

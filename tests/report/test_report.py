@@ -5,7 +5,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from fer_lib import markdown
 from fer_lib.evaluation import pooled, provenance, statistics
-from fer_lib.report import costs, sections, show, tables
+from fer_lib.report import sections, show, tables
 
 EXPERIMENTS = {
     "saravanan2019/table1_feedforward": {
@@ -222,10 +222,8 @@ def test_a_row_that_waits_for_weights_says_how_to_fill_it():
     }
     text = tables.results([], {name: experiment | {"parameters": {"weights": "pretrained", "model": "vgg16"}}})
     assert "### Vorontsov & Averkin 2018, Table 1" in text and "68.20" in text
-    said = (
-        "waits for pretrained weights: `make weights ONLY=vgg16`, then `make reproduce ONLY=vorontsov2018/table1_vgg16`"
-    )
-    assert f"{said} (a seed about 1 h on a GPU)" in text
+    how = "`make weights ONLY=vgg16`, then `make reproduce ONLY=vorontsov2018/table1_vgg16` (a seed about 1 h on a GPU)"
+    assert f"waits for pretrained weights: {how}" in text
 
 
 def test_folder_is_the_one_that_has_runs(tmp_path, monkeypatch):
@@ -277,20 +275,27 @@ def test_reliability_equals_a_hand_calculation(tmp_path):
 
 
 LAYERS = {"feedforward": [{"multiply_adds": 1000}, {"multiply_adds": 0}, {"multiply_adds": 10}]}
+LARGE = {"feedforward": [{key: 10**9 * value for key, value in layer.items()} for layer in LAYERS["feedforward"]]}
+
+
+def costs(found, experiments, layers) -> list[dict[str, str]]:
+    """The table of costs, a dict for each of its lines."""
+    heads, _, *lines = (line.strip("| ").split(" | ") for line in tables.costs(found, experiments, layers).splitlines())
+    return [dict(zip(heads, cells, strict=True)) for cells in lines]
 
 
 def test_costs_are_added_up_over_seeds_epochs_and_rows(tmp_path):
     found = [network(tmp_path, seed, lambda y: answers(y, 2), epochs=3 + seed) for seed in range(2)]
-    found.append(tree(tmp_path, 0))
-    of_tree, of_network = sorted(costs.of_groups(found, EXPERIMENTS, LAYERS), key=lambda line: line["epochs"])
+    found = [record | {"seconds": 3600 * record["seconds"]} for record in [*found, tree(tmp_path, 0)]]
     an_image = 2 * (2 * 1000 + 3 * 10)
-    assert of_network["flop"] == an_image * 70 * 7  # 70 Training rows; 3 and 4 epochs
-    assert (of_network["runs"], of_network["epochs"], of_network["seconds"]) == (2, 7, 180.0)
-    assert of_tree["flop"] is None and of_tree["runs"] == 1
-    text = tables.costs([of_network | {"flop": 2.5e15}, of_tree])
-    assert "| Feed-forward network | TensorFlow, float32, CPU | Abacus 9000 | 2 | 7 | 0.05 | 2.500 |" in text
-    assert "| All | – | – | 3 | 7 | 0.06 | 2.500 | – |" in text
-    assert tables.costs([]) == "No run, no cost.\n"
+    assert sum(tables.training_flop(r, LAYERS) for r in found[:2]) == an_image * 70 * 7  # 70 Training rows; 3, 4 epochs
+    text = tables.costs(found, EXPERIMENTS, LARGE)
+    assert f"{10**9 * an_image * 70 * 7 / 1e15:.3f}" == "1.989"
+    assert "| Feed-forward network | TensorFlow, float32, CPU | Abacus 9000 | 2 | 7 | 180.00 | 1.989 |" in text
+    assert "| All | – | – | 3 | 7 | 210.00 | 1.989 | – |" in text
+    of_tree = next(line for line in costs(found, EXPERIMENTS, LARGE) if line["Epochs"] == "–")
+    assert (of_tree["PFLOP"], of_tree["Runs"]) == ("–", "1")
+    assert tables.costs([], EXPERIMENTS, LAYERS) == "No run, no cost.\n"
 
 
 @pytest.mark.parametrize(
@@ -299,14 +304,14 @@ def test_costs_are_added_up_over_seeds_epochs_and_rows(tmp_path):
 )
 def test_rows_that_a_run_trains_on_are_those_that_it_says(tmp_path, parameters, rows):
     record = network(tmp_path, 0, lambda y: answers(y, 2), parameters=parameters)
-    assert costs.training_flop(record, LAYERS) == 2 * (2 * 1000 + 3 * 10) * rows * 4
-    assert costs.training_flop(record, {}) is None
+    assert tables.training_flop(record, LAYERS) == 2 * (2 * 1000 + 3 * 10) * rows * 4
+    assert tables.training_flop(record, {}) is None
 
 
 def test_a_survey_stands_in_no_table_of_accuracies_but_in_a_section_of_its_own(tmp_path, capsys):
     found = [network(tmp_path, 0, lambda y: answers(y, 2)), survey(tmp_path)]
     assert [len(group) for group in pooled.groups(found, EXPERIMENTS)] == [1]
-    assert [line["title"] for line in costs.of_groups(found, EXPERIMENTS, {})][-1] == "Faces in use"
+    assert [line["Model"] for line in costs(found, EXPERIMENTS, {})][-2:] == ["Faces in use", "All"]
     show.show_live(found, tmp_path)
     shown = capsys.readouterr().out
     assert shown.count("<IPython.core.display") >= 3 and "Not run yet" not in shown
@@ -316,7 +321,7 @@ def test_a_survey_stands_in_no_table_of_accuracies_but_in_a_section_of_its_own(t
 def test_a_sweep_stands_in_no_table_of_accuracies(tmp_path):
     found = [network(tmp_path, 0, lambda y: answers(y, 2)), sweep(tmp_path, [("clipped", "0..255", True)])]
     assert [len(group) for group in pooled.groups(found, EXPERIMENTS)] == [1]
-    assert [line["flop"] for line in costs.of_groups(found, EXPERIMENTS, LAYERS)][1:] == [None]  # its hours count
+    assert [line["PFLOP"] for line in costs(found, EXPERIMENTS, LARGE)] == ["1.137", "–", "1.137"]  # its hours count
     known = EXPERIMENTS | {"ours/steps": {"title": "First steps", "notebook": "4_first_steps"}}
     assert "First steps" not in tables.results(found, known)
 
@@ -330,12 +335,12 @@ def test_a_page_links_to_the_notebooks_of_its_runs(tmp_path):
 
 def test_the_best_model_is_the_papers_or_says_that_it_is_not(tmp_path):
     found = [network(tmp_path, 0, lambda y: answers(y, 2))]
-    group, said = show.best(found, EXPERIMENTS, "saravanan2019")
-    assert group[0]["seed"] == 0 and said.startswith("The paper's best model, Proposed CNN, Adam, has no run yet.")
+    group, sentence = show.best(found, EXPERIMENTS, "saravanan2019")
+    assert group[0]["seed"] == 0 and sentence.startswith("The paper's best model, Proposed CNN, Adam, has no run yet.")
     found.append(network(tmp_path, 0, lambda y: answers(y, 2), name="table5_adam_128"))
-    group, said = show.best(found, EXPERIMENTS, "saravanan2019")
+    group, sentence = show.best(found, EXPERIMENTS, "saravanan2019")
     assert group[0]["experiment"] == "saravanan2019/table5_adam_128"
-    assert said == "The paper's best model: Proposed CNN, Adam (TensorFlow, float32, CPU; one seed)."
+    assert sentence == "The paper's best model: Proposed CNN, Adam (TensorFlow, float32, CPU; one seed)."
     assert show.best(found, EXPERIMENTS, "vorontsov2018")[0] == []
 
 
