@@ -27,7 +27,7 @@ from made_up_fer2013 import (
 )
 
 from fer_lib import data, paths
-from fer_lib.data import SPLITS, UNKNOWN, array_hash, fer2013, fer2013_cache, fer2013_files
+from fer_lib.data import SPLITS, UNKNOWN, array_hash, fer2013, fer2013_files
 from fer_lib.runs import plan
 
 
@@ -476,4 +476,4 @@ def test_official_faces_as_jpeg_pictures(official_files, tmp_path):
     np.testing.assert_array_equal(pictures.split, faces.split)
     away = pictures.images.astype(np.int16) - faces.images
     assert 0 < np.sqrt(np.mean(away**2)) < 4
-    assert fer2013_cache.cached(folder)[1]["sha256"] == array_hash(pictures.images, pictures.labels, pictures.split)
+    assert pictures.sha256 == array_hash(pictures.images, pictures.labels, pictures.split)
