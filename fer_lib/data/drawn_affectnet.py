@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from .. import paths
-from . import Faces, affectnet, affectnet_cache, drawn_faces
+from . import Faces, affectnet, drawn_faces
 from .affectnet_files import COLUMNS
 from .emotions import AFFECTNET, FER2013, mapping
 
@@ -37,7 +37,7 @@ DRAWN = 96  # the side at which a face is drawn, before it is enlarged
 VALENCE = {"happiness": 0.7, "neutral": 0.0, "surprise": 0.1}  # of the other emotions -0.6
 
 
-def face(code: int, rng: np.random.Generator, side: int = affectnet_cache.CUT_OUT) -> np.ndarray:
+def face(code: int, rng: np.random.Generator, side: int = affectnet.CUT_OUT) -> np.ndarray:
     """A face of an emotion by AffectNet's code, (side, side, 3) uint8, BGR as OpenCV saves it.
 
     Contempt is drawn from two action units, the codes that are no emotion as neutral.
