@@ -111,17 +111,23 @@ def load_faces(name: str) -> Faces:
     "drawn_faces" at their default size; "fer2013", what ``fer2013.find`` sees; "ferplus", the same faces with FER+'s
     majority as labels, "ferplus_distribution" and "ferplus_multi_label" with the taggers' votes to train towards (see
     ``ferplus.labelled``); "affectnet" and "affectnet_official", what ``affectnet.find`` sees, with either choice of
-    test rows. To stand in for these "drawn_ferplus" and so on, drawn faces with drawn taggers, and "drawn_affectnet"
+    test rows. To stand in for these "drawn_ferplus" and so on, drawn faces with synthetic taggers, "drawn_affectnet"
     and "drawn_affectnet_official", drawn faces in AffectNet's older and newer layout. Raises FileNotFoundError with
     what to do where the data is not here, ValueError where FER2013 lacks a part or labels (see ``fer2013.load``).
     """
     from . import affectnet, drawn_affectnet, fer2013, ferplus
 
+    def official(scheme):
+        return ferplus.labelled(fer2013.load(whole=True), scheme)
+
+    def synthetic(scheme):
+        return ferplus.labelled_synthetically(_drawn(), scheme)
+
     loaders = {
         "drawn_faces": _drawn,
         "fer2013": lambda: fer2013.load(whole=True),
-        **{name: partial(_ferplus, scheme) for name, scheme in ferplus.DATA.items()},
-        **{f"drawn_{name}": partial(ferplus.drawn_labelled, _drawn, scheme) for name, scheme in ferplus.DATA.items()},
+        **{name: partial(official, scheme) for name, scheme in ferplus.DATA.items()},
+        **{f"drawn_{name}": partial(synthetic, scheme) for name, scheme in ferplus.DATA.items()},
         "affectnet": affectnet.load,
         "affectnet_official": lambda: affectnet.load(tests="official"),
         "drawn_affectnet": lambda: drawn_affectnet.load("older", "carved"),
@@ -130,12 +136,6 @@ def load_faces(name: str) -> Faces:
     if name not in loaders:
         raise ValueError(f"data: found {name!r}, expected one of {', '.join(loaders)}")
     return loaders[name]()
-
-
-def _ferplus(scheme: str) -> Faces:
-    from . import fer2013, ferplus
-
-    return ferplus.labelled(fer2013.load(whole=True), scheme)
 
 
 def _drawn() -> Faces:

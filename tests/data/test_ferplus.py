@@ -235,7 +235,7 @@ def test_faces_with_targets_are_trained_towards_the_votes_and_scored_by_the_majo
 
 
 @pytest.mark.parametrize("name", ferplus.DATA)
-def test_drawn_faces_have_drawn_taggers(name):
+def test_drawn_faces_have_synthetic_taggers(name):
     found = load_faces(f"drawn_{name}")
     assert found.name == f"drawn_{name}" and found.emotions == EIGHT
     assert (found.targets is None) == (name == "ferplus")
