@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -83,10 +83,9 @@ class Faces:
         rows = np.asarray(rows)
         consecutive = rows.dtype != bool and len(rows) > 0 and bool((np.diff(rows) == 1).all()) and rows[0] >= 0
         images = self.images[rows[0] : rows[-1] + 1] if consecutive else self.images[rows]
-        return Faces(
-            images, self.labels[rows], self.split[rows], self.ids[rows],
-            self.name, self.sha256, self.source, self.emotions, None if self.targets is None else self.targets[rows],
-        )  # fmt: skip
+        targets = None if self.targets is None else self.targets[rows]
+        labels, split, ids = self.labels[rows], self.split[rows], self.ids[rows]
+        return replace(self, images=images, labels=labels, split=split, ids=ids, targets=targets)
 
 
 def refused(place: object, found: str, expected: str, then: str) -> ValueError:

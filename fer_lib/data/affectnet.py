@@ -369,12 +369,9 @@ def _decode_all(folder: Path, wanted: Wanted, partial: Path, about: dict) -> Non
 def _log(path: Path, rows: int) -> tuple[int, dict[int, str]]:
     """How many blocks are done, and what could not be used in them; a torn last line is taken off."""
     lines, bad = [], {}
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # no log yet; a torn line
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                break
+            entry = json.loads(line)
             if (entry["start"], entry["rows"]) != (number * rows, rows):
                 lines, bad = [], {}  # of a program with other blocks
                 break
