@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
-import tempfile
+import io
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,7 @@ def leaking_rows(faces: Faces) -> np.ndarray:
 
 
 def marks(faces: Faces) -> dict[str, np.ndarray]:
-    """What is to be said of each row, (n,) each, bool but for the first two.
+    """The marks of each row, (n,) each, bool but for the first two.
 
     twin: position of the earliest row with the same image (``earliest_twins``). group_size: rows with that image.
     in_training, in_public_test: a test row's image stands in this earlier part. clean: in none (``clean_rows``).
@@ -154,19 +153,21 @@ def folder(faces: Faces) -> Path:
 def write(faces: Faces, into: Path) -> None:
     """Write ``summary`` and ``row_lists`` as CSV files, and a README on them, into a folder.
 
-    All are written beside it and then moved in, each whole, so that an interruption leaves no torn file.
+    Each is written once all are made, and whole, so that an interruption leaves no torn file.
     """
     lists = {"summary": summary(faces), **row_lists(faces)}
+    texts = {f"{name}.csv": _csv(COLUMNS[name], rows) for name, rows in lists.items()} | {"README.md": _readme(faces)}
     into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".audit-") as temporary:
-        for name, rows in lists.items():
-            with open(Path(temporary, f"{name}.csv"), "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS[name], lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-        Path(temporary, "README.md").write_text(_readme(faces), encoding="utf-8")
-        for path in sorted(Path(temporary).iterdir()):
-            os.replace(path, into / path.name)
+    for name, text in texts.items():
+        paths.replace_text(into / name, text)
+
+
+def _csv(columns: tuple[str, ...], rows: list[dict]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 COLUMNS = {

@@ -24,7 +24,6 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -86,9 +85,8 @@ def _state(status: os.stat_result) -> str:
 def opened(path: Path) -> Iterator[Content]:
     """The FER2013 data in a file or folder. ValueError for a file that holds none, or that breaks while it is read."""
     if path.is_dir():
-        names = [name for name, _ in _walk(path)]
-        contents = _parallel("Reading", lambda name: (path / name).read_bytes(), names)
-        yield _pictures(path, dict(zip(names, contents, strict=True)))
+        names = tqdm([name for name, _ in _walk(path)], desc="Reading", unit=" pictures", **PROGRESS)
+        yield _pictures(path, {name: (path / name).read_bytes() for name in names})
         return
     with path.open("rb") as file:
         head = file.read(max(map(len, _MAGIC)))
@@ -284,7 +282,6 @@ def _shown(text: str) -> str:
 
 _FORMS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _NAME = re.compile(rf"({'|'.join(SPLITS)})_([0-9]+)", re.ASCII)
-_BLOCK = 256  # pictures a thread takes at a time: handing over one by one would cost more than decoding
 
 
 def _is_hidden(name: str) -> bool:
@@ -356,27 +353,18 @@ def _decoded(path: Path, pictures: dict[str, bytes]) -> Arrays:
 
     Raises ValueError naming the picture that cannot be decoded or has another size.
     """
-
-    def decode(name: str) -> np.ndarray:
+    images, labels, split = [], [], []
+    for name, content in tqdm(pictures.items(), desc="Decoding", unit=" pictures", **PROGRESS):
         image = None
         with suppress(cv2.error):  # an empty file, or one that claims to be huge
-            content = np.frombuffer(pictures[name], np.uint8)
-            image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+            flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
         if image is None or image.shape != (SIDE, SIDE):
             found = "no picture that can be decoded" if image is None else f"{image.shape[1]} x {image.shape[0]} pixels"
             expected = f"a JPEG or PNG of {SIDE} x {SIDE} pixels"
             raise refused(_place(path, name), found, expected, "fetch it again, or remove it")
-        return image
-
-    meanings = np.array([_meaning(path, name)[:3] for name in pictures])
-    images = np.stack(list(_parallel("Decoding", decode, list(pictures))))
-    return images, meanings[:, 2].astype(np.uint8), meanings[:, 0].astype(np.uint8)
-
-
-def _parallel(what: str, function, names: list[str]) -> Iterator:
-    """``function`` of each name, in order, by threads (files and OpenCV leave the interpreter's lock), under a bar."""
-    blocks = [names[start : start + _BLOCK] for start in range(0, len(names), _BLOCK)]
-    with ThreadPoolExecutor() as pool, tqdm(desc=what, total=len(names), unit=" pictures", **PROGRESS) as bar:
-        for results in pool.map(lambda block: [function(name) for name in block], blocks):
-            bar.update(len(results))
-            yield from results
+        part, _, emotion, _ = _meaning(path, name)
+        images.append(image)
+        labels.append(emotion)
+        split.append(part)
+    return np.stack(images), np.array(labels, np.uint8), np.array(split, np.uint8)
