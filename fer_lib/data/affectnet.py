@@ -39,7 +39,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paths, system
-from . import DAMAGED, PROGRESS, SIDE, SPLITS, Arrays, Faces, kept_arrays, refused
+from . import DAMAGED, PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, Faces, kept_arrays, refused
 from . import affectnet_files as files
 from .emotions import AFFECTNET, EIGHT, mapping
 
@@ -163,7 +163,7 @@ def _wanted(annotations: files.Annotations, side: int, colour: bool, classes: in
         part[part == private] = 0
         part[annotations.validation] = private
     codes = annotations.codes
-    chosen = (codes < classes) | [k in annotations.unusable and codes[k] >= len(AFFECTNET) for k in range(len(codes))]
+    chosen = (codes < classes) | (codes == UNKNOWN)  # of a picture without an annotation, which will be left out
     if tests == "carved":
         chosen &= ~annotations.validation
     rows = np.flatnonzero(chosen)

@@ -17,7 +17,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -87,29 +86,19 @@ def write(
             codes, faults = codes + [1] * len(spoiled), faults + spoiled
         for number, (code, fault) in enumerate(zip(codes, faults)):
             place = _place(folder, layout, part, number, seed)
-            jobs.append(_Job(place, layout, code, fault, [seed, part, number]))
-    for parent in {job.place.parent for job in jobs}:
+            jobs.append((place, layout, code, fault, [seed, part, number]))
+    for parent in {place.parent for place, *_ in jobs}:
         parent.mkdir(parents=True, exist_ok=True)
     if len(jobs) < 500:  # processes would cost more than they save
-        rows = list(map(_draw, jobs))
+        rows = list(map(_draw, *zip(*jobs)))
     else:
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-            rows = list(pool.map(_draw, jobs, chunksize=100))
+            rows = list(pool.map(_draw, *zip(*jobs), chunksize=100))
     if layout == "older":
         first = training + len(extra) + len(spoiled)
         _write_lists(folder, rows[:first], rows[first:], "no header" in traps)
     else:
         _write_annotations(folder, rows, "not annotated" in traps)
-
-
-class _Job(NamedTuple):
-    """A picture to draw."""
-
-    place: Path
-    layout: str
-    code: int
-    fault: str  # of ``TRAPS``, or ""
-    seed: list[int]
 
 
 def _place(folder: Path, layout: str, part: int, number: int, seed: int) -> Path:
@@ -119,17 +108,17 @@ def _place(folder: Path, layout: str, part: int, number: int, seed: int) -> Path
     return folder / "Manually_Annotated" / "Manually_Annotated_Images" / str(number // 500 + 1) / f"{name}.jpg"
 
 
-def _draw(job: _Job) -> tuple:
-    """Draw and save one picture: (place, code, box as it is annotated, valence)."""
-    rng = np.random.default_rng(job.seed)
-    picture, box = (face(job.code, rng), (0, 0, 0, 0)) if job.layout == "newer" else scene(job.code, rng)
+def _draw(place: Path, layout: str, code: int, fault: str, seed: list[int]) -> tuple:
+    """Draw and save one picture: (place, code, box as it is annotated, valence). ``fault``: one of ``TRAPS``, or ""."""
+    rng = np.random.default_rng(seed)
+    picture, box = (face(code, rng), (0, 0, 0, 0)) if layout == "newer" else scene(code, rng)
     content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-    if job.fault != "missing":
-        job.place.write_bytes(content[: len(content) // 2] if job.fault == "corrupted" else content)
+    if fault != "missing":
+        place.write_bytes(content[: len(content) // 2] if fault == "corrupted" else content)
     x, y, width, height = box
-    box = {"null box": ("NULL",) * 4, "negative box": (x, y, -width, -height)}.get(job.fault, box)
-    valence = -2.0 if job.code > 7 else VALENCE.get(AFFECTNET[job.code], -0.6)
-    return job.place, job.code, box, valence
+    box = {"null box": ("NULL",) * 4, "negative box": (x, y, -width, -height)}.get(fault, box)
+    valence = -2.0 if code > 7 else VALENCE.get(AFFECTNET[code], -0.6)
+    return place, code, box, valence
 
 
 def _write_lists(folder: Path, training: list[tuple], validation: list[tuple], headless: bool) -> None:

@@ -202,7 +202,8 @@ def _parse_table(place: str, text: TextIO) -> Arrays:
 
     Fields are parted by comma, semicolon or tab. Columns go by their names, in any order, blanks and case aside; those
     of other names are not read. A table without Usage, as the competition's train.csv, is all Training; one with pixels
-    alone, as its test.csv, has ``UNKNOWN`` labels and parts. Raises ValueError naming the line and row.
+    alone, as its test.csv, has ``UNKNOWN`` labels and parts. Blank lines are passed over. Raises ValueError naming the
+    line and row.
     """
     first = text.readline()
     if not first:
@@ -216,8 +217,14 @@ def _parse_table(place: str, text: TextIO) -> Arrays:
         raise refused(f"{place}, line 1", found, "emotion, pixels and Usage, once each", "take Kaggle's fer2013.csv")
     codes = [str(code) for code in range(len(EMOTIONS))]
     images, labels, split = [], [], []
-    for here, fields in tqdm(_rows(place, text, delimiter, len(names)), desc="Reading", unit=" rows", **PROGRESS):
-        row = dict(zip(names, fields))
+    for number, line in enumerate(tqdm(text, desc="Reading", unit=" rows", **PROGRESS), 2):
+        if line.isspace():
+            continue
+        here = f"{place}, line {number} (data row {len(images)}, counted from 0)"
+        fields = _fields(here, line, delimiter)
+        if len(fields) != len(names):
+            raise refused(here, f"{len(fields)} fields", f"{len(names)}, as in the header", _ANEW)
+        row = dict(zip(names, map(str.strip, fields)))
         images.append(_pixels(here, row["pixels"]))
         labels.append(_code(here, "emotion", row["emotion"], codes) if "emotion" in columns else UNKNOWN)
         if "usage" in columns:
@@ -227,20 +234,6 @@ def _parse_table(place: str, text: TextIO) -> Arrays:
     if not images:
         raise refused(place, "a header and no rows", "one row for each face", "fetch the file again")
     return np.stack(images), np.array(labels, np.uint8), np.array(split, np.uint8)
-
-
-def _rows(place: str, lines: TextIO, delimiter: str, width: int) -> Iterator[tuple[str, list[str]]]:
-    """Where each row stands, and its fields without blanks around them. Blank lines are passed over."""
-    row = 0
-    for number, line in enumerate(lines, 2):
-        if line.isspace():
-            continue
-        here = f"{place}, line {number} (data row {row}, counted from 0)"
-        fields = _fields(here, line, delimiter)
-        if len(fields) != width:
-            raise refused(here, f"{len(fields)} fields", f"{width}, as in the header", _ANEW)
-        yield here, [field.strip() for field in fields]
-        row += 1
 
 
 def _fields(place: str, line: str, delimiter: str) -> list[str]:
