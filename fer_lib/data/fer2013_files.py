@@ -262,7 +262,7 @@ def _pixels(place: str, text: str) -> np.ndarray:
     if len(numbers) != SIDE * SIDE:
         raise refused(place, f"{len(numbers):,} pixels", f"{SIDE * SIDE:,} ({SIDE} x {SIDE})", _ANEW)
     for position, number in enumerate(numbers):
-        if not re.fullmatch("0*[0-9]{1,3}", number) or int(number) > 255:
+        if not re.fullmatch("0*[0-9]{1,3}", number) or int(number[-3:]) > 255:
             raise refused(place, f"{_shown(number)} as pixel {position}", "whole numbers from 0 to 255", _ANEW)
     return np.array(numbers, np.int64).astype(np.uint8).reshape(SIDE, SIDE)
 

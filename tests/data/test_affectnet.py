@@ -119,33 +119,33 @@ def test_the_face_is_what_its_box_holds_x_to_the_right_y_downwards(tmp_path_fact
     picture[y : y + h, x : x + w] = (40, 120, 200)  # BGR
     path = tmp_path_factory.getbasetemp() / f"box{ending}"
     cv2.imwrite(str(path), picture)
-    found = affectnet.face(path, (x, y, w, h), side, colour).astype(float)
+    shown = affectnet.face(path, (x, y, w, h), side, colour).astype(float)
     edge = side // 5  # JPEG lets colours run over an edge
-    inside = found[edge:-edge, edge:-edge]
-    assert found.shape == (side, side, 3)[: 2 + colour]
+    inside = shown[edge:-edge, edge:-edge]
+    assert shown.shape == (side, side, 3)[: 2 + colour]
     expected = np.array([200, 120, 40]) if colour else 0.114 * 40 + 0.587 * 120 + 0.299 * 200
     assert np.abs(inside - expected).max() < 40 and np.abs(inside - expected).mean() < 8
     whole = affectnet.face(path, (0, 0, 0, 0), side, colour)
-    assert whole.shape == found.shape
+    assert whole.shape == shown.shape
     if x > 40:  # x and y swapped, as a widespread tool has it, would show the black around it
         left = affectnet.face(path, (0, 0, 20, height), side, False)
         assert left.mean() < 20
 
 
 @pytest.mark.parametrize(
-    ("box", "said"), [((500, 0, 40, 40), "outside of the picture"), ((-60, 5, 50, 50), "outside of the picture")]
+    ("box", "reason"), [((500, 0, 40, 40), "outside of the picture"), ((-60, 5, 50, 50), "outside of the picture")]
 )
-def test_a_box_outside_of_its_picture_holds_no_face(tmp_path, box, said):
+def test_a_box_outside_of_its_picture_holds_no_face(tmp_path, box, reason):
     cv2.imwrite(str(tmp_path / "x.png"), np.full((100, 100), 9, np.uint8))
-    assert said in affectnet.face(tmp_path / "x.png", box, 48, False)
+    assert reason in affectnet.face(tmp_path / "x.png", box, 48, False)
     assert (affectnet.face(tmp_path / "x.png", (-30, 70, 60, 60), 48, False) == 9).all()  # what is inside of it
 
 
 def test_a_reduced_decoding_shows_the_same_face(trees):
     for path in sorted((trees / "newer/train_set/images").glob("?.jpg"))[:5]:
         whole = cv2.resize(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), (48, 48), interpolation=cv2.INTER_AREA)
-        found = affectnet.face(path, (0, 0, 0, 0), 48, False)
-        assert np.abs(found.astype(int) - whole).mean() < 2
+        reduced = affectnet.face(path, (0, 0, 0, 0), 48, False)
+        assert np.abs(reduced.astype(int) - whole).mean() < 2
 
 
 def test_a_picture_smaller_than_it_is_wanted_is_enlarged(tmp_path):
