@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import zipfile
-from dataclasses import dataclass, field
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,10 @@ PROGRESS = {"delay": 1, "disable": None, "leave": False}
 
 UNKNOWN = 255
 """The label, or the part, of a face whose file does not tell it; such data is looked at, never trained on or scored."""
+
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Images, labels (n,) and split (n,), all uint8, as ``Faces`` has them."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,8 @@ class Faces:
             raise ValueError(f"no split is called {unknown[0]!r}; expected {', '.join(SPLITS)}, or some joined by '+'")
         rows = np.flatnonzero(np.isin(self.split, [SPLITS.index(name) for name in names]))
         if np.any(self.labels[rows] == UNKNOWN):
-            found, then = f"{splits} rows without labels", "take a file that has the labels too"
-            raise refused(self.source.get("file", self.name), found, "labelled rows to train on or to score", then)
+            place, then = self.source.get("file", self.name), "take a file that has the labels too"
+            raise refused(place, f"{splits} rows without labels", "labelled rows to train on or to score", then)
         return rows
 
     def select(self, rows: np.ndarray) -> Faces:
@@ -79,10 +83,9 @@ class Faces:
         rows = np.asarray(rows)
         consecutive = rows.dtype != bool and len(rows) > 0 and bool((np.diff(rows) == 1).all()) and rows[0] >= 0
         images = self.images[rows[0] : rows[-1] + 1] if consecutive else self.images[rows]
-        return Faces(
-            images, self.labels[rows], self.split[rows], self.ids[rows],
-            self.name, self.sha256, self.source, self.emotions, None if self.targets is None else self.targets[rows],
-        )  # fmt: skip
+        targets = None if self.targets is None else self.targets[rows]
+        labels, split, ids = self.labels[rows], self.split[rows], self.ids[rows]
+        return replace(self, images=images, labels=labels, split=split, ids=ids, targets=targets)
 
 
 def refused(place: object, found: str, expected: str, then: str) -> ValueError:
@@ -107,17 +110,23 @@ def load_faces(name: str) -> Faces:
     "drawn_faces" at their default size; "fer2013", what ``fer2013.find`` sees; "ferplus", the same faces with FER+'s
     majority as labels, "ferplus_distribution" and "ferplus_multi_label" with the taggers' votes to train towards (see
     ``ferplus.labelled``); "affectnet" and "affectnet_official", what ``affectnet.find`` sees, with either choice of
-    test rows. To stand in for these "drawn_ferplus" and so on, drawn faces with drawn taggers, and "drawn_affectnet"
+    test rows. To stand in for these "drawn_ferplus" and so on, drawn faces with synthetic taggers, "drawn_affectnet"
     and "drawn_affectnet_official", drawn faces in AffectNet's older and newer layout. Raises FileNotFoundError with
     what to do where the data is not here, ValueError where FER2013 lacks a part or labels (see ``fer2013.load``).
     """
     from . import affectnet, drawn_affectnet, fer2013, ferplus
 
+    def official(scheme):
+        return ferplus.labelled(fer2013.load(whole=True), scheme)
+
+    def synthetic(scheme):
+        return ferplus.labelled_synthetically(_drawn(), scheme)
+
     loaders = {
         "drawn_faces": _drawn,
         "fer2013": lambda: fer2013.load(whole=True),
-        **{name: partial(_ferplus, scheme) for name, scheme in ferplus.DATA.items()},
-        **{f"drawn_{name}": partial(ferplus.drawn_labelled, _drawn, scheme) for name, scheme in ferplus.DATA.items()},
+        **{name: partial(official, scheme) for name, scheme in ferplus.DATA.items()},
+        **{f"drawn_{name}": partial(synthetic, scheme) for name, scheme in ferplus.DATA.items()},
         "affectnet": affectnet.load,
         "affectnet_official": lambda: affectnet.load(tests="official"),
         "drawn_affectnet": lambda: drawn_affectnet.load("older", "carved"),
@@ -128,12 +137,6 @@ def load_faces(name: str) -> Faces:
     return loaders[name]()
 
 
-def _ferplus(scheme: str) -> Faces:
-    from . import fer2013, ferplus
-
-    return ferplus.labelled(fer2013.load(whole=True), scheme)
-
-
 def _drawn() -> Faces:
     """The default drawn faces, drawn once for each version of the program that draws them."""
     import cv2
@@ -141,20 +144,53 @@ def _drawn() -> Faces:
     from . import drawn_faces
 
     program = Path(drawn_faces.__file__).read_bytes() + f"{np.__version__} {cv2.__version__}".encode()
-    kept = paths.CACHE / f"drawn-faces-{hashlib.sha256(program).hexdigest()[:12]}.npz"
-    try:
-        with open(kept, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            images, labels, split, source = (arrays[name] for name in ("images", "labels", "split", "source"))
-        sha256, ids = array_hash(images, labels, split), np.arange(len(labels), dtype=np.int32)
-        return Faces(images, labels, split, ids, "drawn_faces", sha256, json.loads(str(source)))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # none yet, or not whole: draw
-        faces = drawn_faces.load()
-    with contextlib.suppress(OSError):  # a folder that cannot be written to costs time, nothing else
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_name(f"{kept.stem}.{os.getpid()}.partial.npz")
-        np.savez(partial, images=faces.images, labels=faces.labels, split=faces.split, source=json.dumps(faces.source))
-        os.replace(partial, kept)
+    folder = paths.CACHE / f"drawn-faces-{hashlib.sha256(program).hexdigest()[:12]}"
+    with suppress(*DAMAGED):
+        (images, labels, split), about = kept_arrays(folder)
+        ids = np.arange(len(labels), dtype=np.int32)
+        return Faces(images, labels, split, ids, "drawn_faces", about["sha256"], about["source"])
+    shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+    faces = drawn_faces.load()
+    with suppress(OSError):  # a folder that cannot be written to costs time, nothing else
+        keep_arrays(folder, (faces.images, faces.labels, faces.split), {"source": faces.source})
     return faces
+
+
+DAMAGED = OSError, ValueError, KeyError, TypeError, AttributeError, EOFError
+"""What ``kept_arrays``, and looking into what it gives, can raise where the cache is missing or damaged."""
+
+
+def kept_arrays(folder: Path) -> tuple[Arrays, dict]:
+    """What is kept in a folder of the cache: arrays, the images memory-mapped, and what is known about them."""
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    labels, split = np.load(folder / "labels.npy"), np.load(folder / "split.npy")
+    lengths, types = {len(array) for array in (images, labels, split)}, {images.dtype, labels.dtype, split.dtype}
+    if lengths != {about["rows"]} or types != {np.dtype(np.uint8)}:
+        raise ValueError(f"{folder}: found arrays of different lengths or types; delete it to have it made again")
+    return (images, labels, split), about
+
+
+def keep_arrays(folder: Path, arrays: Arrays, about: dict) -> None:
+    """Keep arrays for ``kept_arrays``, and ``about`` with "rows" and "sha256"; whole or not at all.
+
+    Raises OSError where it cannot be written.
+    """
+    about = about | {"rows": len(arrays[1]), "sha256": array_hash(*arrays)}
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as temporary:
+            new = Path(temporary) / folder.name
+            new.mkdir()
+            for name, array in zip(("images", "labels", "split"), arrays, strict=True):
+                np.save(new / f"{name}.npy", array)
+            (new / "about.json").write_text(json.dumps(about), encoding="utf-8")
+            new.rename(folder)
+    except OSError as error:
+        with suppress(*DAMAGED):
+            kept_arrays(folder)
+            return  # another process was quicker, and its arrays are as good
+        raise OSError(f"{folder}: cannot keep the parsed data ({error}); set FER_CACHE elsewhere") from error
 
 
 def banner(faces: Faces) -> str:

@@ -1,8 +1,8 @@
 """AffectNet (Mollahosseini, Hasani and Mahoor 2017): photographs of faces in eight emotions, brought by the reader.
 
 Its licence is given by request, so it is never in this project. ``affectnet_files`` reads the annotations of both
-layouts that its owners release, ``affectnet_cache`` cuts out the faces and keeps them. Their labels are numbered as
-FER2013's, contempt after them where eight are asked for, so that a network's outputs mean the same on both.
+layouts that its owners release. Labels are numbered as FER2013's, contempt after them where eight are asked for, so
+that a network's outputs mean the same on both.
 
 AffectNet has no test set that anybody can score on. The paper speaks of validation and test rows and does not say
 which; what is one's own choice here, each picture by its name alone:
@@ -11,25 +11,47 @@ which; what is one's own choice here, each picture by its name alone:
   Training is; the owners' validation set is not loaded.
 - ``tests="official"``: PublicTest as before, PrivateTest is the owners' validation set, 500 faces of each emotion, the
   one that the field reports. Training is the rest, its second tenth included.
+
+Faces are cut out of the pictures once and kept in ``CACHE/affectnet-<digest>/``. Pictures are decoded by threads
+(OpenCV leaves the interpreter's lock), a block at a time, and written in order, without those that cannot be used. A
+block counts as done when it is on the disk; who is killed goes on after the last one.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
+import math
 import os
+import shutil
 import warnings
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import numpy as np
+from tqdm import tqdm
 
-from .. import paths
-from . import SIDE, SPLITS, Faces, affectnet_cache, refused
+from .. import paths, system
+from . import DAMAGED, PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, Faces, kept_arrays, refused
 from . import affectnet_files as files
 from .emotions import AFFECTNET, EIGHT, mapping
 
 TESTS = ("carved", "official")
 SEED = 0
 """Seed of the carving: a picture's part follows from it and the picture's name."""
+
+CUT_OUT = 224
+"""Side of the newer layout's pictures, by which a reduced decoding is chosen before a picture's size is known."""
+
+_BLOCK_BYTES, _BLOCK_ROWS = 4 << 20, 512
+_HEADER = 128  # bytes that np.save's header takes here, whatever the number of rows
 
 HOW = (
     "its licence is given by request (mohammadmahoor.com/affectnet); then set AFFECTNET=PATH to the folder that holds "
@@ -82,21 +104,21 @@ def load(
     if folder is None:
         raise FileNotFoundError(f"AffectNet is not here: {HOW}")
     stamp = f"{files.stamp(folder)} {side} {colour} {classes} {tests}"
-    found = affectnet_cache.find(stamp)
-    if found is None or affectnet_cache.changed(folder, found[2]):
+    kept = _kept(stamp)
+    if kept is None or _changed(folder, kept.left_out):
         annotations = files.read(folder)
         about = _about(annotations, classes) | {"stamp": stamp}
-        found = affectnet_cache.keep(folder, _wanted(annotations, side, colour, classes, tests), about)
-    (images, labels, split), about, left_out = found
+        kept = _keep(folder, _wanted(annotations, side, colour, classes, tests), about)
+    (images, labels, split), about, left_out = kept.arrays, kept.about, kept.left_out
     if left_out:
         warnings.warn(
             f"{folder}: {len(left_out):,} pictures are left out, such as {left_out[0].picture} ({left_out[0].reason}); "
-            f"{Path(about['folder']) / 'left_out.csv'} lists them",
+            f"{kept.folder / 'left_out.csv'} lists them",
             stacklevel=2,
         )
     source = {key: about[key] for key in ("form", "official", "md5", "codes")}
     source |= {"file": folder.resolve().name, "official_md5": about["md5"] if about["official"] else None}
-    source |= {"tests": tests, "left_out": len(left_out), "kept": Path(about["folder"]).name}
+    source |= {"tests": tests, "left_out": len(left_out), "kept": kept.folder.name}
     ids = np.arange(len(labels), dtype=np.int32)
     name = "affectnet" if tests == "carved" else "affectnet_official"
     return Faces(images, labels, split, ids, name, about["sha256"], source, EIGHT[:classes])
@@ -112,16 +134,36 @@ def carved(picture: str) -> int:
     return {0: SPLITS.index("PublicTest"), 1: SPLITS.index("PrivateTest")}.get(int.from_bytes(digest[:8]) % 10, 0)
 
 
-def _wanted(
-    annotations: files.Annotations, side: int, colour: bool, classes: int, tests: str
-) -> affectnet_cache.Wanted:
+class Wanted(NamedTuple):
+    """The faces to cut out, in the order in which they are kept."""
+
+    pictures: list[str]  # path below the data's folder
+    boxes: np.ndarray  # (n, 4) int32: x, y, width, height; all 0 for the whole picture
+    labels: np.ndarray  # (n,) uint8
+    split: np.ndarray  # (n,) uint8
+    unusable: dict[int, str]  # position -> why there is nothing to decode
+    side: int
+    colour: bool
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what is kept, but for the pictures' own bytes."""
+        digest = hashlib.sha256(f"1 {self.side} {self.colour} {cv2.__version__}\n".encode())
+        digest.update("\n".join(self.pictures).encode())
+        for array in (self.boxes, self.labels, self.split):
+            digest.update(np.ascontiguousarray(array).data)
+        digest.update(str(self.unusable).encode())
+        return digest.hexdigest()
+
+
+def _wanted(annotations: files.Annotations, side: int, colour: bool, classes: int, tests: str) -> Wanted:
     part = np.array([carved(picture) for picture in annotations.pictures], np.uint8)
     private = SPLITS.index("PrivateTest")
     if tests == "official":
         part[part == private] = 0
         part[annotations.validation] = private
     codes = annotations.codes
-    chosen = (codes < classes) | [k in annotations.unusable and codes[k] >= len(AFFECTNET) for k in range(len(codes))]
+    chosen = (codes < classes) | (codes == UNKNOWN)  # of a picture without an annotation, which will be left out
     if tests == "carved":
         chosen &= ~annotations.validation
     rows = np.flatnonzero(chosen)
@@ -133,7 +175,7 @@ def _wanted(
     places = {int(row): place for place, row in enumerate(rows)}
     unusable = {places[row]: reason for row, reason in annotations.unusable.items() if row in places}
     pictures = [annotations.pictures[row] for row in rows]
-    return affectnet_cache.Wanted(pictures, annotations.boxes[rows], labels, part[rows], unusable, side, colour)
+    return Wanted(pictures, annotations.boxes[rows], labels, part[rows], unusable, side, colour)
 
 
 def _about(annotations: files.Annotations, classes: int) -> dict:
@@ -151,3 +193,216 @@ def _about(annotations: files.Annotations, classes: int) -> dict:
         "md5": digest.hexdigest(),
         "codes": {part: dict(zip(AFFECTNET, of)) for part, of in counts.items()},
     }
+
+
+# ---- the cache
+
+
+class LeftOut(NamedTuple):
+    """A picture whose face is not among the faces, as ``left_out.csv`` lists it."""
+
+    picture: str
+    bytes: int  # the file's size, -1 where there is none
+    reason: str
+
+
+class Kept(NamedTuple):
+    """A folder of the cache: arrays as ``kept_arrays`` gives them, what is known about them, and what was left out."""
+
+    folder: Path
+    arrays: Arrays
+    about: dict
+    left_out: list[LeftOut]
+
+
+def _kept(stamp: str) -> Kept | None:
+    """What ``_keep`` kept under a stamp; None where nothing is, or where it is damaged."""
+    for about in sorted(paths.CACHE.glob("affectnet-*/about.json")):
+        with suppress(*DAMAGED):
+            if json.loads(about.read_text(encoding="utf-8"))["stamp"] == stamp:
+                return _opened(about.parent)
+    return None
+
+
+def _keep(folder: Path, wanted: Wanted, about: dict) -> Kept:
+    """Cut the faces out of the pictures below ``folder``, or take them where that was done before.
+
+    ``about`` is kept beside them, and its "stamp" is what ``_kept`` knows them by. The arrays have as many rows as are
+    wanted, less the pictures left out. Raises ValueError where more than half of the pictures cannot be used, OSError
+    where the cache cannot be written. A second process waits for the first.
+    """
+    place = paths.CACHE / f"affectnet-{wanted.digest[:12]}"
+    try:
+        with system.locked(place.with_suffix(".lock"), f"reading {folder}", patience=math.inf):
+            kept = None
+            with suppress(*DAMAGED):
+                kept = _opened(place)
+            if kept is None or _changed(folder, kept.left_out):
+                shutil.rmtree(place, ignore_errors=True)
+                _decode_all(folder, wanted, place.with_suffix(".partial"), about)
+                place.with_suffix(".partial").rename(place)
+            elif kept.about.get("stamp") != about["stamp"]:  # moved here, or its lists were written anew
+                paths.replace_text(place / "about.json", json.dumps(kept.about | about))
+            return _opened(place)
+    except OSError as error:
+        raise OSError(f"{place}: cannot keep the faces ({error}); set FER_CACHE to where there is room") from error
+
+
+def _changed(folder: Path, left_out: list[LeftOut]) -> bool:
+    """Whether a picture that was left out has since come, gone or changed its size."""
+    return any(_size(folder / one.picture) != one.bytes for one in left_out)
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return -1
+
+
+def _opened(folder: Path) -> Kept:
+    with open(folder / "left_out.csv", newline="", encoding="utf-8") as file:
+        left_out = [LeftOut(row["picture"], int(row["bytes"]), row["reason"]) for row in csv.DictReader(file)]
+    return Kept(folder, *kept_arrays(folder), left_out)
+
+
+# ---- one picture
+
+
+def face(path: Path, box: tuple[int, int, int, int], side: int, colour: bool) -> np.ndarray | str:
+    """The face in a picture, (side, side) or (side, side, 3) RGB uint8, or why there is none, in words.
+
+    box: x to the right, y downwards from the upper left corner, width and height, in pixels; what lies outside of the
+    picture is cut off. All 0: the whole picture. What is not square is made so. Orientation that a camera noted is not
+    heeded: the boxes were drawn on the pixels as they are.
+
+    JPEG pictures are decoded at a half, a quarter or an eighth of their size where the face stays as large as it is
+    wanted; the box is then rounded to pixels of that size. The whole file is read first: from memory OpenCV refuses a
+    file that ends too soon, from disk it would give the upper part of a picture.
+    """
+    try:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        return "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+    x, y, width, height = box
+    extent = min(width, height) or CUT_OUT
+    is_jpeg = content[:2].tobytes() == b"\xff\xd8"
+    factor = next((factor for factor in (8, 4, 2) if is_jpeg and extent >= factor * side), 1)
+    image = _decoded(content, colour, factor)
+    if image is not None and factor > 1 and not width and min(image.shape[:2]) < side:
+        image = _decoded(content, colour, 1)
+    if image is None:
+        return f"cannot be decoded, {len(content):,} bytes"
+    if width:
+        left, right, top, bottom = (round(edge / factor) for edge in (x, x + width, y, y + height))
+        image = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        if not image.size:
+            return f"face box {x} {y} {width} {height} outside of the picture"
+    shrinks = min(image.shape[:2]) >= side
+    image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if colour else image
+
+
+def _decoded(content: np.ndarray, colour: bool, factor: int) -> np.ndarray | None:
+    kind = "COLOR" if colour else "GRAYSCALE"
+    flag = getattr(cv2, f"IMREAD_{kind}" if factor == 1 else f"IMREAD_REDUCED_{kind}_{factor}")
+    try:
+        return cv2.imdecode(content, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # an empty file, or one that claims to be huge
+        return None
+
+
+# ---- all of them
+
+
+def _decode_all(folder: Path, wanted: Wanted, partial: Path, about: dict) -> None:
+    """Fill ``partial`` with what ``_keep`` keeps, going on with what a killed process left there."""
+    n, shape = len(wanted.pictures), (wanted.side, wanted.side, 3)[: 2 + wanted.colour]
+    row_bytes = math.prod(shape)
+    rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // row_bytes))
+    starts = range(0, n, rows)
+    partial.mkdir(parents=True, exist_ok=True)
+    done, bad = _log(partial / "blocks.jsonl", rows)
+    with open(partial / "images.npy", "ab") as images, open(partial / "blocks.jsonl", "a", encoding="utf-8") as log:
+        # the header is written last, when the number of faces is known; a block that was not logged is cut off
+        images.truncate(_HEADER + (min(n, done * rows) - len(bad)) * row_bytes)
+
+        def block(start: int) -> list[np.ndarray | str]:
+            return [
+                wanted.unusable[k] if k in wanted.unusable
+                else face(folder / wanted.pictures[k], wanted.boxes[k].tolist(), wanted.side, wanted.colour)
+                for k in range(start, min(start + rows, n))
+            ]  # fmt: skip
+
+        with tqdm(desc="Cutting out faces", total=n, initial=min(n, done * rows), unit=" faces", **PROGRESS) as bar:
+            for start, faces in zip(starts[done:], _in_order(block, starts[done:])):
+                reasons = {start + k: one for k, one in enumerate(faces) if isinstance(one, str)}
+                bad |= reasons
+                images.write(b"".join(one.tobytes() for one in faces if not isinstance(one, str)))
+                images.flush()
+                os.fsync(images.fileno())
+                log.write(json.dumps({"start": start, "rows": rows, "bad": reasons}) + "\n")
+                log.flush()
+                bar.update(len(faces))
+                seen = start + len(faces)
+                if (seen == n or start > 1000) and 2 * len(bad) > seen:
+                    shutil.rmtree(partial)
+                    first, reason = next(iter(bad.items()))
+                    found = f"{len(bad):,} of {seen:,} pictures unusable ({wanted.pictures[first]}: {reason})"
+                    raise refused(folder, found, "most of them whole", "unpack all of AffectNet there")
+    good = np.setdiff1d(np.arange(n), list(bad))
+    labels, split = wanted.labels[good], wanted.split[good]
+    with open(partial / "images.npy", "r+b") as images:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(good), *shape)}
+        np.lib.format.write_array_header_1_0(images, header)
+        assert images.tell() == _HEADER
+    for name, array in {"labels": labels, "split": split}.items():
+        np.save(partial / f"{name}.npy", array)
+    _write_csv(partial / "left_out.csv", LeftOut._fields, (
+        (wanted.pictures[k], _size(folder / wanted.pictures[k]), reason) for k, reason in sorted(bad.items())
+    ))  # fmt: skip
+    _write_csv(partial / "pictures.csv", ("id", "picture"), ((k, wanted.pictures[row]) for k, row in enumerate(good)))
+    sha256 = _hash(partial / "images.npy", labels, split)
+    paths.replace_text(partial / "about.json", json.dumps(about | {"rows": len(good), "sha256": sha256}))
+    (partial / "blocks.jsonl").unlink()
+
+
+def _log(path: Path, rows: int) -> tuple[int, dict[int, str]]:
+    """How many blocks are done, and what could not be used in them; a torn last line is taken off."""
+    lines, bad = [], {}
+    with suppress(OSError, ValueError):  # no log yet; a torn line
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+            entry = json.loads(line)
+            if (entry["start"], entry["rows"]) != (number * rows, rows):
+                lines, bad = [], {}  # of a program with other blocks
+                break
+            lines.append(line)
+            bad |= {int(row): reason for row, reason in entry["bad"].items()}
+    paths.replace_text(path, "".join(f"{line}\n" for line in lines))
+    return len(lines), bad
+
+
+def _in_order(function, values) -> Iterator:
+    """``function`` of each value by threads, in order, and never more than a few ahead: memory stays bounded."""
+    values, threads = iter(values), os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = deque(pool.submit(function, value) for value in islice(values, threads + 1))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(function, value) for value in islice(values, 1))
+
+
+def _hash(images: Path, labels: np.ndarray, split: np.ndarray) -> str:
+    """``data.array_hash``, the images read from their file: mapped, all of them would come to count as memory."""
+    with open(images, "rb") as file:
+        file.seek(_HEADER)
+        digest = hashlib.file_digest(file, "sha256")
+    for array in (labels, split):
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _write_csv(path: Path, header, rows) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

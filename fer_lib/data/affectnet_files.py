@@ -11,7 +11,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +46,7 @@ _ASK = "ask the owners for AffectNet (mohammadmahoor.com/affectnet); its licence
 
 
 class Annotations(NamedTuple):
-    """What is said of each picture, in the order of the lists, training before validation."""
+    """What is annotated of each picture, in the order of the lists, training before validation."""
 
     layout: str  # OLDER or NEWER
     pictures: list[str]  # its path below the folder that ``read`` was given
@@ -92,11 +94,11 @@ def _has_lists(folder: Path) -> bool:
 
 def is_alphabetical(folder: Path) -> bool:
     """Whether a folder looks like a re-upload: pictures in folders named by emotion, or numbered 0 to 7."""
-    names = {"anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"}
-    parts = [folder, *(path for path in sorted(folder.glob("*")) if path.is_dir())]
-    for part in parts:
-        found = {path.name.lower() for path in part.iterdir() if path.is_dir()} if part.is_dir() else set()
-        if len(found & names) >= 3 or {str(code) for code in range(8)} <= found:
+    emotions = {"anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"}
+    codes = {str(code) for code in range(8)}
+    for part in (folder, *sorted(folder.glob("*/"))):
+        names = {path.name.lower() for path in part.glob("*/")}
+        if len(names & emotions) >= 3 or codes <= names:
             return True
     return False
 
@@ -120,53 +122,58 @@ def read(folder: Path) -> Annotations:
     """
     place = locate(folder)
     reader = _older if place.layout == OLDER else _newer
-    pictures, boxes, codes, validation, valence, unusable = [], [], [], [], [], {}
-    for number, (listed, images) in enumerate(zip(place.lists, place.pictures)):
+    rows = []
+    for is_validation, listed, images in zip((False, True), place.lists, place.pictures):
         prefix = images.relative_to(folder).as_posix()
-        for picture, box, code, value in reader(listed, images):
-            if isinstance(box, str):
-                unusable[len(pictures)], box = box, (0, 0, 0, 0)
-            pictures.append(f"{prefix}/{picture}")
-            boxes.append(box)
-            codes.append(code)
-            validation.append(bool(number))
-            valence.append(value)
-    if not pictures:
+        for row in reader(listed, images):
+            rows.append((f"{prefix}/{row.picture}", row.box, row.code, row.valence, is_validation))
+    if not rows:
         raise refused(folder, "no annotation", _EXPECTED, "unpack it again")
-    codes = np.array(codes, np.uint8)
-    _check_order(folder, codes[~np.array(validation)], codes, np.array(valence, np.float32))
-    boxes = np.array(boxes, np.int32).reshape(-1, 4)
-    return Annotations(place.layout, pictures, boxes, codes, np.array(validation), unusable)
+    pictures, boxes, codes, valence, validation = map(list, zip(*rows))
+    codes, validation = np.array(codes, np.uint8), np.array(validation)
+    _check_order(folder, codes[~validation], codes, np.array(valence, np.float32))
+    unusable = {row: box for row, box in enumerate(boxes) if isinstance(box, str)}
+    boxes = np.array([(0, 0, 0, 0) if row in unusable else box for row, box in enumerate(boxes)], np.int32)
+    return Annotations(place.layout, pictures, boxes, codes, validation, unusable)
 
 
-def _older(path: Path, images: Path):
-    """(picture, box, code, valence) of each row of a list; instead of a box why there is none."""
+class _Row(NamedTuple):
+    """One annotation."""
+
+    picture: str  # path below the folder of pictures
+    box: tuple[int, int, int, int] | str  # as in ``Annotations``, or why there is none
+    code: int
+    valence: float  # NaN where it is not known
+
+
+def _older(path: Path, images: Path) -> Iterator[_Row]:
+    """The rows of a list."""
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.reader(file)
-        at = dict(zip(COLUMNS, range(len(COLUMNS))))
+        reader, columns = csv.reader(file), COLUMNS
         try:
-            for row in tqdm(filter(None, reader), desc=f"Reading {path.name}", unit=" rows", **PROGRESS):
-                place = f"{path}, line {reader.line_num}"
-                if row[0].strip() == COLUMNS[0]:
-                    if reader.line_num > 1 or not set(COLUMNS) <= {name.strip() for name in row}:
-                        raise refused(
-                            place, f"the columns {','.join(row)[:120]!r}", ",".join(COLUMNS), "fetch it again"
-                        )
-                    at = {name.strip(): number for number, name in enumerate(row)}
+            for fields in tqdm(filter(None, reader), desc=f"Reading {path.name}", unit=" rows", **PROGRESS):
+                place, fields = f"{path}, line {reader.line_num}", [field.strip() for field in fields]
+                if fields[0] == COLUMNS[0]:
+                    if reader.line_num > 1 or not set(COLUMNS) <= set(fields):
+                        found = f"the columns {','.join(fields)[:120]!r}"
+                        raise refused(place, found, ",".join(COLUMNS), "fetch it again")
+                    columns = fields
                     continue
-                if len(row) < len(COLUMNS):
-                    raise refused(place, f"{len(row)} fields", f"{len(COLUMNS)}: {','.join(COLUMNS)}", "fetch it again")
-                code = row[at["expression"]].strip()
+                if len(fields) < len(columns):
+                    expected = f"{len(columns)}: {','.join(columns)}"
+                    raise refused(place, f"{len(fields)} fields", expected, "fetch it again")
+                row = dict(zip(columns, fields))
+                code = row["expression"]
                 if not (code.isascii() and code.isdigit() and int(code) < len(AFFECTNET)):
                     expected = f"a code of 0 to {len(AFFECTNET) - 1}"
                     raise refused(place, f"expression {code!r}", expected, "fetch it again")
-                yield row[at[COLUMNS[0]]].strip(), _box(row, at), int(code), _number(row[at["valence"]])
+                yield _Row(row[COLUMNS[0]], _box(row), int(code), _number(row["valence"]))
         except csv.Error as error:
             raise refused(f"{path}, line {reader.line_num}", f"no CSV ({error})", "rows", "fetch it again") from error
 
 
-def _box(row: list[str], at: dict[str, int]) -> tuple[int, int, int, int] | str:
-    values = [row[at[name]].strip() for name in COLUMNS[1:5]]
+def _box(row: dict[str, str]) -> tuple[int, int, int, int] | str:
+    values = [row[name] for name in COLUMNS[1:5]]
     numbers = [_number(value) for value in values]
     if not np.isfinite(numbers).all():
         return f"face box {' '.join(values)}: no numbers"
@@ -180,28 +187,27 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        return float("nan")
+        return math.nan
 
 
-def _newer(folder: Path, images: Path):
-    """The same of a folder of ``<id>_exp.npy`` files, in the order of the ids. Valence is read where it is needed to
-    tell the order of the labels: of the first hundred pictures of the two codes that tell it."""
+def _newer(folder: Path, images: Path) -> Iterator[_Row]:
+    """Those of a folder of ``<id>_exp.npy`` files, in the order of the ids. Valence is read where it is needed to tell
+    the order of the labels: of the first hundred pictures of the two codes that tell it."""
     names = sorted((name.removesuffix("_exp.npy") for name in os.listdir(folder) if name.endswith("_exp.npy")), key=_id)
     extensions = {Path(name).stem: Path(name).suffix for name in os.listdir(images)} if images.is_dir() else {}
     asked = dict.fromkeys(_TELLING, 0)
     for name in tqdm(names, desc=f"Reading {folder.parent.name}", unit=" annotations", **PROGRESS):
-        code = _value(folder / f"{name}_exp.npy")
+        code, valence = _value(folder / f"{name}_exp.npy"), math.nan
         if not (code == int(code) and 0 <= code < len(AFFECTNET)):
             expected = f"a code of 0 to {len(AFFECTNET) - 1}"
             raise refused(folder / f"{name}_exp.npy", f"{code:g}", expected, "fetch it again")
-        valence = float("nan")
-        if asked.get(code, 100) < 100:
+        if asked.get(code, 100) < 100 and (path := folder / f"{name}_val.npy").exists():
             asked[code] += 1
-            valence = _value(path) if (path := folder / f"{name}_val.npy").exists() else valence
-        yield f"{name}{extensions.get(name, '.jpg')}", (0, 0, 0, 0), int(code), valence
+            valence = _value(path)
+        yield _Row(f"{name}{extensions.get(name, '.jpg')}", (0, 0, 0, 0), int(code), valence)
     for name in sorted(extensions.keys() - set(names), key=_id):
         if extensions[name].lower() in (".jpg", ".jpeg", ".png"):
-            yield f"{name}{extensions[name]}", "no annotation", UNKNOWN, float("nan")
+            yield _Row(f"{name}{extensions[name]}", "no annotation", UNKNOWN, math.nan)
 
 
 def _id(name: str) -> tuple:

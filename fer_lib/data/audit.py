@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
-import tempfile
+import io
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,7 @@ def leaking_rows(faces: Faces) -> np.ndarray:
 
 
 def marks(faces: Faces) -> dict[str, np.ndarray]:
-    """What is to be said of each row, (n,) each, bool but for the first two.
+    """The marks of each row, (n,) each, bool but for the first two.
 
     twin: position of the earliest row with the same image (``earliest_twins``). group_size: rows with that image.
     in_training, in_public_test: a test row's image stands in this earlier part. clean: in none (``clean_rows``).
@@ -88,10 +87,12 @@ def summary(faces: Faces) -> list[dict]:
     None where a count has no meaning: an image that stands in several parts belongs to none, and nothing comes before
     Training.
     """
-    found = marks(faces)
-    first = found["twin"] == np.arange(len(faces))
+    mark = marks(faces)
+    first = mark["twin"] == np.arange(len(faces))
     rows = {part: faces.split == code for code, part in enumerate(SPLITS)}
-    different = {part: len(np.unique(found["twin"][of])) for part, of in rows.items()}
+    different = {part: len(np.unique(mark["twin"][of])) for part, of in rows.items()}
+    tests, private = SPLITS[1:], SPLITS[2:]
+    clean = mark["clean"] & (rows["PublicTest"] | rows["PrivateTest"])
 
     def line(finding, chosen, parts=SPLITS):
         counts = {part: int(chosen[of].sum()) if part in parts else None for part, of in rows.items()}
@@ -100,55 +101,46 @@ def summary(faces: Faces) -> list[dict]:
     return [
         line("rows", first | ~first),
         line("different images", first) | different,
-        line("images that occur more than once", first & (found["group_size"] > 1), ()),
-        line("rows that show such an image", found["group_size"] > 1),
+        line("images that occur more than once", first & (mark["group_size"] > 1), ()),
+        line("rows that show such an image", mark["group_size"] > 1),
         line("surplus rows, which repeat an earlier row", ~first),
-        line("test rows whose image stands in Training", found["in_training"], SPLITS[1:]),
-        line("test rows whose image has another label in Training", found["mislabelled_in_training"], SPLITS[1:]),
-        line("PrivateTest rows whose image stands in PublicTest", found["in_public_test"], SPLITS[2:]),
-        line("leaked rows: image in an earlier part", ~found["clean"], SPLITS[1:]),
-        line(
-            "clean rows: image in no earlier part",
-            found["clean"] & (rows["PublicTest"] | rows["PrivateTest"]),
-            SPLITS[1:],
-        ),
-        line("images with conflicting labels", first & found["conflicting"], ()),
-        line("rows that show an image with conflicting labels", found["conflicting"]),
-        line("flat images, one grey all over", found["flat"]),
+        line("test rows whose image stands in Training", mark["in_training"], tests),
+        line("test rows whose image has another label in Training", mark["mislabelled_in_training"], tests),
+        line("PrivateTest rows whose image stands in PublicTest", mark["in_public_test"], private),
+        line("leaked rows: image in an earlier part", ~mark["clean"], tests),
+        line("clean rows: image in no earlier part", clean, tests),
+        line("images with conflicting labels", first & mark["conflicting"], ()),
+        line("rows that show an image with conflicting labels", mark["conflicting"]),
+        line("flat images, one grey all over", mark["flat"]),
     ]
 
 
 def row_lists(faces: Faces) -> dict[str, list[dict]]:
     """The rows behind the ``summary``: duplicates, leaked, flat, clean_private_test; rows are named by their ids."""
-    found = marks(faces)
+    mark, parts, emotions = marks(faces), dict(enumerate(SPLITS)), dict(enumerate(faces.emotions))
 
-    parts, emotions = dict(enumerate(SPLITS)), dict(enumerate(faces.emotions))
-
-    def said(position):
+    def row(position, keys=("row", "split", "emotion")):
         part, emotion = parts.get(faces.split[position], ""), emotions.get(faces.labels[position], "")
-        return int(faces.ids[position]), part, emotion
-
-    def row(position):
-        return dict(zip(("row", "split", "emotion"), said(position)))
+        return dict(zip(keys, (int(faces.ids[position]), part, emotion)))
 
     def twin(position):
-        return dict(zip(("twin", "twin_split", "twin_emotion"), said(found["twin"][position])))
+        return row(mark["twin"][position], ("twin", "twin_split", "twin_emotion"))
 
-    def yes_no(mark, position):
-        return "yes" if found[mark][position] else "no"
+    def yes_no(name, position):
+        return "yes" if mark[name][position] else "no"
 
-    together = np.lexsort((faces.ids, found["twin"]))
-    repeated = together[found["group_size"][together] > 1]
-    _, groups = np.unique(found["twin"][repeated], return_inverse=True)
+    together = np.lexsort((faces.ids, mark["twin"]))
+    repeated = together[mark["group_size"][together] > 1]
+    _, groups = np.unique(mark["twin"][repeated], return_inverse=True)
     return {
         "duplicates": [
             {"group": int(group), **row(k), "conflict": yes_no("conflicting", k)} for group, k in zip(groups, repeated)
         ],
         "leaked": [
-            {**row(k), **twin(k), "contradicted": yes_no("contradicted", k)} for k in np.flatnonzero(~found["clean"])
+            {**row(k), **twin(k), "contradicted": yes_no("contradicted", k)} for k in np.flatnonzero(~mark["clean"])
         ],
-        "flat": [row(k) | {"grey": int(faces.images[k, 0, 0])} for k in np.flatnonzero(found["flat"])],
-        "clean_private_test": [{"row": int(k)} for k in faces.ids[found["clean"] & (faces.split == 2)]],
+        "flat": [row(k) | {"grey": int(faces.images[k, 0, 0])} for k in np.flatnonzero(mark["flat"])],
+        "clean_private_test": [{"row": int(k)} for k in faces.ids[mark["clean"] & (faces.split == 2)]],
     }
 
 
@@ -161,19 +153,21 @@ def folder(faces: Faces) -> Path:
 def write(faces: Faces, into: Path) -> None:
     """Write ``summary`` and ``row_lists`` as CSV files, and a README on them, into a folder.
 
-    All are written beside it and then moved in, each whole, so that an interruption leaves no torn file.
+    Each is written once all are made, and whole, so that an interruption leaves no torn file.
     """
     lists = {"summary": summary(faces), **row_lists(faces)}
+    texts = {f"{name}.csv": _csv(COLUMNS[name], rows) for name, rows in lists.items()} | {"README.md": _readme(faces)}
     into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".audit-") as temporary:
-        for name, rows in lists.items():
-            with open(Path(temporary, f"{name}.csv"), "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS[name], lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-        Path(temporary, "README.md").write_text(_readme(faces), encoding="utf-8")
-        for path in sorted(Path(temporary).iterdir()):
-            os.replace(path, into / path.name)
+    for name, text in texts.items():
+        paths.replace_text(into / name, text)
+
+
+def _csv(columns: tuple[str, ...], rows: list[dict]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 COLUMNS = {

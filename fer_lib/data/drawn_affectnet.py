@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from .. import paths
-from . import Faces, affectnet, affectnet_cache, drawn_faces
+from . import Faces, affectnet, drawn_faces
 from .affectnet_files import COLUMNS
 from .emotions import AFFECTNET, FER2013, mapping
 
@@ -37,7 +37,7 @@ DRAWN = 96  # the side at which a face is drawn, before it is enlarged
 VALENCE = {"happiness": 0.7, "neutral": 0.0, "surprise": 0.1}  # of the other emotions -0.6
 
 
-def face(code: int, rng: np.random.Generator, side: int = affectnet_cache.CUT_OUT) -> np.ndarray:
+def face(code: int, rng: np.random.Generator, side: int = affectnet.CUT_OUT) -> np.ndarray:
     """A face of an emotion by AffectNet's code, (side, side, 3) uint8, BGR as OpenCV saves it.
 
     Contempt is drawn from two action units, the codes that are no emotion as neutral.
@@ -80,25 +80,25 @@ def write(
     spoiled = [name for name in spoiled if layout == "older" or "box" not in name]
     jobs = []
     for part, count in enumerate((training, validation)):
-        codes = [number % 7 for number in range(count)] + extra + [1] * len(spoiled) * (part == 0)
-        marks = [""] * (count + len(extra)) + spoiled * (part == 0)
-        places = [_place(folder, layout, part, number, seed) for number in range(len(codes))]
-        for place in {place.parent for place in places}:
-            place.mkdir(parents=True, exist_ok=True)
-        jobs.append([(place, layout, code, mark, [seed, part, n]) for n, (place, code, mark) in
-                     enumerate(zip(places, codes, marks))])  # fmt: skip
-    rows = _drawn([job for part in jobs for job in part])
+        codes = [number % 7 for number in range(count)] + extra
+        faults = [""] * len(codes)
+        if part == 0:
+            codes, faults = codes + [1] * len(spoiled), faults + spoiled
+        for number, (code, fault) in enumerate(zip(codes, faults)):
+            place = _place(folder, layout, part, number, seed)
+            jobs.append((place, layout, code, fault, [seed, part, number]))
+    for parent in {place.parent for place, *_ in jobs}:
+        parent.mkdir(parents=True, exist_ok=True)
+    if len(jobs) < 500:  # processes would cost more than they save
+        rows = list(map(_draw, *zip(*jobs)))
+    else:
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            rows = list(pool.map(_draw, *zip(*jobs), chunksize=100))
     if layout == "older":
-        _write_lists(folder, rows[: len(jobs[0])], rows[len(jobs[0]) :], "no header" in traps)
+        first = training + len(extra) + len(spoiled)
+        _write_lists(folder, rows[:first], rows[first:], "no header" in traps)
     else:
         _write_annotations(folder, rows, "not annotated" in traps)
-
-
-def _drawn(jobs: list[tuple]) -> list[tuple]:
-    if len(jobs) < 500:  # processes would cost more than they save
-        return [_draw(job) for job in jobs]
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_draw, jobs, chunksize=100))
 
 
 def _place(folder: Path, layout: str, part: int, number: int, seed: int) -> Path:
@@ -108,16 +108,15 @@ def _place(folder: Path, layout: str, part: int, number: int, seed: int) -> Path
     return folder / "Manually_Annotated" / "Manually_Annotated_Images" / str(number // 500 + 1) / f"{name}.jpg"
 
 
-def _draw(job: tuple) -> tuple:
-    """Draw and save one picture: (place, code, box as it is annotated, valence, what was spoiled)."""
-    place, layout, code, mark, seed = job
+def _draw(place: Path, layout: str, code: int, fault: str, seed: list[int]) -> tuple:
+    """Draw and save one picture: (place, code, box as it is annotated, valence). ``fault``: one of ``TRAPS``, or ""."""
     rng = np.random.default_rng(seed)
     picture, box = (face(code, rng), (0, 0, 0, 0)) if layout == "newer" else scene(code, rng)
     content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-    if mark != "missing":
-        place.write_bytes(content[: len(content) // 2] if mark == "corrupted" else content)
+    if fault != "missing":
+        place.write_bytes(content[: len(content) // 2] if fault == "corrupted" else content)
     x, y, width, height = box
-    box = {"null box": ("NULL",) * 4, "negative box": (x, y, -width, -height)}.get(mark, box)
+    box = {"null box": ("NULL",) * 4, "negative box": (x, y, -width, -height)}.get(fault, box)
     valence = -2.0 if code > 7 else VALENCE.get(AFFECTNET[code], -0.6)
     return place, code, box, valence
 

@@ -1,21 +1,27 @@
 """FER2013 (Goodfellow et al. 2013): 35,887 grey faces of 48 x 48 pixels in seven emotions, brought by the reader.
 
 ``load()`` reads any file that users have: Kaggle's tables and re-saves of them, archives, the folder copy, an ``.npz``
-(``NAMES`` lists them, ``fer2013_files`` reads them, ``fer2013_cache`` keeps what was read). What is official is decided
-by the arrays, not the file: fer2013.csv, icml_face_data.csv, a re-save with semicolons, an archive of one of these and
-an ``.npz`` of them are the same data. ``download.fetch`` downloads it.
+(``NAMES`` lists them, ``fer2013_files`` reads them). What is official is decided by the arrays, not the file:
+fer2013.csv, icml_face_data.csv, a re-save with semicolons, an archive of one of these and an ``.npz`` of them are the
+same data. ``download.fetch`` downloads it.
+
+What was read is kept in ``CACHE/fer2013-<MD5 of the content>/``. An index beside it, from a file's path, size and times
+to the MD5 of its content, spares reading the file at the next load.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from .. import paths
-from . import SPLITS, UNKNOWN, Faces, fer2013_cache, refused
+from . import DAMAGED, SPLITS, UNKNOWN, Arrays, Faces, keep_arrays, kept_arrays, refused
 from . import fer2013_files as files
 from .emotions import FER2013 as EMOTIONS
 
@@ -84,13 +90,13 @@ def first_in(folder: Path) -> Path | None:
     return next((folder / name for name in NAMES if files.may_hold_data(folder / name)), None)
 
 
-def _at(path: Path, said: str) -> Path:
+def _at(path: Path, name: str) -> Path:
     path = path.expanduser()
-    found = path if path.is_file() else first_in(path)
-    if found is None:
-        what = "a folder with none of them" if path.is_dir() else "no such file or folder"
-        raise FileNotFoundError(f"{said}: found {what}, expected {_LOOKED_FOR}; correct the path")
-    return found
+    place = path if path.is_file() else first_in(path)
+    if place is None:
+        found = "a folder with none of them" if path.is_dir() else "no such file or folder"
+        raise FileNotFoundError(f"{name}: found {found}, expected {_LOOKED_FOR}; correct the path")
+    return place
 
 
 def load(path: str | Path | None = None, *, whole: bool = False) -> Faces:
@@ -100,7 +106,7 @@ def load(path: str | Path | None = None, *, whole: bool = False) -> Faces:
     whole: refuse data that cannot run the experiments, which need rows of all three parts, with labels.
 
     The faces' ``ids`` are rows of the table, counted from 0; those of the competition's train.csv and test.csv are rows
-    of fer2013.csv, those of pictures places in an order that ``fer2013_pictures`` states. Labels and parts that a table
+    of fer2013.csv, those of pictures places in an order that ``fer2013_files`` states. Labels and parts that a table
     does not tell are ``UNKNOWN``.
 
     The faces' ``source``: "file" (its name), "form" ("CSV", "JPEG pictures" and so on, see ``fer2013_files.Content``),
@@ -117,7 +123,7 @@ def load(path: str | Path | None = None, *, whole: bool = False) -> Faces:
             f"FER2013 is not here: the environment variable FER2013 is not set, and {paths.DATA} holds no "
             f"{_LOOKED_FOR}. `make data` fetches it, or says how to get it; or set FER2013=PATH to where it is"
         )
-    (images, labels, split), about = fer2013_cache.cached(path)
+    (images, labels, split), about = _cached(path)
     ids = np.arange(len(labels), dtype=np.int32)
     if about["sha256"] == TEST_SHA256:
         training, *tests = (sum(counts) for counts in OFFICIAL_COUNTS.values())
@@ -140,6 +146,45 @@ def load(path: str | Path | None = None, *, whole: bool = False) -> Faces:
     if not official:
         warnings.warn(f"{path} is {described(faces)}", stacklevel=2)
     return faces
+
+
+def _cached(path: Path) -> tuple[Arrays, dict]:
+    """A file's arrays (images memory-mapped) and what is known of them: rows, md5, form, sha256."""
+    index_file, key = paths.CACHE / "fer2013-index.json", files.fingerprint(path)
+    try:
+        index = {str(known): str(md5) for known, md5 in json.loads(index_file.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, AttributeError):
+        index = {}  # it only saves time
+    if key in index and (cached := _kept(index[key])):
+        return cached
+    with files.opened(path) as content:
+        md5 = files.content_md5(content)
+        cached = _kept(md5)
+        if cached is None:
+            shutil.rmtree(_folder(md5), ignore_errors=True)  # a damaged one
+            arrays = files.arrays(content)
+            if files.fingerprint(path) != key:
+                raise refused(path, "that it changed while it was read", "a complete file", "load it again")
+            keep_arrays(_folder(md5), arrays, {"md5": md5, "form": content.form})
+            cached = _kept(md5)
+    others = [known for known in index if (other := Path(known.split("|")[0])) != path.resolve() and other.exists()]
+    partial = index_file.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps({known: index[known] for known in others} | {key: md5}, indent=1), encoding="utf-8")
+    partial.replace(index_file)
+    return cached
+
+
+def _folder(md5: str) -> Path:
+    return paths.CACHE / f"fer2013-{md5[:12]}"
+
+
+def _kept(md5: str) -> tuple[Arrays, dict] | None:
+    """The arrays of a content and what is known of them; None where they are missing, damaged or another content's."""
+    with suppress(*DAMAGED):
+        arrays, about = kept_arrays(_folder(md5))
+        if about["md5"] == md5 and {"form", "sha256"} <= about.keys():
+            return arrays, about
+    return None
 
 
 def described(faces: Faces) -> str:

@@ -3,35 +3,45 @@
 ``opened(path)`` finds the data inside a file, whatever it is packed in, and ``arrays`` reads it. Nothing is ever
 unpacked to disk. How a file is packed is told by its first bytes, not by its name: Kaggle's clients have saved
 archives as ``.csv`` before.
+
+Pictures are those of Kaggle's public folder copy: ``train/<emotion>/Training_3908.jpg``, and
+``test/<emotion>/PublicTest_88305.jpg`` or ``PrivateTest_...``. The label is the name of the folder, the part that of
+the file; folders further up say nothing. The numbers are no rows of the CSV and can occur twice, so a picture's row id
+is its place in the order of part, number, emotion: 0 is the first of Training, and the parts follow one another as they
+do in the CSV.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import io
 import lzma
 import os
+import re
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
+import cv2
 import numpy as np
+from tqdm import tqdm
 
-from . import SIDE, SPLITS, refused
-from . import fer2013_pictures as pictures
-from . import fer2013_tables as tables
+from . import PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, refused
 from .emotions import FER2013 as EMOTIONS
 
 WHOLE_TABLES = ("fer2013.csv", "icml_face_data.csv")
 """Tables that hold all rows: the one that is taken out of an archive with several, in this order."""
 
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # images (n, 48, 48), labels (n,), split (n,), all uint8
+COLUMNS = ("pixels", "emotion", "usage")
+"""Columns of a table, in lower case, and arrays of an ``.npz``."""
 
 _MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"PK": ".zip"}
 _BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, RuntimeError)
@@ -54,13 +64,13 @@ class Content:
 
 def may_hold_data(path: Path) -> bool:
     """Whether there is a file here, or a folder that looks like one of pictures."""
-    return path.is_file() or bool(pictures.parts_in(path))
+    return path.is_file() or bool(_parts_in(path))
 
 
 def fingerprint(path: Path) -> str:
     """What changes whenever a file does, or one in a folder of pictures: path, sizes and times, nothing being read."""
     if path.is_dir():
-        listed = sorted(f"{name} {_state(status)}" for name, status in pictures.walk(path))
+        listed = sorted(f"{name} {_state(status)}" for name, status in _walk(path))
         state = hashlib.md5("\n".join(listed).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
     else:
         state = _state(path.stat())
@@ -75,8 +85,8 @@ def _state(status: os.stat_result) -> str:
 def opened(path: Path) -> Iterator[Content]:
     """The FER2013 data in a file or folder. ValueError for a file that holds none, or that breaks while it is read."""
     if path.is_dir():
-        found = pictures.in_folder(path)
-        yield Content(path, str(path), pictures.form(found), found)
+        names = tqdm([name for name, _ in _walk(path)], desc="Reading", unit=" pictures", **PROGRESS)
+        yield _pictures(path, {name: (path / name).read_bytes() for name in names})
         return
     with path.open("rb") as file:
         head = file.read(max(map(len, _MAGIC)))
@@ -113,29 +123,25 @@ def _unpacked(path: Path, packing: str, stack: ExitStack) -> Content:
             raise tarfile.ReadError("its end is missing")
     if table := _table(path, list(members)):
         return Content(path, f"{path}, {table}", "CSV", stack.enter_context(read(members[table])))
-    found = {}
-    for name in filter(pictures.is_picture, members):  # in the archive's order: going back in a .tar.gz is slow
+    contents = {}
+    for name in filter(_is_picture, members):  # in the archive's order: going back in a .tar.gz is slow
         with read(members[name]) as file:
-            found[name] = file.read()
-    found = {name: found[name] for name in pictures.ordered(path, found)}
-    return Content(path, str(path), pictures.form(found), found)
+            contents[name] = file.read()
+    return _pictures(path, contents)
 
 
 def _table(path: Path, names: list[str]) -> str | None:
     """The one table among an archive's members; None where there are pictures instead."""
-    found = [name for name in names if name.lower().endswith(".csv") and not pictures.is_hidden(name)]
-    for whole in WHOLE_TABLES:
-        if named := [name for name in found if PurePosixPath(name).name == whole]:
-            found = named
-            break
-    else:
-        if any(map(pictures.is_picture, names)):
-            return None
-    if len(found) != 1:
-        inside = f"{len(found)} CSV files inside ({', '.join(found) or 'none'})"
+    tables = [name for name in names if name.lower().endswith(".csv") and not _is_hidden(name)]
+    whole = [[name for name in tables if PurePosixPath(name).name == table] for table in WHOLE_TABLES]
+    if not any(whole) and any(map(_is_picture, names)):
+        return None
+    tables = next(filter(None, whole), tables)
+    if len(tables) != 1:
+        inside = f"{len(tables)} CSV files inside ({', '.join(tables) or 'none'})"
         expected = "one, fer2013.csv, or pictures in folders named after emotions"
         raise refused(path, inside, expected, "unpack it and set FER2013 to the right file")
-    return found[0]
+    return tables[0]
 
 
 def content_md5(content: Content) -> str:
@@ -149,7 +155,8 @@ def content_md5(content: Content) -> str:
         return digest.hexdigest()
     digest = hashlib.md5(usedforsecurity=False)
     for name, data in content.data.items():
-        digest.update(f"{pictures.label(name)} {len(data)}\n".encode())
+        label = "/".join(PurePosixPath(name).parts[-2:])
+        digest.update(f"{label} {len(data)}\n".encode())
         digest.update(data)
     return digest.hexdigest()
 
@@ -160,31 +167,221 @@ def arrays(content: Content) -> Arrays:
     Raises ValueError naming the file or the archive's member, and the row or the picture.
     """
     if isinstance(content.data, dict):
-        return pictures.decoded(content.path, content.data)
+        return _decoded(content.path, content.data)
     if content.form == "NumPy arrays":
         return _parse_npz(content.path, content.data)
     with io.TextIOWrapper(content.data, "utf-8-sig", errors="replace", newline="") as text:
-        return tables.parse(content.place, text)
+        return _parse_table(content.place, text)
 
 
 def _parse_npz(path: Path, file: BinaryIO) -> Arrays:
-    keys = ("pixels", "emotion", "usage")
     expected, then = "uint8 arrays pixels (n, 48, 48), emotion (n,), usage (n,)", "write it again, or take fer2013.csv"
     try:
         with np.load(file, allow_pickle=False) as archive:
-            images, labels, split = read = [archive[key] for key in keys]
+            images, labels, split = (archive[name] for name in COLUMNS)
     except (ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise refused(path, f"no such .npz ({error})", expected, then) from error
-    if not labels.size or not sound(read, labels.size):
-        found = ", ".join(f"{key} {array.shape} {array.dtype}" for key, array in zip(keys, read, strict=True))
+    n, arrays = labels.size, dict(zip(COLUMNS, (images, labels, split)))
+    shapes = [array.shape for array in arrays.values()]
+    if not n or shapes != [(n, SIDE, SIDE), (n,), (n,)] or any(array.dtype != np.uint8 for array in arrays.values()):
+        found = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in arrays.items())
         raise refused(path, found, expected, then)
-    for key, codes, names in (("emotion", labels, EMOTIONS), ("usage", split, SPLITS)):
+    for name, codes, names in (("emotion", labels, EMOTIONS), ("usage", split, SPLITS)):
         for row in np.flatnonzero(codes >= len(names))[:1]:
-            raise refused(f"{path}, row {row} (counted from 0)", f"{key} {codes[row]}", f"0 to {len(names) - 1}", then)
+            raise refused(f"{path}, row {row} (counted from 0)", f"{name} {codes[row]}", f"0 to {len(names) - 1}", then)
     return images, labels, split
 
 
-def sound(arrays: Sequence[np.ndarray], rows: int) -> bool:
-    """Whether images, labels and split have this many rows, the right shapes and type."""
-    shapes = [array.shape for array in arrays]
-    return shapes == [(rows, SIDE, SIDE), (rows,), (rows,)] and all(array.dtype == np.uint8 for array in arrays)
+# ---- tables
+
+_BLOCK = 64  # rows whose pixels are read at a time: what they need then stays in the processor's cache
+_ANEW = "correct this row, or fetch the file again"
+
+
+def _parse_table(place: str, text: TextIO) -> Arrays:
+    """Images, labels and split of a table that messages call ``place``.
+
+    Fields are parted by comma, semicolon or tab. Columns go by their names, in any order, blanks and case aside; those
+    of other names are not read. A table without Usage, as the competition's train.csv, is all Training; one with pixels
+    alone, as its test.csv, has ``UNKNOWN`` labels and parts. Blank lines are passed over. Raises ValueError naming the
+    line and row.
+    """
+    first = text.readline()
+    if not first:
+        raise refused(place, "an empty file", "the columns emotion, pixels, Usage", "fetch it again")
+    delimiter = max(",;\t", key=first.count)
+    header = _fields(f"{place}, line 1", first, delimiter)
+    names = [name.strip().lower() for name in header]
+    columns = tuple(name for name in COLUMNS for _ in range(names.count(name)))
+    if columns not in (COLUMNS, COLUMNS[:2], COLUMNS[:1]):
+        found = f"the columns {_shown(delimiter.join(header))}"
+        raise refused(f"{place}, line 1", found, "emotion, pixels and Usage, once each", "take Kaggle's fer2013.csv")
+    codes = [str(code) for code in range(len(EMOTIONS))]
+    images, labels, split, block = [], [], [], []
+    for number, line in enumerate(tqdm(text, desc="Reading", unit=" rows", **PROGRESS), 2):
+        if line.isspace():
+            continue
+        here = f"{place}, line {number} (data row {len(labels)}, counted from 0)"
+        fields = _fields(here, line, delimiter)
+        if len(fields) != len(names):
+            raise refused(here, f"{len(fields)} fields", f"{len(names)}, as in the header", _ANEW)
+        row = dict(zip(names, map(str.strip, fields)))
+        block.append((here, row["pixels"]))
+        if len(block) == _BLOCK:
+            images.append(_pixels(block))
+            block = []
+        labels.append(_code(here, "emotion", row["emotion"], codes) if "emotion" in columns else UNKNOWN)
+        if "usage" in columns:
+            split.append(_code(here, "Usage", row["usage"], SPLITS))
+        else:
+            split.append(SPLITS.index("Training") if "emotion" in columns else UNKNOWN)
+    if not labels:
+        raise refused(place, "a header and no rows", "one row for each face", "fetch the file again")
+    images += [_pixels(block)] if block else []
+    return np.concatenate(images), np.array(labels, np.uint8), np.array(split, np.uint8)
+
+
+def _fields(place: str, line: str, delimiter: str) -> list[str]:
+    """A line's fields; those with quotes by the csv module, which takes two seconds more for 300 MB."""
+    if '"' not in line:
+        return line.rstrip("\r\n").split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise refused(place, f"no CSV ({error})", "emotion,pixels,Usage", "fetch the file again") from error
+
+
+def _code(place: str, column: str, text: str, names: Sequence[str]) -> int:
+    if text not in names:
+        raise refused(place, f"{column} {_shown(text)}", f"one of {', '.join(names)}", _ANEW)
+    return names.index(text)
+
+
+def _pixels(block: list[tuple[str, str]]) -> np.ndarray:
+    """(rows, 48, 48) uint8 of rows, of which each is its place and its numbers as text: all digits at once, for speed.
+
+    A block of anything but 2,304 numbers a row, 0 to 255, of one to three digits and one blank between, is taken row by
+    row instead, where each is either understood (two blanks, a tab) or refused by name.
+    """
+    texts = [text for _, text in block]
+    characters = np.frombuffer(f"   {' '.join(texts)} ".encode("ascii", "replace"), np.uint8)  # 3 more before, 1 after
+    value = characters - np.uint8(ord("0"))  # wraps round: what is no digit comes out as 10 or more
+    digit = value < 10
+    last = np.flatnonzero(digit[:-1] & ~digit[1:])  # where each number ends
+    if (
+        len(last) == len(block) * SIDE * SIDE
+        and all(text.count(" ") == SIDE * SIDE - 1 for text in texts)
+        and np.all(digit | (characters == ord(" ")))
+    ):
+        tens = digit[last - 1]
+        hundreds = tens & digit[last - 2]
+        numbers = value[last] + value[last - 1] * tens * np.uint16(10) + value[last - 2] * hundreds * np.uint16(100)
+        if numbers.max() <= 255 and not np.any(hundreds & digit[last - 3]):
+            return numbers.astype(np.uint8).reshape(-1, SIDE, SIDE)
+    return np.stack([_pixels_of_row(place, text) for place, text in block])
+
+
+def _pixels_of_row(place: str, text: str) -> np.ndarray:
+    numbers = text.split()
+    if len(numbers) != SIDE * SIDE:
+        raise refused(place, f"{len(numbers):,} pixels", f"{SIDE * SIDE:,} ({SIDE} x {SIDE})", _ANEW)
+    for position, number in enumerate(numbers):
+        if not re.fullmatch("[0-9]{1,3}", number) or int(number) > 255:
+            raise refused(place, f"{_shown(number)} as pixel {position}", "whole numbers from 0 to 255", _ANEW)
+    return np.array(numbers, np.int64).astype(np.uint8).reshape(SIDE, SIDE)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "...")
+
+
+# ---- pictures
+
+_FORMS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+_NAME = re.compile(rf"({'|'.join(SPLITS)})_([0-9]+)", re.ASCII)
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a path in a folder or an archive is clutter of the system or of another program."""
+    return any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in name.split("/"))
+
+
+def _is_picture(name: str) -> bool:
+    """Whether a path in a folder or an archive is a picture's, by its ending."""
+    return name.lower().endswith(tuple(_FORMS)) and not _is_hidden(name)
+
+
+def _parts_in(folder: Path) -> list[str]:
+    """Which of train and test a folder has; "" where it has folders of emotions instead; nothing for another folder."""
+    parts = [name for name in ("train", "test") if (folder / name).is_dir()]
+    return parts or [""] * any((folder / name).is_dir() for name in EMOTIONS)
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """(path within the folder, status) of each picture in its parts, in no order."""
+    waiting = _parts_in(folder)
+    while waiting:
+        here = waiting.pop()
+        with os.scandir(folder / here) as entries:
+            for entry in entries:
+                name = f"{here}/{entry.name}" if here else entry.name
+                if _is_picture(entry.name):
+                    yield name, entry.stat()
+                elif entry.is_dir() and not _is_hidden(entry.name):
+                    waiting.append(name)
+
+
+def _pictures(path: Path, contents: dict[str, bytes]) -> Content:
+    """These files of pictures, by name, of a folder or an archive, put into the order of the rows.
+
+    Raises ValueError for one that tells no part or emotion, or stands twice.
+    """
+    meanings = {name: _meaning(path, name) for name in contents}
+    if not meanings:
+        raise refused(path, "no pictures", "<emotion>/Training_<number>.jpg and so on", "fetch it again")
+    names = sorted(meanings, key=lambda name: (meanings[name], name))
+    for one, other in pairwise(names):
+        if meanings[one] == meanings[other]:
+            raise refused(path, f"{one} and {other}", "each picture once", "remove one of them")
+    forms = sorted({_FORMS[PurePosixPath(name).suffix.lower()] for name in names})
+    return Content(path, str(path), f"{' and '.join(forms)} pictures", {name: contents[name] for name in names})
+
+
+def _meaning(path: Path, name: str) -> tuple[int, int, int, str]:
+    """(part, number, emotion, file name) of a picture."""
+    folder, file = PurePosixPath(name).parent.name, PurePosixPath(name).name
+    match = _NAME.fullmatch(PurePosixPath(name).stem)
+    if not match:
+        expected = f"{' or '.join(f'{part}_<number>' for part in SPLITS)}, which tells the part it belongs to"
+        then = "take Kaggle's msambare/fer2013, or rename or remove this file"
+        raise refused(_place(path, name), f"the file name {file!r}", expected, then)
+    if folder.lower() not in EMOTIONS:
+        found, expected = f"it in the folder {folder!r}", f"one of {', '.join(EMOTIONS)}"
+        raise refused(_place(path, name), found, expected, "rename the folder or remove this file")
+    return SPLITS.index(match[1]), int(match[2]), EMOTIONS.index(folder.lower()), file
+
+
+def _place(path: Path, name: str) -> str:
+    return f"{path / name}" if path.is_dir() else f"{path}, {name}"
+
+
+def _decoded(path: Path, pictures: dict[str, bytes]) -> Arrays:
+    """Images, labels and split of pictures in the order of the rows; colours become grey.
+
+    Raises ValueError naming the picture that cannot be decoded or has another size.
+    """
+    images, labels, split = [], [], []
+    for name, content in tqdm(pictures.items(), desc="Decoding", unit=" pictures", **PROGRESS):
+        image = None
+        with suppress(cv2.error):  # an empty file, or one that claims to be huge
+            flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        if image is None or image.shape != (SIDE, SIDE):
+            found = "no picture that can be decoded" if image is None else f"{image.shape[1]} x {image.shape[0]} pixels"
+            expected = f"a JPEG or PNG of {SIDE} x {SIDE} pixels"
+            raise refused(_place(path, name), found, expected, "fetch it again, or remove it")
+        part, _, emotion, _ = _meaning(path, name)
+        images.append(image)
+        labels.append(emotion)
+        split.append(part)
+    return np.stack(images), np.array(labels, np.uint8), np.array(split, np.uint8)

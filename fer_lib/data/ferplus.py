@@ -12,14 +12,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .. import paths
-from . import SPLITS, Faces, array_hash
+from . import SPLITS, Faces, array_hash, refused
 from .emotions import EIGHT, FER2013, mapping
 from .emotions import FERPLUS as COLUMNS
 
@@ -32,12 +31,12 @@ SCHEMES = {
     "majority": "the one emotion that more than half of the votes are for",
     "distribution": "the share of the votes for each emotion that counts",
     "multi-label": "each emotion with three tenths of the votes or more, all as true",
-    "drawn": "one emotion drawn from the distribution, anew for each epoch",
+    "drawn": "one emotion sampled from the distribution, anew for each epoch",
 }
 """The four ways in which Barsoum et al. make labels of votes, by name."""
 
 DATA = {"ferplus": "majority", "ferplus_distribution": "distribution", "ferplus_multi_label": "multi-label"}
-"""The scheme of each data set that ``labelled`` makes, by its name; "drawn" draws from the second's."""
+"""The scheme of each data set that ``labelled`` makes, by its name; "drawn" samples from the second's targets."""
 
 LEVELS = {"10": (10, 10), "6 to 9": (6, 9), "1 to 5": (1, 5), "0": (0, 0)}
 """How many of the ten chose FER2013's label: all, most, some, none. These levels need no explanation, and each holds
@@ -45,6 +44,7 @@ LEVELS = {"10": (10, 10), "6 to 9": (6, 9), "1 to 5": (1, 5), "0": (0, 0)}
 
 HOW = f"get {NAME} from github.com/microsoft/FERPlus, then set FERPLUS=PATH to where it is, or put it into data/"
 """What to do where ``find()`` finds nothing."""
+_AGAIN = f"fetch {NAME} again"
 
 
 def find() -> Path | None:
@@ -54,9 +54,9 @@ def find() -> Path | None:
     """
     named = os.environ.get("FERPLUS")
     path = Path(named).expanduser() if named else paths.DATA
-    found = path / NAME if path.is_dir() else path
-    if found.is_file():
-        return found
+    path = path / NAME if path.is_dir() else path
+    if path.is_file():
+        return path
     if named:
         raise FileNotFoundError(f"FERPLUS={named}: found no such file, expected {NAME} or its folder; correct the path")
     return None
@@ -70,38 +70,35 @@ def load(path: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     path = find() if path is None else Path(path)
     if path is None:
         raise FileNotFoundError(f"FER+ is not here: {HOW}")
-    header = ["usage", "image name", *(column.lower() for column in COLUMNS)]
+    expected = ("Usage", "Image name", *COLUMNS)
     counts, split = [], []
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file)
         try:
-            found = next(reader, [])
-            if [name.strip().lower() for name in found] != header:
-                raise _refused(
-                    path, 1, f"the columns {','.join(found)[:100]!r}", f"Usage,Image name,{','.join(COLUMNS)}"
-                )
+            header = next(reader, [])
+            if [name.strip().lower() for name in header] != [name.lower() for name in expected]:
+                found = f"the columns {','.join(header)[:100]!r}"
+                raise refused(f"{path}, line 1", found, ",".join(expected), _AGAIN)
             for row in filter(None, reader):
-                counts.append(_counts(path, reader.line_num, row))
+                counts.append(_counts(f"{path}, line {reader.line_num}", row))
                 split.append(SPLITS.index(row[0]))
         except csv.Error as error:
-            raise _refused(path, reader.line_num, f"no CSV ({error})", "one row for each face") from error
+            place = f"{path}, line {reader.line_num}"
+            raise refused(place, f"no CSV ({error})", "one row for each face", _AGAIN) from error
     if not counts:
-        raise _refused(path, 2, "no rows", "one row for each face")
+        raise refused(f"{path}, line 2", "no rows", "one row for each face", _AGAIN)
     return np.array(counts, np.uint8), np.array(split, np.uint8)
 
 
-def _counts(path: Path, line: int, row: list[str]) -> list[int]:
+def _counts(place: str, row: list[str]) -> list[int]:
     if len(row) != 2 + len(COLUMNS) or row[0] not in SPLITS:
         expected = f"{2 + len(COLUMNS)} fields, the first one of {', '.join(SPLITS)}"
-        raise _refused(path, line, f"{len(row)} fields, the first {row[0]!r}", expected)
+        raise refused(place, f"{len(row)} fields, the first {row[0]!r}", expected, _AGAIN)
     numbers = [int(text) if text.isascii() and text.isdigit() else -1 for text in row[2:]]
     if min(numbers) < 0 or not 0 < sum(numbers) <= TAGGERS:
-        raise _refused(path, line, f"the counts {','.join(row[2:])[:60]!r}", f"whole numbers that add up to {TAGGERS}")
+        found = f"the counts {','.join(row[2:])[:60]!r}"
+        raise refused(place, found, f"whole numbers that add up to {TAGGERS}", _AGAIN)
     return numbers
-
-
-def _refused(path: Path, line: int, found: str, expected: str) -> ValueError:
-    return ValueError(f"{path}, line {line}: found {found}, expected {expected}; fetch {NAME} again")
 
 
 def missing(faces: Faces) -> str:
@@ -121,10 +118,8 @@ def counts_for(faces: Faces) -> np.ndarray:
         raise ValueError(reason)
     counts, split = load()
     if faces.ids.max(initial=0) >= len(counts) or not np.array_equal(split[faces.ids], faces.split):
-        raise ValueError(
-            f"{find()}: found {len(counts):,} rows, or a Usage, other than FER2013's, expected the same rows in the "
-            f"same order; fetch {NAME} again"
-        )
+        found = f"{len(counts):,} rows, or a Usage, other than FER2013's"
+        raise refused(find(), found, "the same rows in the same order", _AGAIN)
     return counts[faces.ids]
 
 
@@ -152,7 +147,7 @@ def targets(counts: np.ndarray, scheme: str) -> np.ndarray:
     """What to train towards, (n, 8) float32 in the order of ``emotions.EIGHT``; a row of zeros is to be left out.
 
     ``counts`` (n, 10) as ``load`` gives them; ``scheme``: "majority" (one 1), "distribution" (adds up to 1, also what
-    "drawn" is drawn from, by ``drawn``) or "multi-label" (1 for each). As in the authors' code
+    "drawn" is sampled from) or "multi-label" (1 for each). As in the authors' code
     (github.com/microsoft/FERPlus, src/ferplus.py) a single vote for a column counts for nothing, and rows that are
     mostly unknown or no face, or whose votes are too scattered, are left out:
 
@@ -186,18 +181,17 @@ def targets(counts: np.ndarray, scheme: str) -> np.ndarray:
 def _leading(votes: np.ndarray, total: np.ndarray) -> np.ndarray:
     """The votes of the columns that make up the distribution, 0 elsewhere; all 0 where there are too many of them."""
     kept = np.zeros_like(votes)
-    for row, (given, of) in enumerate(zip(votes.tolist(), total[:, 0].tolist())):
-        taken: list[int] = []
-        held = 0.0
-        while held < 0.75 * of and len(taken) < 3:
-            most = max(number for column, number in enumerate(given) if column not in taken)
-            equals = [column for column, number in enumerate(given) if number == most and column not in taken]
+    for row, (numbers, all_votes) in enumerate(zip(votes.tolist(), total[:, 0].tolist())):
+        taken, held = [], 0.0
+        for most in sorted(set(numbers), reverse=True):
+            if held >= 0.75 * all_votes or len(taken) >= 3:
+                break
+            equals = [column for column, number in enumerate(numbers) if number == most]
             emotions = [column for column in equals if column < 8]
             taken += emotions
             held += most * len(emotions)
             if len(emotions) < len(equals):
-                if not taken:
-                    taken = [equals[0]]  # unknown or NF comes first: nothing of this row is an emotion
+                taken = taken or equals[:1]  # unknown or NF comes first: nothing of this row is an emotion
                 break
         if len(taken) <= 3:
             kept[row, taken] = votes[row, taken]
@@ -215,21 +209,21 @@ def labelled(faces: Faces, scheme: str = "majority") -> Faces:
     return _labelled(faces, counts_for(faces), scheme, f"{scheme} of {NAME}'s taggers")
 
 
-def drawn_labelled(load_drawn: Callable[[], Faces], scheme: str) -> Faces:
-    """Drawn faces with drawn taggers, as ``labelled`` makes them of the real ones: the format, and nothing else.
+def labelled_synthetically(drawn: Faces, scheme: str) -> Faces:
+    """Drawn faces with synthetic taggers, as ``labelled`` makes them of the real ones: the format, and nothing else.
 
     Ten taggers see the emotion that was drawn seven times of ten, and any column of FER+ otherwise.
     """
-    faces, rng = load_drawn(), np.random.default_rng(0)
-    column = np.argsort(IN_FER2013)[faces.labels]
-    chosen = rng.integers(0, len(COLUMNS), (len(faces), TAGGERS))
+    rng = np.random.default_rng(0)
+    column = np.argsort(IN_FER2013)[drawn.labels]
+    chosen = rng.integers(0, len(COLUMNS), (len(drawn), TAGGERS))
     chosen = np.where(rng.random(chosen.shape) < 0.7, column[:, None], chosen)
     counts = (chosen[:, :, None] == np.arange(len(COLUMNS))).sum(axis=1).astype(np.uint8)
-    found = _labelled(faces, counts, scheme, f"{scheme} of drawn taggers")
-    return replace(found, name=f"drawn_{found.name}")
+    faces = _labelled(drawn, counts, scheme, f"{scheme} of synthetic taggers")
+    return replace(faces, name=f"drawn_{faces.name}")
 
 
-def _labelled(faces: Faces, counts: np.ndarray, scheme: str, said: str) -> Faces:
+def _labelled(faces: Faces, counts: np.ndarray, scheme: str, origin: str) -> Faces:
     majority, towards = targets(counts, "majority"), targets(counts, scheme)
     sound = np.where(faces.split[:, None] == SPLITS.index("Training"), towards, majority).any(axis=1)
     rows = np.flatnonzero(sound)
@@ -240,6 +234,6 @@ def _labelled(faces: Faces, counts: np.ndarray, scheme: str, said: str) -> Faces
     sha256 = array_hash(images, labels, split)
     if soft is not None:
         sha256 = hashlib.sha256(sha256.encode() + np.ascontiguousarray(soft).tobytes()).hexdigest()
-    source = faces.source | {"ferplus": f"{said}, {len(faces) - len(rows):,} rows without a label"}
+    source = faces.source | {"ferplus": f"{origin}, {len(faces) - len(rows):,} rows without a label"}
     name = next(name for name, of in DATA.items() if of == scheme)
     return Faces(images, labels, split, faces.ids[rows], name, sha256, source, EIGHT, soft)

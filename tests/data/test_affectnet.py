@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from fer_lib import paths
 from fer_lib.data import (
     affectnet,
-    affectnet_cache,
     affectnet_files,
     array_hash,
     audit,
@@ -120,38 +119,38 @@ def test_the_face_is_what_its_box_holds_x_to_the_right_y_downwards(tmp_path_fact
     picture[y : y + h, x : x + w] = (40, 120, 200)  # BGR
     path = tmp_path_factory.getbasetemp() / f"box{ending}"
     cv2.imwrite(str(path), picture)
-    found = affectnet_cache.face(path, (x, y, w, h), side, colour).astype(float)
+    shown = affectnet.face(path, (x, y, w, h), side, colour).astype(float)
     edge = side // 5  # JPEG lets colours run over an edge
-    inside = found[edge:-edge, edge:-edge]
-    assert found.shape == (side, side, 3)[: 2 + colour]
+    inside = shown[edge:-edge, edge:-edge]
+    assert shown.shape == (side, side, 3)[: 2 + colour]
     expected = np.array([200, 120, 40]) if colour else 0.114 * 40 + 0.587 * 120 + 0.299 * 200
     assert np.abs(inside - expected).max() < 40 and np.abs(inside - expected).mean() < 8
-    whole = affectnet_cache.face(path, (0, 0, 0, 0), side, colour)
-    assert whole.shape == found.shape
+    whole = affectnet.face(path, (0, 0, 0, 0), side, colour)
+    assert whole.shape == shown.shape
     if x > 40:  # x and y swapped, as a widespread tool has it, would show the black around it
-        left = affectnet_cache.face(path, (0, 0, 20, height), side, False)
+        left = affectnet.face(path, (0, 0, 20, height), side, False)
         assert left.mean() < 20
 
 
 @pytest.mark.parametrize(
-    ("box", "said"), [((500, 0, 40, 40), "outside of the picture"), ((-60, 5, 50, 50), "outside of the picture")]
+    ("box", "reason"), [((500, 0, 40, 40), "outside of the picture"), ((-60, 5, 50, 50), "outside of the picture")]
 )
-def test_a_box_outside_of_its_picture_holds_no_face(tmp_path, box, said):
+def test_a_box_outside_of_its_picture_holds_no_face(tmp_path, box, reason):
     cv2.imwrite(str(tmp_path / "x.png"), np.full((100, 100), 9, np.uint8))
-    assert said in affectnet_cache.face(tmp_path / "x.png", box, 48, False)
-    assert (affectnet_cache.face(tmp_path / "x.png", (-30, 70, 60, 60), 48, False) == 9).all()  # what is inside of it
+    assert reason in affectnet.face(tmp_path / "x.png", box, 48, False)
+    assert (affectnet.face(tmp_path / "x.png", (-30, 70, 60, 60), 48, False) == 9).all()  # what is inside of it
 
 
 def test_a_reduced_decoding_shows_the_same_face(trees):
     for path in sorted((trees / "newer/train_set/images").glob("?.jpg"))[:5]:
         whole = cv2.resize(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), (48, 48), interpolation=cv2.INTER_AREA)
-        found = affectnet_cache.face(path, (0, 0, 0, 0), 48, False)
-        assert np.abs(found.astype(int) - whole).mean() < 2
+        reduced = affectnet.face(path, (0, 0, 0, 0), 48, False)
+        assert np.abs(reduced.astype(int) - whole).mean() < 2
 
 
 def test_a_picture_smaller_than_it_is_wanted_is_enlarged(tmp_path):
     cv2.imwrite(str(tmp_path / "x.jpg"), np.full((30, 30), 99, np.uint8))
-    assert np.abs(affectnet_cache.face(tmp_path / "x.jpg", (0, 0, 0, 0), 48, False).astype(int) - 99).max() < 4
+    assert np.abs(affectnet.face(tmp_path / "x.jpg", (0, 0, 0, 0), 48, False).astype(int) - 99).max() < 4
 
 
 # ---- what is not AffectNet
@@ -299,7 +298,7 @@ def test_the_same_data_elsewhere_is_not_cut_out_again(tree, tmp_path, monkeypatc
     monkeypatch.setattr(paths, "CACHE", tmp_path / "own")
     faces = quietly(folder)
     folder.rename(tmp_path / "moved")
-    monkeypatch.setattr(affectnet_cache, "face", lambda *_: pytest.fail("cut out again"))
+    monkeypatch.setattr(affectnet, "face", lambda *_: pytest.fail("cut out again"))
     assert quietly(tmp_path / "moved").sha256 == faces.sha256
     assert len(list(paths.CACHE.glob("affectnet-*/"))) == 1
 
@@ -335,7 +334,7 @@ def test_going_on_after_any_block_gives_the_same_faces(trees, tmp_path_factory, 
     """What a kill leaves: some blocks logged, the next one written in part, the last line of the log perhaps torn."""
     folder = tmp_path_factory.mktemp("resume")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(affectnet_cache, "_BLOCK_ROWS", 4)
+        patch.setattr(affectnet, "_BLOCK_ROWS", 4)
         patch.setattr(paths, "CACHE", folder / "whole")
         whole = quietly(trees / "older")
         patch.setattr(paths, "CACHE", folder / "broken")
@@ -369,9 +368,9 @@ def test_killed_in_the_middle_it_goes_on_and_loses_nothing(tmp_path):
     drawn_affectnet.write(tmp_path / "tree", "newer", 210, 70, traps=("corrupted",))
     program = (
         "import time, warnings; warnings.simplefilter('ignore')\n"
-        "from fer_lib.data import affectnet, affectnet_cache\n"
-        "affectnet_cache._BLOCK_ROWS, real = 8, affectnet_cache.face\n"
-        "affectnet_cache.face = lambda *a: (time.sleep({}), real(*a))[1]\n"
+        "from fer_lib.data import affectnet\n"
+        "affectnet._BLOCK_ROWS, real = 8, affectnet.face\n"
+        "affectnet.face = lambda *a: (time.sleep({}), real(*a))[1]\n"
         "faces = affectnet.load({!r}); print(len(faces), faces.sha256)\n"
     )
 

@@ -107,39 +107,42 @@ ROW = st.tuples(st.integers(0, 4), st.sampled_from([0, 1, 2, UNKNOWN]), st.sampl
 def test_marks_are_what_their_definitions_say_whatever_the_order(rows):
     pictures, splits, labels = zip(*rows)
     faces = made(pictures, splits, labels)
-    found = audit.marks(faces)
-    assert audit.clean_rows(faces).tolist() == found["clean"].tolist()
+    marks = audit.marks(faces)
+    assert audit.clean_rows(faces).tolist() == marks["clean"].tolist()
     for k, (picture, split, label) in enumerate(rows):
         same = [(s, j, y) for j, (p, s, y) in enumerate(rows) if p == picture]
         earlier = [(s, y) for s, _, y in same if s < split != UNKNOWN]
         others = {s for s, y in earlier if UNKNOWN not in (y, label) and y != label}
-        assert found["twin"][k] == min(same)[1]
-        assert found["group_size"][k] == len(same)
-        assert found["in_training"][k] == any(s == 0 for s, _ in earlier)
-        assert found["in_public_test"][k] == any(s == 1 for s, _ in earlier)
-        assert found["clean"][k] == (not earlier)
-        assert found["mislabelled_in_training"][k] == (0 in others)
-        assert found["contradicted"][k] == bool(others)
-        assert found["conflicting"][k] == (len({y for _, _, y in same} - {UNKNOWN}) > 1)
-        assert found["flat"][k] == (picture == 0)
+        assert marks["twin"][k] == min(same)[1]
+        assert marks["group_size"][k] == len(same)
+        assert marks["in_training"][k] == any(s == 0 for s, _ in earlier)
+        assert marks["in_public_test"][k] == any(s == 1 for s, _ in earlier)
+        assert marks["clean"][k] == (not earlier)
+        assert marks["mislabelled_in_training"][k] == (0 in others)
+        assert marks["contradicted"][k] == bool(others)
+        assert marks["conflicting"][k] == (len({y for _, _, y in same} - {UNKNOWN}) > 1)
+        assert marks["flat"][k] == (picture == 0)
 
 
 def test_data_without_labels_or_parts_is_audited_as_far_as_it_goes(tmp_path):
     faces = made([1, 1, 1, 0], [UNKNOWN] * 4, [UNKNOWN] * 4)
-    found = counts(audit.summary(faces))
-    assert found["images that occur more than once"][-1] == 1 and found["flat images, one grey all over"][-1] == 1
-    assert found["leaked rows: image in an earlier part"] == (None, 0, 0, 0)
+    all_counts = counts(audit.summary(faces))
+    assert (
+        all_counts["images that occur more than once"][-1] == 1
+        and all_counts["flat images, one grey all over"][-1] == 1
+    )
+    assert all_counts["leaked rows: image in an earlier part"] == (None, 0, 0, 0)
     audit.write(faces, tmp_path)
     assert (tmp_path / "flat.csv").read_text().splitlines()[1:] == ["103,,,0"]
 
 
 def test_drawn_faces_have_nothing_wrong():
     faces = drawn_faces.load(280, 70, 70)
-    found = audit.summary(faces)
-    assert {finding: numbers[-1] for finding, numbers in counts(found).items() if numbers[-1]} == {
+    summary = audit.summary(faces)
+    assert {finding: numbers[-1] for finding, numbers in counts(summary).items() if numbers[-1]} == {
         "rows": 420, "different images": 420, "clean rows: image in no earlier part": 140,
     }  # fmt: skip
-    assert "| surplus rows, which repeat an earlier row | 0 | 0 | 0 | 0 |" in tables.audit(found)
+    assert "| surplus rows, which repeat an earlier row | 0 | 0 | 0 | 0 |" in tables.audit(summary)
     assert [bar.get_height() for bar in figures_data.leakage(faces).axes[0].patches] == [0] * 14
 
 
@@ -218,8 +221,8 @@ def committed() -> dict[str, list[dict]]:
 
 
 def test_the_committed_summary_holds_the_known_figures(committed):
-    found = [{k: int(v) if v.isdigit() else v or None for k, v in line.items()} for line in committed["summary"]]
-    assert counts(found) == MEASURED
+    summary = [{k: int(v) if v.isdigit() else v or None for k, v in line.items()} for line in committed["summary"]]
+    assert counts(summary) == MEASURED
 
 
 def test_the_committed_lists_hold_the_known_figures(committed):

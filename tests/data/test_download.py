@@ -73,9 +73,9 @@ def test_with_credentials_the_competition_s_table(site, capsys):
     site.serves = {fer2013.COMPETITION: OFFICIAL, download.TABLE: COPY, download.PICTURES: PICTURES}
     assert __main__.main(["data"]) == 0
     assert in_data() == ["icml_face_data.csv"] and site.asked == [fer2013.COMPETITION]
-    said = capsys.readouterr().out
-    assert "The faces belong to the people on them." in said and "https://www.kaggle.com/terms" in said
-    assert f"{paths.DATA / 'icml_face_data.csv'} is the official FER2013, 20 faces\nNow: make reproduce" in said
+    printed = capsys.readouterr().out
+    assert "The faces belong to the people on them." in printed and "https://www.kaggle.com/terms" in printed
+    assert f"{paths.DATA / 'icml_face_data.csv'} is the official FER2013, 20 faces\nNow: make reproduce" in printed
     assert_holds(fer2013.load(), *ARRAYS)
     assert __main__.main(["data"]) == 0  # once more: it is here, and nobody is asked
     assert site.asked == [fer2013.COMPETITION] and "is the official FER2013" in capsys.readouterr().out
@@ -108,13 +108,13 @@ def test_pictures_where_there_is_no_table_and_the_table_later(site, capsys):
 
 def test_without_a_network_every_step_by_hand_is_told(site, capsys):
     assert __main__.main(["data"]) == 1
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for needed in (
         f"https://www.kaggle.com/c/{fer2013.COMPETITION}/rules", "fer2013.tar.gz", "icml_face_data.csv",
         str(paths.DATA), "FER2013=PATH", "KAGGLE_API_TOKEN", "https://www.kaggle.com/settings", download.PICTURES,
         "archive.zip", "name not known", "The faces belong to the people on them.",
     ):  # fmt: skip
-        assert needed in said, needed
+        assert needed in printed, needed
     assert in_data() == []
 
 
@@ -122,8 +122,8 @@ def test_without_the_library_the_same(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert __main__.main(["data"]) == 1
-    said = capsys.readouterr().out
-    assert "kagglehub is not installed here" in said and "To get the official data by hand" in said
+    printed = capsys.readouterr().out
+    assert "kagglehub is not installed here" in printed and "To get the official data by hand" in printed
 
 
 BAD = {
@@ -145,10 +145,10 @@ def test_what_is_not_the_official_table_never_reaches_data(site, capsys, served)
 def test_pictures_that_are_not_whole_never_reach_data(site, capsys):
     damaged = PICTURES | {next(iter(PICTURES)): b"<html>"}
     training = {name: PICTURES[name] for name in PICTURES if name.startswith("train/")}
-    for served, said in ((damaged, "no picture that can be decoded"), (training, "no PublicTest rows")):
+    for served, message in ((damaged, "no picture that can be decoded"), (training, "no PublicTest rows")):
         site.serves = {download.PICTURES: served}
         assert __main__.main(["data"]) == 1
-        assert in_data() == [] and said in capsys.readouterr().out
+        assert in_data() == [] and message in capsys.readouterr().out
 
 
 def test_a_part_of_the_data_is_not_enough_and_stays(site):
@@ -161,8 +161,8 @@ def test_a_part_of_the_data_is_not_enough_and_stays(site):
 def test_malformed_data_is_named_and_stays(site, capsys):
     write_folder(paths.DATA, {"fer2013.csv": b"<html>"})
     assert __main__.main(["data"]) == 1
-    assert "fer2013.csv, line 1: found the columns" in (said := capsys.readouterr().err)
-    assert "Move it away" in said and in_data() == ["fer2013.csv"] and site.asked == []
+    assert "fer2013.csv, line 1: found the columns" in (message := capsys.readouterr().err)
+    assert "Move it away" in message and in_data() == ["fer2013.csv"] and site.asked == []
 
 
 def test_nothing_in_the_way_is_overwritten(site, capsys):

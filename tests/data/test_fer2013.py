@@ -27,7 +27,7 @@ from made_up_fer2013 import (
 )
 
 from fer_lib import data, paths
-from fer_lib.data import SPLITS, UNKNOWN, array_hash, fer2013, fer2013_cache, fer2013_files
+from fer_lib.data import SPLITS, UNKNOWN, array_hash, fer2013, fer2013_files
 from fer_lib.runs import plan
 
 
@@ -169,11 +169,11 @@ def test_what_is_official_is_decided_by_the_arrays(tmp_path, monkeypatch):
 def test_the_banner_says_what_the_data_is(tmp_path, monkeypatch):
     arrays = in_parts(*made_up(rows=30))
     path = write_folder(tmp_path / "faces", picture_files(*arrays, ".jpg"))
-    said = data.banner(load(path))
-    assert said.endswith("; not the official data, read from JPEG pictures).")
+    text = data.banner(load(path))
+    assert text.endswith("; not the official data, read from JPEG pictures).")
     monkeypatch.setattr(fer2013, "OFFICIAL_SHA256", array_hash(*arrays))
-    said = data.banner(fer2013.load(write(tmp_path / "mine.csv", csv_text(*arrays))))
-    assert said.endswith(f"; mine.csv, MD5 {fer2013.OFFICIAL_MD5}).")
+    text = data.banner(fer2013.load(write(tmp_path / "mine.csv", csv_text(*arrays))))
+    assert text.endswith(f"; mine.csv, MD5 {fer2013.OFFICIAL_MD5}).")
 
 
 # ---- what can run the experiments
@@ -183,8 +183,10 @@ def test_train_csv_is_training_rows_and_cannot_run_the_experiments(tmp_path, mon
     arrays = in_parts(*made_up(rows=30))
     path = write(tmp_path / "train.csv", train_text(*arrays))
     training = arrays[2] == 0
-    said = rf"train\.csv is not the official FER2013: {training.sum()} Training rows, but no PublicTest rows, no Priv"
-    with pytest.warns(UserWarning, match=said):
+    message = (
+        rf"train\.csv is not the official FER2013: {training.sum()} Training rows, but no PublicTest rows, no Priv"
+    )
+    with pytest.warns(UserWarning, match=message):
         assert_holds(fer2013.load(path), *(array[training] for array in arrays))
     monkeypatch.setenv("FER2013", str(path))
     refusal = rf"train\.csv: found {training.sum()} Training rows, but no PublicTest rows, no PrivateTest rows, "
@@ -202,11 +204,11 @@ def test_test_csv_has_no_labels_and_cannot_run_the_experiments(tmp_path, monkeyp
     path = write(tmp_path / "test.csv", test_text(*arrays))
     images = arrays[0][arrays[2] > 0]
     unknown = np.full(len(images), UNKNOWN, np.uint8)
-    said = rf"{len(images)} rows, but no Training rows, no PublicTest rows, no PrivateTest rows, no labels"
-    with pytest.warns(UserWarning, match=said):
+    message = rf"{len(images)} rows, but no Training rows, no PublicTest rows, no PrivateTest rows, no labels"
+    with pytest.warns(UserWarning, match=message):
         assert_holds(fer2013.load(path), images, unknown, unknown)
     monkeypatch.setenv("FER2013", str(path))
-    with pytest.raises(ValueError, match=rf"test\.csv: found {said}, expected all three parts with labels"):
+    with pytest.raises(ValueError, match=rf"test\.csv: found {message}, expected all three parts with labels"):
         data.load_faces("fer2013")
 
 
@@ -476,4 +478,4 @@ def test_official_faces_as_jpeg_pictures(official_files, tmp_path):
     np.testing.assert_array_equal(pictures.split, faces.split)
     away = pictures.images.astype(np.int16) - faces.images
     assert 0 < np.sqrt(np.mean(away**2)) < 4
-    assert fer2013_cache.cached(folder)[1]["sha256"] == array_hash(pictures.images, pictures.labels, pictures.split)
+    assert pictures.sha256 == array_hash(pictures.images, pictures.labels, pictures.split)

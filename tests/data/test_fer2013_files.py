@@ -31,7 +31,7 @@ from made_up_fer2013 import (
     write_zip,
 )
 
-from fer_lib.data import SPLITS, array_hash, drawn_faces, fer2013, fer2013_tables
+from fer_lib.data import SPLITS, array_hash, drawn_faces, fer2013, fer2013_files
 from fer_lib.data.emotions import FER2013 as EMOTIONS
 
 
@@ -169,7 +169,7 @@ def test_a_member_outside_of_the_archive_is_read_and_written_nowhere(tmp_path):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=st.integers(1, 2 * fer2013_tables._BLOCK + 1),
+    rows=st.integers(1, 2 * fer2013_files._BLOCK + 1),
     seed=st.integers(0, 2**32 - 1),
     digits=st.sampled_from([(0, 10), (10, 100), (100, 256), (0, 256), (255, 256)]),
     end=st.sampled_from(["\n", "\r\n"]),

@@ -45,9 +45,9 @@ def test_it_is_found_by_the_variable_or_in_data(tmp_path, monkeypatch):
     paths.DATA.mkdir()
     kept = written(paths.DATA / "fer2013new.csv")
     assert ferplus.find() == kept
-    given = written(tmp_path / "other.csv")
-    monkeypatch.setenv("FERPLUS", str(given))
-    assert ferplus.find() == given
+    other = written(tmp_path / "other.csv")
+    monkeypatch.setenv("FERPLUS", str(other))
+    assert ferplus.find() == other
     monkeypatch.setenv("FERPLUS", str(paths.DATA))
     assert ferplus.find() == kept
     monkeypatch.setenv("FERPLUS", str(tmp_path / "nowhere"))
@@ -199,23 +199,28 @@ tens = st.lists(st.integers(0, 9), min_size=10, max_size=10).map(lambda chosen: 
 def test_targets_are_whole_or_nothing_and_agree_with_the_votes(rows):
     counts = np.array(rows, np.uint8)
     for scheme in ferplus.SCHEMES:
-        found = ferplus.targets(counts, scheme)
-        assert found.shape == (len(rows), 8) and found.dtype == np.float32
-        kept = found.any(axis=1)
-        sums = found[kept].sum(axis=1)
+        targets = ferplus.targets(counts, scheme)
+        assert targets.shape == (len(rows), 8) and targets.dtype == np.float32
+        kept = targets.any(axis=1)
+        sums = targets[kept].sum(axis=1)
         assert (sums >= 1).all() if scheme == "multi-label" else np.allclose(sums, 1)
         back = mapping(ferplus.COLUMNS[:8], EIGHT)
-        assert (counts[:, :8][found[:, back] > 0] > 1).all()  # nobody is trained towards a single vote
+        assert (counts[:, :8][targets[:, back] > 0] > 1).all()  # nobody is trained towards a single vote
         if scheme == "majority":
-            assert ((found > 0).sum(axis=1) <= 1).all()
+            assert ((targets > 0).sum(axis=1) <= 1).all()
 
 
 def test_faces_are_labelled_anew_and_rows_without_a_majority_go(tmp_path, monkeypatch):
     monkeypatch.setenv("FERPLUS", str(written(tmp_path / "x.csv", [*ROWS[1:], ROWS[0]])))
-    found = ferplus.labelled(faces((1, 2, 0)))
-    assert (found.name, found.ids.tolist(), found.labels.tolist(), found.split.tolist()) == ("ferplus", [1], [3], [2])
-    assert found.emotions == EIGHT and "2 rows without a label" in found.source["ferplus"]
-    assert "FER+" in banner(found)
+    labelled = ferplus.labelled(faces((1, 2, 0)))
+    assert (labelled.name, labelled.ids.tolist(), labelled.labels.tolist(), labelled.split.tolist()) == (
+        "ferplus",
+        [1],
+        [3],
+        [2],
+    )
+    assert labelled.emotions == EIGHT and "2 rows without a label" in labelled.source["ferplus"]
+    assert "FER+" in banner(labelled)
 
 
 def test_faces_with_targets_are_trained_towards_the_votes_and_scored_by_the_majority(tmp_path, monkeypatch):
@@ -235,36 +240,36 @@ def test_faces_with_targets_are_trained_towards_the_votes_and_scored_by_the_majo
 
 
 @pytest.mark.parametrize("name", ferplus.DATA)
-def test_drawn_faces_have_drawn_taggers(name):
-    found = load_faces(f"drawn_{name}")
-    assert found.name == f"drawn_{name}" and found.emotions == EIGHT
-    assert (found.targets is None) == (name == "ferplus")
+def test_drawn_faces_have_synthetic_taggers(name):
+    stand_in = load_faces(f"drawn_{name}")
+    assert stand_in.name == f"drawn_{name}" and stand_in.emotions == EIGHT
+    assert (stand_in.targets is None) == (name == "ferplus")
     drawn = load_faces("drawn_faces")
-    assert (found.labels == drawn.labels[found.ids]).mean() > 0.95
-    assert len(drawn) * 0.95 < len(found) < len(drawn)  # some taggers do not agree
-    assert load_faces(f"drawn_{name}").sha256 == found.sha256
+    assert (stand_in.labels == drawn.labels[stand_in.ids]).mean() > 0.95
+    assert len(drawn) * 0.95 < len(stand_in) < len(drawn)  # some taggers do not agree
+    assert load_faces(f"drawn_{name}").sha256 == stand_in.sha256
 
 
 @pytest.mark.slow
 def test_the_data_sets_of_the_real_file_have_these_rows(fer2013_faces, ferplus_csv, monkeypatch):
     monkeypatch.setenv("FERPLUS", str(ferplus_csv))
     for scheme, training in {"majority": 25060, "distribution": 27956, "multi-label": 27671}.items():
-        found = ferplus.labelled(fer2013_faces, scheme)
-        assert np.bincount(found.split).tolist() == [training, 3199, 3153]
+        labelled = ferplus.labelled(fer2013_faces, scheme)
+        assert np.bincount(labelled.split).tolist() == [training, 3199, 3153]
 
 
 def test_the_schemes_keep_these_rows_of_the_real_file(real):
     counts, split = real
     kept = {}
     for scheme in ("majority", "distribution", "multi-label"):
-        found = ferplus.targets(counts, scheme)
-        rows = found.any(axis=1)
+        targets = ferplus.targets(counts, scheme)
+        rows = targets.any(axis=1)
         assert not rows[counts[:, 9] == 10].any()  # no face
         kept[scheme] = np.bincount(split[rows]).tolist()
         if scheme == "majority":
-            assert np.bincount(found[rows].argmax(axis=1)).tolist() == [2660, 161, 677, 9045, 3749, 3960, 11012, 148]
+            assert np.bincount(targets[rows].argmax(axis=1)).tolist() == [2660, 161, 677, 9045, 3749, 3960, 11012, 148]
         if scheme == "multi-label":
-            assert found.sum(axis=0).tolist() == [3808, 437, 1539, 10217, 6816, 5415, 14881, 433]
+            assert targets.sum(axis=0).tolist() == [3808, 437, 1539, 10217, 6816, 5415, 14881, 433]
     assert kept == {
         "majority": [25060, 3199, 3153],
         "distribution": [27956, 3505, 3505],
