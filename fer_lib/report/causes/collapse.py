@@ -90,10 +90,10 @@ def course(record: dict) -> dict | None:
 def losses(runs: list[dict], flat: list[dict]) -> pd.DataFrame:
     """Accuracy and loss on both tests of each run with the clipped loss, at its last epoch, and what certainty costs.
 
-    Columns: experiment, title, seed, emotion (the one that a collapsed network predicts, or None), n, accuracy, loss,
-    expected (``certain_loss``), excess (nats in all that the loss is above it), flat (those that the flat rows, as
-    ``rows.flat`` lists them, cost: the kept probabilities give it to three digits), and those of ``course``, missing
-    where there is none.
+    Columns: title, seed, emotion (the one that a collapsed network predicts, or None), accuracy, loss, expected
+    (``certain_loss``), excess (nats in all that the loss is above it), flat (those that the flat rows, as ``rows.flat``
+    lists them, cost: the kept probabilities give it to three digits), and those of ``course``, missing where there is
+    none.
     """
     lines = []
     for record in runs:
@@ -106,10 +106,10 @@ def losses(runs: list[dict], flat: list[dict]) -> pd.DataFrame:
         costs = -np.log(np.clip(p[np.arange(len(labels)), labels], metrics.EPSILON, 1))
         costs -= WRONG * (arrays["classes_last"][is_flat] != labels)
         lines.append({
-            "experiment": record["experiment"], "title": record["title"], "seed": record["seed"],
-            "emotion": metrics.collapsed(score), "n": score["n"], "accuracy": score["accuracy"],
-            "loss": score["loss"], "expected": expected, "excess": (score["loss"] - expected) * score["n"],
-            "flat": float(costs.sum()), **(course(record) or {"certain_from": None, "changed": None}),
+            "title": record["title"], "seed": record["seed"], "emotion": metrics.collapsed(score),
+            "accuracy": score["accuracy"], "loss": score["loss"], "expected": expected,
+            "excess": (score["loss"] - expected) * score["n"], "flat": float(costs.sum()),
+            **(course(record) or {"certain_from": None, "changed": None}),
         })  # fmt: skip
     return pd.DataFrame(lines)
 

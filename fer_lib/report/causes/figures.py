@@ -263,7 +263,7 @@ def agreement(measured: list[tuple[str, dict]]) -> Figure:
 def fillings(lines: list[dict], reported: dict[str, float]) -> Figure:
     """Accuracies of each filling on PublicTest and PrivateTest, the band of their means shaded, reported ones dashed.
 
-    ``lines`` as ``networks.fillings`` gives them, with a ``name`` each; ``reported`` in percent by name of the rows.
+    ``lines`` as ``networks.fillings`` gives them, a ``name`` added; ``reported`` in percent by the name of the rows.
     """
     figure, panels = canvas(7.2, 1.3 + 0.4 * len(lines), 1, 2, sharey=True)
     for axes, (rows, value), colour in zip(panels, reported.items(), (ORANGE, GREEN)):

@@ -16,6 +16,8 @@ PATIENCE = 4
 """Epochs without a lower loss after which the papers' code stops (Saravanan et al. 2019, released notebooks)."""
 REMEDIES = ("augmentation", "class_weights", "sampling", "weight_decay", "model_options")
 """Parameters that may be changed against overfitting; of a model's options those on dropout."""
+OPEN = "eleven_layers"
+"""The model that a paper (Vorontsov and Averkin 2018) leaves open."""
 NO_FILLING = ("augmentation", "class_weights", "sampling", "at_most", "train_rows", "rows", "precision", "test_rows")
 """Parameters that are no matter of how a network is filled in."""
 
@@ -136,16 +138,15 @@ def _stopped(history: list[dict], rows: str) -> float | None:
 def overfitting(groups: list[list[dict]]) -> list[dict]:
     """How far the last epoch's training accuracy (a running mean, dropout on) lies above that on the headline's rows.
 
-    For each group of networks that learned: training and test (mean over seeds), gap in each seed, ``spread``, and the
-    group itself.
+    For each group of networks that learned: training and test (mean over seeds), ``spread`` of the gap, and the group.
     """
     lines = []
     for group in networks(groups):
         training = [record["history"][-1]["accuracy"] for record in group]
         test = [record["history"][-1][f"{pooled.reading(record)[1]}_accuracy"] for record in group]
-        gap = [a - b for a, b in zip(training, test)]
+        spread = statistics.t_interval([a - b for a, b in zip(training, test)])
         means = {"training": float(np.mean(training)), "test": float(np.mean(test))}
-        lines.append(named(group) | means | {"gap": gap, "spread": statistics.t_interval(gap), "group": group})
+        lines.append(named(group) | means | {"spread": spread, "group": group})
     return lines
 
 
@@ -168,9 +169,9 @@ def remedy_pairs(experiments: dict[str, dict]) -> list[tuple[str, str, str]]:
 def remedies(groups: list[list[dict]], experiments: dict[str, dict]) -> list[dict]:
     """What each change against overfitting does, for the ``remedy_pairs`` that have runs of the same seeds.
 
-    Of each: experiment, title (of the one without), changed (in words), seeds, before and after, gain in accuracy on
-    the headline's rows with ``spread`` over seeds and ``rows`` (paired), and narrowed: by how much the gap to the
-    training accuracy shrank, on average over seeds.
+    Of each: title (of the one without), changed (in words), seeds, before and after, gain in accuracy on the headline's
+    rows with ``spread`` over seeds and ``rows`` (paired), and narrowed: by how much the gap to the training accuracy
+    shrank, on average over seeds.
     """
     lines = []
     for field, first, second in remedy_pairs(experiments):
@@ -179,12 +180,9 @@ def remedies(groups: list[list[dict]], experiments: dict[str, dict]) -> list[dic
         if not sides or not all(learned(side) for side in sides):
             continue
         (_, _, before), (_, _, after) = map(right_rows, sides)
-        gaps = [float(np.mean(overfitting([side])[0]["gap"])) for side in sides]
-        lines.append({
-            "experiment": second, "title": common[0][0]["title"],
-            "changed": changed_value(field, experiments[second]), "seeds": len(common), **paired(before, after),
-            "narrowed": gaps[0] - gaps[1],
-        })  # fmt: skip
+        (gap, *_), (narrower, *_) = (overfitting([side])[0]["spread"] for side in sides)
+        line = {"title": common[0][0]["title"], "changed": changed_value(field, experiments[second])}
+        lines.append(line | {"seeds": len(common), **paired(before, after), "narrowed": gap - narrower})
     return lines
 
 
@@ -212,20 +210,20 @@ def changed_value(field: str, experiment: dict) -> str:
 # ---- What the paper leaves open
 
 
-def filling_names(experiments: dict[str, dict], model: str = "eleven_layers") -> list[str]:
-    """The experiments that are the model's fillings: they differ from the first in what the paper leaves open only."""
-    own = {name: complete(e) for name, e in experiments.items() if complete(e).get("model") == model}
+def filling_names(experiments: dict[str, dict]) -> list[str]:
+    """The experiments that fill in ``OPEN``: they differ from the first in what the paper leaves open only."""
+    own = {name: complete(e) for name, e in experiments.items() if complete(e).get("model") == OPEN}
     first = next(iter(own.values()), {})
     return [name for name, values in own.items() if all(values.get(key) == first.get(key) for key in NO_FILLING)]
 
 
-def fillings(groups: list[list[dict]], experiments: dict[str, dict], model: str = "eleven_layers") -> list[dict]:
-    """The groups of one model's ``filling_names``, computed like most of them.
+def fillings(groups: list[list[dict]], experiments: dict[str, dict]) -> list[dict]:
+    """The groups of ``filling_names``, computed like most of them.
 
     Of each: changed (the parameters, options among them, that differ from the first's), PublicTest and PrivateTest at
     the kept epoch (``pooled.spread`` of the seeds).
     """
-    known, own = filling_names(experiments, model), []
+    known, own = filling_names(experiments), []
     for group in networks(groups):
         scores = [record["metrics"][pooled.reading(record)[0]] for record in group]
         if group[0]["experiment"] in known and all(set(HALVES) <= score.keys() for score in scores):

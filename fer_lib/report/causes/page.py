@@ -84,7 +84,7 @@ def the_collapse(
 ) -> Cause:
     """Networks that predict one emotion: how many runs and which, when, what losses and printed accuracies show, the
     first steps."""
-    families = {field: networks.twins(experiments, field) for field in FIELDS}
+    families = {name: networks.twins(experiments, name) for name in FIELDS}
     first_of = {name: first for own in families.values() for first, others in own for name in (first, *others)}
     shown = [g for g in groups if g[0]["parameters"].get("loss") == "clipped" or g[0]["experiment"] in first_of]
     conclusion = _collapsed_runs(shown, {name for _, names in families["input_scale"] for name in names})
@@ -92,11 +92,9 @@ def the_collapse(
         conclusion += _against_twins(shown, own, name)
     body = [table([_outcome(group) for group in shown])] if shown else []
     body += _missing(first_of, groups)
-    curves: dict[str, list[list[dict]]] = {}
-    for group in (g for g in shown if f"{collapse.BOTH}_accuracy" in g[0]["history"][0]):
-        name = group[0]["experiment"]
-        curves.setdefault(first_of.get(name, name), []).append(group)
-    if curves := [own for own in curves.values() if not all(map(networks.learned, own))]:
+    with_curves = (g for g in shown if f"{collapse.BOTH}_accuracy" in g[0]["history"][0])
+    curves = _by(lambda g: first_of.get(g[0]["experiment"], g[0]["experiment"]), with_curves).values()
+    if curves := [own for own in curves if not all(map(networks.learned, own))]:
         rates = np.bincount(records.predictions(curves[0][0][0])["labels"], minlength=len(FER2013))
         body.append(captioned(figures.courses(curves, rates), (
             "Test accuracy after each epoch, a line a seed. Dotted lines are the accuracies of predicting one emotion "
@@ -107,10 +105,11 @@ def the_collapse(
     return Cause(sum((p.conclusion for p in parts), conclusion), sum((p.body for p in parts), body))
 
 
-def _computed_alike(groups: Iterable[list[dict]]) -> dict[str, list[list[dict]]]:
+def _by(key: Callable[[list[dict]], str], groups: Iterable[list[dict]]) -> dict[str, list[list[dict]]]:
+    """The groups of runs by what ``key`` gives of each, in the order in which it first gives it."""
     kinds: dict[str, list[list[dict]]] = {}
     for group in groups:
-        kinds.setdefault(pooled.computed_by(group), []).append(group)
+        kinds.setdefault(key(group), []).append(group)
     return kinds
 
 
@@ -120,7 +119,7 @@ def _collapsed_runs(shown: list[list[dict]], scaled: set[str]) -> list[str]:
     ``scaled``: experiments that differ from those in the pixels' scale alone; it says how many of them collapsed.
     """
     sentences = []
-    for kind, groups in _computed_alike(shown).items():
+    for kind, groups in _by(pooled.computed_by, shown).items():
         published = [collapse.outcomes(group) for group in groups if collapse.as_published(group[0])]
         if not published:
             continue
@@ -130,33 +129,32 @@ def _collapsed_runs(shown: list[list[dict]], scaled: set[str]) -> list[str]:
             names = _joined(dict.fromkeys(line["title"] for line in published if line["collapsed"]))
             to = _joined(f"{emotion} ({k})" for emotion, k in emotions.most_common())
             text += f" to one emotion ({names}): {to}"
-        others: dict[str, list[dict]] = {}
-        for group in groups:
-            if group[0]["experiment"] in scaled and not collapse.as_published(group[0]):
-                others.setdefault(group[0]["parameters"]["input_scale"], []).append(collapse.outcomes(group))
-        for scale, lines in others.items():
-            text += f". With pixels of {scale} and nothing else changed {_total(lines)} did"
+        others = (g for g in groups if g[0]["experiment"] in scaled and not collapse.as_published(g[0]))
+        for scale, own in _by(lambda group: group[0]["parameters"]["input_scale"], others).items():
+            text += f". With pixels of {scale} and nothing else changed {_total(map(collapse.outcomes, own))} did"
         sentences.append(f"{text}.")
     return sentences or [
         "No run with the clipped loss of the papers' code is there yet, so nothing is known of the collapse."
     ]
 
 
-def _total(lines: list[dict]) -> str:
-    return _counted(sum(line["collapsed"] for line in lines), sum(line["seeds"] for line in lines))
+def _total(outcomes: Iterable[dict]) -> str:
+    """How many runs of several groups collapsed, of how many."""
+    counts = [(line["collapsed"], line["seeds"]) for line in outcomes]
+    return _counted(*map(sum, zip(*counts)))
 
 
 def _against_twins(shown: list[list[dict]], families: list[tuple[str, list[str]]], name: str) -> list[str]:
     """What runs show that differ in this parameter alone: a sentence for each network and other value, run alike."""
     sentences = []
     for first, others in families:
-        for kind, groups in _computed_alike(g for g in shown if g[0]["experiment"] in (first, *others)).items():
+        family = (group for group in shown if group[0]["experiment"] in (first, *others))
+        for kind, groups in _by(pooled.computed_by, family).items():
             own = {group[0]["experiment"]: group for group in groups}
             for before, after in ((own[first], own[other]) for other in others if first in own and other in own):
                 one, two = collapse.outcomes(before), collapse.outcomes(after)
-                difference = statistics.independent_difference(
-                    one["collapsed"], one["seeds"], two["collapsed"], two["seeds"]
-                )
+                counts = (line[key] for line in (one, two) for key in ("collapsed", "seeds"))
+                difference = statistics.independent_difference(*counts)
                 values = [group[0]["parameters"][name] for group in (before, after)]
                 verdict = {
                     1: f"{FIELDS[name]} makes the difference",
@@ -278,7 +276,7 @@ def _first_steps(sweeps: list[dict], experiments: dict[str, dict]) -> Cause:
     cause = Cause([], _missing(names, groups, "Sweeps of the first steps that are not there yet"))
     if not sweeps and not cause.body:
         cause.body.append("No sweep of the first steps is there yet, so what happens inside is not shown.\n")
-    for kind, own in _computed_alike(groups).items():
+    for kind, own in _by(pooled.computed_by, groups).items():
         frame = pd.concat([collapse.settings(sweep) for (sweep,) in own], ignore_index=True)
         collapsed = frame[frame["collapsed"]]
         text = f"In the first {frame['steps'].max()} steps {_counted(len(collapsed), len(frame))} settings collapsed"

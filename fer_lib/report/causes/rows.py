@@ -45,10 +45,10 @@ def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
     """Accuracy on leaked against clean rows of the headline, for each group on the official data with fixed tests.
 
     learned: whether it did (a collapsed network cannot have learned a row by heart, and is a control). n_leaked, n,
-    accuracy, leaked, clean: over all seeds; each: their difference in each seed; ``spread`` (without an interval where
-    seeds collapsed, each to its emotion) and ``rows`` of it;
-    alike: the difference at the leaked rows' mix of emotions, with its interval over rows; share: what the headline
-    would lose if leaked rows were recognised as often as clean rows of the same emotions, with its interval.
+    accuracy, leaked, clean: over all seeds; ``spread`` (without an interval where seeds collapsed, each to its emotion)
+    and ``rows``: of leaked - clean; alike: the difference at the leaked rows' mix of emotions, with its interval over
+    rows; share: what the headline would lose if leaked rows were recognised as often as clean rows of the same
+    emotions, with its interval.
     """
     lines = []
     for group in groups:
@@ -58,18 +58,15 @@ def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
         is_leaked = np.isin(ids, leaked)
         if min(is_leaked.sum(), (~is_leaked).sum()) < 2:
             continue
-        mean = right.mean(axis=0)
-        each = right[:, is_leaked].mean(axis=1) - right[:, ~is_leaked].mean(axis=1)
-        rows = statistics.mean_difference(mean[is_leaked], mean[~is_leaked])
-        alike = statistics.standardised_difference(
-            mean[is_leaked], labels[is_leaked], mean[~is_leaked], labels[~is_leaked]
-        )
-        part, did_learn, spread = float(is_leaked.mean()), learned(group), statistics.t_interval(each)
+        mean, did_learn, part = right.mean(axis=0), learned(group), float(is_leaked.mean())
+        on_leaked, on_clean = mean[is_leaked], mean[~is_leaked]
+        spread = statistics.t_interval(right[:, is_leaked].mean(axis=1) - right[:, ~is_leaked].mean(axis=1))
+        alike = statistics.standardised_difference(on_leaked, labels[is_leaked], on_clean, labels[~is_leaked])
         lines.append(named(group) | {
-            "learned": did_learn, "n_leaked": int(is_leaked.sum()), "n": len(ids),
-            "accuracy": float(mean.mean()), "leaked": float(mean[is_leaked].mean()),
-            "clean": float(mean[~is_leaked].mean()), "each": each.tolist(),
-            "spread": spread if did_learn else (spread[0], float("nan"), float("nan")), "rows": rows, "alike": alike,
+            "learned": did_learn, "n_leaked": int(is_leaked.sum()), "n": len(ids), "accuracy": float(mean.mean()),
+            "leaked": float(on_leaked.mean()), "clean": float(on_clean.mean()),
+            "spread": spread if did_learn else (spread[0], float("nan"), float("nan")),
+            "rows": statistics.mean_difference(on_leaked, on_clean), "alike": alike,
             "share": tuple(part * value for value in alike),
         })  # fmt: skip
     return lines
@@ -88,7 +85,7 @@ def twin_pairs(experiments: dict[str, dict]) -> list[tuple[str, str]]:
 def retrained(groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray) -> list[dict]:
     """What training without the twins of test rows does to the same rows, for each experiment that has such a twin.
 
-    Of each: experiment, title, seeds, and for "leaked", "clean" and "all" rows the accuracies before and after, and
+    Of each: title, seeds, and for "leaked", "clean" and "all" rows the accuracies before and after, and
     their difference (after - before) with ``spread`` over seeds and ``rows``, the paired interval over rows.
     """
     lines = []
@@ -100,7 +97,7 @@ def retrained(groups: list[list[dict]], experiments: dict[str, dict], leaked: np
         is_leaked = np.isin(ids, leaked)
         if not 0 < is_leaked.sum() < len(ids):
             continue
-        line = {"experiment": second, "title": common[0][0]["title"], "seeds": len(common)}
+        line = {"title": common[0][0]["title"], "seeds": len(common)}
         for name, chosen in (("leaked", is_leaked), ("clean", ~is_leaked), ("all", is_leaked | ~is_leaked)):
             line[name] = paired(before[:, chosen], after[:, chosen])
         lines.append(line)
