@@ -13,7 +13,7 @@ from .. import paths, system
 
 WATCHED = (
     "training/loop.py", "training/batches.py", "training/losses.py", "training/optimizers.py",
-    "training/backends.py", "training/protocol.py", "training/tree.py",
+    "training/augmentation.py", "training/backends.py", "training/protocol.py", "training/tree.py",
     "models", "evaluation/metrics.py", "data/audit.py",
 )  # fmt: skip
 """Files and folders that can move a run's numbers."""
@@ -23,9 +23,10 @@ WATCHED_BY_SURVEYS = ("live/survey.py", "live/detectors.py", "live/inference.py"
 """Those that can move a survey's, beside the network that ships."""
 FORMERLY = {
     "training/loop.py": ("training.py",),
-    "training/batches.py": ("batches.py", "augmentation.py", "training/augmentation.py"),
+    "training/batches.py": ("batches.py",),
     "training/losses.py": ("losses.py",),
     "training/optimizers.py": ("optimizers.py",),
+    "training/augmentation.py": ("augmentation.py",),
     "training/backends.py": ("backends.py",),
     "training/protocol.py": ("protocol.py",),
     "training/tree.py": ("trees.py",),

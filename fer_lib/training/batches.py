@@ -1,4 +1,4 @@
-"""What a training is shown: which rows, in which order, scaled and augmented how, towards which targets."""
+"""What a training is shown: which rows, in which order, scaled how, towards which targets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 
 import keras
 import numpy as np
-from keras import layers
 from sklearn.utils.class_weight import compute_sample_weight
 
 from ..data import Faces, audit
@@ -66,31 +65,6 @@ def each_standardised(batch):
     batch = batch.astype("float32")
     batch = batch - batch.mean(axis=(1, 2), keepdims=True)
     return (batch / ((batch**2).mean(axis=(1, 2), keepdims=True) + 1) ** 0.5)[..., None]
-
-
-def augmented(network: keras.Model, name: str) -> keras.Model:
-    """The network behind the random changes called ``name``; behind "none" it is the network itself.
-
-    "flip": every other face is mirrored. "flip and affine": besides, each is turned by up to 10 degrees, shifted by up
-    to a tenth of its side and scaled to between 0.9 and 1.1, new ground taking the colour of the nearest edge; the
-    ranges are those of usual recipes for FER2013, mild enough to leave an expression what it is. Each time that a face
-    is shown it is changed anew. Predictions see unchanged faces.
-
-    "flip, affine and erasing": besides, on every other face a rectangle of 2 to 20 % of its area becomes 0, which is
-    black, or the mean grey of standardised faces (Zhong et al. 2017): half-hidden faces are to be told apart too.
-    """
-    changes = [] if name == "none" else [layers.RandomFlip("horizontal")]
-    if name in ("flip and affine", "flip, affine and erasing"):
-        changes += [
-            layers.RandomRotation(10 / 360, fill_mode="nearest"),
-            layers.RandomTranslation(0.1, 0.1, fill_mode="nearest"),
-            layers.RandomZoom((-0.1, 0.1), fill_mode="nearest"),
-        ]
-    if name == "flip, affine and erasing":
-        changes.append(layers.RandomErasing((0.5, 0.5), scale=(0.02, 0.2), fill_value=0.0))
-    if not changes:
-        return network
-    return keras.Sequential([keras.Input(network.input_shape[1:]), *changes, network], name=network.name)
 
 
 def epoch_order(labels: np.ndarray, sampling: str, seed: int, epoch: int) -> np.ndarray:

@@ -18,8 +18,8 @@ from .. import models
 from ..data import Faces
 from ..evaluation import metrics
 from ..models import weights
-from . import backends, checkpoints
-from .batches import Batches, augmented, epoch_order, epoch_targets, evaluated_rows, scaler, training_rows
+from . import augmentation, backends, checkpoints
+from .batches import Batches, epoch_order, epoch_targets, evaluated_rows, scaler, training_rows
 from .losses import loss_function
 from .optimizers import make_optimizer
 from .protocol import Protocol
@@ -126,7 +126,7 @@ def train(
         of_faces = f"the {len(faces.emotions)} of {faces.name}"
         raise ValueError(f"model: {found} for {of_faces}, expected as many as emotions; see model_options")
     loaded = weights.load(network, protocol.model) if protocol.weights else None
-    model = augmented(network, protocol.augmentation)
+    model = augmentation.augmented(network, protocol.augmentation)
     begin = partial(compile_for, model=model, network=network, fitted=fitted, protocol=protocol)
     begin(1)
     at_once = protocol.batch_size if protocol.model in models.TAKE_0_TO_255 else 256  # 256 large pictures fill a memory

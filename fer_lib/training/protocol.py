@@ -88,7 +88,7 @@ class Protocol:
     milestone: int = 0  # keep the predictions after this epoch too; 0: of the last and the best epoch only
     class_weights: str = "none"  # "balanced": a rare emotion's loss counts as much in all as a frequent one's
     sampling: str = "shuffled"  # "balanced": as many rows an epoch, sampled with replacement, each emotion as often
-    # "flip", "flip and affine", "flip, affine and erasing": random changes of training faces, see batches.augmented
+    # "flip", "flip and affine", "flip, affine and erasing": random changes of training faces, see augmentation.py
     augmentation: str = "none"
     keep_network: bool = False  # the network of the last epoch stays beside the record, where git ignores it
 
