@@ -145,8 +145,8 @@ def _drawn() -> Faces:
 
     program = Path(drawn_faces.__file__).read_bytes() + f"{np.__version__} {cv2.__version__}".encode()
     folder = paths.CACHE / f"drawn-faces-{hashlib.sha256(program).hexdigest()[:12]}"
-    with suppress(*DAMAGED):
-        (images, labels, split), about = kept_arrays(folder)
+    if kept := kept_arrays(folder):
+        (images, labels, split), about = kept
         ids = np.arange(len(labels), dtype=np.int32)
         return Faces(images, labels, split, ids, "drawn_faces", about["sha256"], about["source"])
     shutil.rmtree(folder, ignore_errors=True)  # a damaged one
@@ -156,19 +156,20 @@ def _drawn() -> Faces:
     return faces
 
 
-DAMAGED = OSError, ValueError, KeyError, TypeError, AttributeError, EOFError
-"""What ``kept_arrays``, and looking into what it gives, can raise where the cache is missing or damaged."""
+def kept_arrays(folder: Path) -> tuple[Arrays, dict] | None:
+    """What ``keep_arrays`` kept in a folder: arrays, the images memory-mapped, and what is known about them.
 
-
-def kept_arrays(folder: Path) -> tuple[Arrays, dict]:
-    """What is kept in a folder of the cache: arrays, the images memory-mapped, and what is known about them."""
-    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    images = np.load(folder / "images.npy", mmap_mode="r")
-    labels, split = np.load(folder / "labels.npy"), np.load(folder / "split.npy")
-    lengths, types = {len(array) for array in (images, labels, split)}, {images.dtype, labels.dtype, split.dtype}
-    if lengths != {about["rows"]} or types != {np.dtype(np.uint8)}:
-        raise ValueError(f"{folder}: found arrays of different lengths or types; delete it to have it made again")
-    return (images, labels, split), about
+    None where that is missing or damaged.
+    """
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        labels, split = np.load(folder / "labels.npy"), np.load(folder / "split.npy")
+        arrays = images, labels, split
+        alike = len(images) == len(labels) == len(split) == about["rows"]
+        if alike and all(array.dtype == np.uint8 for array in arrays) and "sha256" in about:
+            return arrays, about
+    return None
 
 
 def keep_arrays(folder: Path, arrays: Arrays, about: dict) -> None:
@@ -187,10 +188,8 @@ def keep_arrays(folder: Path, arrays: Arrays, about: dict) -> None:
             (new / "about.json").write_text(json.dumps(about), encoding="utf-8")
             new.rename(folder)
     except OSError as error:
-        with suppress(*DAMAGED):
-            kept_arrays(folder)
-            return  # another process was quicker, and its arrays are as good
-        raise OSError(f"{folder}: cannot keep the parsed data ({error}); set FER_CACHE elsewhere") from error
+        if not kept_arrays(folder):  # else another process was quicker, and its arrays are as good
+            raise OSError(f"{folder}: cannot keep the parsed data ({error}); set FER_CACHE elsewhere") from error
 
 
 def banner(faces: Faces) -> str:

@@ -39,7 +39,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paths, system
-from . import DAMAGED, PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, Faces, kept_arrays, refused
+from . import PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, Faces, kept_arrays, refused
 from . import affectnet_files as files
 from .emotions import AFFECTNET, EIGHT, mapping
 
@@ -217,11 +217,8 @@ class Kept(NamedTuple):
 
 def _kept(stamp: str) -> Kept | None:
     """What ``_keep`` kept under a stamp; None where nothing is, or where it is damaged."""
-    for about in sorted(paths.CACHE.glob("affectnet-*/about.json")):
-        with suppress(*DAMAGED):
-            if json.loads(about.read_text(encoding="utf-8"))["stamp"] == stamp:
-                return _opened(about.parent)
-    return None
+    caches = map(_opened, sorted(paths.CACHE.glob("affectnet-*/")))
+    return next((kept for kept in caches if kept and kept.about.get("stamp") == stamp), None)
 
 
 def _keep(folder: Path, wanted: Wanted, about: dict) -> Kept:
@@ -234,9 +231,7 @@ def _keep(folder: Path, wanted: Wanted, about: dict) -> Kept:
     place = paths.CACHE / f"affectnet-{wanted.digest[:12]}"
     try:
         with system.locked(place.with_suffix(".lock"), f"reading {folder}", patience=math.inf):
-            kept = None
-            with suppress(*DAMAGED):
-                kept = _opened(place)
+            kept = _opened(place)
             if kept is None or _changed(folder, kept.left_out):
                 shutil.rmtree(place, ignore_errors=True)
                 _decode_all(folder, wanted, place.with_suffix(".partial"), about)
@@ -259,10 +254,13 @@ def _size(path: Path) -> int:
     return -1
 
 
-def _opened(folder: Path) -> Kept:
-    with open(folder / "left_out.csv", newline="", encoding="utf-8") as file:
-        left_out = [LeftOut(row["picture"], int(row["bytes"]), row["reason"]) for row in csv.DictReader(file)]
-    return Kept(folder, *kept_arrays(folder), left_out)
+def _opened(folder: Path) -> Kept | None:
+    if kept := kept_arrays(folder):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            with open(folder / "left_out.csv", newline="", encoding="utf-8") as file:
+                left_out = [LeftOut(row["picture"], int(row["bytes"]), row["reason"]) for row in csv.DictReader(file)]
+            return Kept(folder, *kept, left_out)
+    return None
 
 
 # ---- one picture

@@ -15,13 +15,12 @@ import json
 import os
 import shutil
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from .. import paths
-from . import DAMAGED, SPLITS, UNKNOWN, Arrays, Faces, keep_arrays, kept_arrays, refused
+from . import SPLITS, UNKNOWN, Arrays, Faces, keep_arrays, kept_arrays, refused
 from . import fer2013_files as files
 from .emotions import FER2013 as EMOTIONS
 
@@ -180,11 +179,8 @@ def _folder(md5: str) -> Path:
 
 def _kept(md5: str) -> tuple[Arrays, dict] | None:
     """The arrays of a content and what is known of them; None where they are missing, damaged or another content's."""
-    with suppress(*DAMAGED):
-        arrays, about = kept_arrays(_folder(md5))
-        if about["md5"] == md5 and {"form", "sha256"} <= about.keys():
-            return arrays, about
-    return None
+    kept = kept_arrays(_folder(md5))
+    return kept if kept and kept[1].get("md5") == md5 and "form" in kept[1] else None
 
 
 def described(faces: Faces) -> str:
