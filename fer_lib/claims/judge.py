@@ -4,8 +4,6 @@ Evidence comes from records, and from counts of the data that are committed. ``f
 ``fer_lib.claims.rules`` has the rules.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -5,8 +5,6 @@ in percent, points of percent, epochs or hours. A share is one of a survey's rec
 folder.
 """
 
-from __future__ import annotations
-
 import csv
 from itertools import combinations
 from operator import itemgetter

@@ -3,8 +3,6 @@
 They were written when the first thirteen runs were there (trees, feed-forward network, simple CNN), before all others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple

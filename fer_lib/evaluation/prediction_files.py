@@ -6,8 +6,6 @@ emotion. Columns of other names are not read. The ``predictions.npz`` of one of 
 unless the file is named as "predictions.npz:best".
 """
 
-from __future__ import annotations
-
 import csv
 import lzma
 import re

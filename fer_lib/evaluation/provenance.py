@@ -1,7 +1,5 @@
 """Where a record's numbers come from: the code, its commit, the lock file and versions, and whether code moved on."""
 
-from __future__ import annotations
-
 import ast
 import importlib.metadata
 import os

@@ -14,8 +14,6 @@ That of a survey (``live.survey``) has no scores either, but its lines under ``c
 beside ids, labels and split of the faces that were put into frames, and the SHA-256 of the network that was asked.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

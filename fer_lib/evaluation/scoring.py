@@ -1,8 +1,6 @@
 """Anybody's network scored on FER2013's test sets from its predictions, and what comes out as Markdown: no training,
 no Keras."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import rel_entr

@@ -1,8 +1,6 @@
 """The card of the network that ships: what it is, how good, how it fails and what it is not for. Every figure of it is
 computed, and stands in ``fer_lib/live/model.json`` too."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.metrics import confusion_matrix
 

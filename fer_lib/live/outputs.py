@@ -4,8 +4,6 @@ Each output is a context that gives a function to call with every result; what i
 left, however it is left. A window's function returns True when its user wants to see no more.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Making many runs, by Snakemake (``make reproduce``) or side by side within a time; and the report of all."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

@@ -1,7 +1,5 @@
 """Notebooks, executed headless by papermill: strict parameters, and a kernel that does not outlive its owner."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os
