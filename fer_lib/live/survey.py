@@ -5,8 +5,6 @@ of FER2013 ends at the face's edge, so that a detector misses the hair and neck 
 and are lower than they would be in a room.
 """
 
-from __future__ import annotations
-
 import time
 
 import cv2
