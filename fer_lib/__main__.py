@@ -121,7 +121,12 @@ def run(options: argparse.Namespace) -> int | None:
         case "score":
             score(options.predictions, options.json)
         case "cross":
-            cross(options)
+            from .evaluation import crossdata
+
+            left_out = tuple(filter(None, options.leave_out.split(",")))
+            result = crossdata.score(options.network, options.data, options.outputs, options.input_scale, left_out)
+            print(crossdata.markdown(result))
+            write_json(result, options.json)
         case "live-model":
             from .runs import ship
 
@@ -163,15 +168,6 @@ def score(files: list[str], into: str | None) -> None:
     result = scoring.score_files(files, faces)
     print(f"{data.banner(faces)}\n\n{scoring.markdown(result)}")
     write_json(result, into)
-
-
-def cross(options: argparse.Namespace) -> None:
-    from .evaluation import crossdata
-
-    left_out = tuple(filter(None, options.leave_out.split(",")))
-    result = crossdata.score(options.network, options.data, options.outputs, options.input_scale, left_out)
-    print(crossdata.markdown(result))
-    write_json(result, options.json)
 
 
 def write_json(result: dict, into: str | None) -> None:

@@ -1,7 +1,5 @@
 """Markdown tables, for a page and for a terminal."""
 
-from __future__ import annotations
-
 import re
 
 

@@ -1,8 +1,6 @@
 """Processes that must neither overlap nor outlive each other: locks and lives that end with their owner, however he
 ends, SIGKILL included."""
 
-from __future__ import annotations
-
 import ctypes
 import fcntl
 import hashlib

@@ -4,8 +4,6 @@ Evidence comes from records, and from counts of the data that are committed. ``f
 ``fer_lib.claims.rules`` has the rules.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -54,7 +52,6 @@ def judge_claims(
         for precision in CHOICES["precision"]:
             if precision != "float32" and f", {precision}," in computed_by:
                 verdict = verdict._replace(because=f"{verdict.because}; in {precision}, where the papers had float32")
-        interval = verdict.interval and [_rounded(end) for end in verdict.interval]
         folders = [r["folder"].relative_to(results).as_posix() for pair in seeds for r in pair]
         lines.append({
             **{key: claim[key] for key in ("id", "where", "claim", "kind")},
@@ -62,7 +59,7 @@ def judge_claims(
             "reported": claim["reported"],
             "measured": _rounded(verdict.measured),
             "unit": unit,
-            "interval": interval,
+            "interval": verdict.interval and [_rounded(end) for end in verdict.interval],
             "seeds": len(seeds),
             "verdict": verdict.verdict,
             "because": verdict.because,

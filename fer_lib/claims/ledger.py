@@ -3,8 +3,6 @@
 The head of ``claims/saravanan2019.yaml`` explains its keys; ``claims/schema.json`` says which a kind of claim has.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from functools import cache

@@ -5,8 +5,6 @@ in percent, points of percent, epochs or hours. A share is one of a survey's rec
 folder.
 """
 
-from __future__ import annotations
-
 import csv
 from itertools import combinations
 from operator import itemgetter
@@ -79,14 +77,6 @@ def second_right_where_wrong(record, kept, rows):
     return 100 * second[~first].mean()
 
 
-def top_2_gain(record, kept, rows):
-    return 100 * first_and_second(record, kept, rows)[1].mean()
-
-
-def public_above_private(record, kept, rows):
-    return accuracy(record, kept, "PublicTest") - accuracy(record, kept, "PrivateTest")
-
-
 def overfitting(record, kept, rows):
     """Training accuracy of the last epoch, dropout on, above that on the rows."""
     return 100 * record["history"][-1]["accuracy"] - accuracy(record, "last", rows)
@@ -104,8 +94,11 @@ MEASURES = {
     ),
     "rank of angry and fear among the 21 pairs mixed up": (anger_fear_rank, ""),
     "second answer right where the first is wrong": (second_right_where_wrong, "%"),
-    "top-2 accuracy above accuracy": (top_2_gain, "points"),
-    "PublicTest above PrivateTest": (public_above_private, "points"),
+    "top-2 accuracy above accuracy": (lambda *of: 100 * first_and_second(*of)[1].mean(), "points"),
+    "PublicTest above PrivateTest": (
+        lambda record, kept, rows: accuracy(record, kept, "PublicTest") - accuracy(record, kept, "PrivateTest"),
+        "points",
+    ),
     "training accuracy above test accuracy": (overfitting, "points"),
     "epochs": (lambda record, kept, rows: len(record["history"]), "epochs"),
     "hours": (lambda record, kept, rows: record["seconds"] / 3600, "hours"),
@@ -146,9 +139,10 @@ SHARES = {
 """Of faces before a camera (``fer_lib.live.survey``), by the name that claims give them: (k, n) of a record."""
 
 
-def _official(emotion: int | None = None) -> int:
-    """Faces in the official file, of one emotion or in all; the tests count them there."""
-    return sum(sum(c) if emotion is None else c[emotion] for c in fer2013.OFFICIAL_COUNTS.values())
+TRAINING = sum(fer2013.OFFICIAL_COUNTS["Training"])
+OFFICIAL = {name: sum(counts) for name, *counts in zip(FER2013, *fer2013.OFFICIAL_COUNTS.values())}
+"""Faces of each emotion in the official file; the tests count them there."""
+IMAGES = sum(OFFICIAL.values())
 
 
 def _audited(results: Path, finding: str) -> int:
@@ -157,15 +151,15 @@ def _audited(results: Path, finding: str) -> int:
 
 
 FACTS = {
-    "images": lambda _: _official(),
-    "thousands of images": lambda _: _official() // 1000,
-    "training images": lambda _: sum(fer2013.OFFICIAL_COUNTS["Training"]),
-    "test images": lambda _: _official() - sum(fer2013.OFFICIAL_COUNTS["Training"]),
-    "share of training images": lambda _: 100 * sum(fer2013.OFFICIAL_COUNTS["Training"]) / _official(),
-    "disgust images": lambda _: _official(FER2013.index("disgust")),
-    "share of happy images": lambda _: 100 * _official(FER2013.index("happy")) / _official(),
-    "rarest emotion": lambda _: min(FER2013, key=lambda name: _official(FER2013.index(name))),
-    "most frequent emotion": lambda _: max(FER2013, key=lambda name: _official(FER2013.index(name))),
+    "images": lambda _: IMAGES,
+    "thousands of images": lambda _: IMAGES // 1000,
+    "training images": lambda _: TRAINING,
+    "test images": lambda _: IMAGES - TRAINING,
+    "share of training images": lambda _: 100 * TRAINING / IMAGES,
+    "disgust images": lambda _: OFFICIAL["disgust"],
+    "share of happy images": lambda _: 100 * OFFICIAL["happy"] / IMAGES,
+    "rarest emotion": lambda _: min(OFFICIAL, key=OFFICIAL.get),
+    "most frequent emotion": lambda _: max(OFFICIAL, key=OFFICIAL.get),
     "class beside the six": lambda _: ", ".join(sorted(set(FER2013) - set(EKMAN))),
     "test images that stand in training": lambda r: _audited(r, "test rows whose image stands in Training"),
     "flat images": lambda r: _audited(r, "flat images, one grey all over"),

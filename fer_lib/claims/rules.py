@@ -3,8 +3,6 @@
 They were written when the first thirteen runs were there (trees, feed-forward network, simple CNN), before all others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
@@ -146,17 +144,9 @@ def ordering(differences: Sequence[Sequence[float]], p_values: Sequence[Sequence
     corrected = statistics.holm(np.ravel(p_values)).reshape(differences.shape)
     significant = corrected < LEVEL
     holds, fails = significant & (differences > 0), significant & (differences < 0)
-    seeds = differences.shape[1]
     because = f"{holds.sum()} of {holds.size} paired tests as claimed"
     because += f", {fails.sum()} the other way" if fails.any() else ""
-    verdict = INCONCLUSIVE
-    if seeds < SEEDS:
-        because += f"; {_seeds(seeds)}, {SEEDS} are needed"
-    elif holds.all():
-        verdict = REPRODUCED
-    elif (2 * fails.sum(axis=1) > seeds).any():
-        verdict = NOT_REPRODUCED
-    return Verdict(verdict, float(differences.min()), None, because)
+    return _paired(holds.all(), fails, float(differences.min()), because)
 
 
 def no_difference(differences: Sequence[Sequence[float]], p_values: Sequence[Sequence[float]]) -> Verdict:
@@ -167,16 +157,18 @@ def no_difference(differences: Sequence[Sequence[float]], p_values: Sequence[Seq
     """
     differences = np.asarray(differences, np.float64)
     significant = statistics.holm(np.ravel(p_values)).reshape(differences.shape) < LEVEL
-    seeds = differences.shape[1]
     because = f"{significant.sum()} of {significant.size} paired tests show a difference"
-    verdict = INCONCLUSIVE
+    largest = float(differences.flat[np.abs(differences).argmax()])
+    return _paired(not significant.any() and abs(largest) <= ALIKE, significant, largest, because)
+
+
+def _paired(holds: bool, against: np.ndarray, measured: float, because: str) -> Verdict:
+    """The verdict on a claim that ``holds``, or does not, by which tests (comparisons, seeds) go ``against`` it."""
+    seeds = against.shape[1]
     if seeds < SEEDS:
-        because += f"; {_seeds(seeds)}, {SEEDS} are needed"
-    elif (2 * significant.sum(axis=1) > seeds).any():
-        verdict = NOT_REPRODUCED
-    elif not significant.any() and np.abs(differences).max() <= ALIKE:
-        verdict = REPRODUCED
-    return Verdict(verdict, float(differences.flat[np.abs(differences).argmax()]), None, because)
+        return Verdict(INCONCLUSIVE, measured, None, f"{because}; {_seeds(seeds)}, {SEEDS} are needed")
+    fails = (2 * against.sum(axis=1) > seeds).any()
+    return Verdict(REPRODUCED if holds else NOT_REPRODUCED if fails else INCONCLUSIVE, measured, None, because)
 
 
 def count(reported: float | str, measured: float | str) -> Verdict:

@@ -17,8 +17,6 @@ Faces are cut out of the pictures once and kept in ``CACHE/affectnet-<digest>/``
 block counts as done when it is on the disk; who is killed goes on after the last one.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json

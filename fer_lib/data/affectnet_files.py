@@ -6,8 +6,6 @@ from the picture's upper left corner, then width and height, in pixels. The newe
 ``{train,val}_set/images/<id>.jpg`` and, for each, ``annotations/<id>_exp.npy`` and others.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

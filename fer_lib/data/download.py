@@ -1,7 +1,5 @@
 """FER2013 from Kaggle, by kagglehub, Kaggle's own client library (the extra ``data``; nothing else here needs it)."""
 
-from __future__ import annotations
-
 import importlib.util
 import shutil
 import tempfile

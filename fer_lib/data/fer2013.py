@@ -9,8 +9,6 @@ What was read is kept in ``CACHE/fer2013-<MD5 of the content>/``. An index besid
 to the MD5 of its content, spares reading the file at the next load.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

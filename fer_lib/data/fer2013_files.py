@@ -11,8 +11,6 @@ is its place in the order of part, number, emotion: 0 is the first of Training, 
 do in the CSV.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import hashlib

@@ -7,8 +7,6 @@ and the names of rows 5,274 and 34,334 are wrong. Row 28,709 + k is thus FER2013
 name says. In one row only nine taggers are counted.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import os

@@ -4,8 +4,6 @@ Emotions are matched by name, never by number (``emotions.mapping``), and what h
 by name. A network comes as a Keras file, or as its predictions (see ``prediction_files``).
 """
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

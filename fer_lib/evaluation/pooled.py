@@ -1,8 +1,6 @@
 """Records taken together: what may be pooled, how accurate it was, how sure that is. Numbers only; accuracies are
 fractions of 0 to 1. Every one of them is computed from records."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from itertools import groupby

@@ -6,8 +6,6 @@ emotion. Columns of other names are not read. The ``predictions.npz`` of one of 
 unless the file is named as "predictions.npz:best".
 """
 
-from __future__ import annotations
-
 import csv
 import lzma
 import re
@@ -134,16 +132,7 @@ def _read_npz(path: Path, epoch: str | None, faces: Faces, positions: dict[int, 
         ids, labels = arrays["ids"], arrays["labels"]
         epochs = [name.removeprefix("classes_") for name in arrays if name.startswith("classes_")]
         epoch = epoch or ("last" if "last" in epochs else epochs[0])
-    except (
-        ValueError,
-        KeyError,
-        IndexError,
-        TypeError,
-        EOFError,
-        zlib.error,
-        lzma.LZMAError,
-        zipfile.BadZipFile,
-    ) as error:
+    except (ValueError, LookupError, TypeError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise refused(path, f"something else ({error})", expected, then) from error
     if epoch not in epochs:
         raise refused(path, f"no epoch {epoch!r}", f"one of {', '.join(epochs)}", f"for example {path}:{epochs[0]}")

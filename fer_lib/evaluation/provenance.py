@@ -1,7 +1,5 @@
 """Where a record's numbers come from: the code, its commit, the lock file and versions, and whether code moved on."""
 
-from __future__ import annotations
-
 import ast
 import importlib.metadata
 import os
@@ -21,22 +19,14 @@ WATCHED_BY_SWEEPS = (*WATCHED, "training/first_steps.py")
 """Those that can move a sweep's."""
 WATCHED_BY_SURVEYS = ("live/survey.py", "live/detectors.py", "live/inference.py", "live/pipeline.py")
 """Those that can move a survey's, beside the network that ships."""
-FORMERLY = {
+FORMERLY = {name: (name.rpartition("/")[2],) for name in WATCHED_BY_SWEEPS} | {
     "training/loop.py": ("training.py",),
-    "training/batches.py": ("batches.py",),
-    "training/losses.py": ("losses.py",),
-    "training/optimizers.py": ("optimizers.py",),
-    "training/augmentation.py": ("augmentation.py",),
-    "training/backends.py": ("backends.py",),
-    "training/protocol.py": ("protocol.py",),
     "training/tree.py": ("trees.py",),
-    "training/first_steps.py": ("first_steps.py",),
     "models": ("converters.py", "torch_files.py"),
-    "evaluation/metrics.py": ("metrics.py",),
-    "data/audit.py": ("audit.py",),
     "live/survey.py": ("live_conditions.py",),
 }
-"""Where they stood before: what changed there after a record was made, and before the move, counts as well."""
+"""Where they stood before, most under the same name: what changed there after a record was made, and before the move,
+counts as well."""
 WATCHED_SINCE = {"data/audit.py": "aedb13ab7ce5"}
 """Files that came to be watched late, with the commit up to which they were checked by hand: today's clean rows give
 every record of that time the scores that it holds."""

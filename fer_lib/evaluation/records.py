@@ -14,8 +14,6 @@ That of a survey (``live.survey``) has no scores either, but its lines under ``c
 beside ids, labels and split of the faces that were put into frames, and the SHA-256 of the network that was asked.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform
@@ -212,17 +210,17 @@ def read(folder: Path) -> dict:
     path = folder / "metrics.json"
     try:
         record = json.loads(path.read_text())
-        found = record["schema"], record["predictions_sha256"]
+        schema, expected = record["schema"], record["predictions_sha256"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         message = f"{path}: no record ({error!r}); expected schema {SCHEMA}; delete the folder to run it again"
         raise ValueError(message) from None
-    if found[0] != SCHEMA:
-        raise ValueError(f"{path}: found schema {found[0]}, expected {SCHEMA}; run it again with this version")
+    if schema != SCHEMA:
+        raise ValueError(f"{path}: found schema {schema}, expected {SCHEMA}; run it again with this version")
     predictions = folder / "predictions.npz"
     actual = system.file_hash(predictions) if predictions.exists() else "no file"
-    if actual != found[1]:
+    if actual != expected:
         raise ValueError(
-            f"{predictions}: found SHA-256 {actual}, expected {found[1]} from metrics.json; "
+            f"{predictions}: found SHA-256 {actual}, expected {expected} from metrics.json; "
             "restore it from git, or delete the folder to run it again"
         )
     return record | {"folder": folder}
@@ -316,40 +314,35 @@ def check(record: dict) -> None:
     sweep. Losses are not: they need more digits than the predictions keep.
     """
     arrays, place = predictions(record), record["folder"] / "predictions.npz"
+    kept, sweep, conditions = record["metrics"], record.get("sweep"), record.get("conditions")
+    n, count, of_splits = np.size(arrays.get("ids", ())), len(emotions(record)), list(record["data"]["rows"].values())
 
     def demand(holds: bool, what: str) -> None:
         if not holds:
             raise ValueError(f"{place}: {what}; run it again where it came from")
 
-    kept, sweep, conditions = record["metrics"], record.get("sweep"), record.get("conditions")
-    expected = {"ids", "labels", "split"} | {f"{kind}_{k}" for k in kept for kind in ("probabilities", "classes")}
-    traced = {name for name in arrays if name.startswith("trace_")} if sweep else set()
-    expected |= traced | {"answers"} if sweep else set()
-    surveyed = {"first", "second", "found_first", "seconds"} if conditions else set()
-    expected |= surveyed
-    demand(set(arrays) == expected, f"found {', '.join(sorted(arrays))}, expected {', '.join(sorted(expected))}")
-    ids, labels, split = arrays["ids"], arrays["labels"], arrays["split"]
-    n, of_splits = len(ids), list(record["data"]["rows"].values())
-    by_row = [values for name, values in arrays.items() if name not in traced | surveyed | {"answers"}]
-    demand(n > 0 and all(len(values) == n for values in by_row), "arrays of no or of different lengths")
-    for name in traced:
-        shape = (len(sweep), record["parameters"]["steps"])
-        demand(arrays[name].shape == shape, f"{name} is {arrays[name].shape}, expected {shape}")
+    shapes = dict.fromkeys(["ids", "labels", "split", *(f"classes_{name}" for name in kept)], (n,))
+    shapes |= {f"probabilities_{name}": (n, count) for name in kept}
     if sweep:
-        demand(arrays["answers"].shape == (len(sweep), n), f"answers of shape {arrays['answers'].shape}")
+        traced = [name for name in arrays if name.startswith("trace_")]
+        shapes |= dict.fromkeys(traced, (len(sweep), record["parameters"]["steps"])) | {"answers": (len(sweep), n)}
+    if conditions:
+        shapes |= dict.fromkeys(["first", "second", "found_first", "seconds"], (len(conditions), n))
+    demand(arrays.keys() == shapes.keys(), f"found {', '.join(sorted(arrays))}, expected {', '.join(sorted(shapes))}")
+    demand(n > 0, "no rows")
+    for name, shape in shapes.items():
+        demand(arrays[name].shape == shape, f"{name} is {arrays[name].shape}, expected {shape}")
+    ids, labels, split = arrays["ids"], arrays["labels"], arrays["split"]
+    if sweep:
         again = (arrays["answers"] == labels).mean(axis=1).tolist()
         written = [line["accuracy"] for line in sweep]
         demand(np.allclose(again, written), f"its settings score {again}, metrics.json says {written}")
-    for name in surveyed:
-        shape = (len(conditions), n)
-        demand(arrays[name].shape == shape, f"{name} is {arrays[name].shape}, expected {shape}")
     for k, line in enumerate(conditions or []):
         again = {"n": n, **{name: int(told.sum()) for name, told in recognised(arrays, k).items()}}
         written = {name: line.get(name) for name in again}
         demand(again == written, f"{line['condition']} {line['level']} counts {again}, metrics.json says {written}")
     demand(bool((np.diff(ids) > 0).all()), "ids do not ascend")
     demand(0 <= ids[0] and ids[-1] < sum(of_splits), f"ids of {ids[0]} to {ids[-1]}, of {sum(of_splits)} rows")
-    count = len(emotions(record))
     demand(labels.max() < count and split.max() < len(SPLITS), "labels or splits out of range")
     counts = np.bincount(split, minlength=len(SPLITS))
     demand(bool((counts <= of_splits).all()), f"{counts.tolist()} rows of the splits' {of_splits}")
@@ -357,9 +350,6 @@ def check(record: dict) -> None:
     sets["held out"] = np.ones(n, bool)
     for name, reading in kept.items():
         p, classes = arrays[f"probabilities_{name}"].astype(np.float32), arrays[f"classes_{name}"]
-        demand(
-            p.shape == (n, count) and classes.shape == (n,), f"probabilities_{name} is {p.shape}, not ({n}, {count})"
-        )
         demand(bool((np.abs(p.sum(axis=1) - 1) < 0.01).all()), f"probabilities_{name} do not sum to 1")
         demand(classes.max() < count, f"classes_{name} out of range")
         chosen = p[np.arange(n), classes]

@@ -1,8 +1,6 @@
 """Anybody's network scored on FER2013's test sets from its predictions, and what comes out as Markdown: no training,
 no Keras."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import rel_entr
@@ -58,20 +56,15 @@ def score_files(files: list[str], faces: Faces) -> dict:
     """Score one file of predictions, or two and compare them; made of what JSON knows.
 
     Returns data (name, sha256 and source of ``faces``), ferplus (file and md5, or left_out: why), worth (a sentence of
-    ``WORTH`` on each set that is scored), files (a ``score`` each; with FER+ also taggers, what ``against_taggers``
-    gives on PublicTest and PrivateTest) and comparison (``compare``, or None). Raises what ``read``, ``score``,
-    ``compare`` and ``ferplus.counts_for`` raise.
+    ``WORTH`` on each set that is scored), files (a ``score`` each) and comparison (``compare``, or None). Raises what
+    ``read``, ``score``, ``compare`` and ``ferplus.counts_for`` raise.
     """
     reason = ferplus.missing(faces)
     counts = None if reason else ferplus.counts_for(faces)
     about = {"left_out": reason} if reason else {"file": ferplus.NAME, "md5": system.file_hash(ferplus.find(), "md5")}
     masks = sets(faces, counts)
     all_predictions = [read(file, faces) for file in files]
-    scores = [score(predictions, faces, masks) for predictions in all_predictions]
-    for result, predictions in zip(scores, all_predictions):
-        if counts is not None:
-            some = [name for name in SPLITS[1:] if name in result["sets"]]
-            result["taggers"] = {name: against_taggers(predictions, faces.labels, counts, masks[name]) for name in some}
+    scores = [score(predictions, faces, masks, counts) for predictions in all_predictions]
     covered = {name for result in scores for name in result["sets"]}
     return {
         "data": {"name": faces.name, "sha256": faces.sha256, "source": faces.source},
@@ -82,24 +75,25 @@ def score_files(files: list[str], faces: Faces) -> dict:
     }
 
 
-def score(predictions: dict, faces: Faces, masks: dict[str, np.ndarray]) -> dict:
+def score(predictions: dict, faces: Faces, masks: dict[str, np.ndarray], counts: np.ndarray | None = None) -> dict:
     """Score what ``prediction_files.read`` read on each set of which it has every row.
 
-    ``masks`` are the ``sets`` of ``faces``.
+    ``masks`` are the ``sets`` of ``faces``, ``counts`` (n, 10) those of FER+'s taggers.
 
     Returns file, rows and training_rows (how many it holds, and how many of Training, which no set scores), sets (see
     ``score_set``), not_covered (of the other sets, present and n rows) and, where PrivateTest's leaked and clean rows
-    are both covered, leaked_minus_clean: difference of the accuracies and its interval (Newcombe's). Raises ValueError
-    where no set is covered.
+    are both covered, leaked_minus_clean: difference of the accuracies and its interval (Newcombe's); with ``counts``
+    also taggers, what ``against_taggers`` gives on PublicTest and PrivateTest. Raises ValueError where no set is
+    covered.
     """
     present = predictions["classes"] >= 0
     covered = {name: rows for name, rows in masks.items() if present[rows].all()}
     partial = {name: rows for name, rows in masks.items() if name not in covered}
     lacking = {name: {"present": int(present[rows].sum()), "n": int(rows.sum())} for name, rows in partial.items()}
     if not covered:
-        counts = [f"{of['present']:,} of {of['n']:,} rows of {name}" for name, of in lacking.items() if name in SPLITS]
+        few = [f"{of['present']:,} of {of['n']:,} rows of {name}" for name, of in lacking.items() if name in SPLITS]
         raise ValueError(
-            f"{predictions['file']}: found {', '.join(counts) or 'no labelled test rows in this data'}, expected all "
+            f"{predictions['file']}: found {', '.join(few) or 'no labelled test rows in this data'}, expected all "
             "rows of a set; add predictions of all of PublicTest or PrivateTest"
         )
     result = {
@@ -111,9 +105,13 @@ def score(predictions: dict, faces: Faces, masks: dict[str, np.ndarray]) -> dict
     }
     if {"PrivateTest leaked", "PrivateTest clean"} <= covered.keys():
         leaked, clean = (result["sets"][f"PrivateTest {rows}"] for rows in ("leaked", "clean"))
-        counts = leaked["correct"], leaked["n"], clean["correct"], clean["n"]
-        difference, low, high = statistics.independent_difference(*counts)
+        difference, low, high = statistics.independent_difference(
+            leaked["correct"], leaked["n"], clean["correct"], clean["n"]
+        )
         result["leaked_minus_clean"] = {"difference": difference, "interval": (low, high)}
+    if counts is not None:
+        some = [name for name in SPLITS[1:] if name in covered]
+        result["taggers"] = {name: against_taggers(predictions, faces.labels, counts, masks[name]) for name in some}
     return result
 
 

@@ -1,8 +1,6 @@
 """How sure we are: intervals over seeds, and over the rows of a test set. The two kinds of spread stand apart.
 Two models that predicted the same rows are compared row by row."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

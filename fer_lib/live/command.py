@@ -1,7 +1,5 @@
 """``python -m fer_lib live``: a source's faces on the standard output, in files, or in a window."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

@@ -4,8 +4,6 @@ A detector is called with a frame, (height, width, 3) uint8, blue first, and the
 gives boxes, (k, 4) int32: left, top, width and height in pixels, from left to right.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

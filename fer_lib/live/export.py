@@ -7,8 +7,6 @@ The ONNX graph is written out node by node: for a plain stack of layers that is 
 and works the same whatever engine runs below Keras.
 """
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The network that ships with this package, or another, run by ONNX Runtime or LiteRT: faces in, probabilities out."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable

@@ -1,8 +1,6 @@
 """The card of the network that ships: what it is, how good, how it fails and what it is not for. Every figure of it is
 computed, and stands in ``fer_lib/live/model.json`` too."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
@@ -41,25 +39,22 @@ def abstaining(probabilities: np.ndarray, tests: Faces) -> list[dict]:
     """Predictions above thresholds of confidence on PrivateTest: threshold, answered (their number), correct, n."""
     rows = tests.rows("PrivateTest")
     confidence, correct = probabilities[rows].max(axis=1), probabilities[rows].argmax(axis=1) == tests.labels[rows]
-    lines = []
-    for threshold in THRESHOLDS:
-        sure = confidence >= threshold
-        counts = {"answered": int(sure.sum()), "correct": int(correct[sure].sum()), "n": len(rows)}
-        lines.append({"threshold": threshold, **counts})
-    return lines
+    sure = {threshold: confidence >= threshold for threshold in THRESHOLDS}
+    return [
+        {"threshold": threshold, "answered": int(some.sum()), "correct": int(correct[some].sum()), "n": len(rows)}
+        for threshold, some in sure.items()
+    ]
 
 
 def markdown(about: dict) -> str:
     """The card, Markdown, from what ``ship.write_files`` computed."""
     float_, int8 = (about["scores"][name] for name in ("model.onnx", "model.int8.tflite"))
-    made, files, source = about["made_by"], about["files"], about["data"]["source"]
+    made, source = about["made_by"], about["data"]["source"]
+    files = ", ".join(f"`{name}` {content['bytes'] / 1e6:.2f} MB" for name, content in about["files"].items())
     private = float_["PrivateTest"]
     twice, once = (_percent(scores["PublicTest"]["accuracy"]) for scores in (float_, about["without_mirror"]))
-    warning = (
-        ""
-        if source.get("official")
-        else "> ⚠ **Not made from FER2013.** The figures show that the machinery works, and nothing else.\n\n"
-    )
+    warning = "> ⚠ **Not made from FER2013.** The figures show that the machinery works, and nothing else.\n\n"
+    warning = "" if source.get("official") else warning
     accuracies = [
         {
             "Rows": name,
@@ -73,12 +68,12 @@ def markdown(about: dict) -> str:
     calibration = [
         {
             "Rows": name,
-            "Error before, %": _percent(before["calibration_error"]),
-            "Error after, %": _percent(after["calibration_error"]),
-            "Log-loss before": f"{before['log_loss']:.4f}",
-            "Log-loss after": f"{after['log_loss']:.4f}",
+            "Error before, %": _percent(about["uncalibrated"][name]["calibration_error"]),
+            "Error after, %": _percent(score["calibration_error"]),
+            "Log-loss before": f"{about['uncalibrated'][name]['log_loss']:.4f}",
+            "Log-loss after": f"{score['log_loss']:.4f}",
         }
-        for name, before, after in ((name, about["uncalibrated"][name], float_[name]) for name in float_)
+        for name, score in float_.items()
     ]
     abstained = [
         {
@@ -97,7 +92,7 @@ def markdown(about: dict) -> str:
 | | |
 |:--|:--|
 | network | `{about["parameters"]["model"]}` (`fer_lib/models/modern.py`), {about["weights"]:,} weights |
-| files | {_files(files)} |
+| files | {files} |
 | SHA-256 of `model.onnx` | `{about["sha256"]}` |
 | experiment | `{about["experiment"]}`, seed {about["seed"]}, {about["epochs"]} epochs in \
 {made["seconds"] / 60:.0f} minutes on {made["device"]["name"]}, {made["backend"]} {made["precision"]} |
@@ -155,10 +150,6 @@ European Union's AI Act (article 5) forbids inferring emotions at work and in ed
 The weights come under this repository's licence. FER2013's pictures, which belong to the people on them, were collected
 from the web for research; whether what was learned from them may be sold is a question that this card cannot answer.
 """
-
-
-def _files(files: dict) -> str:
-    return ", ".join(f"`{name}` {content['bytes'] / 1e6:.2f} MB" for name, content in files.items())
 
 
 def _percent(fraction: float) -> str:

@@ -4,10 +4,7 @@ Each output is a context that gives a function to call with every result; what i
 left, however it is left. A window's function returns True when its user wants to see no more.
 """
 
-from __future__ import annotations
-
 import csv
-import io
 import json
 import os
 import re
@@ -54,8 +51,7 @@ def as_dict(result: Result, face: Face) -> dict:
 def print_json(result: Result) -> None:
     """One line a face on the standard output, each frame's at once."""
     for face in result.faces:
-        print(json.dumps(as_dict(result, face)))
-    sys.stdout.flush()
+        print(json.dumps(as_dict(result, face)), flush=True)
 
 
 def print_text(result: Result, moving: bool) -> None:
@@ -66,30 +62,28 @@ def print_text(result: Result, moving: bool) -> None:
         left, top, width, height = face.box
         print(
             f"{place}  face {face.track} ({width}x{height} at {left},{top}): "
-            f"{'open, perhaps ' if face.abstained else ''}{first} {likely:.0%}, {second} {less:.0%}"
+            f"{'open, perhaps ' if face.abstained else ''}{first} {likely:.0%}, {second} {less:.0%}",
+            flush=True,
         )
     if not result.faces and not moving:
-        print(f"{result.name}  no face found")
-    sys.stdout.flush()
+        print(f"{result.name}  no face found", flush=True)
 
 
 @contextmanager
 def csv_file(path: Path) -> Iterator[Output]:
     """A CSV file with one line a face. Each frame's lines are handed over to the system in one piece."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", buffering=2**20) as file:  # bytes: more than a frame's lines
         head = ["frame", "time", "name", "track", "left", "top", "width", "height", "first", "second", "abstained"]
         csv.writer(file).writerow([*head, *FER2013])
         file.flush()
 
         def write(result: Result) -> None:
-            lines = io.StringIO()
             for face in result.faces:
                 line = as_dict(result, face)
-                csv.writer(lines).writerow([
+                csv.writer(file).writerow([
                     line["frame"], line["time"], line["name"], line["track"], *line["box"], *line["top2"],
                     int(line["abstained"]), *line["probabilities"].values(),
                 ])  # fmt: skip
-            file.write(lines.getvalue())
             file.flush()
 
         yield write

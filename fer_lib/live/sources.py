@@ -1,7 +1,5 @@
 """Frames of a camera, a video file, a stream, a folder of pictures or one picture, in one form."""
 
-from __future__ import annotations
-
 import os
 import re
 import time

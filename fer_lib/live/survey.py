@@ -5,15 +5,13 @@ of FER2013 ends at the face's edge, so that a detector misses the hair and neck 
 and are lower than they would be in a room.
 """
 
-from __future__ import annotations
-
 import time
 
 import cv2
 import numpy as np
 
 from ..data import Faces
-from ..evaluation import records, statistics
+from ..evaluation import records
 from . import crops, detectors
 from .pipeline import MARGIN
 
@@ -127,6 +125,8 @@ def survey(
 def share(line: dict, name: str) -> tuple[float, float, float]:
     """Of a ``survey``'s line, the share found, right, or right_of_found (of those found), with its Wilson interval:
     (share, low, high), NaN of no face."""
+    from ..evaluation import statistics  # slow to import
+
     k, n = line[name], line["found" if name == "right_of_found" else "n"]
     return (k / n, *statistics.wilson(k, n)) if n else (float("nan"),) * 3
 

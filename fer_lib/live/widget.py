@@ -1,7 +1,5 @@
 """The camera of the browser that shows a notebook; the kernel looks at its frames. Needs ``anywidget``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import anywidget

@@ -4,8 +4,6 @@
 engine; it is written anew when the builders change, or when a run has a network that it lacks.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

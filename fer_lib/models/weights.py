@@ -4,8 +4,6 @@ Each file is pinned by what its owners publish of it: torchvision's name carries
 gives a SHA-1, Keras and MatConvNet an MD5. What was loaded is known by its whole SHA-256, which a run's record keeps.
 """
 
-from __future__ import annotations
-
 import http.client
 import os
 import shutil
@@ -66,8 +64,6 @@ SOURCES = {
     ),
 }
 """By the name of the network's builder."""
-
-CHUNK = 2**20
 
 
 def folder() -> Path:
@@ -170,10 +166,8 @@ def download(url: str, path: Path) -> None:
         total = start + left if left else None
         if left > free:
             raise OSError(f"{url} needs {left / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free")
-        bar = tqdm(**PROGRESS, desc=path.stem, initial=start, total=total, unit="B", unit_scale=True, file=sys.stderr)
-        with open(path, "ab" if start else "wb") as file, bar:
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-                bar.update(len(chunk))
+        shown = tqdm.wrapattr(response, "read", total, initial=start, desc=path.stem, file=sys.stderr, **PROGRESS)
+        with open(path, "ab" if start else "wb") as file, shown as body:
+            shutil.copyfileobj(body, file)
         if total and (size := path.stat().st_size) < total:
             raise ConnectionError(f"{url} broke off after {size:,} of {total:,} bytes; the same command goes on")

@@ -1,7 +1,5 @@
 """The computed parts of the project's ``README.md``: each stands between two marks that name who writes it."""
 
-from __future__ import annotations
-
 from .. import paths
 
 FILE = paths.ROOT / "README.md"

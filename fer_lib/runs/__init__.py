@@ -1,7 +1,5 @@
 """The runs of the study: what each is, where its record lies, and how one is made."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Making many runs, by Snakemake (``make reproduce``) or side by side within a time; and the report of all."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex
@@ -235,16 +233,16 @@ def report_inputs(profile: str) -> str:
     """A fingerprint of all that the report is made from."""
     folder = paths.results_folder(profile)
     sources = [
-        *sorted((folder / "runs").glob("*/*/*/metrics.json")),
-        *sorted((folder / "unfinished").glob("*/*/*/failure.json")),
-        *sorted(paths.EXPERIMENTS.glob("*/*.yaml")),
-        *sorted(paths.CLAIMS.glob("*.yaml")),
-        *sorted((folder / "audit").glob("*.csv")),
-        *sorted(paths.NOTEBOOKS.glob("*.ipynb")),
-        *sorted((paths.ROOT / "fer_lib").rglob("*.py")),
-        *sorted(path for path in (paths.ROOT / "fer_lib" / "report").glob("page.*") if path.suffix != ".py"),
+        *folder.glob("runs/*/*/*/metrics.json"),
+        *folder.glob("unfinished/*/*/*/failure.json"),
+        *folder.glob("audit/*.csv"),
+        *paths.EXPERIMENTS.glob("*/*.yaml"),
+        *paths.CLAIMS.glob("*.yaml"),
+        *paths.NOTEBOOKS.glob("*.ipynb"),
+        *paths.ROOT.glob("fer_lib/**/*.py"),
+        *paths.ROOT.glob("fer_lib/report/page.[!p]*"),
     ]
-    return "\n".join(f"{system.file_hash(path)}  {path.relative_to(paths.ROOT)}" for path in sources)
+    return "\n".join(f"{system.file_hash(path)}  {path.relative_to(paths.ROOT)}" for path in sorted(sources))
 
 
 def report_is_current(profile: str) -> bool:

@@ -1,7 +1,5 @@
 """Notebooks, executed headless by papermill: strict parameters, and a kernel that does not outlive its owner."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os
@@ -77,7 +75,9 @@ def execute(
         problem = {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}", "source": error.source}
     except RuntimeError as error:  # so nbclient says that there is no kernel, or no kernel any more
         problem = {"cell": None, "error": f"{error} (killed, or out of memory?); {_last_words(log)}", "source": ""}
-    output.write_text(_anonymous(_without_widgets(output.read_text())))
+    executed = json.loads(output.read_text())
+    executed["metadata"].pop("widgets", None)  # the state of its progress bars, which is more than all its other text
+    output.write_text(_anonymous(json.dumps(executed, indent=1, ensure_ascii=False) + "\n"))
     return problem
 
 
@@ -101,13 +101,6 @@ def _last_words(log: Path) -> str:
     if not lines:
         return "it printed no error"
     return f"its last words, in {_anonymous(str(log))}: {_anonymous(lines[-1])[:300]}"
-
-
-def _without_widgets(text: str) -> str:
-    """An executed notebook without the state of its progress bars, which is more than all its other text."""
-    notebook = json.loads(text)
-    notebook["metadata"].pop("widgets", None)
-    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 def _anonymous(text: str) -> str:

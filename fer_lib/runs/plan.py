@@ -1,7 +1,5 @@
 """Which runs a profile asks for, what is there of them, and how long the others take."""
 
-from __future__ import annotations
-
 from .. import data, system
 from ..data import affectnet, ferplus
 from ..evaluation import provenance, records

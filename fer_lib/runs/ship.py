@@ -1,7 +1,5 @@
 """The network that ships, from its training to its card: what ``make live-model`` does."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Records and checkpoints on their way from one machine to another: a tar out, a tar in, everything in it checked."""
 
-from __future__ import annotations
-
 import io
 import json
 import lzma

@@ -196,9 +196,9 @@ def test_a_sweeps_record_is_read_and_checked(recorded):
     [
         (lambda r, a: a.pop("answers"), "found .*, expected answers, ids"),
         (lambda r, a: a.update(trace_loss=a["trace_loss"][:, :2]), r"trace_loss is \(4, 2\), expected \(4, 3\)"),
-        (lambda r, a: a.update(answers=a["answers"][:3]), "answers of shape"),
+        (lambda r, a: a.update(answers=a["answers"][:3]), r"answers is \(3, \d+\), expected \(4, "),
         (lambda r, a: r["sweep"][0].update(accuracy=0.99), "its settings score .* metrics.json says"),
-        (lambda r, a: a.update(labels=a["labels"][:3]), "arrays of no or of different lengths"),
+        (lambda r, a: a.update(labels=a["labels"][:3]), r"labels is \(3,\), expected"),
     ],
 )
 def test_a_sweeps_record_that_does_not_hang_together_is_refused(recorded, spoil, message):
