@@ -79,7 +79,7 @@ def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
     figure, panels = canvas(0.6 + 3.3 * max(2, columns), 0.2 + 3.5 * rows, rows, columns, squeeze=False, sharey=True)
     for axes in panels.flat[len(families) :]:
         axes.remove()
-    rates, used = 100 * counts / counts.sum(), set()
+    rates, used = 100 * counts / counts.sum(), {}
     for axes, groups in zip(panels.flat, families):
         for rate in rates:
             axes.axhline(rate, color="0.75", lw=0.9, ls=":")
@@ -87,7 +87,7 @@ def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
             curve = [100 * entry[f"{collapse.BOTH}_accuracy"] for entry in record["history"]]
             other = "loss from logits" if record["parameters"]["loss"] == "logits" else "pixels of another scale"
             kind = "as published" if collapse.as_published(record) else other
-            used.add(kind)
+            used[kind] = Line2D([], [], color=KINDS[kind], lw=1.6)
             axes.plot(range(1, len(curve) + 1), curve, color=KINDS[kind], lw=1.3, alpha=0.65, marker="o", ms=2.5)
         axes.set(xlabel="Epoch", title=textwrap.fill(groups[0][0]["title"], 32))
         axes.title.set_fontweight("normal")
@@ -103,9 +103,7 @@ def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
     for axes in panels[:, 0]:
         axes.set(ylabel="Accuracy on both tests (%)")
     panels[0][0].set_ylim(0, max(32, panels[0][0].get_ylim()[1]))
-    shown = [kind for kind in KINDS if kind in used]
-    handles = [Line2D([], [], color=KINDS[kind], lw=1.6) for kind in shown]
-    figure.legend(handles, shown, loc="outside upper left", ncols=3)
+    figure.legend(used.values(), used.keys(), loc="outside upper left", ncols=3)
     return figure
 
 
@@ -120,7 +118,9 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray], by_collapse: b
     """
     scales = list(dict.fromkeys(line["input_scale"] for line in sweep))
     rates = sorted({line["learning_rate"] for line in sweep}, reverse=True)
-    kinds = [_kind(line, by_collapse) for line in sweep]
+    kinds = [f"loss: {line['loss']}" for line in sweep]
+    if by_collapse:
+        kinds = ["collapsed" if line["collapsed_to"] else "not collapsed" for line in sweep]
     size = dict(sharex=True, sharey="row", squeeze=False)
     figure, axes = canvas(
         1.2 + 2.9 * len(scales), 1.2 + 1.45 * len(collapse.TRACES), len(collapse.TRACES), len(scales), **size
@@ -155,18 +155,11 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray], by_collapse: b
     return figure
 
 
-def _kind(setting: dict, by_collapse: bool) -> str:
-    """The key of ``SETTINGS`` that a setting of a sweep has its colour from."""
-    if by_collapse:
-        return "collapsed" if setting["collapsed_to"] else "not collapsed"
-    return f"loss: {setting['loss']}"
-
-
 @rc_context(THEME)
 def saturation(sweep: list[dict], traces: dict[str, np.ndarray]) -> Figure:
     """The gradient's norm against the share of saturated rows: a dot for each step, coloured by loss."""
     figure, axes = canvas(6.4, 3.6)
-    kinds = [_kind(line, by_collapse=False) for line in sweep]
+    kinds = [f"loss: {line['loss']}" for line in sweep]
     for kind in dict.fromkeys(kinds):
         of_loss = [place for place, other in enumerate(kinds) if other == kind]
         share, norm = traces["saturated"][of_loss].ravel(), traces["gradient_norm"][of_loss].ravel()

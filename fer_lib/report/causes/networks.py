@@ -181,7 +181,9 @@ def remedies(groups: list[list[dict]], experiments: dict[str, dict]) -> list[dic
             continue
         (_, _, before), (_, _, after) = map(right_rows, sides)
         (gap, *_), (narrower, *_) = (overfitting([side])[0]["spread"] for side in sides)
-        line = {"title": common[0][0]["title"], "changed": changed_value(field, experiments[second])}
+        value = complete(experiments[second])[field]
+        changed = in_words(value if isinstance(value, dict) else {field: value}) or "as published"
+        line = {"title": common[0][0]["title"], "changed": changed}
         lines.append(line | {"seeds": len(common), **paired(before, after), "narrowed": gap - narrower})
     return lines
 
@@ -199,12 +201,9 @@ def paired(before: np.ndarray, after: np.ndarray) -> dict:
     }
 
 
-def changed_value(field: str, experiment: dict) -> str:
-    """A changed parameter in words: "augmentation flip and affine", "dense [512]"."""
-    value = complete(experiment).get(field)
-    if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {part}" for key, part in value.items()) or "as published"
-    return f"{field.replace('_', ' ')} {value}"
+def in_words(changed: dict, between: str = " ") -> str:
+    """Changed parameters in words: "augmentation flip and affine, dense [512]"."""
+    return ", ".join(f"{name.replace('_', ' ')}{between}{value}" for name, value in changed.items())
 
 
 # ---- What the paper leaves open
