@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from itertools import cycle, product
+from itertools import cycle, groupby, product
 
 import numpy as np
 import pandas as pd
@@ -33,11 +33,8 @@ def constant_classifiers(counts: np.ndarray, printed: list[tuple[str, float]]) -
     axes.bar(range(len(shares)), shares, color=BLUE, width=0.7)
     for place, count in enumerate(counts):
         axes.annotate(f"{count:,}", (place, 0), (0, 3), textcoords="offset points", ha="center", color="white")
-    shown = -1.0
-    for value in sorted({value for _, value in printed}):
-        if value - shown < 0.1:  # the same figure with more digits
-            continue
-        shown = value
+    for _, alike in groupby(sorted(value for _, value in printed), key=lambda value: round(value, 1)):
+        value = next(alike)  # the others are the same figure with more digits
         axes.axhline(value, color=ORANGE, ls="--", lw=1.3)
         axes.text(1.01, value, f"printed: {value:.2f}", va="center", transform=axes.get_yaxis_transform())
     axes.set_xticks(range(len(shares)), FER2013)
@@ -121,10 +118,9 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray], by_collapse: b
     kinds = [f"loss: {line['loss']}" for line in sweep]
     if by_collapse:
         kinds = ["collapsed" if line["collapsed_to"] else "not collapsed" for line in sweep]
-    size = dict(sharex=True, sharey="row", squeeze=False)
-    figure, axes = canvas(
-        1.2 + 2.9 * len(scales), 1.2 + 1.45 * len(collapse.TRACES), len(collapse.TRACES), len(scales), **size
-    )
+    down, across = len(collapse.TRACES), len(scales)
+    size = {"width": 1.2 + 2.9 * across, "height": 1.2 + 1.45 * down}
+    figure, axes = canvas(**size, rows=down, columns=across, sharex=True, sharey="row", squeeze=False)
     thin = {"lw": 0.6, "alpha": 0.35} if by_collapse else {"lw": 1.1, "alpha": 0.75}
     for (row, name), (column, scale) in product(enumerate(collapse.TRACES), enumerate(scales)):
         steps, marker = np.arange(1, traces[name].shape[1] + 1), "o" if traces[name].shape[1] == 1 else None
@@ -147,11 +143,9 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray], by_collapse: b
         axes[0, column].set_title(f"pixels {scale}")
         axes[-1, column].set_xlabel("Step")
         axes[-1, column].xaxis.set_major_locator(MaxNLocator(integer=True))
-    names = list(dict.fromkeys(kinds))
-    handles = [Line2D([], [], color=SETTINGS[kind]) for kind in names]
-    handles += [Line2D([], [], color="0.3", ls="-" if rate == rates[0] else "--") for rate in rates]
-    names += [f"rate {rate:g}" for rate in rates]
-    figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+    keys = {kind: Line2D([], [], color=SETTINGS[kind]) for kind in kinds}
+    keys |= {f"rate {rate:g}": Line2D([], [], color="0.3", ls="-" if rate == rates[0] else "--") for rate in rates}
+    figure.legend(keys.values(), keys.keys(), loc="outside upper center", ncols=len(keys))
     return figure
 
 

@@ -20,6 +20,7 @@ from ...data import ferplus
 from ...data.emotions import FER2013
 from ...evaluation import pooled, records, statistics
 from ...markdown import interval, table
+from .. import tables
 from ..figures import captioned
 from . import collapse, figures, networks, rows
 
@@ -77,9 +78,6 @@ def in_short(causes: dict[str, Cause]) -> str:
     return "\n".join(lines) + "\n"
 
 
-# ---- The collapse
-
-
 def the_collapse(
     runs: list[dict], groups: list[list[dict]], sweeps: list[dict], experiments: dict[str, dict], flat: list[dict]
 ) -> Cause:
@@ -101,8 +99,7 @@ def the_collapse(
             "Test accuracy after each epoch, a line a seed. Dotted lines are the accuracies of predicting one emotion "
             "for every row: a collapsed network lies on one of them, and can move only to another."
         )))  # fmt: skip
-    counts = collapse.test_counts()
-    parts = (_losses(runs, counts, flat), _printed(runs, counts, flat), _first_steps(sweeps, experiments))
+    parts = (_losses(runs, flat), _printed(runs, flat), _first_steps(sweeps, experiments))
     return Cause(sum((p.conclusion for p in parts), conclusion), sum((p.body for p in parts), body))
 
 
@@ -149,7 +146,7 @@ def _against_twins(shown: list[list[dict]], families: list[tuple[str, list[str]]
     """What runs show that differ in this parameter alone: a sentence for each network and other value, run alike."""
     sentences, made = [], {(group[0]["experiment"], pooled.computed_by(group)): group for group in shown}
     for first, others in families:
-        for kind, before in ((kind, group) for (name, kind), group in made.items() if name == first):
+        for kind, before in ((kind, group) for (made_of, kind), group in made.items() if made_of == first):
             for after in (made[other, kind] for other in others if (other, kind) in made):
                 one, two = collapse.outcomes(before), collapse.outcomes(after)
                 counts = (line[key] for line in (one, two) for key in ("collapsed", "seeds"))
@@ -185,16 +182,15 @@ def _accuracies(group: list[dict]) -> str:
     return _range(pooled.headline(record)["accuracy"] for record in group)
 
 
-def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
-    n, lines = int(counts.sum()), []
+def _losses(runs: list[dict], flat: list[dict]) -> Cause:
+    n, lines = int(collapse.test_counts().sum()), []
     for name, accuracy, stored in collapse.RELEASED:
         expected = collapse.certain_loss(round(accuracy / 100 * n) / n)
         line = {"title": f"{name}, released notebook", "accuracy": accuracy / 100, "loss": stored, "expected": expected}
         lines.append(line | {"excess": n * (stored - expected)})
     worst = max(abs(line["loss"] - line["expected"]) for line in lines)
-    follow = "follow" if worst <= 1e-3 else "do not follow"
     stored = _joined(f"{line['loss']:.4f}" for line in lines)
-    text = f"The losses stored in the released notebooks, {stored}, {follow} from certainty to within {worst:.5f} nats"
+    text = f"The losses stored in the released notebooks, {stored}, follow from certainty to within {worst:.5f} nats"
     conclusion, frame = [], collapse.losses(runs, flat)
     if len(frame) and len(own := frame[frame["emotion"].notna()]):
         worst = (own["loss"] - own["expected"]).abs().max()
@@ -233,8 +229,8 @@ def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
     return Cause([*conclusion, f"{text}."], [figure, listed + "\n" + note])
 
 
-def _printed(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
-    labels, lines, explained = [line["emotion"] for line in flat], [], 0
+def _printed(runs: list[dict], flat: list[dict]) -> Cause:
+    counts, labels, lines, explained = collapse.test_counts(), [line["emotion"] for line in flat], [], 0
     for where, printed in collapse.PRINTED:
         digits = len(f"{printed}".partition(".")[2])
         fitting = collapse.constant_classifiers(printed, digits, counts, labels)
@@ -303,9 +299,6 @@ def _first_steps(sweeps: list[dict], experiments: dict[str, dict]) -> Cause:
                 "thin a setting, thick the median of those that collapsed and of those that did not."
             )))  # fmt: skip
     return cause
-
-
-# ---- How networks are trained and chosen
 
 
 def choosing_on_the_test_set(groups: list[list[dict]]) -> Cause:
@@ -407,9 +400,6 @@ def what_the_paper_leaves_open(groups: list[list[dict]], experiments: dict[str, 
         "PublicTest, %": "PublicTest.mean", "PrivateTest, %": "PrivateTest.mean",
     })  # fmt: skip
     return Cause([text], [figure, listed, *lacking])
-
-
-# ---- The test rows
 
 
 def leaked_rows(groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray) -> Cause:
@@ -580,20 +570,13 @@ def _missing(names: Iterable[str], groups: Iterable[list[dict]], what: str = "No
 
 
 def _with_names(lines: list[dict]) -> list[dict]:
-    """The lines with a ``name`` each: its title, and how it was computed where two have the same title."""
-    times = Counter(line["title"] for line in lines)
-    return [
-        line | {"name": line["title"] + (f" ({line['computed_by']})" if times[line["title"]] > 1 else "")}
-        for line in lines
-    ]
+    return [line | {"name": name} for line, name in zip(lines, tables.names(lines))]
 
 
 def _largest_of_each_model(lines: list[dict], size: Callable[[dict], float]) -> list[dict]:
     """The lines (see ``_with_names``) that a figure has room for: of each model the one of the largest size."""
-    largest: dict[str, str] = {}
-    for line in sorted(lines, key=size, reverse=True):
-        largest.setdefault(line["model"], line["name"])
-    return [line for line in lines if line["name"] == largest[line["model"]]]
+    largest = {line["model"]: line["name"] for line in sorted(lines, key=size)}
+    return [line for line in lines if line["name"] in largest.values()]
 
 
 def _direction(difference: tuple[float, float, float]) -> int:
