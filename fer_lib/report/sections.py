@@ -166,17 +166,17 @@ def causes(judged: list[dict]) -> str:
     missed = [line for line in judged if line["verdict"] == rules_of.NOT_REPRODUCED]
     if not missed:
         return "No claim came out as not reproduced so far, so there is none to explain.\n"
-    explained = [_with_reason(line, line["why"]) for line in missed if line["why"]]
-    unexplained = [_with_reason(line, line["note"]) for line in missed if not line["why"]]
+
+    def with_reason(line):
+        reason = line["why"] or line["note"]
+        where = f"{tables.study(line['id'])}, {line['where']}"
+        return f"- {line['claim'].rstrip('.')} ({where})" + (f": {reason}" if reason else "")
+
+    explained = [with_reason(line) for line in missed if line["why"]]
+    unexplained = [with_reason(line) for line in missed if not line["why"]]
     first = f"{len(missed)} claims were not reproduced; the cause is known of {len(explained)} of them:\n"
     more = ["\nNot explained so far:\n", *unexplained] if unexplained else []
     return "\n".join([first, *explained, *more, "\nHow the causes were found: [causes.html](causes.html).\n"])
-
-
-def _with_reason(line: dict, reason: str | None) -> str:
-    study = line["id"].split("/")[0]
-    where = f"{tables.STUDIES.get(study, study)}, {line['where']}"
-    return f"- {line['claim'].rstrip('.')} ({where})" + (f": {reason}" if reason else "")
 
 
 def delay(lines: list[dict], arrays: dict[str, np.ndarray]) -> str:

@@ -12,6 +12,7 @@ from ..data.emotions import FER2013
 from ..evaluation import pooled, records, scoring
 from ..models.architectures import PAPERS
 from . import figures, sections, tables
+from .causes.networks import named
 
 
 def show_overview(all_records: list[dict], experiments: dict[str, dict]) -> None:
@@ -101,7 +102,7 @@ def show_emotions(all_records: list[dict], experiments: dict[str, dict]) -> None
     groups = pooled.groups(pooled.comparable(all_records, experiments), experiments)
     if not groups:
         return
-    names = _names(groups)
+    names = tables.names(list(map(named, groups)))
     caption = (
         "Precision, recall and F1 of each emotion in percent, on each model's own test rows, seeds added up; a dash "
         "where the emotion was never predicted. The tables below, run by run, have the counts."
@@ -152,7 +153,7 @@ def show_sections(all_records: list[dict], experiments: dict[str, dict], folder:
     ``folder``: where the page will lie, so that it can link to the runs' own notebooks.
     """
     groups = pooled.groups(all_records, experiments)
-    for group, title in zip(groups, _names(groups)):
+    for group, title in zip(groups, tables.names(list(map(named, groups)))):
         experiment = experiments.get(group[0]["experiment"], {})
         about, notebooks = sections.about(group, experiment), sections.notebooks_of(group, folder)
         display(Markdown(f"### {title}\n\n{about}\n\n{notebooks}"))
@@ -166,15 +167,6 @@ def show_sections(all_records: list[dict], experiments: dict[str, dict], folder:
         shares = "share and count of the predictions for each emotion"
         caption = f"{title}: {shares} on {_rows(group)}, {_seeds(group, True)}."
         display(figures.captioned(matrix, caption), Markdown(tables.predicted(group)))
-
-
-def _names(groups: list[list[dict]]) -> list[str]:
-    """The groups' titles, with what computed them where two have the same."""
-    titles = [group[0]["title"] for group in groups]
-    return [
-        f"{title} ({pooled.computed_by(group)})" if titles.count(title) > 1 else title
-        for title, group in zip(titles, groups)
-    ]
 
 
 def _seeds(group: list[dict], together: bool = False) -> str:

@@ -14,6 +14,20 @@ from ..models import architectures
 STUDIES = {"saravanan2019": "Saravanan et al. 2019", "vorontsov2018": "Vorontsov & Averkin 2018", "ours": "Ours"}
 
 
+def study(name: str) -> str:
+    """The study that an experiment or a claim ("saravanan2019/accuracy") is of, as a reader knows it."""
+    first = name.split("/")[0]
+    return STUDIES.get(first, first)
+
+
+def names(lines: list[dict]) -> list[str]:
+    """The lines' titles, with what computed them (``computed_by``) where two have the same."""
+    titles = [line["title"] for line in lines]
+    return [
+        f"{title} ({line['computed_by']})" if titles.count(title) > 1 else title for title, line in zip(titles, lines)
+    ]
+
+
 def _percent(spread: dict) -> str:
     """ "17.37 [17.21, 17.53]": mean and t interval in percent."""
     ends = spread["low"], spread["high"]
@@ -57,8 +71,7 @@ def results(all_records: list[dict], experiments: dict[str, dict]) -> str:
         if experiment.get("notebook") in pooled.DIAGNOSTIC:
             continue
         paper, _, place = experiment.get("where", "").partition(", ")
-        study = name.split("/")[0]
-        heading = ", ".join(filter(None, [STUDIES.get(study, study), paper]))
+        heading = ", ".join(filter(None, [study(name), paper]))
         reported = experiment.get("reported", {}).get("accuracy")
         for row in [row for row in measured if row["experiment"] == name] or [None]:
             sections.setdefault(heading, []).append({
@@ -82,7 +95,7 @@ def verdicts(judged: list[dict]) -> str:
         others = f"Not pooled with: {'; '.join(line['others'])}." if line["others"] else ""
         cells = {
             "Claim": f"{line['claim']} `{line['id'].split('/')[1]}`",
-            "Where": f"{_paper(line)}, {line['where']}",
+            "Where": f"{study(line['id']).split()[0]}, {line['where']}",
             **_outcome(line),
             "Why": " ".join(filter(None, [_because(line), line["why"], line["note"], others])),
         }
@@ -95,7 +108,7 @@ def verdicts(judged: list[dict]) -> str:
 def headlines(judged: list[dict]) -> str:
     """The few claims that are shown first, as a Markdown table without links."""
     return table([
-        {"Claim": line["claim"], "Paper": _paper(line), **_outcome(line), "Why": _because(line)}
+        {"Claim": line["claim"], "Paper": study(line["id"]).split()[0], **_outcome(line), "Why": _because(line)}
         for line in judged
         if line["headline"]
     ])  # fmt: skip
@@ -108,12 +121,6 @@ def _outcome(line: dict) -> dict[str, str]:
         "Seeds": line["seeds"] or "–",
         "Verdict": f"**{line['verdict']}**",
     }
-
-
-def _paper(line: dict) -> str:
-    """The first author of a claim's paper."""
-    study = line["id"].split("/")[0]
-    return STUDIES.get(study, study).split()[0]
 
 
 def _because(line: dict) -> str:
@@ -137,16 +144,16 @@ def scope(all_records: list[dict], experiments: dict[str, dict], judged: list[di
     """How much of each study was run and judged, as a Markdown table."""
     lines, recorded = [], [record["experiment"] for record in all_records]
     run = {*recorded, *(group[0]["experiment"] for group in pooled.groups(all_records, experiments))}
-    for study in dict.fromkeys(name.split("/")[0] for name in [*experiments, *recorded]):
-        known = [name for name in experiments if name.split("/")[0] == study]
-        claims = [line for line in judged if line["id"].split("/")[0] == study]
+    for title in dict.fromkeys(map(study, [*experiments, *recorded])):
+        known = [name for name in experiments if study(name) == title]
+        claims = [line for line in judged if study(line["id"]) == title]
         lines.append({
-            "Study": STUDIES.get(study, study),
+            "Study": title,
             "Claims": len(claims) or "–",
             "of them decided": sum(line["verdict"] in VERDICTS[:2] for line in claims) if claims else "–",
             "Experiments": len(known),
             "of them run": len(run & set(known)),
-            "Runs": sum(name.split("/")[0] == study for name in recorded),
+            "Runs": sum(study(name) == title for name in recorded),
         })  # fmt: skip
     return table(lines)
 
@@ -311,9 +318,10 @@ def class_counts(faces: Faces) -> str:
 
 def audit(findings: list[dict], padded: bool = False) -> str:
     """The findings of ``audit.summary`` as a Markdown table."""
-    heads = {"finding": "Finding", "all": "All"}
-    texts = [{key: "–" if value is None else _figure(value) for key, value in finding.items()} for finding in findings]
-    return table([{heads.get(key, key): text for key, text in line.items()} for line in texts], padded)
+    return table([
+        {key[0].upper() + key[1:]: "–" if value is None else _figure(value) for key, value in finding.items()}
+        for finding in findings
+    ], padded)  # fmt: skip
 
 
 def taggers(faces: Faces, counts: np.ndarray) -> str:

@@ -12,7 +12,7 @@ from fer_lib import paths
 from fer_lib.__main__ import main
 from fer_lib.data import SPLITS, Faces, audit, drawn_faces
 from fer_lib.data.emotions import FER2013
-from fer_lib.report import figures_data, tables
+from fer_lib.report import figures, tables
 
 MEASURED = {
     "rows": (28709, 3589, 3589, 35887),
@@ -143,11 +143,11 @@ def test_drawn_faces_have_nothing_wrong():
         "rows": 420, "different images": 420, "clean rows: image in no earlier part": 140,
     }  # fmt: skip
     assert "| surplus rows, which repeat an earlier row | 0 | 0 | 0 | 0 |" in tables.audit(summary)
-    assert [bar.get_height() for bar in figures_data.leakage(faces).axes[0].patches] == [0] * 14
+    assert [bar.get_height() for bar in figures.leakage(faces).axes[0].patches] == [0] * 14
 
 
 def test_the_leakage_figure_shows_shares_of_each_emotion():
-    heights = [bar.get_height() for bar in figures_data.leakage(EXAMPLE).axes[0].patches]
+    heights = [bar.get_height() for bar in figures.leakage(EXAMPLE).axes[0].patches]
     assert heights[3] == 100 and heights[1] == 0  # PublicTest: the happy face leaks, the disgusted one does not
     assert heights[7:9] == [100, 100] and heights[11] == 0  # PrivateTest: angry and disgusted leak, the sad one not
 

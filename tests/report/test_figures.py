@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from fer_lib.data.emotions import FER2013
 from fer_lib.evaluation import pooled
-from fer_lib.report import figures, figures_data
+from fer_lib.report import figures
 
 
 def words(axes) -> list[str]:
@@ -13,7 +13,7 @@ def words(axes) -> list[str]:
 
 
 def test_class_distribution_counts_every_face():
-    figure = figures_data.class_distribution(faces())
+    figure = figures.class_distribution(faces())
     axes = figure.axes[0]
     assert isinstance(figure, Figure)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Emotion", "Faces")
@@ -24,7 +24,7 @@ def test_class_distribution_counts_every_face():
 
 def test_sample_faces_are_of_their_class_and_follow_the_seed():
     data = faces()
-    first, again, other = (figures_data.sample_faces(data, per_class=2, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (figures.sample_faces(data, per_class=2, seed=seed) for seed in (0, 0, 1))
     shown = [[axes.images[0].get_array() for axes in figure.axes] for figure in (first, again, other)]
     assert len(shown[0]) == 14
     assert np.array_equal(shown[0], shown[1]) and not np.array_equal(shown[0], shown[2])
@@ -34,20 +34,20 @@ def test_sample_faces_are_of_their_class_and_follow_the_seed():
 def test_sample_faces_leaves_gaps_where_a_class_is_small():
     data = faces()
     few = data.select(np.flatnonzero((data.labels != 1) | (data.ids < 7)))
-    figure = figures_data.sample_faces(few, per_class=3)
+    figure = figures.sample_faces(few, per_class=3)
     assert [len(axes.images) for axes in figure.axes[1::7]] == [1, 0, 0]
 
 
 def test_sample_faces_refuses_none():
     with pytest.raises(ValueError, match="per_class: found 0"):
-        figures_data.sample_faces(faces(), per_class=0)
+        figures.sample_faces(faces(), per_class=0)
 
 
 def test_mean_faces_shows_means_of_many_only():
     data = faces()
-    shown = figures_data.mean_faces(data)
+    shown = figures.mean_faces(data)
     assert np.allclose(shown.axes[2].images[0].get_array(), data.images[data.labels == 2].mean(axis=0))
-    assert [len(axes.images) for axes in figures_data.mean_faces(data, least=61).axes] == [0] * 7
+    assert [len(axes.images) for axes in figures.mean_faces(data, least=61).axes] == [0] * 7
 
 
 def test_learning_curves_draw_every_seed_and_end_the_mean_with_the_shortest(tmp_path):
@@ -141,12 +141,12 @@ def test_captioned_figure_says_in_words_what_it_shows():
 
 
 def test_photographs_are_told_from_charts():
-    assert '<figure class="photographs">' in figures.captioned(figures_data.mean_faces(faces()), "Faces.").data
+    assert '<figure class="photographs">' in figures.captioned(figures.mean_faces(faces()), "Faces.").data
     assert '<figure class="chart half">' in figures.captioned(figures.confusion_matrix(np.eye(7)), "A chart.").data
 
 
 def test_pictures_are_the_same_bytes_every_time():
-    one, two = (figures_data.class_distribution(faces())._repr_png_() for _ in range(2))
+    one, two = (figures.class_distribution(faces())._repr_png_() for _ in range(2))
     assert one == two
 
 
@@ -154,7 +154,7 @@ def test_taggers_shows_shares_of_each_emotion_that_add_up():
     data = faces()
     counts = np.zeros((len(data), 10), np.uint8)
     counts[:, 1] = 10  # all ten see happiness everywhere
-    axes = figures_data.taggers(data, counts).axes[0]
+    axes = figures.taggers(data, counts).axes[0]
     widths = np.array([bar.get_width() for bar in axes.patches]).reshape(4, 7)
     assert np.allclose(widths.sum(axis=0), 100)
     assert widths[0].tolist() == [0, 0, 0, 100, 0, 0, 0] and widths[3, 3] == 0

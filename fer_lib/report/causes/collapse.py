@@ -58,9 +58,6 @@ def as_published(record: dict) -> bool:
     return parameters.get("loss") == "clipped" and parameters.get("input_scale", "0..255") == "0..255"
 
 
-# ---- Runs of full length
-
-
 def outcomes(group: list[dict]) -> dict:
     """How many runs of a group collapsed: title, seeds, collapsed, emotions (those that they collapsed to: runs)."""
     emotions = Counter(filter(None, (metrics.collapsed(pooled.headline(record)) for record in group)))
@@ -114,9 +111,6 @@ def losses(runs: list[dict], flat: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-# ---- What printed accuracies show
-
-
 def test_counts() -> np.ndarray:
     """Rows of each emotion on both tests of the official FER2013, (7,)."""
     return np.sum([fer2013.OFFICIAL_COUNTS[name] for name in BOTH.split("+")], axis=0)
@@ -142,22 +136,16 @@ def constant_classifiers(printed: float, digits: int, counts: np.ndarray, flat: 
 def flat_predictions(all_runs: list[dict], flat: list[dict]) -> dict:
     """What collapsed runs predict for the flat test rows: runs (that were scored on some), right (on all of them),
     other (than the one emotion that they predict for the rest)."""
-    labels = {int(line["row"]): line["emotion"] for line in flat}
-    runs = right = other = 0
+    labels, counts = {int(line["row"]): line["emotion"] for line in flat}, Counter(runs=0, right=0, other=0)
     for record in all_runs:
-        emotion = metrics.collapsed(pooled.headline(record))
-        arrays = records.predictions(record) if emotion and labels else {}
-        is_flat = np.isin(arrays.get("ids", []), list(labels))
-        if not np.any(is_flat):
+        if not (emotion := metrics.collapsed(pooled.headline(record))):
             continue
-        predicted = [FER2013[code] for code in arrays[f"classes_{pooled.reading(record)[0]}"][is_flat]]
-        runs += 1
-        right += predicted == [labels[row] for row in arrays["ids"][is_flat].tolist()]
-        other += any(one != emotion for one in predicted)
-    return {"runs": runs, "right": right, "other": other}
-
-
-# ---- A sweep of first steps
+        arrays, kept = records.predictions(record), pooled.reading(record)[0]
+        codes = zip(arrays["ids"].tolist(), arrays[f"classes_{kept}"])
+        if predicted := {row: FER2013[code] for row, code in codes if row in labels}:
+            right = all(labels[row] == one for row, one in predicted.items())
+            counts.update(runs=1, right=right, other=set(predicted.values()) != {emotion})
+    return dict(counts)
 
 
 def settings(sweep: dict) -> pd.DataFrame:
@@ -166,35 +154,31 @@ def settings(sweep: dict) -> pd.DataFrame:
     stuck_since: the step from which on its gradient was exactly 0, missing where it was not.
     """
     frame = pd.DataFrame(sweep["sweep"])
-    return frame.assign(collapsed=frame["collapsed_to"].notna() & (frame["collapsed_to"] != ""))
+    return frame.assign(collapsed=frame["collapsed_to"].notna())
 
 
 def traces(sweep: dict) -> dict[str, np.ndarray]:
     """What was watched step by step, (settings, steps) float each, by the names of ``TRACES``. Raises ValueError where
-    one lacks, or has other settings than the record."""
+    one lacks; the shape is the one that ``records.check`` demands."""
     traced = records.traces(sweep)
-    for name in TRACES:
-        values = traced.get(name)
-        if values is None or values.ndim != 2 or len(values) != len(sweep["sweep"]):
-            shape = "none" if values is None else str(values.shape)
-            expected = f"({len(sweep['sweep'])}, steps)"
-            raise ValueError(f"{sweep['folder']}: trace_{name}: found {shape}, expected {expected}; make it again")
+    if lacking := [name for name in TRACES if name not in traced]:
+        expected = f"({len(sweep['sweep'])}, steps)"
+        raise ValueError(f"{sweep['folder']}: trace_{lacking[0]}: found none, expected {expected}; make it again")
     return {name: traced[name] for name in TRACES}
 
 
 def factors(frame: pd.DataFrame) -> list[dict]:
     """How often each level of each factor collapsed: factor, level, settings, collapsed, share, interval (Wilson's).
 
-    Only settings that have a twin which differs in that factor and nothing else are counted, so that a factor's levels
-    are compared at the same levels of all others.
+    Factor by factor, its levels by their share. Only settings that have a twin which differs in that factor and nothing
+    else are counted, so that a factor's levels are compared at the same levels of all others.
     """
-    lines = []
-    known = [name for name in FACTORS if name in frame and frame[name].nunique() > 1]
+    lines, known = [], [name for name in FACTORS if frame[name].nunique() > 1]
     for factor in known:
-        others = [name for name in (*known, "seed") if name != factor and name in frame]
-        twins = frame.groupby(others, dropna=False)[factor].transform("nunique") > 1 if others else frame.index >= 0
-        for level, part in frame[twins].groupby(factor):
-            k, n = int(part["collapsed"].sum()), len(part)
+        others = [name for name in (*known, "seed") if name != factor]
+        twins = frame[frame.groupby(others, dropna=False)[factor].transform("nunique") > 1]
+        for level, collapsed in sorted(twins.groupby(factor)["collapsed"], key=lambda part: part[1].mean()):
+            k, n = int(collapsed.sum()), len(collapsed)
             counts = {"settings": n, "collapsed": k, "share": k / n, "interval": statistics.wilson(k, n)}
             lines.append({"factor": factor, "level": level} | counts)
     return lines

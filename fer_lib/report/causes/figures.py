@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from itertools import cycle, product
+from itertools import cycle, groupby, product
 
 import numpy as np
 import pandas as pd
@@ -33,11 +33,8 @@ def constant_classifiers(counts: np.ndarray, printed: list[tuple[str, float]]) -
     axes.bar(range(len(shares)), shares, color=BLUE, width=0.7)
     for place, count in enumerate(counts):
         axes.annotate(f"{count:,}", (place, 0), (0, 3), textcoords="offset points", ha="center", color="white")
-    shown = -1.0
-    for value in sorted({value for _, value in printed}):
-        if value - shown < 0.1:  # the same figure with more digits
-            continue
-        shown = value
+    for _, alike in groupby(sorted(value for _, value in printed), key=lambda value: round(value, 1)):
+        value = next(alike)  # the others are the same figure with more digits
         axes.axhline(value, color=ORANGE, ls="--", lw=1.3)
         axes.text(1.01, value, f"printed: {value:.2f}", va="center", transform=axes.get_yaxis_transform())
     axes.set_xticks(range(len(shares)), FER2013)
@@ -79,7 +76,7 @@ def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
     figure, panels = canvas(0.6 + 3.3 * max(2, columns), 0.2 + 3.5 * rows, rows, columns, squeeze=False, sharey=True)
     for axes in panels.flat[len(families) :]:
         axes.remove()
-    rates, used = 100 * counts / counts.sum(), set()
+    rates, used = 100 * counts / counts.sum(), {}
     for axes, groups in zip(panels.flat, families):
         for rate in rates:
             axes.axhline(rate, color="0.75", lw=0.9, ls=":")
@@ -87,7 +84,7 @@ def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
             curve = [100 * entry[f"{collapse.BOTH}_accuracy"] for entry in record["history"]]
             other = "loss from logits" if record["parameters"]["loss"] == "logits" else "pixels of another scale"
             kind = "as published" if collapse.as_published(record) else other
-            used.add(kind)
+            used[kind] = Line2D([], [], color=KINDS[kind], lw=1.6)
             axes.plot(range(1, len(curve) + 1), curve, color=KINDS[kind], lw=1.3, alpha=0.65, marker="o", ms=2.5)
         axes.set(xlabel="Epoch", title=textwrap.fill(groups[0][0]["title"], 32))
         axes.title.set_fontweight("normal")
@@ -103,9 +100,7 @@ def courses(families: list[list[list[dict]]], counts: np.ndarray) -> Figure:
     for axes in panels[:, 0]:
         axes.set(ylabel="Accuracy on both tests (%)")
     panels[0][0].set_ylim(0, max(32, panels[0][0].get_ylim()[1]))
-    shown = [kind for kind in KINDS if kind in used]
-    handles = [Line2D([], [], color=KINDS[kind], lw=1.6) for kind in shown]
-    figure.legend(handles, shown, loc="outside upper left", ncols=3)
+    figure.legend(used.values(), used.keys(), loc="outside upper left", ncols=3)
     return figure
 
 
@@ -120,11 +115,12 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray], by_collapse: b
     """
     scales = list(dict.fromkeys(line["input_scale"] for line in sweep))
     rates = sorted({line["learning_rate"] for line in sweep}, reverse=True)
-    kinds = [_kind(line, by_collapse) for line in sweep]
-    size = dict(sharex=True, sharey="row", squeeze=False)
-    figure, axes = canvas(
-        1.2 + 2.9 * len(scales), 1.2 + 1.45 * len(collapse.TRACES), len(collapse.TRACES), len(scales), **size
-    )
+    kinds = [f"loss: {line['loss']}" for line in sweep]
+    if by_collapse:
+        kinds = ["collapsed" if line["collapsed_to"] else "not collapsed" for line in sweep]
+    down, across = len(collapse.TRACES), len(scales)
+    size = {"width": 1.2 + 2.9 * across, "height": 1.2 + 1.45 * down}
+    figure, axes = canvas(**size, rows=down, columns=across, sharex=True, sharey="row", squeeze=False)
     thin = {"lw": 0.6, "alpha": 0.35} if by_collapse else {"lw": 1.1, "alpha": 0.75}
     for (row, name), (column, scale) in product(enumerate(collapse.TRACES), enumerate(scales)):
         steps, marker = np.arange(1, traces[name].shape[1] + 1), "o" if traces[name].shape[1] == 1 else None
@@ -147,26 +143,17 @@ def first_steps(sweep: list[dict], traces: dict[str, np.ndarray], by_collapse: b
         axes[0, column].set_title(f"pixels {scale}")
         axes[-1, column].set_xlabel("Step")
         axes[-1, column].xaxis.set_major_locator(MaxNLocator(integer=True))
-    names = list(dict.fromkeys(kinds))
-    handles = [Line2D([], [], color=SETTINGS[kind]) for kind in names]
-    handles += [Line2D([], [], color="0.3", ls="-" if rate == rates[0] else "--") for rate in rates]
-    names += [f"rate {rate:g}" for rate in rates]
-    figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+    keys = {kind: Line2D([], [], color=SETTINGS[kind]) for kind in kinds}
+    keys |= {f"rate {rate:g}": Line2D([], [], color="0.3", ls="-" if rate == rates[0] else "--") for rate in rates}
+    figure.legend(keys.values(), keys.keys(), loc="outside upper center", ncols=len(keys))
     return figure
-
-
-def _kind(setting: dict, by_collapse: bool) -> str:
-    """The key of ``SETTINGS`` that a setting of a sweep has its colour from."""
-    if by_collapse:
-        return "collapsed" if setting["collapsed_to"] else "not collapsed"
-    return f"loss: {setting['loss']}"
 
 
 @rc_context(THEME)
 def saturation(sweep: list[dict], traces: dict[str, np.ndarray]) -> Figure:
     """The gradient's norm against the share of saturated rows: a dot for each step, coloured by loss."""
     figure, axes = canvas(6.4, 3.6)
-    kinds = [_kind(line, by_collapse=False) for line in sweep]
+    kinds = [f"loss: {line['loss']}" for line in sweep]
     for kind in dict.fromkeys(kinds):
         of_loss = [place for place, other in enumerate(kinds) if other == kind]
         share, norm = traces["saturated"][of_loss].ravel(), traces["gradient_norm"][of_loss].ravel()

@@ -4,7 +4,7 @@ leaves open."""
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 
@@ -94,9 +94,6 @@ def right_rows(group: list[dict], rows: str = "") -> tuple[np.ndarray, np.ndarra
     return ids, labels, np.array([of_seed["classes"] == of_seed["labels"] for of_seed in predictions])
 
 
-# ---- Stopping and choosing on the test set
-
-
 def choosing(groups: list[list[dict]]) -> list[dict]:
     """What it is worth to choose the epoch on the rows that are scored, for each group of networks that learned.
 
@@ -107,19 +104,19 @@ def choosing(groups: list[list[dict]]) -> list[dict]:
     """
     lines = []
     for group in networks(groups):
-        runs = [_choices(record["history"]) for record in group if len(record["history"]) > 1]
-        if runs:
-            line = {name: [run[name] for run in runs] for name in runs[0]}
-            lines.append(named(group) | line | {"spread": statistics.t_interval(line["worth"])})
+        line = defaultdict(list)
+        for history in (record["history"] for record in group if len(record["history"]) > 1):
+            both, public, private = ([entry[f"{rows}_accuracy"] for entry in history] for rows in (BOTH, *HALVES))
+            line["last"].append(both[-1])
+            line["best"].append(max(both))
+            line["honest"].append(private[int(np.argmax(public))])
+            line["own"].append(max(private))
+            line["worth"].append(line["own"][-1] - line["honest"][-1])
+            line["stopped"].append(_stopped(history, "PublicTest"))
+            line["stopped_own"].append(_stopped(history, "PrivateTest"))
+        if line:
+            lines.append(named(group) | dict(line) | {"spread": statistics.t_interval(line["worth"])})
     return lines
-
-
-def _choices(history: list[dict]) -> dict:
-    """One run's part of a line of ``choosing``."""
-    both, public, private = ([entry[f"{rows}_accuracy"] for entry in history] for rows in (BOTH, *HALVES))
-    honest, own = private[int(np.argmax(public))], max(private)
-    stopped = {"stopped": _stopped(history, "PublicTest"), "stopped_own": _stopped(history, "PrivateTest")}
-    return {"last": both[-1], "best": max(both), "honest": honest, "own": own, **stopped, "worth": own - honest}
 
 
 def _stopped(history: list[dict], rows: str) -> float | None:
@@ -130,9 +127,6 @@ def _stopped(history: list[dict], rows: str) -> float | None:
         return None
     ends = (end for end in range(len(losses)) if end - int(np.argmin(losses[: end + 1])) >= PATIENCE)
     return history[next(ends, -1)]["PrivateTest_accuracy"]
-
-
-# ---- Overfitting
 
 
 def overfitting(groups: list[list[dict]]) -> list[dict]:
@@ -181,7 +175,9 @@ def remedies(groups: list[list[dict]], experiments: dict[str, dict]) -> list[dic
             continue
         (_, _, before), (_, _, after) = map(right_rows, sides)
         (gap, *_), (narrower, *_) = (overfitting([side])[0]["spread"] for side in sides)
-        line = {"title": common[0][0]["title"], "changed": changed_value(field, experiments[second])}
+        value = complete(experiments[second])[field]
+        changed = in_words(value if isinstance(value, dict) else {field: value}) or "as published"
+        line = {"title": common[0][0]["title"], "changed": changed}
         lines.append(line | {"seeds": len(common), **paired(before, after), "narrowed": gap - narrower})
     return lines
 
@@ -199,15 +195,9 @@ def paired(before: np.ndarray, after: np.ndarray) -> dict:
     }
 
 
-def changed_value(field: str, experiment: dict) -> str:
-    """A changed parameter in words: "augmentation flip and affine", "dense [512]"."""
-    value = complete(experiment).get(field)
-    if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {part}" for key, part in value.items()) or "as published"
-    return f"{field.replace('_', ' ')} {value}"
-
-
-# ---- What the paper leaves open
+def in_words(changed: dict, between: str = " ") -> str:
+    """Changed parameters in words: "augmentation flip and affine, dense [512]"."""
+    return ", ".join(f"{name.replace('_', ' ')}{between}{value}" for name, value in changed.items())
 
 
 def filling_names(experiments: dict[str, dict]) -> list[str]:
@@ -223,19 +213,17 @@ def fillings(groups: list[list[dict]], experiments: dict[str, dict]) -> list[dic
     Of each: changed (the parameters, options among them, that differ from the first's), PublicTest and PrivateTest at
     the kept epoch (``pooled.spread`` of the seeds).
     """
-    known, own = filling_names(experiments), []
-    for group in networks(groups):
+
+    def values(group):
+        parameters = complete(experiments[group[0]["experiment"]]) | group[0]["parameters"]
+        return parameters | parameters["model_options"] | {"model_options": None, "seed": None}
+
+    own = [group for group in networks(groups) if group[0]["experiment"] in filling_names(experiments)]
+    usual, lines = Counter(map(_made, own)).most_common(1), []
+    for group in (group for group in own if _made(group) == usual[0][0]):
+        one, other = values(own[0]), values(group)
+        changed = {name: other.get(name) for name in other | one if other.get(name) != one.get(name)}
         scores = [record["metrics"][pooled.reading(record)[0]] for record in group]
-        if group[0]["experiment"] in known and all(set(HALVES) <= score.keys() for score in scores):
-            parameters = complete(experiments[group[0]["experiment"]]) | group[0]["parameters"]
-            own.append((group, parameters | parameters.get("model_options", {}), scores))
-    usual, lines = Counter(_made(group) for group, *_ in own).most_common(1), []
-    for group, values, scores in own:
-        if _made(group) != usual[0][0]:
-            continue
-        base = own[0][1]
-        names = (key for key in values | base if key not in ("seed", "model_options"))
-        changed = {key: values.get(key) for key in names if values.get(key) != base.get(key)}
         accuracies = {rows: pooled.spread([score[rows] for score in scores]) for rows in HALVES}
         lines.append(named(group) | {"changed": changed} | accuracies)
     return lines

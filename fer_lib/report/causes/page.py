@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import groupby
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from ...claims import rules
 from ...data import ferplus
 from ...data.emotions import FER2013
 from ...evaluation import pooled, records, statistics
-from ...markdown import table
+from ...markdown import interval, table
+from .. import tables
 from ..figures import captioned
 from . import collapse, figures, networks, rows
 
@@ -76,9 +78,6 @@ def in_short(causes: dict[str, Cause]) -> str:
     return "\n".join(lines) + "\n"
 
 
-# ---- The collapse
-
-
 def the_collapse(
     runs: list[dict], groups: list[list[dict]], sweeps: list[dict], experiments: dict[str, dict], flat: list[dict]
 ) -> Cause:
@@ -100,8 +99,7 @@ def the_collapse(
             "Test accuracy after each epoch, a line a seed. Dotted lines are the accuracies of predicting one emotion "
             "for every row: a collapsed network lies on one of them, and can move only to another."
         )))  # fmt: skip
-    counts = collapse.test_counts()
-    parts = (_losses(runs, counts, flat), _printed(runs, counts, flat), _first_steps(sweeps, experiments))
+    parts = (_losses(runs, flat), _printed(runs, flat), _first_steps(sweeps, experiments))
     return Cause(sum((p.conclusion for p in parts), conclusion), sum((p.body for p in parts), body))
 
 
@@ -146,12 +144,10 @@ def _total(outcomes: Iterable[dict]) -> str:
 
 def _against_twins(shown: list[list[dict]], families: list[tuple[str, list[str]]], name: str) -> list[str]:
     """What runs show that differ in this parameter alone: a sentence for each network and other value, run alike."""
-    sentences = []
+    sentences, made = [], {(group[0]["experiment"], pooled.computed_by(group)): group for group in shown}
     for first, others in families:
-        family = (group for group in shown if group[0]["experiment"] in (first, *others))
-        for kind, groups in _by(pooled.computed_by, family).items():
-            own = {group[0]["experiment"]: group for group in groups}
-            for before, after in ((own[first], own[other]) for other in others if first in own and other in own):
+        for kind, before in ((kind, group) for (made_of, kind), group in made.items() if made_of == first):
+            for after in (made[other, kind] for other in others if (other, kind) in made):
                 one, two = collapse.outcomes(before), collapse.outcomes(after)
                 counts = (line[key] for line in (one, two) for key in ("collapsed", "seeds"))
                 difference = statistics.independent_difference(*counts)
@@ -183,21 +179,18 @@ def _outcome(group: list[dict]) -> dict:
 
 
 def _accuracies(group: list[dict]) -> str:
-    """The lowest and the highest of a group's seeds, in percent."""
-    ends = [100 * end(pooled.headline(record)["accuracy"] for record in group) for end in (min, max)]
-    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in ends))
+    return _range(pooled.headline(record)["accuracy"] for record in group)
 
 
-def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
-    n, lines = int(counts.sum()), []
+def _losses(runs: list[dict], flat: list[dict]) -> Cause:
+    n, lines = int(collapse.test_counts().sum()), []
     for name, accuracy, stored in collapse.RELEASED:
         expected = collapse.certain_loss(round(accuracy / 100 * n) / n)
         line = {"title": f"{name}, released notebook", "accuracy": accuracy / 100, "loss": stored, "expected": expected}
         lines.append(line | {"excess": n * (stored - expected)})
     worst = max(abs(line["loss"] - line["expected"]) for line in lines)
-    follow = "follow" if worst <= 1e-3 else "do not follow"
     stored = _joined(f"{line['loss']:.4f}" for line in lines)
-    text = f"The losses stored in the released notebooks, {stored}, {follow} from certainty to within {worst:.5f} nats"
+    text = f"The losses stored in the released notebooks, {stored}, follow from certainty to within {worst:.5f} nats"
     conclusion, frame = [], collapse.losses(runs, flat)
     if len(frame) and len(own := frame[frame["emotion"].notna()]):
         worst = (own["loss"] - own["expected"]).abs().max()
@@ -236,8 +229,8 @@ def _losses(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
     return Cause([*conclusion, f"{text}."], [figure, listed + "\n" + note])
 
 
-def _printed(runs: list[dict], counts: np.ndarray, flat: list[dict]) -> Cause:
-    labels, lines, explained = [line["emotion"] for line in flat], [], 0
+def _printed(runs: list[dict], flat: list[dict]) -> Cause:
+    counts, labels, lines, explained = collapse.test_counts(), [line["emotion"] for line in flat], [], 0
     for where, printed in collapse.PRINTED:
         digits = len(f"{printed}".partition(".")[2])
         fitting = collapse.constant_classifiers(printed, digits, counts, labels)
@@ -274,21 +267,22 @@ def _first_steps(sweeps: list[dict], experiments: dict[str, dict]) -> Cause:
     names = [name for name, experiment in experiments.items() if "steps" in networks.complete(experiment)]
     groups = [[sweep] for sweep in sweeps]
     cause = Cause([], _missing(names, groups, "Sweeps of the first steps that are not there yet"))
-    if not sweeps and not cause.body:
-        cause.body.append("No sweep of the first steps is there yet, so what happens inside is not shown.\n")
     for kind, own in _by(pooled.computed_by, groups).items():
         frame = pd.concat([collapse.settings(sweep) for (sweep,) in own], ignore_index=True)
         collapsed = frame[frame["collapsed"]]
         text = f"In the first {frame['steps'].max()} steps {_counted(len(collapsed), len(frame))} settings collapsed"
         text += f" to one emotion ({kind})"
-        by_factor = [
-            sorted(lines, key=lambda line: line["share"])
-            for _, lines in groupby(collapse.factors(frame), key=lambda line: line["factor"])
-        ]
-        if by_factor:
-            low, *_, high = max(by_factor, key=lambda lines: lines[-1]["share"] - lines[0]["share"])
+        if lines := collapse.factors(frame):
+            by_factor = [list(own) for _, own in groupby(lines, key=lambda line: line["factor"])]
+            low, *_, high = max(by_factor, key=lambda own: own[-1]["share"] - own[0]["share"])
             often = [f"{_counted(line['collapsed'], line['settings'])} at {line['level']}" for line in (high, low)]
             text += f"; what matters most is {low['factor'].replace('_', ' ')}: {', '.join(often)}"
+            levels = [networks.in_words({line["factor"]: line["level"]}, ": ") for line in lines]
+            shares = [(line["share"], *line["interval"]) for line in lines]
+            label = "Settings that collapsed (%), Wilson interval"
+            cause.body.append(captioned(figures.forest(list(zip(levels, shares)), label, zero=False), (
+                "How often each level of each factor collapsed in the first steps, the other factors alike."
+            )))  # fmt: skip
         cause.conclusion.append(f"{text}.")
         parts = [
             f"{settings['stuck_since'].notna().sum()} of {len(settings)} with the loss {loss}"
@@ -298,15 +292,6 @@ def _first_steps(sweeps: list[dict], experiments: dict[str, dict]) -> Cause:
             cause.conclusion.append(
                 f"Of those that collapsed the gradient is exactly 0 at the end for {_joined(parts)}."
             )
-        if by_factor:
-            lines = [
-                (f"{line['factor'].replace('_', ' ')}: {line['level']}", (line["share"], *line["interval"]))
-                for lines in by_factor
-                for line in lines
-            ]
-            figure = figures.forest(lines, "Settings that collapsed (%), Wilson interval", zero=False)
-            caption = "How often each level of each factor collapsed in the first steps, the other factors alike."
-            cause.body.append(captioned(figure, caption))
         for (sweep,) in own:
             figure = figures.first_steps(sweep["sweep"], collapse.traces(sweep), by_collapse=True)
             cause.body.append(captioned(figure, (
@@ -314,9 +299,6 @@ def _first_steps(sweeps: list[dict], experiments: dict[str, dict]) -> Cause:
                 "thin a setting, thick the median of those that collapsed and of those that did not."
             )))  # fmt: skip
     return cause
-
-
-# ---- How networks are trained and chosen
 
 
 def choosing_on_the_test_set(groups: list[list[dict]]) -> Cause:
@@ -344,10 +326,8 @@ def choosing_on_the_test_set(groups: list[list[dict]]) -> Cause:
     )
     caption = "PrivateTest accuracy at the epoch chosen on PublicTest, and at the epoch that is best on PrivateTest."
     listed = _table(lines, {
-        "Network": "name", "Seeds": "seeds", "Both tests, last epoch, %": lambda line: np.mean(line["last"]),
-        "Both tests, best epoch, %": lambda line: np.mean(line["best"]),
-        "PrivateTest, epoch best there, %": lambda line: np.mean(line["own"]),
-        "PrivateTest, epoch best on PublicTest, %": lambda line: np.mean(line["honest"]),
+        "Network": "name", "Seeds": "seeds", "Both tests, last epoch, %": "last", "Both tests, best epoch, %": "best",
+        "PrivateTest, epoch best there, %": "own", "PrivateTest, epoch best on PublicTest, %": "honest",
         "Worth, points [t interval]": "spread",
     })  # fmt: skip
     return Cause(conclusion, [captioned(figure, caption), listed])
@@ -401,34 +381,25 @@ def what_the_paper_leaves_open(groups: list[list[dict]], experiments: dict[str, 
         return Cause(["No run of the eleven-layer network is there yet."], lacking)
     parts, several = [], len(lines) > 1
     for scored, reported in REPORTED.items():
-        means = [100 * line[scored]["mean"] for line in lines]
-        low, high = min(means), max(means)
-        where = "above" if reported > high else "below" if reported < low else "within"
-        band = f"{low:.2f} to {high:.2f}\u00a0%" if several else f"{low:.2f}\u00a0%"
-        parts.append(f"{band} on {scored} (reported: {reported:g}, {where}{' them' if several else ''})")
+        means = [line[scored]["mean"] for line in lines]
+        where = "above" if reported > 100 * max(means) else "below" if reported < 100 * min(means) else "within"
+        where += " them" * several
+        parts.append(f"{_range(means)}\u00a0% on {scored} (reported: {reported:g}, {where})")
     text = f"{_number(len(lines), 'filling').capitalize()} of the eleven-layer network "
     text += f"{'reach' if several else 'reaches'} {_joined(parts)}."
     if len(lines) < 3:
         text += " Too few to call it a band."
-    lines = _with_names([line | {"title": _filling(line)} for line in lines])
+    titles = [networks.in_words(line["changed"]) or "as first filled in" for line in lines]
+    lines = _with_names([line | {"title": title} for line, title in zip(lines, titles)])
     figure = captioned(figures.fillings(lines, REPORTED), (
         "Accuracy of each filling of what the paper leaves open: rings are seeds, dots their mean, bars the 95 % t "
         "interval over seeds; shaded the band of the means, dashed what the paper reports."
     ))  # fmt: skip
     listed = _table(lines, {
         "Filling": "name", "Experiment": lambda line: f"`{line['experiment']}`", "Seeds": "seeds",
-        "PublicTest, %": lambda line: line["PublicTest"]["mean"],
-        "PrivateTest, %": lambda line: line["PrivateTest"]["mean"],
+        "PublicTest, %": "PublicTest.mean", "PrivateTest, %": "PrivateTest.mean",
     })  # fmt: skip
     return Cause([text], [figure, listed, *lacking])
-
-
-def _filling(line: dict) -> str:
-    changed = [f"{name.replace('_', ' ')} {value}" for name, value in line["changed"].items()]
-    return ", ".join(changed) or "as first filled in"
-
-
-# ---- The test rows
 
 
 def leaked_rows(groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray) -> Cause:
@@ -522,15 +493,12 @@ def label_noise(groups: list[list[dict]]) -> Cause:
         "Wilson intervals. Of each architecture the network that agrees best."
     ))  # fmt: skip
 
-    def second(key):
-        return lambda line: line["second"] and line["second"][key]
-
     listed = _table(lines, {
-        "Model": "name", "Seeds": "seeds", "Label agreed with, %": lambda line: line["agreed"]["accuracy"],
-        "Label not agreed with, %": lambda line: line["other"]["accuracy"], "Difference, points [over rows]": "rows",
-        "There by the taggers' choice, %": lambda line: line["taggers"]["accuracy"],
-        "Second prediction right where the first is wrong, label agreed with, %": second("agreed"),
-        "... not agreed with, %": second("other"), "... difference, points": second("difference"),
+        "Model": "name", "Seeds": "seeds", "Label agreed with, %": "agreed.accuracy",
+        "Label not agreed with, %": "other.accuracy", "Difference, points [over rows]": "rows",
+        "There by the taggers' choice, %": "taggers.accuracy",
+        "Second prediction right where the first is wrong, label agreed with, %": "second.agreed",
+        "... not agreed with, %": "second.other", "... difference, points": "second.difference",
     })  # fmt: skip
     return Cause(conclusion, [figure, listed, f"Taggers: {ferplus.NAME}, MD5 {system.file_hash(file, 'md5')}.\n"])
 
@@ -545,25 +513,25 @@ def _percent(share: float) -> str:
 
 def _points(difference: tuple[float, float, float], unit: str = " points") -> str:
     """ "+34.20 points [+30.10, +38.00]": a difference of fractions with its interval, where there is one."""
-    value, low, high = (100 * number for number in difference)
-    interval = "" if math.isnan(low) else f" [{low:+.2f},\u00a0{high:+.2f}]"
-    return f"{value:+.2f}{unit}{interval}"
+    value, *ends = difference
+    return f"{100 * value:+.2f}{unit}" + ("" if math.isnan(ends[0]) else f" {interval(ends, '+')}")
 
 
 def _table(lines: list[dict], columns: dict[str, str | Callable[[dict], object]]) -> str:
-    """A Markdown table of lines: each column's head with the key, or a function, of a line.
+    """A Markdown table of lines: each column's head with a key of a line ("agreed.accuracy": of a dict in it), or a
+    function of a line.
 
-    Fractions stand in percent, differences with their intervals in points, both without the unit; None as a dash.
+    Fractions stand in percent, those of several seeds as their mean, differences with their intervals in points, all
+    without the unit; None as a dash.
     """
 
-    def cell(value):
+    def cell(line, of):
+        value = of(line) if callable(of) else reduce(lambda part, key: part and part[key], of.split("."), line)
         if isinstance(value, tuple):
             return _points(value, "")
-        return f"{100 * value:.2f}" if isinstance(value, float) else "–" if value is None else value
+        return "–" if value is None else f"{100 * np.mean(value):.2f}" if isinstance(value, float | list) else value
 
-    return table([
-        {head: cell(line[of] if isinstance(of, str) else of(line)) for head, of in columns.items()} for line in lines
-    ])  # fmt: skip
+    return table([{head: cell(line, of) for head, of in columns.items()} for line in lines])
 
 
 def _counted(k: int, n: int) -> str:
@@ -572,10 +540,15 @@ def _counted(k: int, n: int) -> str:
     return f"{k} of {n} [{100 * low:.0f},\u00a0{100 * high:.0f}\u00a0%]"
 
 
+def _range(fractions: Iterable[float], sign: str = "") -> str:
+    """ "58.90 to 60.58": the lowest and the highest of fractions, in percent."""
+    values = [f"{100 * value:{sign}.2f}" for value in sorted(fractions)]
+    return " to ".join(dict.fromkeys([values[0], values[-1]]))
+
+
 def _between(differences: Iterable[float]) -> str:
     """ "+6.87 to +39.47 points": the range of differences of fractions."""
-    ends = [f"{100 * end:+.2f}" for end in sorted(differences)]
-    return " to ".join(dict.fromkeys([ends[0], ends[-1]])) + " points"
+    return f"{_range(differences, '+')} points"
 
 
 def _joined(parts: Iterable[str]) -> str:
@@ -597,23 +570,16 @@ def _missing(names: Iterable[str], groups: Iterable[list[dict]], what: str = "No
 
 
 def _with_names(lines: list[dict]) -> list[dict]:
-    """The lines with a ``name`` each: its title, and how it was computed where two have the same title."""
-    times = Counter(line["title"] for line in lines)
-    return [
-        line | {"name": line["title"] + (f" ({line['computed_by']})" if times[line["title"]] > 1 else "")}
-        for line in lines
-    ]
+    return [line | {"name": name} for line, name in zip(lines, tables.names(lines))]
 
 
 def _largest_of_each_model(lines: list[dict], size: Callable[[dict], float]) -> list[dict]:
     """The lines (see ``_with_names``) that a figure has room for: of each model the one of the largest size."""
-    largest: dict[str, str] = {}
-    for line in sorted(lines, key=size, reverse=True):
-        largest.setdefault(line["model"], line["name"])
-    return [line for line in lines if line["name"] == largest[line["model"]]]
+    largest = {line["model"]: line["name"] for line in sorted(lines, key=size)}
+    return [line for line in lines if line["name"] in largest.values()]
 
 
-def _direction(interval: tuple[float, float, float]) -> int:
+def _direction(difference: tuple[float, float, float]) -> int:
     """1 or -1 where a difference's interval leaves out 0 on that side; 0 where it does not, or there is none."""
-    _, low, high = interval
+    _, low, high = difference
     return 1 if low > 0 else -1 if high < 0 else 0
