@@ -8,13 +8,14 @@ from itertools import cycle, groupby, product
 
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ...data.emotions import FER2013
-from ..figures import BLUE, GREEN, GREY, ORANGE, PALETTE, THEME, canvas
+from ..figures import BLUE, GREEN, GREY, ORANGE, THEME, canvas
 from . import collapse
 
 KINDS = {"as published": ORANGE, "loss from logits": BLUE, "pixels of another scale": GREEN}
@@ -213,7 +214,7 @@ def training_and_test(groups: list[tuple[list[dict], str, str]]) -> Figure:
     ``groups``: each with the rows it is scored on and its title.
     """
     figure, axes = canvas(10.0, 4.0)
-    for (group, scored, title), colour in zip(groups, cycle(PALETTE)):
+    for (group, scored, title), colour in zip(groups, cycle(seaborn.color_palette("colorblind"))):
         shortest = min(len(record["history"]) for record in group)
         epochs = np.arange(1, shortest + 1)
         for key, style, label in (("accuracy", "--", None), (f"{scored}_accuracy", "-", textwrap.fill(title, 34))):
@@ -232,7 +233,7 @@ def agreement(measured: list[tuple[str, dict]]) -> Figure:
     ``measured``: titles, and levels as ``rows.label_noise`` gives them.
     """
     figure, axes = canvas(8.6, 3.9)
-    for number, ((title, levels), colour) in enumerate(zip(measured, cycle(PALETTE))):
+    for number, ((title, levels), colour) in enumerate(zip(measured, cycle(seaborn.color_palette("colorblind")))):
         parts = list(levels.items())[::-1]
         places = np.arange(len(parts)) + 0.06 * (number - (len(measured) - 1) / 2)
         middle = np.array([100 * part["accuracy"] for _, part in parts])
