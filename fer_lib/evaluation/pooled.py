@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from . import metrics, provenance, records, scoring, statistics
+from . import calibration, metrics, provenance, records, statistics
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime"}
 HONEST = ("PublicTest", "PrivateTest", "PrivateTest clean")
@@ -227,8 +227,8 @@ def per_class(counts: np.ndarray) -> np.ndarray:
 def reliability(group: list[dict]) -> dict:
     """How often a group's predictions are right, by their confidence, over the headline's rows of all seeds.
 
-    Of ``scoring.BINS`` equal bins of confidence, empty ones left out: confidence and accuracy (means) and counts (of
-    predictions). errors: each seed's expected calibration error, a fraction.
+    Of ``calibration.BINS`` equal bins of confidence, empty ones left out: confidence and accuracy (means) and counts
+    (of predictions). errors: each seed's expected calibration error, a fraction.
     """
     seeds = []
     for record in group:
@@ -236,12 +236,12 @@ def reliability(group: list[dict]) -> dict:
         confidence = arrays["probabilities"].max(axis=1).astype(np.float64)
         seeds.append((confidence, arrays["classes"] == arrays["labels"]))
     confidence, right = map(np.concatenate, zip(*seeds))
-    place = scoring.bins(confidence)
+    place = calibration.bins(confidence)
     counts = np.bincount(place)
     some = counts > 0
     return {
         "confidence": np.bincount(place, confidence)[some] / counts[some],
         "accuracy": np.bincount(place, right)[some] / counts[some],
         "counts": counts[some],
-        "errors": [scoring.calibration_error(*seed) for seed in seeds],
+        "errors": [calibration.calibration_error(*seed) for seed in seeds],
     }

@@ -2,14 +2,13 @@
 no Keras."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import rel_entr
 
 from .. import system
 from ..data import SPLITS, Faces, audit, ferplus
 from ..data.emotions import FER2013
 from ..markdown import interval, table
-from . import metrics, statistics
+from . import calibration, metrics, statistics
 from .prediction_files import read
 
 WORTH = {
@@ -24,9 +23,6 @@ WORTH = {
     "PrivateTest, 0 of 10 taggers agree": "nobody did (half are called fear): what counts as wrong may well be right.",
 }
 """The sets, and what a score on each is worth."""
-
-BINS = 15
-"""How many bins of confidence the calibration error has."""
 
 
 def sets(faces: Faces, counts: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -123,8 +119,8 @@ def score_set(predictions: dict, labels: np.ndarray, rows: np.ndarray, emotions:
 
     recall maps an emotion to n, correct, recall and interval. balanced_accuracy is the mean recall of the emotions that
     the set holds, macro_f1 the mean F1 of those that it holds or that were predicted. Given probabilities also
-    log_loss, in nats, clipped at ``metrics.EPSILON``, and calibration_error: the mean gap, over ``BINS`` equal bins of
-    confidence, between confidence and accuracy (Guo et al. 2017).
+    log_loss, in nats, clipped at ``metrics.EPSILON``, and calibration_error: the mean gap between confidence and
+    accuracy, over ``calibration.BINS`` equal bins of confidence (Guo et al. 2017).
     """
     from sklearn.metrics import confusion_matrix, f1_score, recall_score  # slow to import
 
@@ -148,7 +144,7 @@ def score_set(predictions: dict, labels: np.ndarray, rows: np.ndarray, emotions:
         losses = -np.log(np.clip(p[np.arange(len(labels)), labels], metrics.EPSILON, 1))
         result |= {
             "log_loss": float(losses.mean()),
-            "calibration_error": calibration_error(p.max(axis=1), classes == labels),
+            "calibration_error": calibration.calibration_error(p.max(axis=1), classes == labels),
         }
     return result
 
@@ -209,34 +205,6 @@ def compare(first: dict, second: dict, faces: Faces, masks: dict[str, np.ndarray
             "score each alone, or predict the same rows"
         )
     return result
-
-
-# ---- confidence
-
-
-def bins(confidence: np.ndarray) -> np.ndarray:
-    """Which of ``BINS`` equal bins each confidence (n,), 0 to 1, falls into: (n,) int."""
-    return np.minimum((confidence * BINS).astype(int), BINS - 1)
-
-
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error of predictions of this confidence, (n,) of 0 to 1, of which these were right."""
-    return float(np.abs(np.bincount(bins(confidence), right - confidence)).sum() / len(right))
-
-
-def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """What to divide logits by so that the labels are likeliest (Guo et al. 2017); above 1 where it is too sure.
-
-    ``logits`` (n, 7) float32 and ``labels`` (n,) of rows that it was not trained on. No predicted class changes, only
-    its confidence. Looked for between 0.05 and 20; raises ValueError where there is no row.
-    """
-    if not len(labels):
-        raise ValueError("labels: found no row, expected some to fit a temperature to; look at the data's PublicTest")
-
-    def loss(logarithm: float) -> float:
-        return float(metrics.cross_entropy(logits / np.float32(np.exp(logarithm)), labels, "logits").mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
 
 
 # ---- Markdown

@@ -123,7 +123,7 @@ People agree with FER2013's labels on about 65 ± 5 % of its faces (Goodfellow e
 {table(_emotions(private, about["confusion"]))}
 ## How sure it is
 
-Calibration error: the mean gap between confidence and accuracy, over {scoring.BINS} bins.
+Calibration error: the mean gap between confidence and accuracy, over {calibration.BINS} bins.
 
 {table(calibration)}
 Whoever wants fewer and surer predictions takes those above a threshold (PrivateTest):

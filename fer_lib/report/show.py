@@ -9,7 +9,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from ..data.emotions import FER2013
-from ..evaluation import pooled, records, scoring
+from ..evaluation import calibration, pooled, records
 from ..models.architectures import PAPERS
 from . import figures, sections, tables
 from .causes.networks import named
@@ -117,7 +117,7 @@ def show_emotions(all_records: list[dict], experiments: dict[str, dict]) -> None
     curves = [(name, pooled.reliability(group)) for name, group in zip(names, groups) if group[0]["history"]]
     if curves:
         caption = (
-            f"Reliability of the networks: accuracy of the predictions within each of {scoring.BINS} equal bins of "
+            f"Reliability of the networks: accuracy of the predictions within each of {calibration.BINS} equal bins of "
             f"confidence, seeds together, bins of fewer than {figures.FEW} predictions left out; a dot's area tells "
             "how many. On the dashed line a network is right as often as it is sure, below it too sure. ECE: the mean "
             "gap over all predictions, mean over seeds (Guo et al. 2017)."

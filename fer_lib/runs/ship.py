@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import data, paths, runs, system
 from ..data import Faces
-from ..evaluation import metrics, records, scoring
+from ..evaluation import calibration, metrics, records
 from ..live import inference, model_card
 from ..training.protocol import Protocol
 from . import plan
@@ -51,7 +51,7 @@ def write_files(record: dict, kept: Path, faces: Faces, folder: Path, card: Path
     public = tests.rows("PublicTest")
     looks = export.view_logits(network, tests.images)
     logits = looks.mean(axis=0)
-    fitted = scoring.temperature(logits[public], tests.labels[public])
+    fitted = calibration.temperature(logits[public], tests.labels[public])
     facts = {"experiment": record["experiment"], "seed": str(record["seed"]), "data_sha256": faces.sha256}
     protocol = Protocol(**{name: value for name, value in parameters.items() if name not in ("data", "seed")})
     shown = faces.images[np.random.default_rng(0).choice(batches.training_rows(faces, protocol), SHOWN)]

@@ -18,7 +18,7 @@ from fer_lib import paths, system
 from fer_lib.__main__ import main
 from fer_lib.data import Faces, ferplus
 from fer_lib.data.emotions import FER2013
-from fer_lib.evaluation import metrics, prediction_files, records, scoring, statistics
+from fer_lib.evaluation import calibration, metrics, prediction_files, records, scoring, statistics
 
 RUNS = paths.RESULTS / "runs"
 TEST_SETS = ["PublicTest", "PrivateTest", "PublicTest+PrivateTest", "PrivateTest clean", "PrivateTest leaked"]
@@ -212,8 +212,8 @@ def test_log_loss_of_a_certain_wrong_answer_is_finite(tmp_path):
 def test_calibration_error_by_hand():
     # two bins: four answers at 0.9, three right: gap 0.15; two at 0.5, both right: gap 0.5
     confidence, right = np.array([0.9] * 4 + [0.5] * 2), np.array([1, 1, 1, 0, 1, 1], bool)
-    assert scoring.calibration_error(confidence, right) == pytest.approx((4 * 0.15 + 2 * 0.5) / 6)
-    assert scoring.calibration_error(np.ones(3), np.ones(3, bool)) == 0
+    assert calibration.calibration_error(confidence, right) == pytest.approx((4 * 0.15 + 2 * 0.5) / 6)
+    assert calibration.calibration_error(np.ones(3), np.ones(3, bool)) == 0
 
 
 def test_the_temperature_is_what_logits_were_multiplied_by():
@@ -221,9 +221,9 @@ def test_the_temperature_is_what_logits_were_multiplied_by():
     logits = rng.normal(0, 2, (20_000, 7)).astype(np.float32)
     labels = np.array([rng.choice(7, p=p / p.sum()) for p in metrics.probabilities(logits).astype(float)])
     for factor in (0.4, 1.0, 3.0):
-        assert scoring.temperature(logits * np.float32(factor), labels) == pytest.approx(factor, rel=0.03)
+        assert calibration.temperature(logits * np.float32(factor), labels) == pytest.approx(factor, rel=0.03)
     with pytest.raises(ValueError, match="labels: found no row, expected some to fit a temperature to"):
-        scoring.temperature(logits[:0], labels[:0])
+        calibration.temperature(logits[:0], labels[:0])
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -188,8 +188,8 @@ def test_a_sweep_that_lacks_a_trace_is_refused(tmp_path):
 
 
 def test_twins_differ_in_one_parameter_and_the_papers_own_comes_first():
-    assert networks.twins(EXPERIMENTS, "loss") == [("saravanan2019/one", ["ours/one_logits"])]
-    assert rows.twin_pairs(EXPERIMENTS) == [("saravanan2019/one", "ours/one_without_twins")]
+    assert networks.counterparts(EXPERIMENTS, "loss") == [("saravanan2019/one", ["ours/one_logits"])]
+    assert rows.pairs_without_twins(EXPERIMENTS) == [("saravanan2019/one", "ours/one_without_twins")]
     assert networks.remedy_pairs(EXPERIMENTS) == [
         ("augmentation", "saravanan2019/one", "ours/one_augmented"),
         ("model_options", "saravanan2019/one", "ours/one_dropout"),

@@ -170,14 +170,14 @@ def traces(sweep: dict) -> dict[str, np.ndarray]:
 def factors(frame: pd.DataFrame) -> list[dict]:
     """How often each level of each factor collapsed: factor, level, settings, collapsed, share, interval (Wilson's).
 
-    Factor by factor, its levels by their share. Only settings that have a twin which differs in that factor and nothing
-    else are counted, so that a factor's levels are compared at the same levels of all others.
+    Factor by factor, its levels by their share. Only settings that have a counterpart, which differs in that factor
+    and nothing else, are counted, so that a factor's levels are compared at the same levels of all others.
     """
     lines, known = [], [name for name in FACTORS if frame[name].nunique() > 1]
     for factor in known:
         others = [name for name in (*known, "seed") if name != factor]
-        twins = frame[frame.groupby(others, dropna=False)[factor].transform("nunique") > 1]
-        for level, collapsed in sorted(twins.groupby(factor)["collapsed"], key=lambda part: part[1].mean()):
+        counterparts = frame[frame.groupby(others, dropna=False)[factor].transform("nunique") > 1]
+        for level, collapsed in sorted(counterparts.groupby(factor)["collapsed"], key=lambda part: part[1].mean()):
             k, n = int(collapsed.sum()), len(collapsed)
             counts = {"settings": n, "collapsed": k, "share": k / n, "interval": statistics.wilson(k, n)}
             lines.append({"factor": factor, "level": level} | counts)

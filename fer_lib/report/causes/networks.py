@@ -37,8 +37,8 @@ def complete(experiment: dict) -> dict:
     return experiment.get("defaults", {}) | experiment.get("parameters", {})
 
 
-def twins(experiments: dict[str, dict], field: str) -> list[tuple[str, list[str]]]:
-    """Experiments that differ in this parameter and in nothing else: the first of each family, and its twins.
+def counterparts(experiments: dict[str, dict], field: str) -> list[tuple[str, list[str]]]:
+    """Experiments that differ in this parameter and in nothing else: the first of each family, and its counterparts.
 
     In the order of ``experiments``, so that a paper's own comes first.
     """
@@ -154,7 +154,7 @@ def remedy_pairs(experiments: dict[str, dict]) -> list[tuple[str, str, str]]:
     return [
         (field, first, second)
         for field in REMEDIES
-        for first, others in twins(experiments, field)
+        for first, others in counterparts(experiments, field)
         for second in others
         if field != "model_options" or about_dropout(first, second)
     ]

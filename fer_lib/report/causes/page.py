@@ -83,12 +83,12 @@ def the_collapse(
 ) -> Cause:
     """Networks that predict one emotion: how many runs and which, when, what losses and printed accuracies show, the
     first steps."""
-    families = {name: networks.twins(experiments, name) for name in FIELDS}
+    families = {name: networks.counterparts(experiments, name) for name in FIELDS}
     first_of = {name: first for own in families.values() for first, others in own for name in (first, *others)}
     shown = [g for g in groups if g[0]["parameters"].get("loss") == "clipped" or g[0]["experiment"] in first_of]
     conclusion = _collapsed_runs(shown, {name for _, names in families["input_scale"] for name in names})
     for name, own in families.items():
-        conclusion += _against_twins(shown, own, name)
+        conclusion += _against_counterparts(shown, own, name)
     body = [table([_outcome(group) for group in shown])] if shown else []
     body += _missing(first_of, groups)
     with_curves = (g for g in shown if f"{collapse.BOTH}_accuracy" in g[0]["history"][0])
@@ -142,7 +142,7 @@ def _total(outcomes: Iterable[dict]) -> str:
     return _counted(*map(sum, zip(*counts)))
 
 
-def _against_twins(shown: list[list[dict]], families: list[tuple[str, list[str]]], name: str) -> list[str]:
+def _against_counterparts(shown: list[list[dict]], families: list[tuple[str, list[str]]], name: str) -> list[str]:
     """What runs show that differ in this parameter alone: a sentence for each network and other value, run alike."""
     sentences, made = [], {(group[0]["experiment"], pooled.computed_by(group)): group for group in shown}
     for first, others in families:
@@ -442,7 +442,7 @@ def leaked_rows(groups: list[list[dict]], experiments: dict[str, dict], leaked: 
     if differences:
         figure = figures.forest(differences, "Without the twins minus with them (points)")
         body.append(captioned(figure, "What training without the twins of test rows changes; same seeds, same rows."))
-    names = [name for pair in rows.twin_pairs(experiments) for name in pair]
+    names = [name for pair in rows.pairs_without_twins(experiments) for name in pair]
     body += _missing(names, groups, "The training without twins is not run yet")
     return Cause(conclusion, body)
 

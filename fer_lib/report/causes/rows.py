@@ -10,10 +10,8 @@ import numpy as np
 from ...claims import measures
 from ...data import ferplus
 from ...evaluation import pooled, records, statistics
-from .networks import HALVES, complete, learned, named, paired, pairs, right_rows, twins
-
-WITHOUT_TWINS = "Training without twins"
-"""``train_rows`` without those whose image stands in a test set."""
+from ...training.protocol import WITHOUT_TWINS
+from .networks import HALVES, complete, counterparts, learned, named, paired, pairs, right_rows
 
 
 def leaked_ids(results: Path) -> np.ndarray:
@@ -69,24 +67,24 @@ def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
     return lines
 
 
-def twin_pairs(experiments: dict[str, dict]) -> list[tuple[str, str]]:
+def pairs_without_twins(experiments: dict[str, dict]) -> list[tuple[str, str]]:
     """Experiments that differ in nothing but that the second trains without the twins of test rows."""
     return [
         (first, second)
-        for first, others in twins(experiments, "train_rows")
+        for first, others in counterparts(experiments, "train_rows")
         for second in others
         if complete(experiments[second])["train_rows"] == WITHOUT_TWINS
     ]
 
 
 def retrained(groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray) -> list[dict]:
-    """What training without the twins of test rows does to the same rows, for each experiment that has such a twin.
+    """What training without the twins of test rows does to the same rows, for each experiment that has a counterpart.
 
     Of each: title, seeds, and for "leaked", "clean" and "all" rows the accuracies before and after, and
     their difference (after - before) with ``spread`` over seeds and ``rows``, the paired interval over rows.
     """
     lines = []
-    for first, second in twin_pairs(experiments):
+    for first, second in pairs_without_twins(experiments):
         common = pairs(first, second, groups)
         if not common or not records.is_official(common[0][0]):
             continue
