@@ -20,9 +20,9 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray, loss: str) -> np.ndarray:
-    """Cross-entropy of each row in nats, (n,) float32, in either form of the loss (see ``losses.loss_function``).
+    """Cross-entropy of each row in nats, (n,) float32, in a form of the loss (see ``losses.loss_function``).
 
-    "any of" has but one true emotion here and is "logits".
+    A row is scored by one label, where the loss "any of" is the same as "logits".
     """
     logits = np.asarray(logits, np.float32)
     rows = np.arange(len(labels))

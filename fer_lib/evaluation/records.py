@@ -1,10 +1,10 @@
-"""The one door to ``results/``: a run's record is written whole or not at all, and read only when it is whole.
+"""The records of runs, in ``results/runs``: each is written whole or not at all, and read only when it is whole.
 
 A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictions.npz`` (``ids`` int32, ``labels`` and
 ``split`` uint8, and for each kept epoch E, "last", "best" or "milestone", ``probabilities_E`` (m, k) float16 and
 ``classes_E`` uint8, the argmax before rounding), ``run.ipynb``, the executed notebook, and ``metrics.json``, which is
 written last, by rename, and holds the SHA-256 of the predictions. The file holds nothing twice (see ``pack``): it is
-read by ``read_arrays``. Git keeps the executed notebook of seed 0 alone: another one is a run away.
+read by ``read_arrays``. Git keeps the executed notebook of seed 0 alone; to see another one, make that run again.
 
 The record of a sweep (``training.first_steps``) is a diagnostic: it has no scores (``metrics`` is empty), but a line
 for each of its settings under ``sweep``, and beside ids, labels and split of the PublicTest rows that were predicted

@@ -1,4 +1,4 @@
-"""Networks of today's making that no paper here has: batch normalisation, average pooling, few weights.
+"""Networks of our own, which no paper here has: batch normalisation, average pooling, few weights.
 
 (n, 48, 48, 1) float32 in, (n, 7) float32 logits out, as everywhere in ``fer_lib.models``.
 """

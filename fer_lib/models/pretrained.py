@@ -1,4 +1,4 @@
-"""The five networks of Vorontsov and Averkin 2018, Table 1, which others had pre-trained and re-trained on FER2013.
+"""The five networks of Vorontsov and Averkin 2018, Table 1, which others pre-trained, then trained on FER2013.
 
 As FER networks they take (n, 48, 48, 1) float32 grey levels of **0 to 255** (``input_scale`` "0..255") and give (n, 7)
 float32 logits. Their input stage enlarges the faces (bilinearly) to ``side`` pixels, by default those that the owners

@@ -1,4 +1,4 @@
-"""The one module that knows which engine runs below Keras: determinism, an epoch as one program, gradients, devices."""
+"""What differs between the backends below Keras: determinism, an epoch as one program, gradients, devices."""
 
 import math
 from functools import partial, reduce

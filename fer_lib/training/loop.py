@@ -98,7 +98,7 @@ def should_stop(losses: list[float], patience: int) -> bool:
 def train(
     faces: Faces, protocol: Protocol, seed: int, folder: Path | None = None, progress=print
 ) -> tuple[Training, Faces]:
-    """Train ``protocol.model`` and predict every PublicTest and PrivateTest row after each epoch.
+    """Train ``protocol.model`` and predict the PublicTest and PrivateTest rows (``test_rows``) after each epoch.
 
     Returns the training and the evaluated faces, whose order the logits follow. With a ``folder`` the state after
     each epoch is kept there, and a run that finds one continues from it to the predictions that it would have had
