@@ -1,4 +1,4 @@
-"""Why networks collapsed to one emotion (``metrics.collapsed``): what the losses, the histories and the printed accuracies show.
+"""Why networks collapsed to one emotion (``metrics.collapsed``): what losses, histories and printed accuracies show.
 
 A network whose softmax is exactly 0 and 1 pays -ln(1e-7) for each wrong prediction where probabilities are clipped as
 in old Keras, and nothing for a right one; the clip passes no gradient on. Numbers only, all from records; accuracies
