@@ -196,7 +196,7 @@ def test_train_csv_is_training_rows_and_cannot_run_the_experiments(tmp_path, mon
         with pytest.raises(ValueError, match=refusal):
             data.load_faces("fer2013")
         with pytest.raises(ValueError, match=refusal):  # `make reproduce` ends here, before any run
-            plan.missing(plan.wanted("full", 1))
+            plan.missing(plan.wanted("full", seeds=1))
 
 
 def test_test_csv_has_no_labels_and_cannot_run_the_experiments(tmp_path, monkeypatch):

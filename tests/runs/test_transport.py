@@ -227,7 +227,7 @@ def arrays(**changes):
         (arrays(ids=lambda ids: ids + 100), "of 420 rows"),
         (arrays(probabilities_best=lambda p: p[:, ::-1]), "classes_best are not the likeliest"),
         (arrays(probabilities_best=lambda p: p / 2), "do not sum to 1"),
-        (arrays(classes_last=lambda c: c[:-1]), "different lengths"),
+        (arrays(classes_last=lambda c: c[:-1]), "classes_last is ("),
     ],
 )
 def test_a_bad_record_is_refused_with_its_reason_and_the_good_one_goes_in(study, monkeypatch, capsys, spoil, reason):
