@@ -4,7 +4,6 @@ The head of ``claims/saravanan2019.yaml`` explains its keys; ``claims/schema.jso
 """
 
 import json
-import re
 from functools import cache
 from pathlib import Path
 
@@ -57,10 +56,12 @@ def _message(error: ValidationError, claim: dict) -> str:
         needs = f", which kind {kind} needs (or missing: what it would take to test it)"
         return f"lacks {absent}{needs if is_of_kind else ''}"
     if error.validator == "unevaluatedProperties":
-        extra = ", ".join(re.findall("'(.+?)'", error.message))
-        if "missing" in claim:
-            return f"found missing beside {extra}; expected one or the other"
-        return f"found {extra}, which kind {kind} does not have"
+        own = schema()["$defs"][{"share": "speed"}.get(kind, kind).replace(" ", "_")]["properties"]
+        extra = [str(key) for key in claim if key not in schema()["properties"] and key not in own]
+        if extra:
+            return f"found {', '.join(extra)}, which kind {kind} does not have"
+        beside = ", ".join(key for key in claim if key in own and key != "reported")
+        return f"found missing beside {beside}; expected one or the other"
     key = error.absolute_path[0]
     found = repr(claim[key])
     if key == "runs" and error.validator in ("minItems", "maxItems"):

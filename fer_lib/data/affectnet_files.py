@@ -157,7 +157,7 @@ def _older(path: Path, images: Path) -> Iterator[_Row]:
                         raise refused(place, found, ",".join(COLUMNS), "fetch it again")
                     columns = fields
                     continue
-                if len(fields) < len(columns):
+                if len(fields) <= max(map(columns.index, COLUMNS)):
                     expected = f"{len(columns)}: {','.join(columns)}"
                     raise refused(place, f"{len(fields)} fields", expected, "fetch it again")
                 row = dict(zip(columns, fields))

@@ -106,6 +106,8 @@ def markdown(result: dict) -> str:
 def _model(path: Path, outputs: str):
     import keras
 
+    from ..models import pretrained  # noqa: F401 (a file may name a layer of ours, which importing it registers)
+
     if not path.is_file():
         raise FileNotFoundError(f"{path}: found no such file, expected a network saved by Keras 3; correct the path")
     try:

@@ -193,8 +193,8 @@ def outcomes(sweep: list[dict]) -> list[dict]:
             "Collapsed": sum(emotions.values()),
             "To": ", ".join(f"{emotion} {count}x" for emotion, count in emotions.most_common()) or "–",
             "Without gradient at the end": int(some["stuck_since"].notna().sum()),
-            "Loss, first step": f"{some['first_loss'].mean():.2f}",
-            "Last step": f"{some['final_loss'].mean():.2f}",
+            "Loss, first step": f"{some['first_loss'].mean(skipna=False):.2f}",
+            "Last step": f"{some['final_loss'].mean(skipna=False):.2f}",
             "Accuracy, %": f"{100 * some['accuracy'].mean():.1f}",
         })  # fmt: skip
     return lines

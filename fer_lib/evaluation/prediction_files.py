@@ -7,10 +7,7 @@ unless the file is named as "predictions.npz:best".
 """
 
 import csv
-import lzma
 import re
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +129,7 @@ def _read_npz(path: Path, epoch: str | None, faces: Faces, positions: dict[int, 
         ids, labels = arrays["ids"], arrays["labels"]
         epochs = [name.removeprefix("classes_") for name in arrays if name.startswith("classes_")]
         epoch = epoch or ("last" if "last" in epochs else epochs[0])
-    except (ValueError, LookupError, TypeError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except (ValueError, LookupError) as error:
         raise refused(path, f"something else ({error})", expected, then) from error
     if epoch not in epochs:
         raise refused(path, f"no epoch {epoch!r}", f"one of {', '.join(epochs)}", f"for example {path}:{epochs[0]}")
@@ -153,6 +150,7 @@ def _sound(ids: np.ndarray, labels: np.ndarray, classes: np.ndarray, values: np.
         [array.shape for array in (ids, labels, classes, values)] == [(n,), (n,), (n,), (n, len(FER2013))]
         and len(np.unique(ids)) == n > 0
         and all(array.dtype.kind in "iu" for array in (ids, labels, classes))
+        and values.dtype.kind == "f"
         and 0 <= classes.min() <= classes.max() < len(FER2013)
         and bool(np.isfinite(values).all() and (np.abs(values.sum(axis=1, dtype=float) - 1) <= SUM_TOLERANCE).all())
     )

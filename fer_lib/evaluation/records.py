@@ -15,11 +15,13 @@ beside ids, labels and split of the faces that were put into frames, and the SHA
 """
 
 import json
+import lzma
 import os
 import platform
 import resource
 import time
 import zipfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,6 +38,8 @@ FILES = ("predictions.npz", "run.ipynb", "metrics.json")
 """A record's files, in the order in which they are put in place; ``keeps_notebook`` says where the second may lack."""
 KEPT = ("probabilities_", "classes_")
 """The beginnings of the names of what a record has of each kept epoch."""
+BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What a damaged archive raises."""
 MISSED = 255
 """Stands among a survey's predicted classes where the detector found no face."""
 NETWORK = "network.keras"
@@ -158,7 +162,10 @@ def unpack(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if name.startswith("moved_"):
             epoch = name.removeprefix("moved_")
             classes = packed[f"probabilities_{epoch}"].argmax(axis=1).astype(np.uint8)
-            classes[packed[name][:, 0]] = packed[name][:, 1]
+            rows, moved = packed[name].T
+            if rows.size and rows.min() < 0:
+                raise IndexError(f"{name} names row {rows.min()}")
+            classes[rows] = moved
             arrays[f"classes_{epoch}"] = classes
     for name in packed:
         if name.startswith("same_"):
@@ -174,8 +181,14 @@ def keeps_notebook(seed: int) -> bool:
 def put(source: Path, folder: Path) -> None:
     """Move a whole record from one folder to another, over an older one.
 
-    Whoever is killed here leaves the old record, none or the new one: files of two records never pass for one.
+    Whoever is killed here leaves the old record, none or the new one: files of two records never pass for one. Raises
+    FileNotFoundError where the source is not whole; the old record then stays as it is.
     """
+    for name in ("predictions.npz", "metrics.json"):
+        if not (source / name).exists():
+            raise FileNotFoundError(
+                f"{source / name}: not there, so that no record was written; look into its notebook"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("metrics.json", NETWORK, "run.ipynb"):
         (folder / name).unlink(missing_ok=True)
@@ -247,9 +260,12 @@ def _read_arrays(path: Path, modified: int) -> dict[str, np.ndarray]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a ``predictions.npz``, with all that its head names. Raises what ``numpy.load`` raises."""
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        return unpack({name: archive[name] for name in archive.files})
+    """The arrays of a ``predictions.npz``, with all that its head names. Raises ValueError where it holds none."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return unpack({name: archive[name] for name in archive.files})
+    except (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, EOFError, *BROKEN) as error:
+        raise ValueError(f"{path}: no predictions of a record ({error})") from error
 
 
 def scores(record: dict, kept: str, rows: str) -> dict:

@@ -6,7 +6,7 @@ from sklearn.metrics import confusion_matrix
 
 from ..data import Faces
 from ..data.emotions import FER2013
-from ..evaluation import scoring
+from ..evaluation import calibration, scoring
 from ..markdown import interval, table
 
 THRESHOLDS = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -65,7 +65,7 @@ def markdown(about: dict) -> str:
         }
         for name, score in float_.items()
     ]
-    calibration = [
+    before_and_after = [
         {
             "Rows": name,
             "Error before, %": _percent(about["uncalibrated"][name]["calibration_error"]),
@@ -125,7 +125,7 @@ People agree with FER2013's labels on about 65 ± 5 % of its faces (Goodfellow e
 
 Calibration error: the mean gap between confidence and accuracy, over {calibration.BINS} bins.
 
-{table(calibration)}
+{table(before_and_after)}
 Whoever wants fewer and surer predictions takes those above a threshold (PrivateTest):
 
 {table(abstained)}

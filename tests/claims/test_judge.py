@@ -205,6 +205,8 @@ def test_cut_down_runs_and_drawn_faces_are_judged_by_nothing(tmp_path):
         ({"runs": []}, "runs: found 0 experiments, expected a list"),
         ({"runs": [[A]]}, "runs: found .*, expected a list"),
         ({"runs": [A], "within": [0, 1], "of": 1}, "found of, within, which kind accuracy does not have"),
+        ({"runs": [A], "it's": 1, 3: 1}, "found it's, 3, which kind accuracy does not have"),
+        ({"missing": "x", "colour": 1}, "found colour, which kind accuracy does not have"),
         ({"kind": "ordering", "runs": [A]}, "expected two or more, the best first"),
         ({"kind": "no difference", "runs": [A]}, "expected two or more"),
         ({"kind": "ordering", "runs": [A, B], "average": True}, "runs: found 2 experiments, expected the one whose"),

@@ -229,6 +229,14 @@ def test_a_malformed_list_is_refused_by_line(tree, line, message):
         affectnet.load(folder)
 
 
+def test_a_list_with_a_column_more_is_read_with_or_without_it(tree):
+    path = training_csv(folder := tree("older"))
+    expected = affectnet.load(folder).sha256
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{header},note", *lines[:5], *(f"{line},x" for line in lines[5:])]) + "\n")
+    assert affectnet.load(folder).sha256 == expected
+
+
 def test_a_malformed_annotation_is_refused_by_file(tree):
     folder = tree("newer")
     path = folder / "train_set" / "annotations" / "3_exp.npy"

@@ -1,6 +1,8 @@
 """The cross-data table: a network on data sets that it was not made for, emotions matched by name or refused."""
 
 import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -141,3 +143,17 @@ def test_the_command_prints_a_table_and_writes_the_figures(tmp_path, capsys):
     assert len(json.loads(into.read_text())["rows"]) == 4
     assert __main__.main(["cross", file, "eight"]) == 1
     assert "error: eight: labels: found contempt" in capsys.readouterr().err
+
+
+def test_a_network_with_a_layer_of_ours_is_read_where_nothing_has_loaded_it(tmp_path):
+    """The layer's module is imported by ``cross`` itself."""
+    make = (
+        "import sys, keras; from fer_lib.models.pretrained import LocalResponseNormalization as Layer; keras.Sequential("
+        "[keras.Input((48, 48, 1)), Layer(), keras.layers.Flatten(), keras.layers.Dense(7)]).save(sys.argv[1])"
+    )
+    read = (
+        "import sys, pathlib; from fer_lib.evaluation import crossdata; crossdata._model(pathlib.Path(sys.argv[1]), '')"
+    )
+    for code in (make, read):
+        done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.keras"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr

@@ -355,3 +355,29 @@ def test_what_is_packed_is_unpacked(data):
     assert all(read[name].dtype == arrays[name].dtype and np.array_equal(read[name], arrays[name]) for name in arrays)
     assert not any(name.startswith("classes_") for name in packed)
     assert records.unpack(arrays).keys() == arrays.keys()  # as it was before
+
+
+def test_what_is_no_whole_record_is_not_put_in_place_of_one(made, tmp_path):
+    folder, _, _ = made
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "run.ipynb").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="new/predictions.npz: not there, so that no record was written"):
+        records.put(tmp_path / "new", folder)
+    assert records.read(folder) and (tmp_path / "new" / "run.ipynb").exists()
+
+
+@pytest.mark.parametrize("place", [0, 40, 400, -40])
+def test_a_damaged_file_of_predictions_is_named(made, place):
+    path = made[0] / "predictions.npz"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    path.write_bytes(content[: len(content) + min(place, 0)])
+    with pytest.raises(ValueError, match="predictions.npz"):
+        records.read_arrays(path)
+
+
+def test_rows_that_are_not_there_are_refused(made):
+    packed = records.pack(made[2])
+    for row in (-1, 28):
+        with pytest.raises(IndexError):
+            records.unpack(packed | {"moved_last": np.array([[row, 0]], np.int32)})

@@ -64,7 +64,7 @@ def test_a_kept_network_becomes_files_and_a_card(few_faces, tmp_path):
         whole.save(tmp_path / records.NETWORK)
     finally:
         keras.config.set_dtype_policy("float32")
-    card = ship.export(RECORD, tmp_path / records.NETWORK, few_faces, tmp_path / "live", tmp_path / "card.md")
+    card = ship.write_files(RECORD, tmp_path / records.NETWORK, few_faces, tmp_path / "live", tmp_path / "card.md")
     about = json.loads((tmp_path / "live" / "model.json").read_text())
     assert sorted(path.name for path in (tmp_path / "live").iterdir()) == [
         "model.int8.tflite", "model.json", "model.onnx",
@@ -83,7 +83,7 @@ def test_a_kept_network_becomes_files_and_a_card(few_faces, tmp_path):
     assert "Not made from FER2013" in model_card.markdown(other)
     with pytest.raises(ValueError, match="input_scale: found 0..1, expected each standardised"):
         wrong = RECORD | {"parameters": RECORD["parameters"] | {"input_scale": "0..1"}}
-        ship.export(wrong, tmp_path / records.NETWORK, few_faces, tmp_path / "live", tmp_path / "card.md")
+        ship.write_files(wrong, tmp_path / records.NETWORK, few_faces, tmp_path / "live", tmp_path / "card.md")
 
 
 @pytest.fixture

@@ -225,6 +225,8 @@ def test_outcomes_pool_the_seeds_of_a_setting(few_faces, evaluated):
     assert (clipped["Seeds"], clipped["Collapsed"], clipped["Without gradient at the end"]) == (2, 2, 2)
     assert (logits["Loss"], logits["Seeds"], logits["Without gradient at the end"]) == ("logits", 2, 0)
     assert sum(int(part.split()[1][:-1]) for part in clipped["To"].split(", ")) == 2
+    diverged = [line | {"final_loss": float("nan")} for line in result.settings[:1]]
+    assert pooled.outcomes(diverged + result.settings[1:])[0]["Last step"] == "nan"
 
 
 def test_figures_have_a_line_for_each_setting_and_a_dot_for_each_step(recorded):
