@@ -62,9 +62,10 @@ bench-peers: $(ENV) .venv-peers/.installed ## Measure speed and accuracy beside 
 	@.venv/bin/python bench/peers.py $(if $(KEEP),--keep)
 
 # One notebook's cells share a kernel, one module's tests share fixtures: each goes to one worker as a whole (loadscope).
+# The notebooks come first: the longest of all, begun last, would leave the other worker idle.
 test: lint ## Lint, the fast tests and every notebook
 	.venv/bin/pytest -m "not slow" -n 2 --dist loadscope \
-		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks tests
 
 test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebook on JAX without TensorFlow
 	.venv/bin/pytest -m slow -n 2 --dist loadscope

@@ -14,7 +14,8 @@ from fer_lib.data import Faces, array_hash, fer2013
 from fer_lib.data.emotions import EIGHT
 from fer_lib.system import file_hash
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):  # one core for each worker
+    os.environ.setdefault(_name, "1")
 SHARED = paths.ROOT.parent / "shared" / "data" / "fer2013"
 SHARED_FERPLUS = paths.ROOT.parent / "shared" / "data" / "ferplus" / "fer2013new.csv"
 

@@ -229,6 +229,7 @@ def test_a_malformed_list_is_refused_by_line(tree, line, message):
         affectnet.load(folder)
 
 
+@pytest.mark.filterwarnings("ignore:.*are left out")
 def test_a_list_with_a_column_more_is_read_with_or_without_it(tree):
     path = training_csv(folder := tree("older"))
     expected = affectnet.load(folder).sha256

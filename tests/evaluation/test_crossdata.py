@@ -13,6 +13,7 @@ from fer_lib import __main__
 from fer_lib.data import Faces, affectnet, array_hash
 from fer_lib.data.emotions import AFFECTNET, EIGHT, FER2013, mapping
 from fer_lib.evaluation import crossdata
+from fer_lib.models import pretrained
 
 
 def faces(name, emotions, side=48):
@@ -146,14 +147,8 @@ def test_the_command_prints_a_table_and_writes_the_figures(tmp_path, capsys):
 
 
 def test_a_network_with_a_layer_of_ours_is_read_where_nothing_has_loaded_it(tmp_path):
-    """The layer's module is imported by ``cross`` itself."""
-    make = (
-        "import sys, keras; from fer_lib.models.pretrained import LocalResponseNormalization as Layer; keras.Sequential("
-        "[keras.Input((48, 48, 1)), Layer(), keras.layers.Flatten(), keras.layers.Dense(7)]).save(sys.argv[1])"
-    )
-    read = (
-        "import sys, pathlib; from fer_lib.evaluation import crossdata; crossdata._model(pathlib.Path(sys.argv[1]), '')"
-    )
-    for code in (make, read):
-        done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.keras"], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+    stack = [keras.Input((48, 48, 1)), pretrained.LocalResponseNormalization(), layers.Flatten(), layers.Dense(7)]
+    keras.Sequential(stack).save(tmp_path / "x.keras")
+    code = "import sys, pathlib; from fer_lib.evaluation import crossdata as c; c._model(pathlib.Path(sys.argv[1]), '')"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.keras"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -77,7 +77,7 @@ def test_experiments_stand_in_the_order_of_the_tables():
             ValueError,
             "3_train_network: no parameter is called 'learnin_rate'; expected one of data",
         ),
-        ({"epochs": "ten"}, TypeError, r"parameter epochs is 'ten' \(str\), expected int like 3"),
+        ({"epochs": "ten"}, TypeError, r"parameter epochs is 'ten' \(str\), expected int like 2"),
         ({"learning_rate": "1e-3"}, TypeError, "YAML reads 1e-3 as text, write 1.0e-3"),
         ({"seed": True}, TypeError, r"parameter seed is True \(bool\)"),
     ],

@@ -47,8 +47,13 @@ LIVE = {
 
 
 @pytest.mark.parametrize(
-    "fields", [{"optimizer": "adam"}, {"optimizer": "rmsprop"}, {"optimizer": "sgd"}, RANDOM, FINE_TUNED, LIVE]
-)
+    "fields",
+    [
+        {"optimizer": "adam"}, RANDOM, FINE_TUNED,
+        pytest.param(LIVE, marks=pytest.mark.slow),
+        *(pytest.param({"optimizer": name}, marks=pytest.mark.slow) for name in ("rmsprop", "sgd")),
+    ],
+)  # fmt: skip
 def test_a_run_killed_after_any_epoch_ends_like_an_unbroken_one(few_faces, tmp_path, fields):
     protocol = replace(SMALL, **{"decay": 1e-3, "epochs": 4, "patience": 3, "milestone": 2} | fields)
     whole, _ = loop.train(few_faces, protocol, 5, progress=lambda line: None)
