@@ -1,0 +1,1 @@
+"""What a reader opens: tables, figures and pages made from records and verdicts."""
