@@ -1,1 +1,1 @@
-"""How good predictions are and how sure that is: metrics, intervals, the records of runs, anybody's predictions scored."""
+"""How good predictions are and how sure that is: metrics, intervals, records of runs, anybody's predictions scored."""
