@@ -278,6 +278,7 @@ def test_what_changed_before_a_file_was_watched_does_not_count(history, monkeypa
     assert provenance.stale(record) == ["changed since: fer_lib/data/audit.py"]
 
 
+@pytest.mark.slow
 def test_every_committed_record_has_the_clean_scores_that_the_audit_gives_today(fer2013_faces):
     clean, scored = audit.clean_rows(fer2013_faces), 0
     for record in records.load(paths.RESULTS):

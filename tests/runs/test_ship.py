@@ -100,6 +100,7 @@ def test_the_shipped_network_is_small_known_and_described(shipped):
     assert (paths.ROOT / "docs" / "model_card.md").read_text() == model_card.markdown(shipped)
 
 
+@pytest.mark.slow
 def test_the_shipped_network_scores_on_the_real_faces_what_its_card_says(shipped, fer2013_faces):
     rows = fer2013_faces.rows("PrivateTest")
     classes = inference.load().classify(fer2013_faces.images[rows]).argmax(axis=1)

@@ -49,7 +49,7 @@ LIVE = {
 @pytest.mark.parametrize(
     "fields",
     [
-        {"optimizer": "adam"}, RANDOM, FINE_TUNED,
+        {"optimizer": "adam"}, RANDOM, pytest.param(FINE_TUNED, marks=pytest.mark.slow),
         pytest.param(LIVE, marks=pytest.mark.slow),
         *(pytest.param({"optimizer": name}, marks=pytest.mark.slow) for name in ("rmsprop", "sgd")),
     ],
