@@ -263,9 +263,12 @@ def starting(scratch: Path, turns: int = 7) -> dict:
     These are made first, in a copy of the project: a checkout's own results may lack runs, and take hours to complete.
     """
     copy = scratch / "project"
-    shutil.copytree(
-        paths.ROOT, copy, ignore=shutil.ignore_patterns(".*", "data", "results", "__pycache__", "*.egg-info")
-    )
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        own = ["data", "results"] if Path(folder) == paths.ROOT else []  # not fer_lib/data
+        return shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", *own)(folder, names)
+
+    shutil.copytree(paths.ROOT, copy, ignore=left_out)
     # The copy's .venv is this Python under a name that make knows, with stamps younger than the locks.
     python = copy / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
