@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 
-from ..data import Faces, audit
-from .protocol import WITHOUT_TWINS, Protocol
+from ..data import Faces, audit, near_duplicates
+from .protocol import WITHOUT_NEAR, WITHOUT_TWINS, Protocol
 
 
 def training_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
@@ -17,10 +17,10 @@ def training_rows(faces: Faces, protocol: Protocol) -> np.ndarray:
 
     They are sampled once, the same for all seeds.
     """
-    without_twins = protocol.train_rows == WITHOUT_TWINS
-    rows = faces.rows("Training" if without_twins else protocol.train_rows)
-    if without_twins:
-        rows = rows[~audit.leaking_rows(faces)[rows]]
+    leaking = {WITHOUT_TWINS: audit.leaking_rows, WITHOUT_NEAR: near_duplicates.leaking_rows}.get(protocol.train_rows)
+    rows = faces.rows("Training" if leaking else protocol.train_rows)
+    if leaking:
+        rows = rows[~leaking(faces)[rows]]
     for emotion, most in protocol.at_most.items():
         of_emotion = faces.labels[rows] == faces.emotions.index(emotion)
         name = f"{emotion} rows of {protocol.train_rows}"

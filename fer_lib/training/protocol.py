@@ -30,6 +30,9 @@ PROTOCOLS = {"as_published": AS_PUBLISHED, "honest": HONEST}
 WITHOUT_TWINS = "Training without twins"
 """Training but for the rows whose image also stands in PublicTest or PrivateTest."""
 
+WITHOUT_NEAR = "Training without near-duplicates"
+"""Training but for these and for the rows that show a test row's image nearly (see ``data.near_duplicates``)."""
+
 CHOICES = {
     "input_scale": ("0..255", "0..1", "standardised", "each standardised"),
     "loss": ("logits", "clipped", "any of"),
@@ -66,7 +69,7 @@ class Protocol:
     loss: str = "logits"  # "logits", "clipped": probabilities clipped to 1e-7 as in old Keras; "any of" several labels
     targets: str = "given"  # "drawn": one emotion of a face's targets, sampled anew each epoch; see Faces.targets
     label_smoothing: float = 0.0  # this share of each label goes to all emotions alike, in training
-    train_rows: str = "Training"  # splits, joined by "+", or WITHOUT_TWINS
+    train_rows: str = "Training"  # splits, joined by "+", or WITHOUT_TWINS, or WITHOUT_NEAR
     at_most: dict = field(default_factory=dict)  # {"happy": 3582}: of an emotion only so many of them, sampled once
     validation_rows: str = "PublicTest"  # whose loss early stopping watches; "" for none
     evaluation_rows: str = "PrivateTest"  # the rows whose accuracy is the run's headline

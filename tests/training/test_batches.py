@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_lib.training import batches
-from fer_lib.training.protocol import WITHOUT_TWINS, Protocol
+from fer_lib.training.protocol import WITHOUT_NEAR, WITHOUT_TWINS, Protocol
 
 SMALL = Protocol(model="feedforward", epochs=3, batch_size=16, learning_rate=1e-4)
 
@@ -45,6 +45,15 @@ def test_rows_whose_image_a_test_set_shows_can_be_left_out(few_faces):
     assert sorted(set(range(42)) - set(rows)) == [3, 7, 11]
     with pytest.raises(ValueError, match="rows: found 40, but Training without twins of drawn_faces has 39"):
         batches.training_rows(faces, replace(SMALL, train_rows=WITHOUT_TWINS, rows=40))
+
+
+def test_rows_that_show_a_test_row_nearly_can_be_left_out_with_them(few_faces):
+    images = few_faces.images.copy()
+    images[[3, 50]] = np.random.default_rng(1).integers(0, 256, (48, 48))  # twins
+    images[7] = np.random.default_rng(2).integers(0, 256, (48, 48))
+    images[60] = np.roll(images[7], 2, axis=1)
+    rows = batches.training_rows(replace(few_faces, images=images), replace(SMALL, train_rows=WITHOUT_NEAR))
+    assert sorted(set(range(42)) - set(rows)) == [3, 7]
 
 
 def test_an_emotion_can_have_fewer_rows(few_faces):

@@ -1,0 +1,171 @@
+"""Test rows that show nearly the same picture as a row of an earlier part: cut, shifted, mirrored or marked otherwise.
+
+FER2013 was gathered by image search, so that one photograph stands in it several times, cut or coded a little
+differently; equal pixels (``audit``) miss these. Two images are compared by the correlation of their grey levels on a
+square of ``INNER`` pixels, over every shift of up to ``SHIFT`` pixels and both mirror images.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from contextlib import suppress
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import paths
+from . import PROGRESS, SIDE, SPLITS, Faces, array_hash, audit
+
+NEAR = 0.90
+"""Pairs correlated this much or more are near-duplicates. Ours; what other thresholds give, the causes page shows."""
+
+NAME = "near_duplicates"
+
+SHIFT = 4
+INNER = SIDE - 2 * SHIFT
+
+COMPONENTS = 64
+"""Principal components of the first look; it decides how long the search takes, not what it finds."""
+
+PAIR = np.dtype(
+    [("row", np.int64), ("partner", np.int64), ("correlation", np.float32), ("mirrored", bool)]
+    + [("down", np.int8), ("right", np.int8)]
+)
+"""``row``: position of a test row; ``partner``: of a row of an earlier part. The square of the row lies ``down`` and
+``right`` (pixels) of the middle, and is ``mirrored`` as it lies there; the partner's lies in the middle."""
+
+
+def find(faces: Faces, at_least: float = NEAR) -> np.ndarray:
+    """All pairs of a test row and a row of an earlier part that correlate ``at_least`` so much, (n,) of ``PAIR``.
+
+    Each pair once, at its best shift, in the order of row and partner; equal images are left out (``audit`` has them).
+    Flat squares correlate with nothing. The first look multiplies a few principal components and the length of what
+    they leave; by Cauchy and Schwarz that product is never below the correlation, so that no pair is missed. FER2013's
+    7,178 test rows against all take some four minutes on two cores, in less than 1 GB.
+
+    Raises ValueError where faces are not grey and of 48 x 48 pixels.
+    """
+    if faces.images.shape[1:] != (SIDE, SIDE):
+        raise ValueError(f"images: found {faces.images.shape[1:]}, expected grey ones of {SIDE} x {SIDE} pixels")
+    images = np.asarray(faces.images)
+    tests = np.flatnonzero((faces.split > 0) & (faces.split < len(SPLITS)))
+    earlier = np.flatnonzero(faces.split < len(SPLITS) - 1)
+    squares = _unit(images[earlier, SHIFT:-SHIFT, SHIFT:-SHIFT])
+    sample = squares[np.random.default_rng(0).permutation(len(squares))[:4000]]
+    basis = np.linalg.eigh(sample.T @ sample)[1][:, -COMPONENTS:]
+    look = _first_look(squares, basis)
+    pairs = [np.zeros(0, PAIR)]
+    places = list(product((False, True), range(2 * SHIFT + 1), range(2 * SHIFT + 1)))
+    for mirrored, down, right in tqdm(places, desc="near-duplicates", **PROGRESS):
+        seen = images[tests, down : down + INNER, right : right + INNER]
+        moved = _unit(seen[:, :, ::-1] if mirrored else seen)
+        moved_look = _first_look(moved, basis)
+        for start in range(0, len(tests), 256):
+            row, partner = np.nonzero(moved_look[start : start + 256] @ look.T >= at_least - 1e-4)
+            row += start
+            later = faces.split[tests[row]] > faces.split[earlier[partner]]
+            row, partner = row[later], partner[later]
+            for part in np.array_split(np.arange(len(row)), len(row) // 10_000 + 1):
+                correlation = np.einsum("ij,ij->i", moved[row[part]], squares[partner[part]])
+                near = part[correlation >= at_least]
+                new = np.zeros(len(near), PAIR)
+                new["row"], new["partner"] = tests[row[near]], earlier[partner[near]]
+                new["correlation"] = np.minimum(correlation[correlation >= at_least], 1)
+                new["mirrored"], new["down"], new["right"] = mirrored, down - SHIFT, right - SHIFT
+                pairs.append(new)
+    found = np.concatenate(pairs)
+    found = found[np.lexsort((-found["correlation"], found["partner"], found["row"]))]
+    first = np.ones(len(found), bool)
+    first[1:] = (np.diff(found["row"]) != 0) | (np.diff(found["partner"]) != 0)
+    found = found[first]
+    return found[[not np.array_equal(images[pair["row"]], images[pair["partner"]]) for pair in found]]
+
+
+def _unit(squares: np.ndarray) -> np.ndarray:
+    """Squares (n, a, a) as (n, a * a) float32 of mean 0 and length 1; flat ones as 0."""
+    values = squares.reshape(len(squares), -1).astype(np.float32)
+    values -= values.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.divide(values, length, out=np.zeros_like(values), where=length > 0)
+
+
+def _first_look(values: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Components of (n, d) along a basis (d, k), and the length of what they leave: (n, k + 1) float32."""
+    components = values @ basis
+    rest = (values**2).sum(axis=1, keepdims=True) - (components**2).sum(axis=1, keepdims=True)
+    return np.hstack([components, np.sqrt(np.maximum(rest, 0))])
+
+
+def load(faces: Faces) -> np.ndarray:
+    """``find`` of some faces: of FER2013's official data read from the audit's list, which ``make audit`` writes;
+    of all other data from the cache, and kept there the first time."""
+    official = faces.name.startswith("fer") and faces.source.get("official")
+    listed = paths.RESULTS / "audit" / f"{NAME}.csv"
+    if official and listed.exists():
+        return _read(listed, faces)
+    kept = paths.CACHE / f"{NAME}-{array_hash(faces.images, faces.labels, faces.split)[:16]}.csv"
+    with suppress(OSError, KeyError, ValueError):
+        return _read(kept, faces)
+    pairs = find(faces)
+    with suppress(OSError):  # a folder that cannot be written to costs time, nothing else
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        paths.replace_text(kept, as_csv(faces, pairs))
+    return pairs
+
+
+COLUMNS = ("row", "split", "emotion", "partner", "partner_split", "partner_emotion", "correlation", "mirrored")
+COLUMNS += ("down", "right")
+
+
+def as_csv(faces: Faces, pairs: np.ndarray) -> str:
+    """Pairs as the text of a CSV file with a header, rows named by their ids."""
+    splits, emotions = (*SPLITS, ""), dict(enumerate(faces.emotions))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for pair in pairs:
+        sides = [
+            (faces.ids[k], splits[faces.split[k]], emotions.get(faces.labels[k], ""))
+            for k in (pair["row"], pair["partner"])
+        ]
+        moved = f"{pair['correlation']:.4f}", "yes" if pair["mirrored"] else "no", pair["down"], pair["right"]
+        writer.writerow([*sides[0], *sides[1], *moved])
+    return text.getvalue()
+
+
+def _read(place: Path, faces: Faces) -> np.ndarray:
+    """The pairs of a list of which both rows are among these faces."""
+    position = {row: k for k, row in enumerate(faces.ids.tolist())}
+    with place.open(encoding="utf-8", newline="") as file:
+        lines = [
+            (position[int(line["row"])], position[int(line["partner"])], float(line["correlation"]))
+            + (line["mirrored"] == "yes", int(line["down"]), int(line["right"]))
+            for line in csv.DictReader(file)
+            if int(line["row"]) in position and int(line["partner"]) in position
+        ]
+    return np.array(lines, PAIR)
+
+
+def nearest(faces: Faces) -> np.ndarray:
+    """The highest correlation of each row with a row of an earlier part that is not equal to it, (n,) float32.
+
+    0 where none reaches ``NEAR``, and for Training rows.
+    """
+    pairs, highest = load(faces), np.zeros(len(faces), np.float32)
+    np.maximum.at(highest, pairs["row"], pairs["correlation"])
+    return highest
+
+
+def near_clean_rows(faces: Faces) -> np.ndarray:
+    """Which rows are ``audit.clean_rows`` and have no near-duplicate in an earlier part either, (n,) bool."""
+    return audit.clean_rows(faces) & (nearest(faces) < NEAR)
+
+
+def leaking_rows(faces: Faces) -> np.ndarray:
+    """Which Training rows show the image of a test row, or nearly so, (n,) bool."""
+    pairs, near = load(faces), np.zeros(len(faces), bool)
+    near[pairs["partner"][pairs["correlation"] >= NEAR]] = True
+    return audit.leaking_rows(faces) | (near & (faces.split == 0))
