@@ -7,7 +7,6 @@ import numpy as np
 from ..claims.rules import VERDICTS
 from ..data import SPLITS, Faces, fer2013, ferplus
 from ..evaluation import metrics, pooled, records
-from ..live import survey
 from ..markdown import interval, table
 from ..models import architectures
 
@@ -273,7 +272,7 @@ def survey_emotions(
     ``lines`` and ``arrays`` of ``survey.survey``, ``labels`` (n,) of its faces.
     """
     usual = records.usual_level(lines)
-    shares = survey.by_emotion(labels, arrays["first"][usual], arrays["second"][usual], emotions)
+    shares = records.survey_emotions(labels, arrays["first"][usual], arrays["second"][usual], emotions)
     return table([
         {"Emotion": line["emotion"], "Faces": line["n"],
          "First, %": _share(line["first"]), "First or second, %": _share(line["either"])}
@@ -286,7 +285,7 @@ def survey_conditions(lines: list[dict]) -> str:
     heads = {"found": "Found, %", "right": "Right, %", "right_of_found": "Right of found, %"}
     return table([
         {"Condition": line["condition"], "Level": f"{line['level']:g}"}
-        | {head: _share(survey.share(line, name)) for name, head in heads.items()}
+        | {head: _share(records.survey_share(line, name)) for name, head in heads.items()}
         for line in lines
     ])  # fmt: skip
 

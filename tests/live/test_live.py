@@ -120,6 +120,30 @@ def test_a_file_that_is_no_network_is_refused(tmp_path):
         detectors.detector("yunet", tmp_path / "yunet.onnx")
 
 
+@pytest.fixture
+def opencv5(monkeypatch):
+    """OpenCV as it is from version 5 on: without Haar cascades."""
+    monkeypatch.delattr(cv2, "CascadeClassifier")
+    monkeypatch.setattr(cv2, "__version__", "5.0.0")
+
+
+@pytest.mark.parametrize("name", ["tuned", "usual", "paper"])
+def test_without_cascades_the_error_says_what_to_install(opencv5, name):
+    with pytest.raises(ValueError) as error:
+        detectors.detector(name)
+    assert str(error.value) == (
+        "detector: found OpenCV 5.0.0, without CascadeClassifier, expected OpenCV 4, which has Haar cascades; "
+        "pip install 'opencv-python-headless<5', or take 'yunet' with its file, which needs none"
+    )
+
+
+def test_without_cascades_the_detectors_can_be_imported_and_yunet_works(opencv5, tmp_path):
+    code = "import cv2; del cv2.CascadeClassifier; from fer_lib.live import detectors; print(detectors.NAMES)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    test_yunet_is_asked_as_opencv_wants_it(tmp_path)
+
+
 def like_yunet(path, onnx) -> None:
     """A network with YuNet's input and its twelve outputs, whose faces are the white squares of a grid of 32 pixels."""
     helper, constant = onnx.helper, onnx.numpy_helper.from_array
