@@ -74,10 +74,28 @@ def test_a_detectors_rate_is_the_share_of_faces_under_its_boxes(monkeypatch):
     assert all(0 <= rate <= 1 for rates in found["found"].values() for rate in rates)
 
 
-def speeds(milliseconds: float) -> dict:
+def speeds(milliseconds: float, found: dict[str, float] | None = None) -> dict:
+    """What ``live_ways.speed`` gives. found: way -> the share of the faces that it found, all where it is not named."""
     stages = {f"{stage}_p{share}_ms": measure.spread([1.0]) for stage in ("read", "detect", "crop", "classify", "all")
               for share in (50, 95)}  # fmt: skip
-    return {way: stages for way in ("usual", "paper", "tuned")} | {"times_usual": measure.spread([milliseconds])}
+    shares = dict.fromkeys(("usual", "paper", "tuned"), 1.0) | (found or {})
+    ways = {way: stages | {"faces_found": measure.spread([share])} for way, share in shares.items()}
+    return ways | {"times_usual": measure.spread([milliseconds])}
+
+
+def test_each_way_says_how_many_faces_it_found_and_one_that_found_none_is_no_result():
+    small = {"data": "some", "faces": 2, "sizes": [32], "found": {"tuned": [0.5]}, "false_alarms_a_frame": {"tuned": 0}}
+    speed = {"1": speeds(8), "10": speeds(8, {"paper": 0.0, "tuned": 0.98})}
+    figures = keeping.facts() | {"versions": {}, "speed": speed, "small_faces": small}
+    figures["load_average"] *= 2
+    table = live_bench.table(figures)
+    assert "| 1 face: ours with the paper's Haar, 1 of 1 found, ms a frame | 1 |" in table
+    assert "| 10 faces: ours with the paper's Haar, 0 of 10 found, ms a frame | 1 |" in table
+    assert "| 10 faces: ours, tuned, 9.8 of 10 found, ms a frame | 1 |" in table
+    assert table.count(" found, ms a frame |") == table.count(", ms a frame |") == 6
+    assert "\nA fast row that finds nothing is no result (here 10 faces: ours with the paper's Haar).\n" in table
+    speed["10"] = speeds(8, {"paper": 0.05})  # some found: a result, of those
+    assert "\nA fast row that finds nothing is no result.\n" in live_bench.table(figures)
 
 
 @pytest.mark.parametrize("times, word", [(7.9, "missed"), (8.0, "met")])
