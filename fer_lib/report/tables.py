@@ -124,8 +124,12 @@ def _outcome(line: dict) -> dict[str, str]:
 
 
 def _because(line: dict) -> str:
-    """What the rule saw, as a sentence."""
-    return f"{line['because'][:1].upper()}{line['because'][1:]}."
+    """What the rule saw, and what would decide or change the verdict, in sentences."""
+    sentences = [line["because"], line["decides"] and f"what would decide it: {line['decides']}"]
+    if line["threshold"]:
+        sways = f", and sways it: {line['flips']}" if line["flips"] else ""
+        sentences.append(f"the threshold is ours{sways}")
+    return " ".join(f"{text[:1].upper()}{text[1:]}." for text in filter(None, sentences))
 
 
 def verdict_counts(judged: list[dict]) -> str:
@@ -150,7 +154,7 @@ def scope(all_records: list[dict], experiments: dict[str, dict], judged: list[di
         lines.append({
             "Study": title,
             "Claims": len(claims) or "–",
-            "of them decided": sum(line["verdict"] in VERDICTS[:2] for line in claims) if claims else "–",
+            "of them decided": sum(line["verdict"] in VERDICTS[:3] for line in claims) if claims else "–",
             "Experiments": len(known),
             "of them run": len(run & set(known)),
             "Runs": sum(study(name) == title for name in recorded),
