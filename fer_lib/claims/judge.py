@@ -228,7 +228,8 @@ def _fillings(claim: dict, seeds: list[tuple[dict, ...]]) -> _Judged:
         for rows in claim["readings"]:
             scores = records.scores(record, claim.get("epoch", pooled.reading(record)[0]), rows)
             if not metrics.collapsed(scores):
-                values.setdefault(f"{record['title']} on {rows}", []).append(100 * scores["accuracy"])
+                name = f"{record['experiment'].split('/')[1].replace('_', ' ')} on {rows}"
+                values.setdefault(name, []).append(100 * scores["accuracy"])
     verdict = rules.fillings(claim["reported"], values, claim.get("unknown_rows", 0))
     return _Judged(verdict, "%", "fillings", f"{rules.SEEDS} seeds of each filling")
 

@@ -117,9 +117,9 @@ def accuracy(
     inside = start <= high and low <= end
     of = _collapse(reported, constant or {}, test_rows)
     if of and not inside:
-        k = collapsed_to.count(of)
+        k = sum(to in of for to in collapsed_to)
         share = statistics.clopper_pearson(k, n)
-        seen = f"what answering {of} alone scores; {k} of {_seeds(n)} collapse to it ({listed} %)"
+        seen = f"what answering {' or '.join(of)} alone scores; {k} of {_seeds(n)} collapse to it ({listed} %)"
         return Verdict(_against(share, RARE), k, share, f"{seen}, 5 % of new runs or more would have to")
     learners = statistics.clopper_pearson(len(learned), n)
     seen = "" if len(learned) == n else f"; {n - len(learned)} of {_seeds(n)} collapsed ({listed} %)"
@@ -148,11 +148,10 @@ def _one_new_run(values: Sequence[float], unknown_rows: int = 0) -> tuple[float,
     return statistics.prediction_interval(values, noise)
 
 
-def _collapse(reported: float, constant: Mapping[str, float], test_rows: int) -> str:
-    """The emotion that alone scores a reported accuracy, within ``ROWS_OFF`` rows; "" for none."""
-    near = {name: abs(score - reported) for name, score in constant.items()}
-    best = min(near, key=near.get, default="")
-    return best if best and near[best] <= 100 * ROWS_OFF / test_rows + last_digit(reported) / 2 else ""
+def _collapse(reported: float, constant: Mapping[str, float], test_rows: int) -> list[str]:
+    """The emotions that alone score a reported accuracy, within ``ROWS_OFF`` rows and half its last digit."""
+    off = 100 * ROWS_OFF / max(test_rows, 1) + last_digit(reported) / 2
+    return [name for name, score in constant.items() if abs(score - reported) <= off]
 
 
 def _against(interval: tuple[float, float], line: float) -> str:

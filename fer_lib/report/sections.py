@@ -245,7 +245,7 @@ Runs on other backends, precisions or devices are never pooled: the group with m
 HISTORY = """\
 Some rules were made or changed when runs were there that they judge. Each stands here with what was known then.
 """
-MOVES = "The change of {date}: verdicts that it moved, or that the new runs of that day moved, and claims that came or went:"
+MOVES = "The change of {date}: verdicts that it or the new runs of that day moved, and claims that came or went:"
 READING = """\
 Each line is a group of runs that differ in nothing but the seed; backends, precisions and devices are never pooled.
 Two kinds of spread stand apart, both at 95 %: the *t interval* says how far other seeds would move the mean, the
