@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import paths, system
-from ..data import SPLITS, Faces, audit
+from ..data import SPLITS, Faces, audit, near_duplicates
 from ..data.emotions import FER2013
 from ..markdown import table
 from . import metrics, provenance
@@ -268,8 +268,19 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: no predictions of a record ({error})") from error
 
 
+NEAR_CLEAN = " near-clean"
+"""After PublicTest or PrivateTest: those of its rows whose image stands in no earlier part, nor nearly."""
+
+
 def scores(record: dict, kept: str, rows: str) -> dict:
-    """A record's scores on some rows. Raises ValueError where it has none."""
+    """A record's scores on some rows. Raises ValueError where it has none.
+
+    Those on near-clean rows of the official data are computed from its predictions and the lists of the audit.
+    """
+    if rows.endswith(NEAR_CLEAN) and is_official(record):
+        arrays = row_predictions(record, kept, rows.removesuffix(NEAR_CLEAN))
+        near_clean = ~np.isin(arrays["ids"], list(near_duplicates.listed_ids()))
+        return metrics.score(arrays["classes"][near_clean], arrays["labels"][near_clean])
     try:
         return record["metrics"][kept][rows]
     except KeyError:

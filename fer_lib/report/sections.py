@@ -254,6 +254,7 @@ epoch and loss are those of the paper's released code, its flaws included, where
 """
 HONEST = """\
 The same runs, read as one should: of each run the epoch that is best on PublicTest, scored on PrivateTest, and on the
-*clean* rows of PrivateTest, whose image stands neither in Training nor in PublicTest. PublicTest is optimistic here,
-since it chose. A tree has no epochs to choose from.
+*clean* rows of PrivateTest, whose image stands neither in Training nor in PublicTest, and its *near-clean* rows, whose
+image does not stand there nearly either (`results/audit/near_duplicates.csv`). PublicTest is optimistic here, since it
+chose. A tree has no epochs to choose from.
 """

@@ -191,6 +191,8 @@ def honest_results(all_records: list[dict], experiments: dict[str, dict]) -> str
             "Wilson interval": _wilson(row["PrivateTest"]),
             "Clean PrivateTest, %": _percent(row["PrivateTest clean"]),
             "Clean rows": f"{row['PrivateTest clean']['n']:,}\u00a0of\u00a0{row['PrivateTest']['n']:,}",
+            "Near-clean, %": _percent(row[pooled.NEAR_CLEAN]) if row[pooled.NEAR_CLEAN] else "–",
+            "Near-clean rows": f"{row[pooled.NEAR_CLEAN]['n']:,}" if row[pooled.NEAR_CLEAN] else "–",
             "Seeds": row["PrivateTest"]["seeds"],
             "Computed by": row["computed_by"],
         }

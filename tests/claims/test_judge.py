@@ -158,7 +158,10 @@ def test_changed_predictions_change_the_order(results, tmp_path):
 
     before = judged()
     assert (before["verdict"], before["seeds"], len(before["runs"])) == ("inconclusive", 3, 6)
-    assert before["because"] == "in 3 of 3 seeds a network collapsed; counted, 3 are as claimed; an interval spans the line"
+    assert (
+        before["because"]
+        == "in 3 of 3 seeds a network collapsed; counted, 3 are as claimed; an interval spans the line"
+    )
     (place,) = (results / run for run in before["runs"] if order[1] in run and run.endswith("seed1"))
     record = json.loads((place / "metrics.json").read_text())
     arrays = records.predictions({"folder": place})
