@@ -334,6 +334,15 @@ def recognised(arrays: dict[str, np.ndarray], level: int) -> dict[str, np.ndarra
     }
 
 
+def share(line: dict, name: str) -> tuple[float, float, float]:
+    """Of a line of a survey, the share found, right, or right_of_found (of those found), with its Wilson interval:
+    (share, low, high), NaN of no face."""
+    from . import statistics  # slow to import
+
+    k, n = line[name], line["found" if name == "right_of_found" else "n"]
+    return (k / n, *statistics.wilson(k, n)) if n else (float("nan"),) * 3
+
+
 def check(record: dict) -> None:
     """Raise ValueError where a record's predictions, scores and counts of rows do not belong together.
 

@@ -122,15 +122,6 @@ def survey(
     return lines, arrays
 
 
-def share(line: dict, name: str) -> tuple[float, float, float]:
-    """Of a ``survey``'s line, the share found, right, or right_of_found (of those found), with its Wilson interval:
-    (share, low, high), NaN of no face."""
-    from ..evaluation import statistics  # slow to import
-
-    k, n = line[name], line["found" if name == "right_of_found" else "n"]
-    return (k / n, *statistics.wilson(k, n)) if n else (float("nan"),) * 3
-
-
 def by_emotion(labels: np.ndarray, first: np.ndarray, second: np.ndarray, emotions: tuple[str, ...]) -> list[dict]:
     """For each emotion of (n,) labels: emotion, n; first and either, the shares of its faces whose likeliest
     emotion it is, and one of whose two likeliest it is, each (share, low, high)."""
@@ -139,6 +130,6 @@ def by_emotion(labels: np.ndarray, first: np.ndarray, second: np.ndarray, emotio
         here = labels == code
         once, again = (int((predicted[here] == code).sum()) for predicted in (first, second))
         counts = {"n": int(here.sum()), "first": once, "either": once + again}
-        shares = {name: share(counts, name) for name in ("first", "either")}
+        shares = {name: records.share(counts, name) for name in ("first", "either")}
         lines.append({"emotion": emotion, "n": counts["n"], **shares})
     return lines

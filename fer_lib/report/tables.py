@@ -292,7 +292,7 @@ def survey_conditions(lines: list[dict]) -> str:
     heads = {"found": "Found, %", "right": "Right, %", "right_of_found": "Right of found, %"}
     return table([
         {"Condition": line["condition"], "Level": f"{line['level']:g}"}
-        | {head: _share(survey.share(line, name)) for name, head in heads.items()}
+        | {head: _share(records.share(line, name)) for name, head in heads.items()}
         for line in lines
     ])  # fmt: skip
 

@@ -114,6 +114,23 @@ def test_another_detector_is_refused(name, file, message):
         detectors.detector(name, file)
 
 
+def test_where_opencv_has_no_haar_cascades_they_are_refused_and_yunet_is_not(tmp_path, monkeypatch):
+    monkeypatch.delattr(cv2, "CascadeClassifier")
+    monkeypatch.setattr(cv2, "__version__", "5.0.0")
+    message = r"found OpenCV 5\.0\.0, which has no Haar cascades, expected OpenCV 4; install opencv-python-headless"
+    for name in ("tuned", *detectors.HAAR):
+        with pytest.raises(ValueError, match=message):
+            detectors.detector(name)
+    file, network = (
+        tmp_path / "yunet.onnx",
+        SimpleNamespace(setInputSize=lambda size: None, detect=lambda image: (1, np.array([[7.0, 8, 9, 10, 0.9]]))),
+    )
+    file.touch()
+    monkeypatch.setattr(cv2, "FaceDetectorYN", SimpleNamespace(create=lambda *_, **__: network))
+    image = frame({PLACE: SIDE})
+    assert detectors.detector("yunet", file)(image, grey(image)).tolist() == [[7, 8, 9, 10]]
+
+
 def test_a_file_that_is_no_network_is_refused(tmp_path):
     (tmp_path / "yunet.onnx").write_text("not a network")
     with pytest.raises(ValueError, match="no network that OpenCV reads"):

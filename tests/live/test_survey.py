@@ -95,10 +95,10 @@ def test_a_survey_counts_found_and_right(survey):
     assert [line["found"] for line in lines] == [0, 5, 5, 5] and [line["right"] for line in lines] == [7] * 4
     assert [line["right_of_found"] for line in lines] == [0] * 4
     assert all(values.shape == (4, 7) for values in arrays.values())
-    found, low, high = surveys.share(lines[1], "found")
+    found, low, high = records.share(lines[1], "found")
     assert low < found == 5 / 7 < high < 1
-    assert surveys.share(lines[1], "right_of_found")[0] == 0
-    assert np.isnan(surveys.share(lines[0], "right_of_found")).all()
+    assert records.share(lines[1], "right_of_found")[0] == 0
+    assert np.isnan(records.share(lines[0], "right_of_found")).all()
 
 
 def test_by_emotion_the_second_guess_counts_beside_the_first():
