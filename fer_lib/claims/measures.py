@@ -92,6 +92,20 @@ def all_above_clean(record, kept, rows):
     return 100 * (right.mean() - right[~np.isin(arrays["ids"], list(_leaked()))].mean())
 
 
+def one_above_several(record, kept, rows):
+    """Accuracy on the rows in which FER+'s taggers see one emotion above that on those in which they see several."""
+    arrays = records.row_predictions(record, kept, rows)
+    several = np.isin(arrays["ids"], list(_several()))
+    right = arrays["classes"] == arrays["labels"]
+    return 100 * (right[~several].mean() - right[several].mean())
+
+
+@cache
+def _several() -> frozenset[int]:
+    with open(paths.RESULTS / "audit" / "several_emotions.csv", newline="") as file:
+        return frozenset(int(line["row"]) for line in csv.DictReader(file))
+
+
 @cache
 def _leaked() -> frozenset[int]:
     with open(paths.RESULTS / "audit" / "leaked.csv", newline="") as file:
@@ -112,6 +126,7 @@ MEASURES = {
         _recalls(lambda r: r[DISGUST] - np.delete(r, DISGUST).min()), "points"
     ),
     "accuracy on all rows above that on clean ones": (all_above_clean, "points"),
+    "accuracy on faces of one emotion above that on faces of several": (one_above_several, "points"),
     "rank of angry and fear among the 21 pairs mixed up": (anger_fear_rank, ""),
     "second answer right where the first is wrong": (second_right_where_wrong, "%"),
     "top-2 accuracy above accuracy": (lambda *of: 100 * first_and_second(*of)[1].mean(), "points"),
