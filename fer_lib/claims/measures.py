@@ -130,33 +130,53 @@ for _code, _emotion in enumerate(FER2013):
 
 
 def _share(function):
-    """The share of a survey's faces, nothing changed about them: (k, n). ``function`` takes arrays (n,), labels, first
-    and second (the likeliest emotions) and seconds, and gives two masks: of which faces, and which of them count."""
+    """The share of a survey's faces at its usual level, nothing changed about them: (k, n).
+
+    ``function`` takes the arrays of that level, (n,) each: labels, first, second and seconds (``survey.predictions``),
+    found, and right_of_found (``records.recognised``). It gives two masks: of which faces, and which of them count.
+    """
 
     def share(record):
         usual, arrays = records.usual_level(record["conditions"]), records.predictions(record)
-        among, counted = function(arrays["labels"], *(arrays[name][usual] for name in ("first", "second", "seconds")))
+        here = {name: arrays[name][usual] for name in ("first", "second", "seconds")} | {"labels": arrays["labels"]}
+        among, counted = function(here | records.recognised(arrays, usual))
         return int((among & counted).sum()), int(among.sum())
 
     return share
 
 
 def _recognised(*emotions):
+    """Of all faces of these emotions, those that the detector found and whose emotion is predicted from the cut that
+    it made. A face that it missed is not recognised, and counts among them."""
     codes = [FER2013.index(name) for name in emotions]
-    return _share(lambda labels, first, second, seconds: (np.isin(labels, codes), first == labels))
+    return _share(lambda here: (np.isin(here["labels"], codes), here["right_of_found"]))
+
+
+def _second_right(here):
+    """Of the faces that were found and whose first answer is wrong, those whose second is right.
+
+    A face that was missed got no answer: no first that could be wrong, and no second. To count it would be to count the
+    detector's misses a second time, as errors of a ranking that was never made. Both answers are of the cut at the
+    face's true place, because a survey keeps no second answer of the detector's own cut, and the second of one cut says
+    nothing about the first of another.
+    """
+    return here["found"] & (here["first"] != here["labels"]), here["second"] == here["labels"]
+
+
+def _within(seconds):
+    """Of the frames whose face was found, those answered within so many seconds. To find nothing is no answer, however
+    fast."""
+    return _share(lambda here: (here["found"], here["seconds"] <= seconds))
 
 
 SHARES = {
-    "second answer right where the first is wrong": _share(
-        lambda labels, first, second, seconds: (first != labels, second == labels)
-    ),
-    "frames answered within 0.1 s": _share(
-        lambda labels, first, second, seconds: (np.isfinite(seconds), seconds <= 0.1)
-    ),
+    "second answer right where the first is wrong": _share(_second_right),
+    "frames answered within 0.1 s": _within(0.1),
     "angry and fear told rightly": _recognised("angry", "fear"),
     **{f"{emotion} told rightly": _recognised(emotion) for emotion in FER2013},
 }
-"""Of faces before a camera (``fer_lib.live.survey``), by the name that claims give them: (k, n) of a record."""
+"""Of faces before a camera (``fer_lib.live.survey``), from the frame to the prediction, by the name that claims give
+them: (k, n) of a record."""
 
 
 TRAINING = sum(fer2013.OFFICIAL_COUNTS["Training"])

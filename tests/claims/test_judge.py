@@ -158,7 +158,10 @@ def test_changed_predictions_change_the_order(results, tmp_path):
 
     before = judged()
     assert (before["verdict"], before["seeds"], len(before["runs"])) == ("inconclusive", 3, 6)
-    assert before["because"] == "in 3 of 3 seeds a network collapsed; counted, 3 are as claimed; an interval spans the line"
+    assert (
+        before["because"]
+        == "in 3 of 3 seeds a network collapsed; counted, 3 are as claimed; an interval spans the line"
+    )
     (place,) = (results / run for run in before["runs"] if order[1] in run and run.endswith("seed1"))
     record = json.loads((place / "metrics.json").read_text())
     arrays = records.predictions({"folder": place})
@@ -402,6 +405,44 @@ def test_a_share_is_judged_over_the_faces_of_a_survey(tmp_path):
     second = {"measure": "second answer right where the first is wrong", "within": [None, 50]}
     assert only(tmp_path, entry | second, [record])["because"] == "42 of 42 faces: outside 0 to 50 %"
     assert only(tmp_path, entry, [])["verdict"] == "inconclusive"
+
+
+def test_a_face_that_was_missed_is_not_recognised_and_stays_among_the_faces(tmp_path):
+    before, after = (survey(tmp_path / name, 5, missed) for name, missed in (("all", 0), ("some", 4)))
+    arrays, usual = records.predictions(after), records.usual_level(after["conditions"])
+    happy, found = arrays["labels"] == 3, arrays["found_first"][usual] != records.MISSED
+    right = arrays["first"][usual] == arrays["labels"]
+    assert 0 < (happy & right & found).sum() < (happy & right).sum()
+    share = measures.SHARES["happy told rightly"]
+    assert share(before) == ((happy & right).sum(), happy.sum())
+    assert share(after) == ((happy & right & found).sum(), happy.sum())
+
+
+def test_shares_before_a_camera_are_counted_from_the_frame_to_the_prediction(monkeypatch):
+    missed, (angry, _, fear, happy, sad) = records.MISSED, range(5)
+    faces = np.array([
+        # label, first and second of the true cut, first of the cut that was found, seconds
+        (happy, happy, sad, happy, 0.05),
+        (happy, happy, sad, missed, 0.01),  # not recognised, whatever a true cut shows
+        (happy, happy, sad, sad, 0.3),  # the detector's own cut is taken for sad
+        (happy, sad, happy, happy, 0.1),  # ... and here for happy
+        (angry, sad, angry, sad, 0.05),
+        (angry, sad, angry, missed, 0.02),  # got no answer that could be wrong
+        (fear, sad, happy, sad, 0.05),
+        (fear, fear, happy, fear, 0.05),
+    ])  # fmt: skip
+    columns = dict(zip(("labels", "first", "second", "found_first", "seconds"), faces.T))
+    nothing = {name: np.full(8, missed) for name in columns}  # another level, which counts nowhere
+    arrays = {name: np.stack([nothing[name], here]) for name, here in columns.items()} | {"labels": columns["labels"]}
+    monkeypatch.setattr(records, "predictions", lambda record: arrays)
+    counted = {name: share({"conditions": [{"usual": False}, {"usual": True}]}) for name, share in
+               measures.SHARES.items()}  # fmt: skip
+    assert counted["happy told rightly"] == (2, 4)
+    assert counted["angry told rightly"] == (0, 2) and counted["fear told rightly"] == (1, 2)
+    assert counted["angry and fear told rightly"] == (1, 4)
+    assert counted["disgust told rightly"] == (0, 0)
+    assert counted["second answer right where the first is wrong"] == (2, 3)  # rows 4 and 5 of 4, 5 and 7
+    assert counted["frames answered within 0.1 s"] == (5, 6)
 
 
 def test_seeds_that_only_one_experiment_has_do_not_count(tmp_path):
