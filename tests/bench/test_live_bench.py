@@ -77,6 +77,7 @@ def test_a_detectors_rate_is_the_share_of_faces_under_its_boxes(monkeypatch):
 def speeds(milliseconds: float) -> dict:
     stages = {f"{stage}_p{share}_ms": measure.spread([1.0]) for stage in ("read", "detect", "crop", "classify", "all")
               for share in (50, 95)}  # fmt: skip
+    stages["faces_found"] = measure.spread([1.0])
     return {way: stages for way in ("usual", "paper", "tuned")} | {"times_usual": measure.spread([milliseconds])}
 
 
@@ -98,6 +99,28 @@ def test_what_was_measured_is_printed_and_kept(tmp_path, monkeypatch, capsys, ti
         f"| the usual way takes so many times longer | {times:.1f} | {times:.1f} | {times:.1f} | 8: {word} |" in table
     )
     assert "| tuned, found | 50% | 0.00 |" in table
+
+
+def test_each_row_says_what_it_found_and_one_that_found_nothing_is_no_result():
+    figures = json.loads(keeping.kept("live", commit=True).read_text())
+    found = {("1", "usual"): 1.0, ("1", "paper"): 0.9, ("1", "tuned"): 0.95,
+             ("10", "usual"): 0.95, ("10", "paper"): 0.0, ("10", "tuned"): 0.89}  # fmt: skip
+    for (faces, way), share in found.items():
+        figures["speed"][faces][way]["faces_found"] = measure.spread([0.0, share, 1.0])
+    table = live_bench.table(figures)
+    for start in (
+        "1 face, found 0.9 of 1: ours with the paper's Haar",
+        "10 faces, found 9.5 of 10: the usual way",
+        "10 faces, found 0 of 10: ours with the paper's Haar",
+        "10 faces, found 8.9 of 10: ours, tuned",
+    ):
+        assert table.count(f"| {start}") == 1
+    assert table.count(", found ") == 6 + 3  # each way with one face and with ten, and the detectors below
+    sentence = "A fast row that finds nothing is no result: ours with the paper's Haar found 0 of 10; "
+    assert f"\n\n{sentence}ours, tuned found 8.9 of 10.\n\n" in table
+    for faces, way in found:
+        figures["speed"][faces][way]["faces_found"] = measure.spread([1.0])
+    assert "A fast row that finds nothing is no result; each found its faces.\n" in live_bench.table(figures)
 
 
 @pytest.fixture
