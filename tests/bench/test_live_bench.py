@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fer_lib import data, paths
-from fer_lib.live import detectors, inference
+from fer_lib.live import detectors, inference, model_card
 from fer_lib.report import readme
 
 sys.path.insert(0, str(paths.ROOT / "bench"))
@@ -157,6 +157,22 @@ def test_the_other_package_sees_the_same_videos_and_faces(tmp_path, monkeypatch,
     assert (happy["correct"], happy["n"], happy["accuracy"]) == (2, 14, 0.1429)
     assert kept["accuracy"]["ours"]["PrivateTest"]["n"] == 14
     assert peers.table(kept) in capsys.readouterr().out
+
+
+def test_the_comparison_shows_a_single_look_too_and_what_the_second_adds():
+    figures = json.loads(keeping.kept("peers", commit=True).read_text())
+    about = json.loads(inference.MODEL.with_suffix(".json").read_text())
+    table = peers.table(figures)
+    for name, sets in {
+        "ours, a single look": about["without_mirror"],
+        "ours, two looks": figures["accuracy"]["ours"],
+    }.items():
+        score = sets["PrivateTest"]
+        assert table.count(f"| {name} | {100 * score['correct'] / score['n']:.2f} | ") == 1
+    assert f"\n\n{model_card.beside_fer(about, figures['accuracy'])}\n\n" in table and "| ours |" not in table
+    for sets in figures["accuracy"].values():
+        sets["PrivateTest"]["n"] -= 1  # other rows than those of model.json
+    assert "look" not in peers.table(figures) and "| ours | " in peers.table(figures)
 
 
 def test_where_the_other_package_fails_that_is_the_error(tmp_path, monkeypatch, capsys, other_package):
