@@ -147,7 +147,7 @@ def run(options: argparse.Namespace) -> int | None:
 
 def audit() -> None:
     from . import data
-    from .data import audit, fer2013, near_duplicates
+    from .data import audit, fer2013, ferplus, near_duplicates
     from .report import tables
 
     faces = fer2013.load()
@@ -155,6 +155,9 @@ def audit() -> None:
     audit.write(faces, folder)
     pairs = near_duplicates.find(faces)
     paths.replace_text(folder / f"{near_duplicates.NAME}.csv", near_duplicates.as_csv(faces, pairs))
+    if not ferplus.missing(faces):
+        rows = faces.ids[ferplus.several(ferplus.counts_for(faces)) & (faces.split > 0)]
+        paths.replace_text(folder / "several_emotions.csv", "\n".join(["row", *map(str, rows), ""]))
     findings = audit.summary(faces) + near_duplicates.summary(faces, pairs)
     print(f"{data.banner(faces)}\n\n{tables.audit(findings, padded=True)}")
     print(f"The rows are listed in {folder.relative_to(paths.ROOT)}/")

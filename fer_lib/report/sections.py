@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from .. import paths
-from ..claims import ledger
 from ..claims import rules as rules_of
 from ..evaluation import pooled, records
 from ..markdown import table
@@ -163,6 +162,8 @@ def rules() -> str:
 
 def history() -> str:
     """What became of the rules, and which verdicts their last change moved, as two Markdown tables."""
+    from ..claims import ledger  # with jsonschema, slow to import
+
     changes = ledger.changes(paths.CLAIMS)
     names = {"date": "Date", "rules": "Rules", "what": "What", "known": "Known then", "moved": "Moved"}
     lines = [{title: str(line[key]) for key, title in names.items()} for line in changes]
