@@ -239,7 +239,7 @@ def _more_seeds(verdict: Verdict, have: int, draw: power.Draw) -> str:
     if verdict.verdict != rules.INCONCLUSIVE:
         return ""
     needed, share = power.seeds_needed(have, draw)
-    return f"{needed} seeds; decided in {share:.0%} of simulated outcomes"
+    return f"{needed} seeds, by {100 * share:.0f} % of the simulated outcomes"
 
 
 def _flips(claim: dict, judge, lowest: float, highest: float) -> str:

@@ -119,8 +119,8 @@ def accuracy(
     if of and not inside:
         k = sum(to in of for to in collapsed_to)
         share = statistics.clopper_pearson(k, n)
-        seen = f"what answering {' or '.join(of)} alone scores; {k} of {_seeds(n)} collapse to it ({listed} %)"
-        return Verdict(_against(share, RARE), k, share, f"{seen}, 5 % of new runs or more would have to")
+        seen = f"answering {' or '.join(of)} alone scores this; {k} of {_seeds(n)} collapse to it ({listed} %)"
+        return Verdict(_against(share, RARE), k, share, f"{seen}, and a new run gives it where 5 % or more do")
     learners = statistics.clopper_pearson(len(learned), n)
     seen = "" if len(learned) == n else f"; {n - len(learned)} of {_seeds(n)} collapsed ({listed} %)"
     if len(learned) < SEEDS:

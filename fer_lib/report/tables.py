@@ -116,7 +116,7 @@ def headlines(judged: list[dict]) -> str:
 
 def _outcome(line: dict) -> dict[str, str]:
     return {
-        "Reported": _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else ""),
+        "Reported": _figure(line["reported"]) + (" %" if line["kind"] in ("accuracy", "fillings") else ""),
         "Ours [95 % interval]": _measured(line),
         "Seeds": line["seeds"] or "–",
         "Verdict": f"**{line['verdict']}**",

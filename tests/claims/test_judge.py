@@ -288,7 +288,7 @@ def test_accuracy_equals_a_hand_calculation(tmp_path):
     assert line["measured"] == pytest.approx(np.mean(values), abs=1e-4) and line["unit"] == "%"
     assert line["interval"] == pytest.approx([low, high], abs=1e-4) and high - low > 6
     assert line["verdict"] == "inconclusive" and line["why"] == "It was late." and line["note"] == "Or early."
-    assert re.fullmatch(r"\d+ seeds; decided in \d+% of simulated outcomes", line["decides"])
+    assert re.fullmatch(r"\d+ seeds, by \d+ % of the simulated outcomes", line["decides"])
     assert line["computed_by"] == "TensorFlow, float32, CPU" and line["others"] == []
     assert line["runs"] == [f"runs/saravanan2019/a/tensorflow-seed{seed}" for seed in range(5)]
     exact = only(tmp_path, {"runs": [A], "reported": 80.0, "why": "It was late."}, learned(tmp_path, (5, 5, 5)))

@@ -154,7 +154,7 @@ def test_the_mean_is_never_refuted(values):
 def test_a_collapse_is_an_outcome_with_a_share():
     found = judged(24.72, *["happy"] * 6, *["neutral"] * 3, "sad")  # the paper's simple CNN
     assert found[:3] == (REPRODUCED, 6, statistics.clopper_pearson(6, 10))
-    assert found.because.startswith("what answering happy alone scores; 6 of 10 seeds collapse to it")
+    assert found.because.startswith("answering happy alone scores this; 6 of 10 seeds collapse to it")
     assert judged(17.38, "sad", "neutral", "sad", "fear").verdict == REPRODUCED  # 2 of 4 begin at 6.8 %
     found = judged(17.38, *["happy", "angry", "neutral", "fear", "angry"] * 2)  # none of ten, which allows 31 %
     assert found[:2] == (INCONCLUSIVE, 0) and found.interval[1] == pytest.approx(0.308, abs=1e-3)

@@ -211,7 +211,7 @@ def dumbbells(lines: list[tuple[str, float, float, bool]], names: tuple[str, str
 def near_duplicates(bands: list[dict]) -> Figure:
     """Of ``rows.by_correlation``: the share with the same label, and what ease and memory are worth, by correlation."""
     figure, (left, right) = canvas(9, 3.6, 1, 2)
-    places, names = np.arange(len(bands)), [f"{line['low']:.2f}–{line['high']:.2f}\nn {line['n']}" for line in bands]
+    places, names = np.arange(len(bands)), [f"{line['low']:.2f}\n{line['n']} rows" for line in bands]
     shares = np.array([(line["agree"] / line["n"], *line["interval"]) for line in bands]) * 100
     left.errorbar(places, shares[:, 0], np.abs(shares[:, 1:].T - shares[:, 0]), fmt="o", color=BLUE)
     left.axhline(100 * bands[0]["chance"], color=GREY, ls="--", lw=1)
@@ -227,7 +227,7 @@ def near_duplicates(bands: list[dict]) -> Figure:
     right.legend()
     for axes in (left, right):
         axes.set_xticks(places, names, fontsize=7)
-        axes.set_xlabel("Correlation with the nearest row of an earlier part")
+        axes.set_xlabel("Correlation with the nearest row of an earlier part, from")
     return figure
 
 

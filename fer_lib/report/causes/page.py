@@ -475,7 +475,7 @@ def leaked_rows(
             "label, with its exact 95 % interval; dashed that of rows paired at random. Right: how much more often "
             "than near-clean rows they are recognised, because they are easier (by the network trained without "
             f"near-duplicates) and by memory (what the other one has beyond that). Below {NEAR:.2f} both were trained "
-            "with the partners, so that no memory may show there."
+            "with the partners: what they remember of these is in both, and counts as ease."
         )))  # fmt: skip
         body.append(_table(bands, {
             "Correlation": lambda line: f"{line['low']:.2f} to {line['high']:.2f}", "Rows": "n",

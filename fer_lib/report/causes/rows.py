@@ -147,9 +147,16 @@ class Nearest(NamedTuple):
 
 
 def nearest(results: Path) -> dict[int, Nearest]:
-    """By a test row's id the nearest row of an earlier part, where the audit lists one; none without its list."""
-    found: dict[int, Nearest] = {}
-    for line in _audited(results, near_duplicates.NAME):
+    """By a test row's id the nearest row of an earlier part, where the audit lists one; none without its list.
+
+    A PrivateTest row whose very image stands in PublicTest, though not in Training, is there too, so that what is left
+    is near-clean.
+    """
+    pairs, found = _audited(results, near_duplicates.NAME), {}
+    for line in _audited(results, "leaked") if pairs else []:
+        if line["twin_split"] == "PublicTest":
+            found[int(line["row"])] = Nearest(1.0, line["split"], line["emotion"] == line["twin_emotion"])
+    for line in pairs:
         own = Nearest(float(line["correlation"]), line["split"], line["emotion"] == line["partner_emotion"])
         row = int(line["row"])
         if row not in found or own.correlation > found[row].correlation:
