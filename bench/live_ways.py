@@ -19,6 +19,8 @@ from fer_lib.data import fer2013, load_faces
 from fer_lib.live import detectors
 
 WIDTH, HEIGHT = 640, 480
+NEARLY_ALL = 0.9
+"""Share of the faces that a way must find for its speed to be one."""
 SIZES = (32, 40, 48, 64, 80, 96, 128, 192)
 
 
@@ -128,7 +130,7 @@ def speed(video: Path, faces: int, count: int, pool: ProcessPoolExecutor, turns:
                 found, seconds = pool.submit(function, video, detector).result()
             else:
                 found, seconds = function(video, detector)
-            if way != "paper" and found < 0.9 * faces * count:  # the paper's finds none under 100 pixels
+            if way != "paper" and found < NEARLY_ALL * faces * count:  # the paper's finds none under 100 pixels
                 raise RuntimeError(f"{way}: found {found} faces in {count} frames with {faces}; expected nearly all")
             seconds["all"] = np.sum(list(seconds.values()), 0).tolist()
             whole[way] = np.median(seconds["all"])

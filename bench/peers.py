@@ -22,6 +22,7 @@ from keeping import line
 from fer_lib import data, paths
 from fer_lib.data import fer2013
 from fer_lib.evaluation import scoring, statistics
+from fer_lib.live import inference, model_card
 
 FACES = (1, 10)
 ENVIRONMENT = {"PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -97,12 +98,19 @@ def table(figures: dict) -> str:
         lines.append(line("`fer` takes so many times longer", speed["times_fer"], ".1f"))
         lines.append(line("faces found: ours", speed["ours_found"], ".0%"))
         lines.append(line("faces found: `fer`", speed["fer_found"], ".0%"))
-    if figures["accuracy"]:
+    if accuracies := figures["accuracy"]:
+        about = json.loads(inference.MODEL.with_suffix(".json").read_text())
+        lead = model_card.beside_fer(about, accuracies)
+        rows = dict(accuracies)
+        if lead:
+            both = rows.pop("ours")
+            rows |= {"ours, a single look": about["without_mirror"], "ours, two looks": both}
         lines += ["", "| network | PrivateTest, % | interval | clean rows, % | interval |", "|---|--:|--:|--:|--:|"]
-        for name, sets in figures["accuracy"].items():
+        for name, sets in rows.items():
             cells = (f"{100 * s['accuracy']:.2f} | {100 * s['interval'][0]:.2f} to {100 * s['interval'][1]:.2f}"
-                     for s in sets.values())  # fmt: skip
+                     for s in (sets["PrivateTest"], sets["PrivateTest clean"]))  # fmt: skip
             lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines += ["", lead] if lead else []
     facts = (
         keeping.conditions(figures)
         + ", ".join(f"{name} {version}" for name, version in figures["versions"].items())

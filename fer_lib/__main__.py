@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     add("data", "fetch FER2013 from Kaggle into data/, or say how to get it")
     verb = add("weights", "fetch pretrained weights into data/weights/, or say how to get them")
     verb.add_argument("--only", default="", help="comma-separated networks (default: all five)")
-    add("audit", "list FER2013's duplicates, leaked rows, conflicting labels and flat images")
+    add("audit", "list FER2013's duplicates, leaked rows, near-duplicates, conflicting labels and flat images")
     verb = add("score", "score the predictions of any network on FER2013's test sets; compare two", scores)
     verb.add_argument("predictions", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
     verb = add("cross", "score one network on the test rows of several data sets, emotions matched", scores)
@@ -147,13 +147,19 @@ def run(options: argparse.Namespace) -> int | None:
 
 def audit() -> None:
     from . import data
-    from .data import audit, fer2013
+    from .data import audit, fer2013, ferplus, near_duplicates
     from .report import tables
 
     faces = fer2013.load()
     folder = audit.folder(faces)
     audit.write(faces, folder)
-    print(f"{data.banner(faces)}\n\n{tables.audit(audit.summary(faces), padded=True)}")
+    pairs = near_duplicates.find(faces)
+    paths.replace_text(folder / f"{near_duplicates.NAME}.csv", near_duplicates.as_csv(faces, pairs))
+    if not ferplus.missing(faces):
+        rows = faces.ids[ferplus.several(ferplus.counts_for(faces)) & (faces.split > 0)]
+        paths.replace_text(folder / "several_emotions.csv", "\n".join(["row", *map(str, rows), ""]))
+    findings = audit.summary(faces) + near_duplicates.summary(faces, pairs)
+    print(f"{data.banner(faces)}\n\n{tables.audit(findings, padded=True)}")
     print(f"The rows are listed in {folder.relative_to(paths.ROOT)}/")
 
 

@@ -124,16 +124,17 @@ def sweep(results: Path, settings: list[tuple[str, str, bool]], without: str = "
     return records.read(folder)
 
 
-def survey(results: Path, wrong_every: int = 5, name: str = "live_conditions") -> dict:
+def survey(results: Path, wrong_every: int = 5, missed_every: int = 0, name: str = "live_conditions") -> dict:
     """Write and read the record of a survey before a camera: one face in so many is told wrong, and one in three of
-    those of 32 pixels is found, of others each."""
+    those of 32 pixels is found, of others each but one in ``missed_every`` (0: each)."""
     everything = faces()
     asked = everything.select(everything.rows("PrivateTest"))
     first = answers(asked.labels, wrong_every).argmax(axis=1).astype(np.uint8)
     place = np.arange(len(first))
+    missed = place % missed_every == 1 if missed_every else np.zeros(len(first), bool)
     given = {
         "first": np.stack([first, first]), "second": np.stack([(first + 6) % 7] * 2),
-        "found_first": np.stack([np.where(place % 3, records.MISSED, first), first]),
+        "found_first": np.stack([np.where(place % 3, records.MISSED, first), np.where(missed, records.MISSED, first)]),
         "seconds": np.full((2, len(first)), 0.01),
     }  # fmt: skip
     given = {key: values.astype(np.float32 if key == "seconds" else np.uint8) for key, values in given.items()}

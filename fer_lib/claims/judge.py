@@ -6,14 +6,15 @@ Evidence comes from records, and from counts of the data that are committed. ``f
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import paths
 from ..data.emotions import FER2013
-from ..evaluation import metrics, pooled, records, statistics
+from ..evaluation import metrics, pooled, records
 from ..training.protocol import CHOICES
-from . import ledger, measures, rules
+from . import ledger, measures, power, rules
 from .rules import Verdict
 
 
@@ -29,10 +30,12 @@ def judge_claims(
 ) -> list[dict]:
     """Each claim with what was measured, in which runs, and the verdict, as it stands in ``results/claims.json``.
 
-    Keys: id, where, claim, kind, rule, reported, measured, unit, interval, seeds, verdict, because (what the rule saw),
-    why (the cause of a deviation, where one is known), note, computed_by, others (groups that are not pooled with the
-    one that was judged), runs (folders below ``results``). Raises ValueError naming the claim whose runs lack the rows
-    or the epoch that it asks for.
+    Keys: id, where, claim, kind, about ("own": what the paper ran itself; "data"; "others"), rule, reported, measured,
+    unit, interval, seeds, verdict, because (what the rule saw), decides (of an inconclusive one: what would decide it),
+    threshold ("ours" where we set it), flips (how another threshold would change the verdict), why (the cause of a
+    deviation, where one is known), note, computed_by, others (groups that are not pooled with the one that was judged),
+    runs (folders below ``results``). Raises ValueError naming the claim whose runs lack the rows or the epoch that it
+    asks for.
     """
     evidence = [record for record in all_records if _is_evidence(record, experiments)]
     surveys = [[record] for record in evidence if "conditions" in record]  # they have no scores and are in no group
@@ -41,9 +44,9 @@ def judge_claims(
         groups.setdefault(group[0]["experiment"], []).append(group)
     lines = []
     for claim in claims:
-        seeds, computed_by, others = _together(claim.get("runs", []), groups)
+        seeds, computed_by, others = _together(claim, groups)
         try:
-            verdict, unit, rule = _verdict(claim, seeds, results)
+            verdict, unit, rule, decides, flips = _judged(claim, seeds, results)
         except ValueError as error:
             raise ValueError(f"claim {claim['id']}: {error}") from None
         untested = verdict.verdict == rules.INCONCLUSIVE
@@ -51,10 +54,13 @@ def judge_claims(
             verdict = verdict._replace(because=f"no run yet of {', '.join(lacking)}")
         for precision in CHOICES["precision"]:
             if precision != "float32" and f", {precision}," in computed_by:
-                verdict = verdict._replace(because=f"{verdict.because}; in {precision}, where the papers had float32")
+                engine = computed_by.split(",")[0]
+                seen = f"in {precision} on {engine}, where the papers had float32 on TensorFlow"
+                verdict = verdict._replace(because=f"{verdict.because}; {seen}")
         folders = [r["folder"].relative_to(results).as_posix() for pair in seeds for r in pair]
         lines.append({
             **{key: claim[key] for key in ("id", "where", "claim", "kind")},
+            "about": claim.get("about") or {"count": "data", "quoted": "others"}.get(claim["kind"], "own"),
             "rule": rules.RULES[rule],
             "reported": claim["reported"],
             "measured": _rounded(verdict.measured),
@@ -63,6 +69,9 @@ def judge_claims(
             "seeds": len(seeds),
             "verdict": verdict.verdict,
             "because": verdict.because,
+            "decides": decides if verdict.verdict == rules.INCONCLUSIVE else None,
+            "threshold": claim.get("threshold"),
+            "flips": flips or None,
             "why": claim.get("why") if verdict.verdict != rules.REPRODUCED else None,
             "note": claim.get("note"),
             "headline": claim.get("headline", False),
@@ -87,15 +96,17 @@ def _is_evidence(record: dict, experiments: dict[str, dict]) -> bool:
     return all(record["parameters"].get(name) == value for name, value in stated.items())
 
 
-def _together(names: list[str], groups: dict[str, list[list[dict]]]) -> tuple[list[tuple[dict, ...]], str, list[str]]:
+def _together(claim: dict, groups: dict[str, list[list[dict]]]) -> tuple[list[tuple[dict, ...]], str, list[str]]:
     """The runs that test a claim: for each seed that all its experiments have, their records, in the order of names.
 
     Backends, precisions and devices are never mixed, but for the tree, which has one of its own: of the groups that
-    computed alike, those with most seeds in common are taken. Also how they computed, and the groups left aside.
+    computed alike, those with most seeds in common are taken. Fillings need no seed in common: of them all seeds are
+    taken, each record by itself. Also how they computed, and the groups left aside.
     """
+    names, apart = claim.get("runs", []), claim["kind"] == "fillings"
     known = [group for name in dict.fromkeys(names) for group in groups.get(name, [])]
     best: list[list[dict]] = []
-    seeds: set[int] = set()
+    most = 0
     for label in dict.fromkeys(map(pooled.computed_by, known)):
         chosen = []
         for name in names:
@@ -104,53 +115,146 @@ def _together(names: list[str], groups: dict[str, list[list[dict]]]) -> tuple[li
             alike = alike or [group for group in own if group[0]["backend"] == "sklearn"]
             chosen += [max(alike, key=len)] if alike else []
         common = set.intersection(*({r["seed"] for r in group} for group in chosen))
-        if len(chosen) == len(names) and len(common) > len(seeds):
-            best, seeds = chosen, common
-    by_seed = [{record["seed"]: record for record in group} for group in best]
+        count = sum(map(len, chosen)) if apart else len(common)
+        if (apart or len(chosen) == len(names)) and count > most:
+            best, most = chosen, count
     others = [
         f"{group[0]['experiment']}: {pooled.computed_by(group)}, {len(group)} seed{'s' * (len(group) > 1)}"
         for group in known
         if best and not any(group is taken for taken in best)
     ]
     labels = "; ".join(dict.fromkeys(map(pooled.computed_by, best)))
+    if apart:
+        return [(record,) for group in best for record in group], labels, others
+    by_seed = [{record["seed"]: record for record in group} for group in best]
+    seeds = set.intersection(*map(set, by_seed)) if by_seed else set()
     return [tuple(own[seed] for own in by_seed) for seed in sorted(seeds)], labels, others
 
 
-def _verdict(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> tuple[Verdict, str, str]:
-    """The verdict on a claim, the unit of what was measured, and the name of the rule that was applied."""
+class _Judged(NamedTuple):
+    verdict: Verdict
+    unit: str  # of what was measured
+    rule: str  # the name of the one that was applied
+    decides: str = ""  # what would decide it
+    flips: str = ""  # how another threshold would change the verdict
+
+
+def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> _Judged:
     kind, reported = claim["kind"], claim["reported"]
     if "missing" in claim:
-        return Verdict(rules.NOT_TESTABLE, None, None, f"missing: {claim['missing']}"), "", kind
+        return _Judged(Verdict(rules.NOT_TESTABLE, None, None, f"missing: {claim['missing']}"), "", kind)
     if kind == "count":
-        return _count(claim, results), "", kind
+        return _Judged(_count(claim, results), "", kind)
     if kind == "quoted":
-        return rules.quoted(reported, claim["source"]), "", kind
+        return _Judged(rules.quoted(reported, claim["source"]), "", kind)
     if kind == "relation":
-        return rules.no_relation(claim["of"], claim["with"]), "rank correlation", kind
+        return _Judged(rules.no_relation(claim["of"], claim["with"]), "rank correlation", kind)
     if not seeds and (lacks := next((key for key in ledger.WAITING if key in claim), "")):
-        return Verdict(rules.NOT_TESTABLE, None, None, f"{lacks}: {claim[lacks]}"), "", kind
+        return _Judged(Verdict(rules.NOT_TESTABLE, None, None, f"{lacks}: {claim[lacks]}"), "", kind)
     if not seeds:
-        return Verdict(rules.INCONCLUSIVE, None, None, "no seed that all were run with alike"), "", kind
+        verdict = Verdict(rules.INCONCLUSIVE, None, None, "no seed that all were run with alike")
+        return _Judged(verdict, "", kind, f"a first run, and {rules.SEEDS} seeds at least")
     if kind == "share":
-        return rules.share(*measures.SHARES[claim["measure"]](seeds[0][0]), *_ends(claim, 0, 100)), "%", kind
+        return _share(claim, seeds[0][0])
     if kind in ("ordering", "no difference"):
-        return _compared(claim, seeds), "points", kind
+        return _compared(claim, seeds)
     measure, unit = measures.MEASURES[claim.get("measure", "accuracy")]
     values = [[float(measure(record, *_reading(claim, record))) for record in pair] for pair in seeds]
+    fallen = [[_collapsed_to(claim, record) for record in pair] for pair in seeds]
     if kind == "behaviour":
-        low, high = _ends(claim, -np.inf, np.inf)
-        verdict = rules.behaviour([all(low <= value <= high for value in pair) for pair in values])
-        listed = ", ".join("/".join(f"{round(value, 2):g}" for value in pair) for pair in values)
-        because = f"{verdict.because} (shown at {_range(*claim['within'])}; {claim['measure']}: {listed})"
-        return verdict._replace(because=because), "seeds", kind
-    values = [value for (value,) in values]
+        return _behaviour(claim, values, fallen, unit)
+    if kind == "fillings":
+        return _fillings(claim, seeds)
+    values, fallen = [value for (value,) in values], [to for (to,) in fallen]
     if kind == "speed":
-        return rules.speed(claim["within"][1], values), unit, kind
-    collapsed = [bool(metrics.collapsed(records.scores(record, *_reading(claim, record)))) for (record,) in seeds]
-    if any(collapsed):
-        most = measures.majority_accuracy(seeds[0][0], *_reading(claim, seeds[0][0]))
-        return rules.collapsed_accuracy(reported, values, collapsed, most), "seeds", "collapsed"
-    return rules.accuracy(reported, values, claim.get("unknown_rows", 0)), unit, kind
+        return _Judged(rules.speed(claim["within"][1], values), unit, kind, "runs on other machines")
+    constant, test_rows = {}, 0
+    if unit == "%" and claim.get("measure", "accuracy") == "accuracy":
+        constant, test_rows = measures.constant_accuracies(seeds[0][0], *_reading(claim, seeds[0][0]))
+
+    def judge(values, fallen):
+        return rules.accuracy(reported, values, fallen, constant, claim.get("unknown_rows", 0), test_rows)
+
+    verdict = judge(values, fallen)
+    counted = isinstance(verdict.measured, int)
+    decides = _more_seeds(verdict, len(seeds), power.accuracy(values, fallen, judge))
+    return _Judged(verdict, "seeds" if counted else unit, kind, decides)
+
+
+def _collapsed_to(claim: dict, record: dict) -> str:
+    """The emotion that a run collapsed to, "" where it learned; judged by its rows, not by which of them are clean."""
+    return metrics.collapsed(records.scores(record, *_reading(claim, record))) or ""
+
+
+def _share(claim: dict, record: dict) -> _Judged:
+    k, n = measures.SHARES[claim["measure"]](record)
+
+    def judge(low, high):
+        return rules.share(k, n, low, high)
+
+    ends = _ends(claim, 0, 100)
+    faces = power.faces_needed(k, n, *ends)
+    decides = f"about {faces:,} faces" if faces else "no number of faces that can be had"
+    return _Judged(judge(*ends), "%", "share", decides, _flips(claim, judge, 0, 100))
+
+
+def _behaviour(claim: dict, values: list[list[float]], fallen: list[list[str]], unit: str) -> _Judged:
+    """A behaviour: by its size where that is measured, and by how many seeds show it otherwise."""
+    by_size = unit in ("%", "points") and len(values[0]) == 1
+    sizes, learned = [value for value, *_ in values], [not any(pair) for pair in fallen]
+
+    def shown(low, high):
+        return [all(low <= value <= high for value in pair) for pair in values]
+
+    def judge(low, high):
+        return rules.margin(sizes, learned, low, high) if by_size else rules.behaviour(shown(low, high))
+
+    ends = _ends(claim, -np.inf, np.inf)
+    verdict = judge(*ends)
+    listed = ", ".join("/".join(f"{round(value, 2):g}" for value in pair) for pair in values)
+    because = f"{verdict.because} ({claim['measure']}, {_range(*claim['within'])} asked: {listed})"
+    can_draw = sum(learned) > 1
+    draw = power.margin(sizes, learned, *ends) if by_size and can_draw else power.behaviour(shown(*ends))
+    decides = _more_seeds(verdict, len(values), draw) if can_draw or not by_size else "seeds that learn"
+    flips = _flips(claim, judge, -np.inf, 100.0 if unit.startswith("%") else np.inf)
+    verdict = verdict._replace(because=because)
+    return _Judged(verdict, unit if by_size else "seeds", "margin" if by_size else "behaviour", decides, flips)
+
+
+def _fillings(claim: dict, seeds: list[tuple[dict, ...]]) -> _Judged:
+    """An accuracy against every filling, on each of the rows that the paper may have meant."""
+    values: dict[str, list[float]] = {}
+    for (record,) in seeds:
+        for rows in claim["readings"]:
+            scores = records.scores(record, claim.get("epoch", pooled.reading(record)[0]), rows)
+            if not metrics.collapsed(scores):
+                name = f"{record['experiment'].split('/')[1].replace('_', ' ')} on {rows}"
+                values.setdefault(name, []).append(100 * scores["accuracy"])
+    verdict = rules.fillings(claim["reported"], values, claim.get("unknown_rows", 0))
+    return _Judged(verdict, "%", "fillings", f"{rules.SEEDS} seeds of each filling")
+
+
+def _more_seeds(verdict: Verdict, have: int, draw: power.Draw) -> str:
+    """What would decide an inconclusive verdict, in words."""
+    if verdict.verdict != rules.INCONCLUSIVE:
+        return ""
+    needed, share = power.seeds_needed(have, draw)
+    return f"{needed} seeds, by {100 * share:.0f} % of the simulated outcomes"
+
+
+def _flips(claim: dict, judge, lowest: float, highest: float) -> str:
+    """How a threshold a fifth lower or higher would change the verdict, in words; "" where it would not."""
+    if claim.get("threshold") != "ours":
+        return ""
+    ends, words = _ends(claim, lowest, highest), []
+    now = judge(*ends).verdict
+    for place, end in enumerate(claim["within"]):
+        for factor in (0.8, 1.2) if end else ():
+            moved = list(ends)
+            moved[place] = end * factor
+            if lowest <= moved[0] <= moved[1] <= highest and (other := judge(*moved).verdict) != now:
+                words.append(f"{other} at {moved[place]:g} instead of {end:g}")
+    return "; ".join(words)
 
 
 def _reading(claim: dict, record: dict) -> tuple[str, str]:
@@ -165,7 +269,7 @@ def _ends(claim: dict, lowest: float, highest: float) -> tuple[float, float]:
     return lowest if low is None else low, highest if high is None else high
 
 
-def _compared(claim: dict, seeds: list[tuple[dict, ...]]) -> Verdict:
+def _compared(claim: dict, seeds: list[tuple[dict, ...]]) -> _Judged:
     """Pairs of models by their predictions of the same rows, seed by seed.
 
     Each experiment against the next; with ``first``, or where there shall be no difference, the first against each of
@@ -175,22 +279,28 @@ def _compared(claim: dict, seeds: list[tuple[dict, ...]]) -> Verdict:
     places = range(1, len(claim["runs"]))
     pairs = [(0, k) for k in places] if claim.get("first") or alike else [(k - 1, k) for k in places]
     predictions = [[records.row_predictions(record, *_reading(claim, record)) for record in pair] for pair in seeds]
+    fallen = [[bool(_collapsed_to(claim, record)) for record in pair] for pair in seeds]
     if claim.get("average"):
         pairs, mean = [(0, 1)], np.mean([own["probabilities"] for (own,) in predictions], axis=0, dtype=np.float64)
         predictions = [[own | {"classes": mean.argmax(axis=1)}, own] for (own,) in predictions]
-    tests = []
+        fallen = [[False, own] for (own,) in fallen]
+    differences = []
     for better, worse in pairs:
+        own = []
         for arrays in predictions:
             if not np.array_equal(arrays[better]["ids"], arrays[worse]["ids"]):
                 names = f"{claim['runs'][better]} and {claim['runs'][worse]}"
                 raise ValueError(f"runs: {names} were scored on different rows; expected the same (rows: would say)")
-            right = [_recognised(arrays[k], claim.get("emotion")) for k in (worse, better)]
-            tests.append((*statistics.accuracy_difference(*right), statistics.mcnemar(*right)))
-    differences, lows, highs, p_values = np.array(tests).T.reshape(4, len(pairs), len(seeds))
-    shown = np.abs(differences).argmax() if alike else differences.argmin()
-    interval = (100 * float(lows.flat[shown]), 100 * float(highs.flat[shown]))
+            of_better, of_worse = (_recognised(arrays[k], claim.get("emotion")).mean() for k in (better, worse))
+            own.append(100 * (of_better - of_worse))
+        differences.append(own)
+    differences = np.array(differences)
+    collapsed = np.array([[pair[better] or pair[worse] for pair in fallen] for better, worse in pairs])
     rule = rules.no_difference if alike else rules.ordering
-    return rule(100 * differences, p_values)._replace(interval=interval)
+    verdict = rule(differences, collapsed)
+    draw = power.paired(rule, differences, collapsed)
+    decides = _more_seeds(verdict, len(seeds), draw) if len(seeds) > 1 else f"{rules.SEEDS} seeds at least"
+    return _Judged(verdict, "points", claim["kind"], decides)
 
 
 def _recognised(predictions: dict[str, np.ndarray], emotion: str | None) -> np.ndarray:

@@ -13,6 +13,9 @@ from jsonschema import Draft202012Validator, ValidationError
 from .. import paths
 from . import measures
 
+HISTORY = "history"
+"""The folder beside the ledgers with what became of the rules and the verdicts."""
+
 WAITING = ("licence", "weights")
 """Why not everybody can make a claim's runs, and with what: its verdict as long as there are none."""
 
@@ -45,6 +48,33 @@ def read(folder: Path, experiments: dict[str, dict]) -> list[dict]:
             seen.add(name)
             claims.append(claim | {"id": name})
     return claims
+
+
+def changes(folder: Path) -> list[dict]:
+    """The history of the rules (see ``claims/history/rules.yaml``), from the first."""
+    return yaml.safe_load((folder / HISTORY / "rules.yaml").read_text())
+
+
+def moves(folder: Path) -> list[dict]:
+    """What the last change of the rules did: the claims whose verdict it moved, or that came or went with it.
+
+    Of each: id, before, by_old_rules (these on the runs of that day), after ("–": no such claim), reason. Raises
+    ValueError naming the claims that have no reason in the history.
+    """
+    date = changes(folder)[-1]["date"].isoformat()
+    verdicts = json.loads((folder / HISTORY / f"{date}.json").read_text())
+    reasons = yaml.safe_load((folder / HISTORY / f"{date}.yaml").read_text())
+    lines = []
+    for name, (before, by_old_rules, after) in verdicts.items():
+        if before == by_old_rules == after:
+            continue
+        usual = "A claim that was not in the ledger." if before == "–" else "New runs." * (by_old_rules == after)
+        reason = reasons.get(name, usual)
+        lines.append({"id": name, "before": before, "by_old_rules": by_old_rules, "after": after, "reason": reason})
+    if lacking := [line["id"] for line in lines if not line["reason"]]:
+        place = f"{folder.name}/{HISTORY}/{date}.yaml"
+        raise ValueError(f"{place}: found no reason for {', '.join(lacking)}; expected one for each; add it")
+    return lines
 
 
 def _message(error: ValidationError, claim: dict) -> str:

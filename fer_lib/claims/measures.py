@@ -6,27 +6,30 @@ folder.
 """
 
 import csv
+from functools import cache
 from itertools import combinations
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
+from .. import paths
 from ..data import fer2013
 from ..data.emotions import FER2013
 from ..evaluation import records
 
-HAPPY, SURPRISE = FER2013.index("happy"), FER2013.index("surprise")
+HAPPY, SURPRISE, DISGUST = (FER2013.index(name) for name in ("happy", "surprise", "disgust"))
 EKMAN = ("angry", "disgust", "fear", "happy", "sad", "surprise")
 """The six expressions that Ekman and Friesen (1971) found everywhere, by their names here."""
 REST = [code for code in range(len(FER2013)) if code not in (HAPPY, SURPRISE)]
 NEGATIVE = [FER2013.index(name) for name in ("angry", "disgust", "fear", "sad")]
 
 
-def majority_accuracy(record: dict, kept: str, rows: str) -> float:
-    """Accuracy in percent of predicting the commonest emotion for every face; for clean rows that on all of them."""
+def constant_accuracies(record: dict, kept: str, rows: str) -> tuple[dict[str, float], int]:
+    """Accuracy in percent of predicting one emotion for every face, by its name, and of how many rows it is; for clean
+    rows those of all of them."""
     labels = records.row_predictions(record, kept, rows.removesuffix(" clean"))["labels"]
-    return float(100 * np.bincount(labels).max() / len(labels))
+    return dict(zip(FER2013, 100 * np.bincount(labels, minlength=len(FER2013)) / len(labels))), len(labels)
 
 
 def accuracy(record, kept, rows):
@@ -82,9 +85,36 @@ def overfitting(record, kept, rows):
     return 100 * record["history"][-1]["accuracy"] - accuracy(record, "last", rows)
 
 
+def all_above_clean(record, kept, rows):
+    """Accuracy on the rows above that on those of them whose image stands in no earlier part (``results/audit``)."""
+    arrays = records.row_predictions(record, kept, rows)
+    right = arrays["classes"] == arrays["labels"]
+    return 100 * (right.mean() - right[~np.isin(arrays["ids"], list(_leaked()))].mean())
+
+
+def one_above_several(record, kept, rows):
+    """Accuracy on the rows in which FER+'s taggers see one emotion above that on those in which they see several."""
+    arrays = records.row_predictions(record, kept, rows)
+    several = np.isin(arrays["ids"], list(_several()))
+    right = arrays["classes"] == arrays["labels"]
+    return 100 * (right[~several].mean() - right[several].mean())
+
+
+@cache
+def _several() -> frozenset[int]:
+    with open(paths.RESULTS / "audit" / "several_emotions.csv", newline="") as file:
+        return frozenset(int(line["row"]) for line in csv.DictReader(file))
+
+
+@cache
+def _leaked() -> frozenset[int]:
+    with open(paths.RESULTS / "audit" / "leaked.csv", newline="") as file:
+        return frozenset(int(line["row"]) for line in csv.DictReader(file))
+
+
 MEASURES = {
     "accuracy": (accuracy, "%"),
-    "share of the most given answer": (_predicted(np.max), "%"),
+    "share of the most given answer": (_predicted(np.max), "% of predictions"),
     "recall of happy above the best of the rest": (_recalls(lambda r: r[HAPPY] - np.delete(r, HAPPY).max()), "points"),
     "recall of happy above surprise": (_recalls(lambda r: r[HAPPY] - r[SURPRISE]), "points"),
     "recall of surprise above the best of the other five": (_recalls(lambda r: r[SURPRISE] - r[REST].max()), "points"),
@@ -92,6 +122,11 @@ MEASURES = {
     "recall of happy above the mean of angry, disgust, fear and sad": (
         _recalls(lambda r: r[HAPPY] - r[NEGATIVE].mean()), "points"
     ),
+    "recall of disgust above the worst of the other six": (
+        _recalls(lambda r: r[DISGUST] - np.delete(r, DISGUST).min()), "points"
+    ),
+    "accuracy on all rows above that on clean ones": (all_above_clean, "points"),
+    "accuracy on faces of one emotion above that on faces of several": (one_above_several, "points"),
     "rank of angry and fear among the 21 pairs mixed up": (anger_fear_rank, ""),
     "second answer right where the first is wrong": (second_right_where_wrong, "%"),
     "top-2 accuracy above accuracy": (lambda *of: 100 * first_and_second(*of)[1].mean(), "points"),
@@ -106,37 +141,57 @@ MEASURES = {
 """Measures by the name that claims give them, with their unit."""
 for _code, _emotion in enumerate(FER2013):
     MEASURES[f"recall of {_emotion}"] = (_recalls(itemgetter(_code)), "%")
-    MEASURES[f"answers {_emotion}"] = (_predicted(itemgetter(_code)), "%")
+    MEASURES[f"answers {_emotion}"] = (_predicted(itemgetter(_code)), "% of predictions")
 
 
 def _share(function):
-    """The share of a survey's faces, nothing changed about them: (k, n). ``function`` takes arrays (n,), labels, first
-    and second (the likeliest emotions) and seconds, and gives two masks: of which faces, and which of them count."""
+    """The share of a survey's faces at its usual level, nothing changed about them: (k, n).
+
+    ``function`` takes the arrays of that level, (n,) each: labels, first, second and seconds (``survey.predictions``),
+    found, and right_of_found (``records.recognised``). It gives two masks: of which faces, and which of them count.
+    """
 
     def share(record):
         usual, arrays = records.usual_level(record["conditions"]), records.predictions(record)
-        among, counted = function(arrays["labels"], *(arrays[name][usual] for name in ("first", "second", "seconds")))
+        here = {name: arrays[name][usual] for name in ("first", "second", "seconds")} | {"labels": arrays["labels"]}
+        among, counted = function(here | records.recognised(arrays, usual))
         return int((among & counted).sum()), int(among.sum())
 
     return share
 
 
 def _recognised(*emotions):
+    """Of all faces of these emotions, those that the detector found and whose emotion is predicted from the cut that
+    it made. A face that it missed is not recognised, and counts among them."""
     codes = [FER2013.index(name) for name in emotions]
-    return _share(lambda labels, first, second, seconds: (np.isin(labels, codes), first == labels))
+    return _share(lambda here: (np.isin(here["labels"], codes), here["right_of_found"]))
+
+
+def _second_right(here):
+    """Of the faces that were found and whose first answer is wrong, those whose second is right.
+
+    A face that was missed got no answer: no first that could be wrong, and no second. To count it would be to count the
+    detector's misses a second time, as errors of a ranking that was never made. Both answers are of the cut at the
+    face's true place, because a survey keeps no second answer of the detector's own cut, and the second of one cut says
+    nothing about the first of another.
+    """
+    return here["found"] & (here["first"] != here["labels"]), here["second"] == here["labels"]
+
+
+def _within(seconds):
+    """Of the frames whose face was found, those answered within so many seconds. To find nothing is no answer, however
+    fast."""
+    return _share(lambda here: (here["found"], here["seconds"] <= seconds))
 
 
 SHARES = {
-    "second answer right where the first is wrong": _share(
-        lambda labels, first, second, seconds: (first != labels, second == labels)
-    ),
-    "frames answered within 0.1 s": _share(
-        lambda labels, first, second, seconds: (np.isfinite(seconds), seconds <= 0.1)
-    ),
+    "second answer right where the first is wrong": _share(_second_right),
+    "frames answered within 0.1 s": _within(0.1),
     "angry and fear told rightly": _recognised("angry", "fear"),
     **{f"{emotion} told rightly": _recognised(emotion) for emotion in FER2013},
 }
-"""Of faces before a camera (``fer_lib.live.survey``), by the name that claims give them: (k, n) of a record."""
+"""Of faces before a camera (``fer_lib.live.survey``), from the frame to the prediction, by the name that claims give
+them: (k, n) of a record."""
 
 
 TRAINING = sum(fer2013.OFFICIAL_COUNTS["Training"])

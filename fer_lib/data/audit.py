@@ -194,6 +194,11 @@ equal in every pixel; the parts come in the order Training, PublicTest, PrivateT
   `conflict`: they have more than one label.
 - `leaked.csv`: every test row whose image stands in an earlier part, and its `twin`, the first row with that image.
   `contradicted`: some row of an earlier part has another label.
+- `near_duplicates.csv`: pairs of a test row and a row of an earlier part, its `partner`, that are not equal but
+  correlate 0.85 or more: the middle 40 x 40 pixels of the partner and a square of the row that lies up to 4 pixels
+  `down` and `right`, `mirrored` if so. From 0.90 on they count as near-duplicates.
+- `several_emotions.csv`: test rows in which three or more of FER+'s ten taggers chose a second emotion; written where
+  FER+ is at hand.
 - `flat.csv`: images of one grey (0 black to 255 white) all over.
 - `clean_private_test.csv`: the PrivateTest rows whose image stands neither in Training nor in PublicTest.
 """

@@ -141,6 +141,11 @@ def agreement(counts: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return votes(counts)[np.arange(len(labels)), labels]
 
 
+def several(counts: np.ndarray) -> np.ndarray:
+    """In which rows the taggers see several of the eight emotions, each with three votes of ten or more, (n,) bool."""
+    return (counts[:, :8] >= 3).sum(axis=1) > 1
+
+
 def targets(counts: np.ndarray, scheme: str) -> np.ndarray:
     """What to train towards, (n, 8) float32 in the order of ``emotions.EIGHT``; a row of zeros is to be left out.
 

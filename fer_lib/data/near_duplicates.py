@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import suppress
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -23,6 +24,9 @@ NEAR = 0.90
 """Pairs correlated this much or more are near-duplicates. Ours; what other thresholds give, the causes page shows."""
 
 NAME = "near_duplicates"
+
+LISTED = 0.85
+"""Pairs correlated this much or more are listed, so that the effect of the threshold can be seen."""
 
 SHIFT = 4
 INNER = SIDE - 2 * SHIFT
@@ -38,7 +42,7 @@ PAIR = np.dtype(
 ``right`` (pixels) of the middle, and is ``mirrored`` as it lies there; the partner's lies in the middle."""
 
 
-def find(faces: Faces, at_least: float = NEAR) -> np.ndarray:
+def find(faces: Faces, at_least: float = LISTED) -> np.ndarray:
     """All pairs of a test row and a row of an earlier part that correlate ``at_least`` so much, (n,) of ``PAIR``.
 
     Each pair once, at its best shift, in the order of row and partner; equal images are left out (``audit`` has them).
@@ -152,11 +156,49 @@ def _read(place: Path, faces: Faces) -> np.ndarray:
 def nearest(faces: Faces) -> np.ndarray:
     """The highest correlation of each row with a row of an earlier part that is not equal to it, (n,) float32.
 
-    0 where none reaches ``NEAR``, and for Training rows.
+    0 where none reaches ``LISTED``, and for Training rows.
     """
     pairs, highest = load(faces), np.zeros(len(faces), np.float32)
     np.maximum.at(highest, pairs["row"], pairs["correlation"])
     return highest
+
+
+def listed_ids(folder: Path | None = None) -> frozenset[int]:
+    """Ids of the official data's test rows that are not near-clean, by the lists of the audit: leaked ones, and those
+    with a near-duplicate in an earlier part. ``folder``: where the lists lie, ``results/audit`` by default.
+
+    Raises FileNotFoundError where a list is missing (``python -m fer_lib audit`` writes them).
+    """
+    folder = folder or paths.RESULTS / "audit"
+    return _listed(
+        *((folder / f"{name}.csv", (folder / f"{name}.csv").stat().st_mtime_ns) for name in ("leaked", NAME))
+    )
+
+
+@lru_cache
+def _listed(*lists: tuple[Path, int]) -> frozenset[int]:
+    ids = set()
+    for path, _ in lists:  # the time it was written is there so that a new one is read
+        with path.open(encoding="utf-8", newline="") as file:
+            ids |= {int(line["row"]) for line in csv.DictReader(file) if float(line.get("correlation", 1)) >= NEAR}
+    return frozenset(ids)
+
+
+def summary(faces: Faces, pairs: np.ndarray) -> list[dict]:
+    """What ``find`` gave in the form of ``audit.summary``: finding, the count in each split, and in all."""
+    highest, clean = np.zeros(len(faces), np.float32), audit.clean_rows(faces)
+    np.maximum.at(highest, pairs["row"], pairs["correlation"])
+    tests = (faces.split > 0) & (faces.split < len(SPLITS))
+
+    def line(finding, chosen):
+        own = {name: int((chosen & (faces.split == code)).sum()) for code, name in enumerate(SPLITS)}
+        return {"finding": finding, **own, SPLITS[0]: None, "all": int((chosen & tests).sum())}
+
+    return [
+        line(f"test rows with a near-duplicate, correlated {NEAR:.2f} or more, in an earlier part", highest >= NEAR),
+        line("of these clean otherwise", (highest >= NEAR) & clean),
+        line("near-clean rows: clean, and no near-duplicate in an earlier part", (highest < NEAR) & clean & tests),
+    ]
 
 
 def near_clean_rows(faces: Faces) -> np.ndarray:

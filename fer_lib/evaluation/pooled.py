@@ -12,6 +12,7 @@ from . import calibration, metrics, provenance, records, statistics
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn", "onnxruntime": "ONNX Runtime"}
 HONEST = ("PublicTest", "PrivateTest", "PrivateTest clean")
+NEAR_CLEAN = "PrivateTest" + records.NEAR_CLEAN
 DIAGNOSTIC = ("4_first_steps", "6_live_conditions")
 """Notebooks whose runs score no network on a test set: they stand in no table of accuracies."""
 
@@ -159,7 +160,8 @@ def honest(all_records: list[dict], experiments: dict[str, dict]) -> pd.DataFram
     A model without epochs has nothing to choose and is read as it is; groups without such a reading are left out, and
     what is not ``comparable``.
     Columns: experiment, title, epochs, computed_by, stopped_on (the rows that decided how long training went on, where
-    PrivateTest was among them, else ""), and for each of ``HONEST`` the dict of ``spread``.
+    PrivateTest was among them, else ""), and for each of ``HONEST`` and for ``NEAR_CLEAN`` the dict of ``spread``, for
+    the last None where the data is not the official.
     """
     lines = []
     for group in groups(comparable(all_records, experiments), experiments):
@@ -175,8 +177,16 @@ def honest(all_records: list[dict], experiments: dict[str, dict]) -> pd.DataFram
             "computed_by": computed_by(group),
             "stopped_on": watched if "PrivateTest" in watched else "",
             **{name: spread([score[name] for score in scores]) for name in HONEST},
+            NEAR_CLEAN: _near_clean(group),
         })  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def _near_clean(group: list[dict]) -> dict | None:
+    if not all(map(records.is_official, group)):
+        return None
+    kept = ["best" if record["history"] else "last" for record in group]
+    return spread([records.scores(record, epoch, NEAR_CLEAN) for record, epoch in zip(group, kept)])
 
 
 def outcomes(sweep: list[dict]) -> list[dict]:

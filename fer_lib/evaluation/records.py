@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import paths, system
-from ..data import SPLITS, Faces, audit
+from ..data import SPLITS, Faces, audit, near_duplicates
 from ..data.emotions import FER2013
 from ..markdown import table
 from . import metrics, provenance
@@ -268,8 +268,19 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: no predictions of a record ({error})") from error
 
 
+NEAR_CLEAN = " near-clean"
+"""After PublicTest or PrivateTest: those of its rows whose image stands in no earlier part, nor nearly."""
+
+
 def scores(record: dict, kept: str, rows: str) -> dict:
-    """A record's scores on some rows. Raises ValueError where it has none."""
+    """A record's scores on some rows. Raises ValueError where it has none.
+
+    Those on near-clean rows of the official data are computed from its predictions and the lists of the audit.
+    """
+    if rows.endswith(NEAR_CLEAN) and is_official(record):
+        arrays = row_predictions(record, kept, rows.removesuffix(NEAR_CLEAN))
+        near_clean = ~np.isin(arrays["ids"], list(near_duplicates.listed_ids()))
+        return metrics.score(arrays["classes"][near_clean], arrays["labels"][near_clean])
     try:
         return record["metrics"][kept][rows]
     except KeyError:
@@ -323,26 +334,13 @@ def recognised(arrays: dict[str, np.ndarray], level: int) -> dict[str, np.ndarra
     }
 
 
-def survey_share(line: dict, name: str) -> tuple[float, float, float]:
-    """Of a survey's line, the share found, right, or right_of_found (of those found), with its Wilson interval:
+def share(line: dict, name: str) -> tuple[float, float, float]:
+    """Of a line of a survey, the share found, right, or right_of_found (of those found), with its Wilson interval:
     (share, low, high), NaN of no face."""
     from . import statistics  # slow to import
 
     k, n = line[name], line["found" if name == "right_of_found" else "n"]
     return (k / n, *statistics.wilson(k, n)) if n else (float("nan"),) * 3
-
-
-def survey_emotions(labels: np.ndarray, first: np.ndarray, second: np.ndarray, emotions: tuple[str, ...]) -> list[dict]:
-    """For each emotion of (n,) labels: emotion, n; first and either, the shares of its faces whose likeliest
-    emotion it is, and one of whose two likeliest it is, each (share, low, high)."""
-    lines = []
-    for code, emotion in enumerate(emotions):
-        here = labels == code
-        once, again = (int((predicted[here] == code).sum()) for predicted in (first, second))
-        counts = {"n": int(here.sum()), "first": once, "either": once + again}
-        shares = {name: survey_share(counts, name) for name in ("first", "either")}
-        lines.append({"emotion": emotion, "n": counts["n"], **shares})
-    return lines
 
 
 def check(record: dict) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from scipy.special import rel_entr
 
 from .. import system
-from ..data import SPLITS, Faces, audit, ferplus
+from ..data import SPLITS, Faces, audit, ferplus, near_duplicates
 from ..data.emotions import FER2013
 from ..markdown import interval, table
 from . import calibration, metrics, statistics
@@ -16,6 +16,7 @@ WORTH = {
     "PrivateTest": "the competition's final test: fair if nothing was chosen on it.",
     "PublicTest+PrivateTest": "the 7,178 of some papers: too good if anything was chosen on either half.",
     "PrivateTest clean": "its rows whose image stands in no other part: the fairest, under the same condition.",
+    "PrivateTest near-clean": "of these the rows that show no picture of another part cut or marked otherwise, either.",
     "PrivateTest leaked": "its other rows: a score far above the clean rows' suggests that they were learned by heart.",
     "PrivateTest, 10 of 10 taggers agree": "all of FER+'s taggers chose FER2013's label: clear cases, mostly happy.",
     "PrivateTest, 6 to 9 of 10 taggers agree": "most did.",
@@ -28,8 +29,8 @@ WORTH = {
 def sets(faces: Faces, counts: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """The rows of each set of ``WORTH`` as masks, (n,) bool, sets without a row left out.
 
-    Unlabelled rows make a set unusable: a split with one is left out. Clean and leaked rows need all three splits,
-    the levels of agreement FER+'s ``counts`` (n, 10) of the same faces.
+    Unlabelled rows make a set unusable: a split with one is left out. Clean, near-clean and leaked rows need all three
+    splits, the levels of agreement FER+'s ``counts`` (n, 10) of the same faces.
     """
     labelled = faces.labels < len(FER2013)
     split = {name: faces.split == code for code, name in enumerate(SPLITS)}
@@ -40,7 +41,9 @@ def sets(faces: Faces, counts: np.ndarray | None = None) -> dict[str, np.ndarray
         masks["PublicTest+PrivateTest"] = public | private
     if "PrivateTest" in masks and public.any() and split["Training"].any():
         clean = audit.clean_rows(faces)
-        masks |= {"PrivateTest clean": private & clean, "PrivateTest leaked": private & ~clean}
+        near_clean = near_duplicates.near_clean_rows(faces)
+        masks |= {"PrivateTest clean": private & clean, "PrivateTest near-clean": private & near_clean}
+        masks["PrivateTest leaked"] = private & ~clean
     if "PrivateTest" in masks and counts is not None:
         agree = ferplus.agreement(counts, np.where(labelled, faces.labels, 0))
         for level, (low, high) in ferplus.LEVELS.items():

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 from statsmodels.stats.weightstats import CompareMeans
 
@@ -14,7 +13,7 @@ LEVEL = 0.95
 """Of all intervals here."""
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
+def t_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:
     """Mean of the values and its Student t interval: (mean, low, high), in the values' unit.
 
     It tells how far another set of seeds would move the mean. One value has a mean and no spread: low and high are
@@ -28,7 +27,7 @@ def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
     mean = float(values.mean())
     if len(values) == 1:
         return mean, float("nan"), float("nan")
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1) * stats.sem(values))
+    half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1) * stats.sem(values))
     return mean, mean - half, mean + half
 
 
@@ -44,6 +43,39 @@ def wilson(correct: float, n: int) -> tuple[float, float]:
     low, high = proportion_confint(correct, n, alpha=1 - LEVEL, method="wilson")
     share = correct / n  # at 0 and n the formula's end is the share itself, but for rounding
     return float(max(0.0, min(low, share))), float(min(1.0, max(high, share)))
+
+
+def clopper_pearson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """The exact interval (low, high), fractions of 0 to 1, for the share of which k of n were seen.
+
+    It holds the true share at least as often as ``level`` says, however small n is, where Wilson's may miss. Raises
+    ValueError unless 0 <= k <= n and n >= 1.
+    """
+    if n < 1 or not 0 <= k <= n:
+        raise ValueError(f"k, n: found {k} of {n}, expected 0 <= k <= n and n >= 1")
+    low, high = proportion_confint(k, n, alpha=1 - level, method="beta")
+    return float(low), float(high)
+
+
+def deviation(values: Sequence[float]) -> tuple[float, float, float]:
+    """Standard deviation of normal values, and its interval by the chi-squared distribution: (deviation, low, high).
+
+    Raises ValueError for fewer than two values.
+    """
+    if len(values) < 2:
+        raise ValueError(f"values: found {len(values)}, expected two at least")
+    freedom, own = len(values) - 1, float(np.std(values, ddof=1))
+    low, high = (own * np.sqrt(freedom / stats.chi2.ppf(0.5 + side * LEVEL / 2, freedom)) for side in (1, -1))
+    return own, float(low), float(high)
+
+
+def half_width(error: float, freedom: int, other: float = 0.0) -> float:
+    """Half an interval whose error has two parts: Student's with so many degrees of freedom, and a normal one.
+
+    ``error``, ``other``: standard errors, in the unit that is returned; the two half widths add up as squares.
+    """
+    side = 0.5 + LEVEL / 2
+    return float(np.hypot(stats.t.ppf(side, freedom) * error, stats.norm.ppf(side) * other))
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
@@ -105,17 +137,6 @@ def prediction_interval(values: Sequence[float], noise: float = 0.0) -> tuple[fl
     # The half width of the mean's interval is t s / sqrt(N); that of a new value's sqrt(N + 1) times as much.
     half = float(np.hypot((high - mean) * np.sqrt(len(values) + 1), stats.norm.ppf(0.5 + LEVEL / 2) * noise))
     return mean, mean - half, mean + half
-
-
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's correction of the p values of one family of tests: as many, in their order, none below its raw value.
-
-    Raises ValueError where there is none, or one outside 0 to 1.
-    """
-    p_values = np.asarray(p_values, np.float64)
-    if p_values.ndim != 1 or len(p_values) == 0 or not ((p_values >= 0) & (p_values <= 1)).all():
-        raise ValueError(f"p_values: found {p_values.tolist()}, expected one at least, each from 0 to 1")
-    return multipletests(p_values, method="holm")[1]
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:

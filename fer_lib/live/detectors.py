@@ -39,8 +39,8 @@ def detector(name: str = "tuned", yunet: str | Path | None = None, moving: bool 
 
     yunet: the file of OpenCV's YuNet, which is not shipped here (face_detection_yunet_*.onnx of OpenCV's model zoo).
     moving: whether frames will follow one another, so that a face is looked for where it was last.
-    Raises ValueError for another name, where the file is missing or is no YuNet, and for all but "yunet" where OpenCV
-    has no Haar cascades, as from version 5 on.
+    Raises ValueError for another name, where the file is missing or is no YuNet, and for all but YuNet where OpenCV has
+    no Haar cascades, as OpenCV 5 has not.
     """
     if name == "yunet":
         return _yunet(yunet)
@@ -117,11 +117,11 @@ def _boxes(found) -> np.ndarray:
     return boxes[np.argsort(boxes[:, 0], kind="stable")]
 
 
-def _cascade(kind: str) -> "cv2.CascadeClassifier":  # quoted: OpenCV 5 has none, and yet must import this
+def _cascade(kind: str) -> "cv2.CascadeClassifier":  # in words: OpenCV 5 has no such class
     if not hasattr(cv2, "CascadeClassifier"):
         raise refused(
-            "detector", f"OpenCV {cv2.__version__}, without CascadeClassifier", "OpenCV 4, which has Haar cascades",
-            "pip install 'opencv-python-headless<5', or take 'yunet' with its file, which needs none",
+            "detector", f"OpenCV {cv2.__version__}, which has no Haar cascades", "OpenCV 4",
+            "install opencv-python-headless>=4.14,<5, or take --detector yunet with its file, which needs none",
         )  # fmt: skip
     return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_{kind}.xml")
 

@@ -120,3 +120,16 @@ def survey(
         counts = {"n": len(rows)} | {name: int(each.sum()) for name, each in right.items()}
         lines.append({"condition": condition, "level": level, "usual": level == USUAL[condition], **counts})
     return lines, arrays
+
+
+def by_emotion(labels: np.ndarray, first: np.ndarray, second: np.ndarray, emotions: tuple[str, ...]) -> list[dict]:
+    """For each emotion of (n,) labels: emotion, n; first and either, the shares of its faces whose likeliest
+    emotion it is, and one of whose two likeliest it is, each (share, low, high)."""
+    lines = []
+    for code, emotion in enumerate(emotions):
+        here = labels == code
+        once, again = (int((predicted[here] == code).sum()) for predicted in (first, second))
+        counts = {"n": int(here.sum()), "first": once, "either": once + again}
+        shares = {name: records.share(counts, name) for name in ("first", "either")}
+        lines.append({"emotion": emotion, "n": counts["n"], **shares})
+    return lines

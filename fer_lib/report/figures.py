@@ -19,7 +19,7 @@ from PIL import Image
 
 from ..data import SPLITS, Faces, audit, ferplus
 from ..data.emotions import FER2013
-from ..evaluation.records import survey_share
+from ..evaluation import records
 
 THEME = {
     "axes.axisbelow": True,
@@ -294,7 +294,7 @@ def conditions(lines: list[dict]) -> Figure:
         here = [line for line in lines if line["condition"] == condition]
         levels = [line["level"] for line in here]
         for name, (label, colour) in curves.items():
-            shares, low, high = 100 * np.array([survey_share(line, name) for line in here]).T
+            shares, low, high = 100 * np.array([records.share(line, name) for line in here]).T
             axes.plot(levels, shares, "o-", color=colour, markersize=4, label=label)
             axes.fill_between(levels, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set(xlabel=CONDITIONS[condition], ylim=(0, 100))

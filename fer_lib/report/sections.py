@@ -143,15 +143,36 @@ def verdicts(judged: list[dict]) -> str:
 
 def in_short(judged: list[dict]) -> str:
     """How many claims got which verdict, and the few that matter most; so it stands in the project's README too."""
-    counts = [sum(line["verdict"] == verdict for line in judged) for verdict in rules_of.VERDICTS]
-    text = ", ".join(f"{count} {verdict}" for count, verdict in zip(counts, rules_of.VERDICTS))
-    return f"**{len(judged)} claims of both papers: {text}.** {FIRST}\n\n{tables.headlines(judged)}"
+    about = {name: [line["verdict"] for line in judged if line["about"] == name] for name in ("own", "data", "others")}
+    own = ", ".join(f"{about['own'].count(verdict)} {verdict}" for verdict in rules_of.VERDICTS)
+    data, others = about["data"], about["others"]
+    return (
+        f"**{len(about['own'])} claims of both papers are on what they did and found themselves: {own}.** Beside these "
+        f"stand {len(data)} facts about the data, of which {data.count(rules_of.REPRODUCED)} are right, and "
+        f"{len(others)} statements about the work of others or the released code, of which "
+        f"{others.count(rules_of.NOT_REPRODUCED)} are refuted. {FIRST}\n\n{tables.headlines(judged)}"
+    )
 
 
 def rules() -> str:
     """The rule of each kind of claim, as a list."""
     listed = [f"- **{kind[0].upper()}{kind[1:]}**: {text}" for kind, text in rules_of.RULES.items()]
     return "\n".join([RULES, *listed, ""])
+
+
+def history() -> str:
+    """What became of the rules, and which verdicts their last change moved, as two Markdown tables."""
+    from ..claims import ledger  # with jsonschema, slow to import
+
+    changes = ledger.changes(paths.CLAIMS)
+    names = {"date": "Date", "rules": "Rules", "what": "What", "known": "Known then", "moved": "Moved"}
+    lines = [{title: str(line[key]) for key, title in names.items()} for line in changes]
+    titles = {"before": "Before", "by_old_rules": "Old rules, new runs", "after": "After", "reason": "Reason"}
+    moved = [
+        {"Claim": f"`{line['id']}`"} | {title: line[key] for key, title in titles.items()}
+        for line in ledger.moves(paths.CLAIMS)
+    ]
+    return "\n".join([HISTORY, table(lines), f"\n{MOVES.format(date=changes[-1]['date'])}\n", table(moved)])
 
 
 def protocols() -> str:
@@ -200,6 +221,8 @@ def markdown(
         verdicts(list(judged)),
         "## The rules\n" if judged else "",
         rules() if judged else "",
+        "### History of the rules\n" if judged else "",
+        history() if judged else "",
         "## Reported and measured\n",
         READING,
         tables.results(all_records, experiments),
@@ -212,13 +235,18 @@ def markdown(
 FIRST = "The first to ask for (*k of n*: so many seeds show it, with the interval of that share):"
 VERDICTS = """\
 Each stands below with what the paper reports, what came out here, and why the verdict is what it is; `claims.json`
-holds the same for programs, with the runs that tell. To fail to reproduce a figure is a result; to have too few seeds
-for one is none yet.
+holds the same for programs, with the runs that tell. To fail to reproduce a figure is a result, and so is *unstable*:
+runs of one protocol differ by more than any figure of one run can say. *Inconclusive* is none yet: what would decide it
+stands there, as many seeds as simulated new runs needed, drawn as likely as the runs at hand make them.
 """
 RULES = """\
-One for each kind of claim (`fer_lib/claims/rules.py`; its history tells which runs were there when it was written).
+One for each kind of claim (`fer_lib/claims/rules.py`).
 Runs on other backends, precisions or devices are never pooled: the group with most seeds judges, the others are named.
 """
+HISTORY = """\
+Some rules were made or changed when runs were there that they judge. Each stands here with what was known then.
+"""
+MOVES = "The change of {date}: verdicts that it or the new runs of that day moved, and claims that came or went:"
 READING = """\
 Each line is a group of runs that differ in nothing but the seed; backends, precisions and devices are never pooled.
 Two kinds of spread stand apart, both at 95 %: the *t interval* says how far other seeds would move the mean, the
@@ -227,6 +255,7 @@ epoch and loss are those of the paper's released code, its flaws included, where
 """
 HONEST = """\
 The same runs, read as one should: of each run the epoch that is best on PublicTest, scored on PrivateTest, and on the
-*clean* rows of PrivateTest, whose image stands neither in Training nor in PublicTest. PublicTest is optimistic here,
-since it chose. A tree has no epochs to choose from.
+*clean* rows of PrivateTest, whose image stands neither in Training nor in PublicTest, and its *near-clean* rows, whose
+image does not stand there nearly either (`results/audit/near_duplicates.csv`). PublicTest is optimistic here, since it
+chose. A tree has no epochs to choose from.
 """

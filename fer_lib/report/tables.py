@@ -7,6 +7,7 @@ import numpy as np
 from ..claims.rules import VERDICTS
 from ..data import SPLITS, Faces, fer2013, ferplus
 from ..evaluation import metrics, pooled, records
+from ..live import survey
 from ..markdown import interval, table
 from ..models import architectures
 
@@ -115,7 +116,7 @@ def headlines(judged: list[dict]) -> str:
 
 def _outcome(line: dict) -> dict[str, str]:
     return {
-        "Reported": _figure(line["reported"]) + (" %" if line["kind"] == "accuracy" else ""),
+        "Reported": _figure(line["reported"]) + (" %" if line["kind"] in ("accuracy", "fillings") else ""),
         "Ours [95 % interval]": _measured(line),
         "Seeds": line["seeds"] or "–",
         "Verdict": f"**{line['verdict']}**",
@@ -123,8 +124,12 @@ def _outcome(line: dict) -> dict[str, str]:
 
 
 def _because(line: dict) -> str:
-    """What the rule saw, as a sentence."""
-    return f"{line['because'][:1].upper()}{line['because'][1:]}."
+    """What the rule saw, and what would decide or change the verdict, in sentences."""
+    sentences = [line["because"], line["decides"] and f"what would decide it: {line['decides']}"]
+    if line["threshold"]:
+        sways = f", and sways it: {line['flips']}" if line["flips"] else ""
+        sentences.append(f"the threshold is ours{sways}")
+    return " ".join(f"{text[:1].upper()}{text[1:]}." for text in filter(None, sentences))
 
 
 def verdict_counts(judged: list[dict]) -> str:
@@ -149,7 +154,7 @@ def scope(all_records: list[dict], experiments: dict[str, dict], judged: list[di
         lines.append({
             "Study": title,
             "Claims": len(claims) or "–",
-            "of them decided": sum(line["verdict"] in VERDICTS[:2] for line in claims) if claims else "–",
+            "of them decided": sum(line["verdict"] in VERDICTS[:3] for line in claims) if claims else "–",
             "Experiments": len(known),
             "of them run": len(run & set(known)),
             "Runs": sum(study(name) == title for name in recorded),
@@ -186,6 +191,8 @@ def honest_results(all_records: list[dict], experiments: dict[str, dict]) -> str
             "Wilson interval": _wilson(row["PrivateTest"]),
             "Clean PrivateTest, %": _percent(row["PrivateTest clean"]),
             "Clean rows": f"{row['PrivateTest clean']['n']:,}\u00a0of\u00a0{row['PrivateTest']['n']:,}",
+            "Near-clean, %": _percent(row[pooled.NEAR_CLEAN]) if row[pooled.NEAR_CLEAN] else "–",
+            "Near-clean rows": f"{row[pooled.NEAR_CLEAN]['n']:,}" if row[pooled.NEAR_CLEAN] else "–",
             "Seeds": row["PrivateTest"]["seeds"],
             "Computed by": row["computed_by"],
         }
@@ -272,7 +279,7 @@ def survey_emotions(
     ``lines`` and ``arrays`` of ``survey.survey``, ``labels`` (n,) of its faces.
     """
     usual = records.usual_level(lines)
-    shares = records.survey_emotions(labels, arrays["first"][usual], arrays["second"][usual], emotions)
+    shares = survey.by_emotion(labels, arrays["first"][usual], arrays["second"][usual], emotions)
     return table([
         {"Emotion": line["emotion"], "Faces": line["n"],
          "First, %": _share(line["first"]), "First or second, %": _share(line["either"])}
@@ -285,7 +292,7 @@ def survey_conditions(lines: list[dict]) -> str:
     heads = {"found": "Found, %", "right": "Right, %", "right_of_found": "Right of found, %"}
     return table([
         {"Condition": line["condition"], "Level": f"{line['level']:g}"}
-        | {head: _share(records.survey_share(line, name)) for name, head in heads.items()}
+        | {head: _share(records.share(line, name)) for name, head in heads.items()}
         for line in lines
     ])  # fmt: skip
 

@@ -14,6 +14,8 @@ from ..training.protocol import Protocol
 from . import plan
 
 EXPERIMENT = "ours/live_model"
+PEERS = paths.ROOT / "bench" / "peers.json"
+"""What ``make bench-peers`` measured of others."""
 SHOWN = 500
 """Training faces that show LiteRT's converter how large activations grow."""
 
@@ -94,6 +96,7 @@ def write_files(record: dict, kept: Path, faces: Faces, folder: Path, card: Path
         "abstaining": model_card.abstaining(by_file["model.onnx"], tests),
     }
     card.parent.mkdir(parents=True, exist_ok=True)
-    card.write_text(model_card.markdown(about), encoding="utf-8")
+    peers = json.loads(PEERS.read_text())["accuracy"]
+    card.write_text(model_card.markdown(about, peers), encoding="utf-8")
     paths.replace_text(folder / "model.json", json.dumps(about, indent=1) + "\n")
     return card

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fer_lib import data, paths
-from fer_lib.live import detectors, inference
+from fer_lib.live import detectors, inference, model_card
 from fer_lib.report import readme
 
 sys.path.insert(0, str(paths.ROOT / "bench"))
@@ -74,28 +74,11 @@ def test_a_detectors_rate_is_the_share_of_faces_under_its_boxes(monkeypatch):
     assert all(0 <= rate <= 1 for rates in found["found"].values() for rate in rates)
 
 
-def speeds(milliseconds: float, found: dict[str, float] | None = None) -> dict:
-    """What ``live_ways.speed`` gives. found: way -> the share of the faces that it found, all where it is not named."""
+def speeds(milliseconds: float) -> dict:
     stages = {f"{stage}_p{share}_ms": measure.spread([1.0]) for stage in ("read", "detect", "crop", "classify", "all")
               for share in (50, 95)}  # fmt: skip
-    shares = dict.fromkeys(("usual", "paper", "tuned"), 1.0) | (found or {})
-    ways = {way: stages | {"faces_found": measure.spread([share])} for way, share in shares.items()}
-    return ways | {"times_usual": measure.spread([milliseconds])}
-
-
-def test_each_way_says_how_many_faces_it_found_and_one_that_found_none_is_no_result():
-    small = {"data": "some", "faces": 2, "sizes": [32], "found": {"tuned": [0.5]}, "false_alarms_a_frame": {"tuned": 0}}
-    speed = {"1": speeds(8), "10": speeds(8, {"paper": 0.0, "tuned": 0.98})}
-    figures = keeping.facts() | {"versions": {}, "speed": speed, "small_faces": small}
-    figures["load_average"] *= 2
-    table = live_bench.table(figures)
-    assert "| 1 face: ours with the paper's Haar, 1 of 1 found, ms a frame | 1 |" in table
-    assert "| 10 faces: ours with the paper's Haar, 0 of 10 found, ms a frame | 1 |" in table
-    assert "| 10 faces: ours, tuned, 9.8 of 10 found, ms a frame | 1 |" in table
-    assert table.count(" found, ms a frame |") == table.count(", ms a frame |") == 6
-    assert "\nA fast row that finds nothing is no result (here 10 faces: ours with the paper's Haar).\n" in table
-    speed["10"] = speeds(8, {"paper": 0.05})  # some found: a result, of those
-    assert "\nA fast row that finds nothing is no result.\n" in live_bench.table(figures)
+    stages["faces_found"] = measure.spread([1.0])
+    return {way: stages for way in ("usual", "paper", "tuned")} | {"times_usual": measure.spread([milliseconds])}
 
 
 @pytest.mark.parametrize("times, word", [(7.9, "missed"), (8.0, "met")])
@@ -116,6 +99,28 @@ def test_what_was_measured_is_printed_and_kept(tmp_path, monkeypatch, capsys, ti
         f"| the usual way takes so many times longer | {times:.1f} | {times:.1f} | {times:.1f} | 8: {word} |" in table
     )
     assert "| tuned, found | 50% | 0.00 |" in table
+
+
+def test_each_row_says_what_it_found_and_one_that_found_nothing_is_no_result():
+    figures = json.loads(keeping.kept("live", commit=True).read_text())
+    found = {("1", "usual"): 1.0, ("1", "paper"): 0.9, ("1", "tuned"): 0.95,
+             ("10", "usual"): 0.95, ("10", "paper"): 0.0, ("10", "tuned"): 0.89}  # fmt: skip
+    for (faces, way), share in found.items():
+        figures["speed"][faces][way]["faces_found"] = measure.spread([0.0, share, 1.0])
+    table = live_bench.table(figures)
+    for start in (
+        "1 face, found 0.9 of 1: ours with the paper's Haar",
+        "10 faces, found 9.5 of 10: the usual way",
+        "10 faces, found 0 of 10: ours with the paper's Haar",
+        "10 faces, found 8.9 of 10: ours, tuned",
+    ):
+        assert table.count(f"| {start}") == 1
+    assert table.count(", found ") == 6 + 3  # each way with one face and with ten, and the detectors below
+    sentence = "A fast row that finds nothing is no result: ours with the paper's Haar found 0 of 10; "
+    assert f"\n\n{sentence}ours, tuned found 8.9 of 10.\n\n" in table
+    for faces, way in found:
+        figures["speed"][faces][way]["faces_found"] = measure.spread([1.0])
+    assert "A fast row that finds nothing is no result; each found its faces.\n" in live_bench.table(figures)
 
 
 @pytest.fixture
@@ -152,6 +157,22 @@ def test_the_other_package_sees_the_same_videos_and_faces(tmp_path, monkeypatch,
     assert (happy["correct"], happy["n"], happy["accuracy"]) == (2, 14, 0.1429)
     assert kept["accuracy"]["ours"]["PrivateTest"]["n"] == 14
     assert peers.table(kept) in capsys.readouterr().out
+
+
+def test_the_comparison_shows_a_single_look_too_and_what_the_second_adds():
+    figures = json.loads(keeping.kept("peers", commit=True).read_text())
+    about = json.loads(inference.MODEL.with_suffix(".json").read_text())
+    table = peers.table(figures)
+    for name, sets in {
+        "ours, a single look": about["without_mirror"],
+        "ours, two looks": figures["accuracy"]["ours"],
+    }.items():
+        score = sets["PrivateTest"]
+        assert table.count(f"| {name} | {100 * score['correct'] / score['n']:.2f} | ") == 1
+    assert f"\n\n{model_card.beside_fer(about, figures['accuracy'])}\n\n" in table and "| ours |" not in table
+    for sets in figures["accuracy"].values():
+        sets["PrivateTest"]["n"] -= 1  # other rows than those of model.json
+    assert "look" not in peers.table(figures) and "| ours | " in peers.table(figures)
 
 
 def test_where_the_other_package_fails_that_is_the_error(tmp_path, monkeypatch, capsys, other_package):

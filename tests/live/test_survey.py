@@ -95,10 +95,10 @@ def test_a_survey_counts_found_and_right(survey):
     assert [line["found"] for line in lines] == [0, 5, 5, 5] and [line["right"] for line in lines] == [7] * 4
     assert [line["right_of_found"] for line in lines] == [0] * 4
     assert all(values.shape == (4, 7) for values in arrays.values())
-    found, low, high = records.survey_share(lines[1], "found")
+    found, low, high = records.share(lines[1], "found")
     assert low < found == 5 / 7 < high < 1
-    assert records.survey_share(lines[1], "right_of_found")[0] == 0
-    assert np.isnan(records.survey_share(lines[0], "right_of_found")).all()
+    assert records.share(lines[1], "right_of_found")[0] == 0
+    assert np.isnan(records.share(lines[0], "right_of_found")).all()
 
 
 def test_by_emotion_the_second_guess_counts_beside_the_first():
@@ -106,7 +106,7 @@ def test_by_emotion_the_second_guess_counts_beside_the_first():
     first, second = labels.copy(), (labels + 1) % 7
     first[2], second[2] = 1, 2  # fear gets disgust first, itself second
     first[4], second[4] = 1, 3  # sad gets neither
-    lines = records.survey_emotions(labels, first, second, FER2013)
+    lines = surveys.by_emotion(labels, first, second, FER2013)
     assert [line["emotion"] for line in lines] == list(FER2013) and all(line["n"] == 1 for line in lines)
     assert [line["first"][0] for line in lines] == [1, 1, 0, 1, 0, 1, 1]
     assert [line["either"][0] for line in lines] == [1, 1, 1, 1, 0, 1, 1]
@@ -131,10 +131,11 @@ def test_a_survey_has_a_record_that_is_checked(survey, drawn, tmp_path):
     records.write(tmp_path / "good", kept, rest | arrays)
     record = records.read(tmp_path / "good")
     records.check(record)
-    assert measures.SHARES["happy told rightly"](record) == (1, 1)
-    assert measures.SHARES["angry and fear told rightly"](record) == (2, 2)
+    # The emotion is right in each cut at the true place and wrong in each that was found.
+    assert measures.SHARES["happy told rightly"](record) == (0, 1)
+    assert measures.SHARES["angry and fear told rightly"](record) == (0, 2)
     assert measures.SHARES["second answer right where the first is wrong"](record) == (0, 0)
-    assert measures.SHARES["frames answered within 0.1 s"](record) == (7, 7)
+    assert measures.SHARES["frames answered within 0.1 s"](record) == (5, 5)
     assert "another network ships now" in provenance.stale(record)
     lines[1]["found"] = 6
     records.write(tmp_path / "wrong", kept, rest | arrays)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from made_up_records import always, answers, faces, network, sweep, tree
 
 from fer_lib import paths
-from fer_lib.data import ferplus
+from fer_lib.data import ferplus, near_duplicates
 from fer_lib.data.emotions import FER2013
 from fer_lib.evaluation import pooled, records
 from fer_lib.report.causes import collapse, figures, networks, page, rows
+from fer_lib.training.protocol import WITHOUT_NEAR, WITHOUT_TWINS
 
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
@@ -35,6 +36,7 @@ EXPERIMENTS = {
     "saravanan2019/one": experiment(),
     "ours/one_logits": experiment(loss="logits"),
     "ours/one_without_twins": experiment(train_rows="Training without twins"),
+    "ours/one_without_near": experiment(train_rows="Training without near-duplicates"),
     "ours/one_augmented": experiment(augmentation="flip"),
     "ours/one_dropout": experiment(model_options={"dropout": 0.9}),
     "ours/other_model": experiment(model="simple_cnn", loss="logits"),
@@ -66,6 +68,12 @@ def audit(results, leaked=(), flat=()):
         writer = csv.writer(file)
         writer.writerow(["row", "split", "emotion", "grey"])
         writer.writerows([row, "PublicTest", emotion, 0] for row, emotion in flat)
+
+
+def write_near(results, pairs):
+    """The audit's list of near-duplicates: (row, correlation, whether the labels agree)."""
+    lines = [f"{row},PrivateTest,happy,3,Training,{'happy' if agree else 'sad'},{r},no,0,0" for row, r, agree in pairs]
+    (results / "audit" / "near_duplicates.csv").write_text("\n".join([",".join(near_duplicates.COLUMNS), *lines, ""]))
 
 
 # ---- The collapse
@@ -189,7 +197,8 @@ def test_a_sweep_that_lacks_a_trace_is_refused(tmp_path):
 
 def test_twins_differ_in_one_parameter_and_the_papers_own_comes_first():
     assert networks.counterparts(EXPERIMENTS, "loss") == [("saravanan2019/one", ["ours/one_logits"])]
-    assert rows.pairs_without_twins(EXPERIMENTS) == [("saravanan2019/one", "ours/one_without_twins")]
+    assert rows.pairs_without(EXPERIMENTS, WITHOUT_TWINS) == [("saravanan2019/one", "ours/one_without_twins")]
+    assert rows.pairs_without(EXPERIMENTS, WITHOUT_NEAR) == [("saravanan2019/one", "ours/one_without_near")]
     assert networks.remedy_pairs(EXPERIMENTS) == [
         ("augmentation", "saravanan2019/one", "ours/one_augmented"),
         ("model_options", "saravanan2019/one", "ours/one_dropout"),
@@ -315,10 +324,86 @@ def test_retraining_without_twins_is_read_on_the_same_rows(tmp_path):
         return logits
 
     after = [run(tmp_path, "ours/one_without_twins", seed, forgot) for seed in range(2)]
-    (line,) = rows.retrained(grouped(*before, *after), EXPERIMENTS, leaked)
+    (line,) = rows.retrained(grouped(*before, *after), EXPERIMENTS, leaked, {})
     assert line["leaked"]["rows"][0] == pytest.approx(-0.8) and line["leaked"]["after"] == 0
+    assert line["leaked"]["share"][0] == pytest.approx(-0.8 * 50 / 350)  # all that was lost
     assert line["clean"]["rows"] == (0, 0, 0) and line["all"]["rows"][0] == pytest.approx(-0.8 * 50 / 350)
-    assert rows.retrained(grouped(*before), EXPERIMENTS, leaked) == []
+    assert (line["without"], line["seeds"], line["left_out"]) == ("twins", 2, 0)
+    assert rows.retrained(grouped(*before), EXPERIMENTS, leaked, {}) == []
+
+
+def test_rows_that_are_merely_easier_are_no_memory(tmp_path):
+    """Leaked rows are all right with and without their twins: the raw lead is large, memory worth nothing."""
+    leaked = TEST_IDS[:50]
+
+    def easy(labels):
+        logits = answers(labels, 2)
+        logits[:50] = np.eye(7, dtype=np.float32)[labels[:50]] * 4
+        return logits
+
+    before = [run(tmp_path, "saravanan2019/one", seed, easy) for seed in range(2)]
+    after = [run(tmp_path, "ours/one_without_twins", seed, easy) for seed in range(2)]
+    (line,) = rows.retrained(grouped(*before, *after), EXPERIMENTS, leaked, {})
+    assert line["leaked"]["share"] == (0, 0, 0) and line["leaked"]["before"] == 1
+    (both,) = rows.leakage(grouped(*before, *after), leaked)  # the one without twins is no model that can remember
+    assert both["lost"][0] == pytest.approx((1 - 0.5) * 50 / 350)
+    text = page._retrained_in_words(line)
+    assert "still has 100.00\u00a0% of the leaked rows right against 50.00\u00a0% of the clean ones" in text
+    assert (
+        "change on these, +0.00 points [+0.00,\u00a0+0.00] of the accuracy on all rows, where their mere lead" in text
+    )
+    assert text.endswith("would make it 7.14.")
+
+
+def test_a_pair_of_which_one_collapsed_is_left_out(tmp_path):
+    before = [run(tmp_path, "saravanan2019/one", seed, lambda y: answers(y, 5)) for seed in range(3)]
+    after = [run(tmp_path, "ours/one_without_twins", seed, lambda y: answers(y, 4)) for seed in range(2)]
+    after.append(run(tmp_path, "ours/one_without_twins", 2, lambda y: always(y, 3)))
+    groups = [networks.mostly_learned(group) for group in grouped(*before, *after)]
+    assert [len(group) for group in groups] == [3, 2]
+    (line,) = rows.retrained(grouped(*before, *after), EXPERIMENTS, TEST_IDS[:50], {})
+    assert (line["seeds"], line["left_out"]) == (2, 1)
+    assert (
+        "2 pairs of runs with the same seed; 1 more left out because a network collapsed"
+        in page._retrained_in_words(line)
+    )
+    fallen = [run(tmp_path, "ours/one_logits", seed, lambda y: always(y, 3)) for seed in range(3)]
+    assert len(networks.mostly_learned(fallen)) == 3
+
+
+def test_near_duplicates_are_told_from_easy_rows_by_a_network_that_cannot_remember_them(tmp_path):
+    audit(tmp_path, [(TEST_IDS[k], "Training") for k in range(50)])
+    near = TEST_IDS[100:200]
+    write_near(
+        tmp_path,
+        [(row, 0.91 if k < 50 else 0.99, k % 4 > 0) for k, row in enumerate(near)] + [(TEST_IDS[300], 0.85, True)],
+    )
+    leaked, nearest = rows.leaked_ids(tmp_path), rows.nearest(tmp_path)
+    assert len(nearest) == 101 and nearest[int(TEST_IDS[199])].correlation == 0.99
+
+    def remembers(labels):
+        logits = answers(labels, 2)
+        logits[100:200] = np.eye(7, dtype=np.float32)[labels[100:200]] * 4
+        return logits
+
+    before = [run(tmp_path, "saravanan2019/one", seed, remembers) for seed in range(2)]
+    after = [run(tmp_path, "ours/one_without_near", seed, lambda y: answers(y, 2)) for seed in range(2)]
+    groups = grouped(*before, *after)
+    (line,) = rows.retrained(groups, EXPERIMENTS, leaked, nearest)
+    assert (line["without"], line["near-duplicate"]["n"], line["near-clean"]["n"]) == ("near-duplicates", 100, 200)
+    assert (line["near-duplicate"]["before"], line["near-duplicate"]["after"]) == (1, 0.5)
+    assert line["near-clean"]["rows"] == (0, 0, 0)
+    bands = rows.by_correlation(groups, EXPERIMENTS, leaked, nearest)
+    assert [(band["low"], band["n"], band["agree"]) for band in bands] == [(0.90, 50, 37), (0.98, 50, 38)]
+    for band in bands:
+        assert band["memory"][0] == pytest.approx(0.5) and band["ease"][0] == pytest.approx(0)
+        assert band["chance"] == pytest.approx(1 / 7)
+    cause = page.leaked_rows(groups, EXPERIMENTS, leaked, nearest)
+    assert "On near-duplicates, 100.00\u00a0% with and 50.00\u00a0% without" in " ".join(cause.conclusion)
+    assert "Of 100 clean test rows that correlate 0.90 or more" in cause.conclusion[-1]
+    assert rows.by_correlation(grouped(*before), EXPERIMENTS, leaked, nearest) == []
+    (of_all,) = rows.leakage(grouped(*before), leaked, nearest)
+    assert of_all["near_clean"] == pytest.approx(0.5) and of_all["near_lost"][0] == pytest.approx(0.5 * 100 / 350)
 
 
 def test_halves_compare_the_same_network(tmp_path):
@@ -518,7 +603,7 @@ def test_a_changed_prediction_changes_the_conclusions(tmp_path, monkeypatch):
         results.mkdir()
         whole_study(results, monkeypatch, learned)
         groups = grouped(*(record for record in records.load(results) if "sweep" not in record))
-        leaked = page.leaked_rows(groups, EXPERIMENTS, rows.leaked_ids(results))
+        leaked = page.leaked_rows(groups, EXPERIMENTS, rows.leaked_ids(results), rows.nearest(results))
         causes = leaked, page.label_noise(groups), page.two_test_sets(groups)
         conclusions.append([cause.conclusion for cause in causes])
     assert all(one != two for one, two in zip(*conclusions))

@@ -49,6 +49,23 @@ def test_the_cards_figures_are_counts(few_faces):
     assert kept[0.6]["answered"] == kept[0.6]["correct"] == 12 and kept[0.8]["answered"] == 0
 
 
+def test_what_the_second_look_adds_to_the_lead_over_fer_is_counted():
+    def sets(correct, n=1000):
+        return {"PrivateTest": {"correct": correct, "n": n}}
+
+    about = {"without_mirror": sets(652), "scores": {"model.onnx": sets(690)}}
+    others = {"fer, 8 bits": sets(640), "fer, float": sets(650), "ours": sets(690)}
+    text = model_card.beside_fer(about, others).replace("\n", " ")
+    assert "the same 1,000 rows" in text and "`fer` recognises 65.00 %" in text
+    assert "65.20 % with a single look (+2 faces) and 69.00 % with two (+40)." in text
+    assert "Of the lead of 40 faces, 38 are the second look's." in text
+    assert "was known before the second was tried" in text
+    behind = model_card.beside_fer(about, others | {"fer, float": sets(700)})
+    assert "(-48 faces)" in behind and "(-10)" in behind and "Of the lead" not in behind
+    assert model_card.beside_fer(about, None) == model_card.beside_fer(about, {"ours": sets(690)}) == ""
+    assert model_card.beside_fer(about, others | {"fer, float": sets(650, 14)}) == ""  # not of the same rows
+
+
 @pytest.mark.slow
 def test_a_kept_network_becomes_files_and_a_card(few_faces, tmp_path):
     pytest.importorskip("tensorflow", reason="TensorFlow converts to LiteRT, and is not installed")
@@ -97,7 +114,10 @@ def test_the_shipped_network_is_small_known_and_described(shipped):
     assert inference.load().classify(made_up_network.FACES).shape == (20, 7)
     assert inference.MODEL.stat().st_size == shipped["files"]["model.onnx"]["bytes"] < 2e6
     assert shipped["data"]["source"]["official"]
-    assert (paths.ROOT / "docs" / "model_card.md").read_text() == model_card.markdown(shipped)
+    peers = json.loads(ship.PEERS.read_text())["accuracy"]
+    card = (paths.ROOT / "docs" / "model_card.md").read_text()
+    assert card == model_card.markdown(shipped, peers) and model_card.beside_fer(shipped, peers) in card
+    assert model_card.beside_fer(shipped, peers)
 
 
 @pytest.mark.slow

@@ -208,6 +208,30 @@ def dumbbells(lines: list[tuple[str, float, float, bool]], names: tuple[str, str
 
 
 @rc_context(THEME)
+def near_duplicates(bands: list[dict]) -> Figure:
+    """Of ``rows.by_correlation``: the share with the same label, and what ease and memory are worth, by correlation."""
+    figure, (left, right) = canvas(9, 3.6, 1, 2)
+    places, names = np.arange(len(bands)), [f"{line['low']:.2f}\n{line['n']} rows" for line in bands]
+    shares = np.array([(line["agree"] / line["n"], *line["interval"]) for line in bands]) * 100
+    left.errorbar(places, shares[:, 0], np.abs(shares[:, 1:].T - shares[:, 0]), fmt="o", color=BLUE)
+    left.axhline(100 * bands[0]["chance"], color=GREY, ls="--", lw=1)
+    left.set(ylabel="Same label as its partner (%)", ylim=(0, 100))
+    for shift, kind, colour in ((-0.12, "ease", BLUE), (0.12, "memory", ORANGE)):
+        values = 100 * np.array([line[kind] for line in bands])
+        label = {"ease": "easier", "memory": "memory"}[kind]
+        right.errorbar(
+            places + shift, values[:, 0], np.abs(values[:, 1:].T - values[:, 0]), fmt="o", color=colour, label=label
+        )
+    right.axhline(0, color=GREY, lw=1)
+    right.set(ylabel="Above near-clean rows (points)")
+    right.legend()
+    for axes in (left, right):
+        axes.set_xticks(places, names, fontsize=7)
+        axes.set_xlabel("Correlation with the nearest row of an earlier part, from")
+    return figure
+
+
+@rc_context(THEME)
 def training_and_test(groups: list[tuple[list[dict], str, str]]) -> Figure:
     """Training (dashed) and test accuracy (whole) after each epoch, the mean over seeds, a colour a group.
 

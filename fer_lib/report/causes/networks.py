@@ -27,6 +27,12 @@ def learned(group: list[dict]) -> bool:
     return not any(metrics.collapsed(pooled.headline(record)) for record in group)
 
 
+def mostly_learned(group: list[dict]) -> list[dict]:
+    """The runs of a group that learned, where these are more than half of it; else all, among which some collapsed."""
+    able = [record for record in group if not metrics.collapsed(pooled.headline(record))]
+    return able if 2 * len(able) > len(group) else group
+
+
 def networks(groups: list[list[dict]]) -> list[list[dict]]:
     """The groups of networks that learned: all but trees and collapsed ones."""
     return [group for group in groups if group[0]["history"] and learned(group)]

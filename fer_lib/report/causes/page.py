@@ -18,8 +18,10 @@ from ... import system
 from ...claims import rules
 from ...data import ferplus
 from ...data.emotions import FER2013
+from ...data.near_duplicates import NEAR
 from ...evaluation import pooled, records, statistics
 from ...markdown import interval, table
+from ...training.protocol import WITHOUT_NEAR, WITHOUT_TWINS
 from .. import tables
 from ..figures import captioned
 from . import collapse, figures, networks, rows
@@ -52,7 +54,8 @@ def all_causes(all_records: list[dict], experiments: dict[str, dict], results: P
     """The causes by their headings in the notebook, from the records below a results folder and the audit beside them.
 
     A claim may link to one: causes.html#Leaked-rows. What is not ``pooled.comparable`` is left out, and so are groups
-    that are the first epochs of other runs, which would count those twice.
+    that are the first epochs of other runs, which would count those twice. But for the collapse a group is read without
+    the few of its runs that collapsed (see ``networks.mostly_learned``).
 
     Raises ValueError where an experiment's seeds were scored on different rows, or a sweep or the FER+ file is
     malformed.
@@ -61,14 +64,15 @@ def all_causes(all_records: list[dict], experiments: dict[str, dict], results: P
     groups = pooled.groups(runs, experiments)
     groups = [g for g in groups if "milestone_of" not in experiments.get(g[0]["experiment"], {})]
     sweeps = [record for record in all_records if "sweep" in record]
+    able = [networks.mostly_learned(group) for group in groups]
     return {
         "The collapse": the_collapse(runs, groups, sweeps, experiments, rows.flat(results)),
-        "Choosing on the test set": choosing_on_the_test_set(groups),
-        "Leaked rows": leaked_rows(groups, experiments, rows.leaked_ids(results)),
-        "Overfitting": overfitting(groups, experiments),
-        "Two test sets": two_test_sets(groups),
-        "Label noise": label_noise(groups),
-        "What the paper leaves open": what_the_paper_leaves_open(groups, experiments),
+        "Choosing on the test set": choosing_on_the_test_set(able),
+        "Leaked rows": leaked_rows(able, experiments, rows.leaked_ids(results), rows.nearest(results)),
+        "Overfitting": overfitting(able, experiments),
+        "Two test sets": two_test_sets(able),
+        "Label noise": label_noise(able),
+        "What the paper leaves open": what_the_paper_leaves_open(able, experiments),
     }
 
 
@@ -402,25 +406,34 @@ def what_the_paper_leaves_open(groups: list[list[dict]], experiments: dict[str, 
     return Cause([text], [figure, listed, *lacking])
 
 
-def leaked_rows(groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray) -> Cause:
+def leaked_rows(
+    groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray, near: dict[int, rows.Nearest]
+) -> Cause:
     if not len(leaked):
         return Cause(
             ["No list of leaked rows lies in `audit/` beside these runs (`python -m fer_lib audit` writes it)."]
         )
-    lines = _with_names(rows.leakage(groups, leaked))
+    lines = _with_names(rows.leakage(groups, leaked, near))
     if not lines:
         return Cause(["No run on the official FER2013 with the fixed test rows is there yet."])
     conclusion = ["No model that learned is there yet; collapsed ones know no row by heart."]
     if able := [line for line in lines if line["learned"]]:
-        most = max(able, key=lambda line: line["alike"][0])
+        papers = [line for line in able if line["model"] and line["experiment"].startswith("saravanan2019/")]
+        best = max(papers or able, key=lambda line: line["accuracy"])
+        parts = (
+            f"{_percent(best['accuracy'])} of all {best['n']:,} test rows and {_percent(best['clean'])} of the clean"
+        )
+        lost = _points(best["lost"])
+        if best["near_clean"] is not None:
+            parts += f", and {_percent(best['near_clean'])} of the near-clean"
+            lost = f"{lost} and {_points(best['near_lost'])}"
         sure = sum(_direction(line["alike"]) > 0 for line in able)
         conclusion = [
-            f"{sure} of {_number(len(able), 'model')} that learned recognise rows whose image stands in Training "
-            "more often than clean rows of the same emotions (interval over rows above 0): by "
-            f"{_between(line['alike'][0] for line in able)}, which makes {_between(line['share'][0] for line in able)} "
-            f"of their accuracies. Most of all *{most['title']}*, {_points(most['alike'])}: it has "
-            f"{_percent(most['leaked'])} of the leaked rows right, {_percent(most['clean'])} of the clean, and owes "
-            f"them {_points(most['share'])} of its {_percent(most['accuracy'])}."
+            f"The same networks, *{best['title']}* ({_number(best['seeds'], 'seed')} that learned), have {parts} ones "
+            f"right: of their accuracy {lost} hang on rows that an earlier part shows, by memory or because these are "
+            "easier; training without them tells the two apart, below.",
+            f"{sure} of {_number(len(able), 'model')} that learned, all trained with the twins, recognise leaked rows "
+            f"more often than clean rows of the same emotions (interval over rows above 0).",
         ]
     pairs = [(line["name"], line["clean"], line["leaked"], not line["learned"]) for line in lines]
     figure = captioned(figures.dumbbells(pairs, ("clean rows", "leaked rows"), "Accuracy (%)"), (
@@ -429,22 +442,84 @@ def leaked_rows(groups: list[list[dict]], experiments: dict[str, dict], leaked: 
     ))  # fmt: skip
     body = [figure, _table(lines, {
         "Model": "name", "Seeds": "seeds", "Leaked rows": lambda line: f"{line['n_leaked']:,} of {line['n']:,}",
-        "On them, %": "leaked", "On clean rows, %": "clean", "Difference, points [over rows]": "rows",
-        "[over seeds]": "spread", "At equal mix of emotions": "alike", "Share of the accuracy, points": "share",
+        "All rows, %": "accuracy", "Clean, %": "clean", "All minus clean, points [over rows]": "lost",
+        "Near-clean, %": "near_clean", "All minus near-clean, points": "near_lost",
+        "Leaked, %": "leaked", "Leaked minus clean at equal mix of emotions": "alike",
     })]  # fmt: skip
-    differences = []
-    for line in rows.retrained(groups, experiments, leaked):
-        own = {f"{name} rows": line[name]["rows"] for name in ("leaked", "clean", "all")}
-        parts = _joined(f"{_points(difference)} on {name}" for name, difference in own.items())
-        seeds = _number(line["seeds"], "seed")
-        conclusion.append(f"Trained without the twins, *{line['title']}* ({seeds}) has {parts}.")
-        differences += [(f"{line['title']}: {name}", difference) for name, difference in own.items()]
-    if differences:
-        figure = figures.forest(differences, "Without the twins minus with them (points)")
-        body.append(captioned(figure, "What training without the twins of test rows changes; same seeds, same rows."))
-    names = [name for pair in rows.pairs_without_twins(experiments) for name in pair]
-    body += _missing(names, groups, "The training without twins is not run yet")
+    retrained = rows.retrained(groups, experiments, leaked, near)
+    for line in retrained:
+        conclusion.append(_retrained_in_words(line))
+    if retrained:
+        kinds = [name for name in ("leaked", "near-duplicate", "near-clean", "clean", "all") if name in retrained[0]]
+        flat = [
+            line | line[kind] | {"kind": kind, "name": f"{line['title']}, without {line['without']}"}
+            for line in retrained
+            for kind in kinds
+            if kind in line
+        ]
+        differences = [(f"{line['name']}: {line['kind']}", line["rows"]) for line in flat]
+        figure = figures.forest(differences, "Trained without them minus trained with them (points)")
+        body.append(captioned(figure, (
+            "What training without the twins of test rows, or without their near-duplicates too, changes; same seeds, "
+            "same rows, bars the 95 % interval over rows."
+        )))  # fmt: skip
+        body.append(_table(flat, {
+            "Trained": "name", "Seeds": "seeds", "Test rows": "kind", "n": lambda line: f"{line['n']:,}",
+            "With them, %": "before", "Without, %": "after", "Change, points [over rows]": "rows",
+            "[over seeds]": "spread", "Change of the accuracy on all, points": "share",
+        }))  # fmt: skip
+    if bands := rows.by_correlation(groups, experiments, leaked, near):
+        conclusion.append(_threshold_in_words(bands))
+        body.append(captioned(figures.near_duplicates(bands), (
+            "Clean test rows by how much they are like a row of an earlier part. Left: the share that bears that row's "
+            "label, with its exact 95 % interval; dashed that of rows paired at random. Right: how much more often "
+            "than near-clean rows they are recognised, because they are easier (by the network trained without "
+            f"near-duplicates) and by memory (what the other one has beyond that). Below {NEAR:.2f} both were trained "
+            "with the partners: what they remember of these is in both, and counts as ease."
+        )))  # fmt: skip
+        body.append(_table(bands, {
+            "Correlation": lambda line: f"{line['low']:.2f} to {line['high']:.2f}", "Rows": "n",
+            "Same label": lambda line: f"{line['agree']} of {line['n']} {interval(line['interval'])}",
+            "Easier by, points": "ease", "Memory, points": "memory",
+        }))  # fmt: skip
+    both = [names for kind in (WITHOUT_TWINS, WITHOUT_NEAR) for names in rows.pairs_without(experiments, kind)]
+    body += _missing([name for pair in both for name in pair], groups, "Training without them is not run yet")
     return Cause(conclusion, body)
+
+
+def _retrained_in_words(line: dict) -> str:
+    """What a training without twins, or near-duplicates, says: easier rows, and what was memory."""
+    pairs = f"{_number(line['seeds'], 'pair')} of runs with the same seed"
+    if line["left_out"]:
+        pairs += f"; {line['left_out']} more left out because a network collapsed"
+    text = (
+        f"Trained without the {line['without']}, *{line['title']}* ({pairs}) still has "
+        f"{_percent(line['leaked']['after'])} of the leaked rows right against {_percent(line['clean']['after'])} of "
+        f"the clean ones: rows that occur more than once are easier, seen before or not. With them it has "
+        f"{_percent(line['leaked']['before'])} and {_percent(line['clean']['before'])}. What memory of the leaked rows "
+        f"is worth is the change on these, {_points(line['leaked']['share'])} of the accuracy on all rows"
+    )
+    gap = line["leaked"]["n"] / line["all"]["n"] * (line["leaked"]["before"] - line["clean"]["before"])
+    text += f", where their mere lead over clean rows would make it {100 * gap:.2f}."
+    if line["without"] == "near-duplicates" and "near-duplicate" in line:
+        near, rest = line["near-duplicate"], line["near-clean"]
+        text += (
+            f" On near-duplicates, {_percent(near['before'])} with and {_percent(near['after'])} without, the change "
+            f"is worth {_points(near['share'])}; on near-clean rows, where nothing can be remembered, training on "
+            f"fewer rows changes {_points(rest['rows'])}."
+        )
+    return text
+
+
+def _threshold_in_words(bands: list[dict]) -> str:
+    near = [line for line in bands if line["low"] >= NEAR]
+    agree, n = sum(line["agree"] for line in near), sum(line["n"] for line in near)
+    below = bands[0]
+    return (
+        f"Of {n:,} clean test rows that correlate {NEAR:.2f} or more with a row of an earlier part "
+        f"{_percent(agree / n)} bear its label, of those at {below['low']:.2f} to {below['high']:.2f} "
+        f"{_percent(below['agree'] / below['n'])}, at random {_percent(below['chance'])}."
+    )
 
 
 def two_test_sets(groups: list[list[dict]]) -> Cause:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ...claims import measures
-from ...data import ferplus
+from ...data import ferplus, near_duplicates
 from ...evaluation import pooled, records, statistics
-from ...training.protocol import WITHOUT_TWINS
+from ...training.protocol import WITHOUT_NEAR, WITHOUT_TWINS
 from .networks import HALVES, complete, counterparts, learned, named, paired, pairs, right_rows
 
 
@@ -36,17 +37,21 @@ def _audited(results: Path, name: str) -> list[dict]:
         return []
 
 
-def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
+def leakage(groups: list[list[dict]], leaked: np.ndarray, near: dict[int, Nearest] | None = None) -> list[dict]:
     """Accuracy on leaked against clean rows of the headline, for each group on the official data with fixed tests.
 
     learned: whether it did (a collapsed network cannot have learned a row by heart, and is a control). n_leaked, n,
     accuracy, leaked, clean: over all seeds; ``spread`` (without an interval where seeds collapsed, each to its emotion)
     and ``rows``: of leaked - clean; alike: the difference at the leaked rows' mix of emotions, with its interval over
     rows; share: what the headline would lose if leaked rows were recognised as often as clean rows of the same
-    emotions, with its interval.
+    emotions, with its interval; lost: accuracy on all rows minus that on clean ones, of the same networks, with its
+    interval over rows; near_clean, near_lost: the same of near-clean rows, None without a list of near-duplicates.
+    Networks trained without twins or near-duplicates remember none, and are left out.
     """
     lines = []
     for group in groups:
+        if group[0]["parameters"].get("train_rows") in (WITHOUT_TWINS, WITHOUT_NEAR):
+            continue
         if not len(leaked) or not records.is_official(group[0]) or pooled.reading(group[0])[1] == "held out":
             continue
         ids, labels, right = right_rows(group)
@@ -57,45 +62,146 @@ def leakage(groups: list[list[dict]], leaked: np.ndarray) -> list[dict]:
         on_leaked, on_clean = mean[is_leaked], mean[~is_leaked]
         spread = statistics.t_interval(right[:, is_leaked].mean(axis=1) - right[:, ~is_leaked].mean(axis=1))
         alike = statistics.standardised_difference(on_leaked, labels[is_leaked], on_clean, labels[~is_leaked])
+        near_clean, near_lost = None, None
+        if near:
+            kept = kinds_of(ids, leaked, near)["near-clean"]
+            near_clean = float(mean[kept].mean())
+            others = statistics.mean_difference(mean[~kept], mean[kept])
+            near_lost = tuple(float((~kept).mean()) * value for value in others)
         lines.append(named(group) | {
             "learned": did_learn, "n_leaked": int(is_leaked.sum()), "n": len(ids), "accuracy": float(mean.mean()),
             "leaked": float(on_leaked.mean()), "clean": float(on_clean.mean()),
             "spread": spread if did_learn else (spread[0], float("nan"), float("nan")),
             "rows": statistics.mean_difference(on_leaked, on_clean), "alike": alike,
             "share": tuple(part * value for value in alike),
+            "lost": tuple(part * value for value in statistics.mean_difference(on_leaked, on_clean)),
+            "near_clean": near_clean, "near_lost": near_lost,
         })  # fmt: skip
     return lines
 
 
-def pairs_without_twins(experiments: dict[str, dict]) -> list[tuple[str, str]]:
-    """Experiments that differ in nothing but that the second trains without the twins of test rows."""
+def pairs_without(experiments: dict[str, dict], left_out: str) -> list[tuple[str, str]]:
+    """Experiments that differ in nothing but that the second leaves these training rows out (``WITHOUT_TWINS``, or
+    ``WITHOUT_NEAR``)."""
     return [
         (first, second)
         for first, others in counterparts(experiments, "train_rows")
         for second in others
-        if complete(experiments[second])["train_rows"] == WITHOUT_TWINS
+        if complete(experiments[second])["train_rows"] == left_out
     ]
 
 
-def retrained(groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray) -> list[dict]:
-    """What training without the twins of test rows does to the same rows, for each experiment that has a counterpart.
+def kinds_of(ids: np.ndarray, leaked: np.ndarray, near: dict[int, Nearest]) -> dict[str, np.ndarray]:
+    """Test rows by what a network may remember of them, masks (n,) bool: leaked, near-duplicate (not leaked, nearly
+    equal to a row of an earlier part), near-clean (the rest), clean (all that are not leaked), all."""
+    is_leaked = np.isin(ids, leaked)
+    is_near = np.array([row in near and near[row].correlation >= near_duplicates.NEAR for row in ids.tolist()], bool)
+    return {
+        "leaked": is_leaked, "near-duplicate": is_near & ~is_leaked, "near-clean": ~is_near & ~is_leaked,
+        "clean": ~is_leaked, "all": np.ones(len(ids), bool),
+    }  # fmt: skip
 
-    Of each: title, seeds, and for "leaked", "clean" and "all" rows the accuracies before and after, and
-    their difference (after - before) with ``spread`` over seeds and ``rows``, the paired interval over rows.
+
+def together(first: str, second: str, groups: list[list[dict]]) -> tuple[list[tuple[dict, dict]], int]:
+    """The ``pairs`` of runs in which neither network collapsed, and how many pairs were left out because one did."""
+    common = pairs(first, second, groups)
+    able = [pair for pair in common if learned(list(pair))]
+    return able, len(common) - len(able)
+
+
+def retrained(
+    groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray, near: dict[int, Nearest]
+) -> list[dict]:
+    """What training without the twins of test rows, or without their near-duplicates too, does to the same rows, for
+    each experiment that has such a counterpart.
+
+    Of each: title, without ("twins", "near-duplicates"), seeds (pairs in which both learned), left_out (pairs in which
+    one collapsed), and for each of ``kinds_of`` n and ``paired``: the accuracies before and after and their difference,
+    over seeds and over rows; share: what the change on these rows does to the accuracy on all, with its interval over
+    rows.
     """
     lines = []
-    for first, second in pairs_without_twins(experiments):
-        common = pairs(first, second, groups)
-        if not common or not records.is_official(common[0][0]):
+    for without, left_out in (("twins", WITHOUT_TWINS), ("near-duplicates", WITHOUT_NEAR)):
+        for first, second in pairs_without(experiments, left_out):
+            common, collapsed = together(first, second, groups)
+            if not common or not records.is_official(common[0][0]):
+                continue
+            (ids, _, before), (_, _, after) = (right_rows(list(side)) for side in zip(*common))
+            kinds = {name: chosen for name, chosen in kinds_of(ids, leaked, near).items() if chosen.sum() > 1}
+            if "leaked" not in kinds:
+                continue
+            line = {"title": common[0][0]["title"], "without": without, "seeds": len(common), "left_out": collapsed}
+            for name, chosen in kinds.items():
+                own, part = paired(before[:, chosen], after[:, chosen]), float(chosen.mean())
+                line[name] = own | {"n": int(chosen.sum()), "share": tuple(part * value for value in own["rows"])}
+            lines.append(line)
+    return lines
+
+
+class Nearest(NamedTuple):
+    """The row of an earlier part that a test row is most like, by the audit."""
+
+    correlation: float
+    split: str  # of the test row
+    agrees: bool  # whether both have the same label
+
+
+def nearest(results: Path) -> dict[int, Nearest]:
+    """By a test row's id the nearest row of an earlier part, where the audit lists one; none without its list.
+
+    A PrivateTest row whose very image stands in PublicTest, though not in Training, is there too, so that what is left
+    is near-clean.
+    """
+    pairs, found = _audited(results, near_duplicates.NAME), {}
+    for line in _audited(results, "leaked") if pairs else []:
+        if line["twin_split"] == "PublicTest":
+            found[int(line["row"])] = Nearest(1.0, line["split"], line["emotion"] == line["twin_emotion"])
+    for line in pairs:
+        own = Nearest(float(line["correlation"]), line["split"], line["emotion"] == line["partner_emotion"])
+        row = int(line["row"])
+        if row not in found or own.correlation > found[row].correlation:
+            found[row] = own
+    return found
+
+
+BANDS = (0.85, 0.86, 0.88, 0.90, 0.92, 0.94, 0.96, 0.98, 1.01)
+"""Ends of the bands of correlation that are looked at."""
+
+
+def by_correlation(
+    groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray, near: dict[int, Nearest]
+) -> list[dict]:
+    """The threshold of near-duplicates, looked at: clean test rows by how much they are like a row of an earlier part.
+
+    For each band of ``BANDS``: low, high, n, agree (how many bear that row's label), interval (exact), and, of the
+    pair of networks with most seeds of which one was trained without near-duplicates, memory: how much more of these
+    rows the other has right than of near-clean rows, minus the same of the one that cannot remember them, with its
+    interval over rows; ease: the latter's difference alone. chance: the agreement of rows paired at random.
+    """
+    able = [together(*names, groups)[0] for names in pairs_without(experiments, WITHOUT_NEAR)]
+    common = max(able, key=len, default=[])
+    if not common or not near:
+        return []
+    (ids, labels, before), (_, _, after) = (right_rows(list(side)) for side in zip(*common))
+    kinds, correlation = (
+        kinds_of(ids, leaked, near),
+        np.array([near[k].correlation if k in near else 0 for k in ids.tolist()]),
+    )
+    agrees = np.array([k in near and near[k].agrees for k in ids.tolist()])
+    chance = float(((np.bincount(labels) / len(labels)) ** 2).sum())
+    gain, without = before.mean(axis=0) - after.mean(axis=0), after.mean(axis=0)
+    lines = []
+    for low, high in zip(BANDS, BANDS[1:]):
+        own = kinds["clean"] & (low <= correlation) & (correlation < high)
+        if own.sum() < 2:
             continue
-        (ids, _, before), (_, _, after) = (right_rows(list(side)) for side in zip(*common))
-        is_leaked = np.isin(ids, leaked)
-        if not 0 < is_leaked.sum() < len(ids):
-            continue
-        line = {"title": common[0][0]["title"], "seeds": len(common)}
-        for name, chosen in (("leaked", is_leaked), ("clean", ~is_leaked), ("all", is_leaked | ~is_leaked)):
-            line[name] = paired(before[:, chosen], after[:, chosen])
-        lines.append(line)
+        n, agree = int(own.sum()), int(agrees[own].sum())
+        lines.append({
+            "title": common[0][0]["title"], "seeds": len(common), "low": low, "high": min(high, 1.0), "n": n,
+            "agree": agree, "interval": statistics.clopper_pearson(agree, n), "chance": chance,
+            "memory": statistics.mean_difference(gain[own], gain[kinds["near-clean"]]),
+            "ease": statistics.mean_difference(without[own], without[kinds["near-clean"]]),
+        })  # fmt: skip
     return lines
 
 
