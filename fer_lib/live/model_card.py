@@ -47,12 +47,15 @@ def abstaining(probabilities: np.ndarray, tests: Faces) -> list[dict]:
 
 
 def beside_fer(about: dict, peers: dict | None) -> str:
-    """How much of the lead over the PyPI package ``fer`` is the second look's, in sentences, Markdown.
+    """How much of the lead over the PyPI package ``fer`` is the second look's, what was known before it was tried, and
+    which rows decided that it stays: sentences, Markdown.
 
     about: ``model.json``. peers: "accuracy" of ``bench/peers.json``. Empty where the two are not of the same number of
     rows of PrivateTest, as where the network was not made from FER2013.
     """
-    once, twice = (scores["PrivateTest"] for scores in (about["without_mirror"], about["scores"]["model.onnx"]))
+    both_looks = about["without_mirror"], about["scores"]["model.onnx"]
+    once, twice = (scores["PrivateTest"] for scores in both_looks)
+    decided = [_percent(scores["PublicTest"]["correct"] / scores["PublicTest"]["n"]) for scores in both_looks]
     others = [each["PrivateTest"] for name, each in (peers or {}).items() if name.startswith("fer")]
     if not others or {each["n"] for each in others} != {twice["n"]}:
         return ""
@@ -63,7 +66,9 @@ def beside_fer(about: dict, peers: dict | None) -> str:
         f"On the same {twice['n']:,} rows of PrivateTest the better network of the PyPI package `fer` recognises "
         f"{shares[0]} %, the one",
         f"that ships here {shares[1]} % with a single look ({single:+,} faces) and {shares[2]} % with two ({both:+,}).",
-        "The score at a single look was known before the second was tried; `fer` looks once.",
+        "The score at a single look, on these rows, and that of `fer`, which looks once, were known before the second "
+        "look was tried.",
+        f"PublicTest decided that there are two: {decided[1]} % of its rows against {decided[0]} %.",
     ]
     if both > 0:
         lines.insert(2, f"Of the lead of {both:,} faces, {both - single:,} are the second look's.")
