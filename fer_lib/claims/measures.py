@@ -93,10 +93,13 @@ def all_above_clean(record, kept, rows):
 
 
 def one_above_several(record, kept, rows):
-    """Accuracy on the rows in which FER+'s taggers see one emotion above that on those in which they see several."""
+    """Accuracy on the rows in which FER+'s taggers see one emotion above that on those in which they see several; NaN
+    where there are none of either."""
     arrays = records.row_predictions(record, kept, rows)
     several = np.isin(arrays["ids"], list(_several()))
     right = arrays["classes"] == arrays["labels"]
+    if several.all() or not several.any():
+        return float("nan")
     return 100 * (right[~several].mean() - right[several].mean())
 
 

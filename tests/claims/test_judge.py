@@ -1,5 +1,6 @@
 """The ledger, the evidence that records give, and results/claims.json: no verdict without the runs that tell."""
 
+import csv
 import json
 import re
 import shutil
@@ -643,3 +644,25 @@ def test_the_table_shows_every_claim_and_the_rules(tmp_path):
     assert tables.verdicts(judged) in page
     assert [line["id"] for line in json.loads(judge.to_json(judged))["claims"]] == [f"study/{n}" for n in
             ("one", "two", "three", "four", "five", "six")]  # fmt: skip
+
+
+def test_measures_that_look_at_some_rows_alone(tmp_path):
+    listed = {
+        name: {int(line["row"]) for line in csv.DictReader((paths.RESULTS / "audit" / f"{name}.csv").open())}
+        for name in ("leaked", "several_emotions")
+    }
+    name = "saravanan2019/table5_adam_128/jax-tensorfloat32-seed0"
+    record = records.read(paths.RESULTS / "runs" / name)
+    arrays = records.row_predictions(record, "last", ROWS)
+    right = arrays["classes"] == arrays["labels"]
+    of = {key: np.array([row in rows for row in arrays["ids"].tolist()]) for key, rows in listed.items()}
+    found = {
+        key: measures.MEASURES[key][0](record, "last", ROWS) for key in measures.MEASURES if key.startswith("accu")
+    }
+    assert found["accuracy on all rows above that on clean ones"] == pytest.approx(
+        100 * (right.mean() - right[~of["leaked"]].mean())
+    )
+    several = of["several_emotions"]
+    assert several.sum() == 1613 and found["accuracy on faces of one emotion above that on faces of several"] == (
+        pytest.approx(100 * (right[~several].mean() - right[several].mean()))
+    )
