@@ -262,7 +262,7 @@ def test_a_change_before_a_move_flags_and_the_move_does_not(history):
 def test_every_watched_place_is_there_and_what_stood_elsewhere_is_watched_there_too():
     watched = {*provenance.WATCHED_BY_SWEEPS, *provenance.WATCHED_BY_SURVEYS}
     assert all((paths.ROOT / "fer_lib" / name).exists() for name in {*watched, *provenance.NOT_WATCHED})
-    assert provenance.FORMERLY.keys() <= watched
+    assert provenance.FORMERLY.keys() <= watched and provenance.WATCHED_SINCE.keys() <= watched
 
 
 def test_what_changed_before_a_file_was_watched_does_not_count(history, monkeypatch):
