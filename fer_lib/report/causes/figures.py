@@ -223,7 +223,7 @@ def near_duplicates(bands: list[dict]) -> Figure:
             places + shift, values[:, 0], np.abs(values[:, 1:].T - values[:, 0]), fmt="o", color=colour, label=label
         )
     right.axhline(0, color=GREY, lw=1)
-    right.set(ylabel="Above near-clean rows (points)")
+    right.set(ylabel="Above rows without a partner (points)")
     right.legend()
     for axes in (left, right):
         axes.set_xticks(places, names, fontsize=7)

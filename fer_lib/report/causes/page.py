@@ -473,8 +473,8 @@ def leaked_rows(
         body.append(captioned(figures.near_duplicates(bands), (
             "Clean test rows by how much they are like a row of an earlier part. Left: the share that bears that row's "
             "label, with its exact 95 % interval; dashed that of rows paired at random. Right: how much more often "
-            "than near-clean rows they are recognised, because they are easier (by the network trained without "
-            f"near-duplicates) and by memory (what the other one has beyond that). Below {NEAR:.2f} both were trained "
+            "than clean rows without such a partner they are recognised, because they are easier (by the network trained "
+            f"without near-duplicates) and by memory (what the other one has beyond that). Below {NEAR:.2f} both were trained "
             "with the partners: what they remember of these is in both, and counts as ease."
         )))  # fmt: skip
         body.append(_table(bands, {
@@ -492,10 +492,13 @@ def _retrained_in_words(line: dict) -> str:
     pairs = f"{_number(line['seeds'], 'pair')} of runs with the same seed"
     if line["left_out"]:
         pairs += f"; {line['left_out']} more left out because a network collapsed"
+    rest = "what is left is that rows which occur more than once are easier"
+    if line["without"] == "twins":
+        rest = "such rows are easier, or known from near-duplicates that stayed in Training"
     text = (
         f"Trained without the {line['without']}, *{line['title']}* ({pairs}) still has "
         f"{_percent(line['leaked']['after'])} of the leaked rows right against {_percent(line['clean']['after'])} of "
-        f"the clean ones: rows that occur more than once are easier, seen before or not. With them it has "
+        f"the clean ones: {rest}. With them it has "
         f"{_percent(line['leaked']['before'])} and {_percent(line['clean']['before'])}. What memory of the leaked rows "
         f"is worth is the change on these, {_points(line['leaked']['share'])} of the accuracy on all rows"
     )

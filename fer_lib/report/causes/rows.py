@@ -175,8 +175,9 @@ def by_correlation(
 
     For each band of ``BANDS``: low, high, n, agree (how many bear that row's label), interval (exact), and, of the
     pair of networks with most seeds of which one was trained without near-duplicates, memory: how much more of these
-    rows the other has right than of near-clean rows, minus the same of the one that cannot remember them, with its
-    interval over rows; ease: the latter's difference alone. chance: the agreement of rows paired at random.
+    rows the other has right than of clean rows without a listed partner, minus the same of the one that cannot remember
+    them, with its interval over rows; ease: the latter's difference alone. chance: the agreement of rows paired at
+    random.
     """
     able = [together(*names, groups)[0] for names in pairs_without(experiments, WITHOUT_NEAR)]
     common = max(able, key=len, default=[])
@@ -189,6 +190,7 @@ def by_correlation(
     )
     agrees = np.array([k in near and near[k].agrees for k in ids.tolist()])
     chance = float(((np.bincount(labels) / len(labels)) ** 2).sum())
+    alone = kinds["clean"] & (correlation == 0)
     gain, without = before.mean(axis=0) - after.mean(axis=0), after.mean(axis=0)
     lines = []
     for low, high in zip(BANDS, BANDS[1:]):
@@ -199,8 +201,8 @@ def by_correlation(
         lines.append({
             "title": common[0][0]["title"], "seeds": len(common), "low": low, "high": min(high, 1.0), "n": n,
             "agree": agree, "interval": statistics.clopper_pearson(agree, n), "chance": chance,
-            "memory": statistics.mean_difference(gain[own], gain[kinds["near-clean"]]),
-            "ease": statistics.mean_difference(without[own], without[kinds["near-clean"]]),
+            "memory": statistics.mean_difference(gain[own], gain[alone]),
+            "ease": statistics.mean_difference(without[own], without[alone]),
         })  # fmt: skip
     return lines
 
