@@ -473,9 +473,9 @@ def leaked_rows(
         body.append(captioned(figures.near_duplicates(bands), (
             "Clean test rows by how much they are like a row of an earlier part. Left: the share that bears that row's "
             "label, with its exact 95 % interval; dashed that of rows paired at random. Right: how much more often "
-            "than clean rows without such a partner they are recognised, because they are easier (by the network trained "
-            f"without near-duplicates) and by memory (what the other one has beyond that). Below {NEAR:.2f} both were trained "
-            "with the partners: what they remember of these is in both, and counts as ease."
+            "than clean rows without such a partner they are recognised, because they are easier (by the network that "
+            "was trained without near-duplicates) and by memory (what the other one has beyond that). Below "
+            f"{NEAR:.2f} both were trained with the partners: what they remember is in both, and counts as ease."
         )))  # fmt: skip
         body.append(_table(bands, {
             "Correlation": lambda line: f"{line['low']:.2f} to {line['high']:.2f}", "Rows": "n",
