@@ -119,8 +119,10 @@ def test_faces_of_another_size_are_refused(noise):
 
 @pytest.mark.slow
 def test_the_committed_list_is_what_the_real_file_gives(fer2013_faces):
-    faces = fer2013_faces
+    tests = np.arange(len(fer2013_faces)) % 10 == 0  # a tenth of the test rows: all take minutes
+    faces = fer2013_faces.select(np.flatnonzero((fer2013_faces.split == 0) | tests))
     listed, found = near_duplicates.load(faces), near_duplicates.find(faces)
     names = ["row", "partner"]
+    assert len(listed) > 400
     np.testing.assert_array_equal(listed[names], found[names])
     np.testing.assert_allclose(listed["correlation"], found["correlation"], atol=1e-4)

@@ -517,4 +517,4 @@ def test_on_the_real_file_a_record_s_predictions_give_its_accuracies(fer2013_fac
     for name, score in records.read(folder)["metrics"]["last"].items():
         if name != "epoch":
             assert found[name]["accuracy"] == score["accuracy"] and found[name]["n"] == score["n"]
-    assert len(found) == 9
+    assert len(found) == 10
