@@ -175,7 +175,7 @@ def detection_rates(count: int) -> dict:
             colour = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
             for name, find in finders.items():
                 boxes = find(colour, frame)
-                true = [box for box in boxes if detectors.overlap(box, np.array((x, y, size, size))) > 0.3]
+                true = [box for box in boxes if boxes.overlap(box, np.array((x, y, size, size))) > 0.3]
                 hits[name] += bool(true)
                 false_alarms[name] += len(boxes) - len(true)
         for name, hit in hits.items():

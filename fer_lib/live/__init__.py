@@ -9,6 +9,7 @@
 Nothing here imports Keras, TensorFlow or what the study's notebooks need: the first result is there within a second.
 """
 
-from .pipeline import Face, Result, Watcher, crops, watch
+from .boxes import crops
+from .pipeline import Face, Result, Watcher, watch
 
 __all__ = ["Face", "Result", "Watcher", "crops", "watch"]

@@ -1,9 +1,11 @@
 """Where the faces of a frame are.
 
 A detector is called with a frame, (height, width, 3) uint8, blue first, and the same in grey, (height, width) uint8. It
-gives boxes, (k, 4) int32: left, top, width and height in pixels, from left to right.
+gives boxes from left to right, (k, 4): left, top, width and height in pixels, or (k, 5), where it also sees by how many
+degrees each face is turned clockwise.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import cv2
 import numpy as np
 
 from ..data import refused
+from . import blaze
+from .boxes import overlap
 
 Detector = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -21,7 +25,7 @@ HAAR = {
 """Name -> OpenCV's frontal face cascade, scale factor, neighbours, smallest face in pixels. "paper" is what Saravanan's
 released code has, "usual" what most repositories copy from one another."""
 
-NAMES = ("tuned", *HAAR, "yunet")
+NAMES = ("blaze", "tuned", *HAAR, "yunet")
 WIDTH, STILL_WIDTH = 320, 1280
 """Pixels that a frame of a video, or a picture that stands alone, is made as wide as for the tuned detector."""
 SMALLEST = 20
@@ -34,18 +38,26 @@ CONFIDENCE = 0.7
 """Score from which on YuNet's faces count."""
 
 
-def detector(name: str = "tuned", yunet: str | Path | None = None, moving: bool = True) -> Detector:
-    """A detector by its name, one of ``NAMES``.
+def detector(name: str | None = None, yunet: str | Path | None = None, moving: bool = True) -> Detector:
+    """A detector by its name, one of ``NAMES``; without one "blaze", or where that is not installed "tuned", with a
+    warning that says how to install it.
 
     yunet: the file of OpenCV's YuNet, which is not shipped here (face_detection_yunet_*.onnx of OpenCV's model zoo).
     moving: whether frames will follow one another, so that a face is looked for where it was last.
-    Raises ValueError for another name, where the file is missing or is no YuNet, and for all but YuNet where OpenCV has
-    no Haar cascades, as OpenCV 5 has not.
+    Raises ValueError for another name, where the file is missing or is no YuNet, where "blaze" is named and not
+    installed, and for a Haar cascade where OpenCV has none, as OpenCV 5 has not.
     """
+    if name != "yunet" and yunet is not None:
+        raise refused("detector", f"{name or 'blaze'!r} and a file of YuNet", "'yunet' with a file", "leave one out")
+    if name is None and (what := blaze.missing()):
+        warnings.warn(
+            f"the detector blaze, which sees tilted, dark and small faces, finds {what}; tuned serves", stacklevel=2
+        )
+        name = "tuned"
+    if name in (None, "blaze"):
+        return blaze.Blaze(moving)
     if name == "yunet":
         return _yunet(yunet)
-    if yunet is not None:
-        raise refused("detector", f"{name!r} and a file of YuNet", "'yunet' with a file", "leave one of them out")
     if name == "tuned":
         return Tuned() if moving else Tuned(STILL_WIDTH, every=1)
     if name not in HAAR:
@@ -104,14 +116,6 @@ class Tuned:
         return [max(found, key=lambda each: overlap(each, place))] if len(found) else []
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Area that two boxes share, as a part of what they cover together: 0 to 1."""
-    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    shared = max(0, int(width)) * max(0, int(height))
-    return shared / (int(one[2]) * int(one[3]) + int(other[2]) * int(other[3]) - shared) if shared else 0.0
-
-
 def _boxes(found) -> np.ndarray:
     boxes = np.array(found, np.int32).reshape(-1, 4)
     return boxes[np.argsort(boxes[:, 0], kind="stable")]
@@ -121,7 +125,7 @@ def _cascade(kind: str) -> "cv2.CascadeClassifier":  # in words: OpenCV 5 has no
     if not hasattr(cv2, "CascadeClassifier"):
         raise refused(
             "detector", f"OpenCV {cv2.__version__}, which has no Haar cascades", "OpenCV 4",
-            "install opencv-python-headless>=4.14,<5, or take --detector yunet with its file, which needs none",
+            "install opencv-python-headless>=4.14,<5, or take --detector blaze, which needs none",
         )  # fmt: skip
     return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_{kind}.xml")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,17 +13,18 @@ import cv2
 import numpy as np
 
 from . import detectors, sources
+from .boxes import crops, overlap
 
 if TYPE_CHECKING:
     from .inference import Classifier
 
-MARGIN = 1.04
-"""Side of what is cut out over the side of a detector's box. In FER2013's pictures, enlarged into a frame of 640 x 480,
-the boxes of Haar cascades have the same middle and 0.96 of the side (median over rows of Training)."""
 SAME = 0.3
 """Overlap from which on two boxes may be of one face."""
 PATIENCE = 0.5
 """Seconds after which a face that is not found any more is forgotten."""
+AT_ONCE = 3
+"""How many of the faces that are known already are classified in one frame of a video: those for which that is longest
+ago. The others keep their probabilities; with ten faces at 30 frames a second, for a tenth of a second."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Face:
     track: the number of the person, as long as they are in sight; from 1.
     probabilities: (7,) float, in the order of ``emotions``, smoothed over the track's frames; sums to 1.
     abstained: whether the most likely emotion is less likely than the threshold, so that no emotion is predicted.
+    turn: degrees by which the face is turned clockwise; 0 where the detector does not see that.
     """
 
     box: tuple[int, int, int, int]
@@ -41,6 +43,7 @@ class Face:
     probabilities: np.ndarray
     emotions: tuple[str, ...]
     abstained: bool
+    turn: float = 0.0
 
     @property
     def top2(self) -> tuple[tuple[str, float], tuple[str, float]]:
@@ -61,30 +64,9 @@ class Result(sources.Frame):
     seconds: dict[str, float]
 
 
-def crops(grey: np.ndarray, boxes: Sequence, side: int = 48) -> np.ndarray:
-    """Faces cut out of a grey frame, (k, side, side) uint8, squares with ``MARGIN`` around the middle of each box.
-
-    A larger face is made smaller by the mean of its pixels, which leaves out no pixel and makes no patterns; a smaller
-    one is enlarged by cubic interpolation, as in the papers. Beyond the frame's edge its last pixels go on.
-    """
-    faces = np.empty((len(boxes), side, side), np.uint8)
-    for k, (left, top, width, height) in enumerate(boxes):
-        length = max(1, round(MARGIN * max(width, height)))
-        # A box wholly outside is none of our detectors'; of another's it takes the nearest pixels.
-        x = min(max(round(left + (width - length) / 2), 1 - length), grey.shape[1] - 1)
-        y = min(max(round(top + (height - length) / 2), 1 - length), grey.shape[0] - 1)
-        over = [max(0, -y), max(0, y + length - grey.shape[0]), max(0, -x), max(0, x + length - grey.shape[1])]
-        part = grey[max(0, y) : y + length, max(0, x) : x + length]
-        if any(over):
-            part = cv2.copyMakeBorder(part, *over, cv2.BORDER_REPLICATE)
-        how = cv2.INTER_AREA if length > side else cv2.INTER_CUBIC
-        faces[k] = cv2.resize(part, (side, side), interpolation=how)
-    return faces
-
-
 def matches(before: list[np.ndarray], now: list[np.ndarray]) -> dict[int, int]:
     """Position in ``now`` -> position in ``before`` of the same face: pairs by their overlap, the largest first."""
-    pairs = [(detectors.overlap(old, new), j, i) for i, new in enumerate(now) for j, old in enumerate(before)]
+    pairs = [(overlap(old, new), j, i) for i, new in enumerate(now) for j, old in enumerate(before)]
     matched: dict[int, int] = {}
     for shared, j, i in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
         if shared >= SAME and i not in matched and j not in matched.values():
@@ -94,12 +76,14 @@ def matches(before: list[np.ndarray], now: list[np.ndarray]) -> dict[int, int]:
 
 @dataclass
 class Track:
-    """A face over time: its number, and its box, time and smoothed probabilities when it was seen last."""
+    """A face over time: its number, its box and time when it was seen last, and its smoothed probabilities and the time
+    of the last that went into them."""
 
     number: int
     box: np.ndarray
     time: float
-    probabilities: np.ndarray
+    probabilities: np.ndarray | None = None
+    classified: float = -math.inf
 
 
 class Tracks:
@@ -114,32 +98,44 @@ class Tracks:
         self.tracks: list[Track] = []
         self.next = 1
 
-    def update(self, boxes: np.ndarray, probabilities: np.ndarray, time: float) -> list[Track]:
-        """The tracks of a frame's faces, in their order, each with its box, (4,), and smoothed probabilities, (7,).
-
-        boxes (k, 4) and probabilities (k, 7) of the faces; time: of the frame, in seconds.
-        """
+    def update(self, boxes: np.ndarray, time: float) -> list[Track]:
+        """The tracks of a frame's faces, in the order of their boxes, (k, 4) or (k, 5); those of new faces have no
+        probabilities yet. time: of the frame, in seconds."""
         self.tracks = [track for track in self.tracks if time - track.time <= PATIENCE]
         known = matches([track.box for track in self.tracks], list(boxes))
         current = []
-        for i, (box, now) in enumerate(zip(boxes, probabilities)):
+        for i, box in enumerate(boxes):
             if i in known:
                 track = self.tracks[known[i]]
-                past = math.exp(-max(0.0, time - track.time) / self.smoothing) if self.smoothing else 0.0
                 track.box, track.time = box, time
-                track.probabilities = past * track.probabilities + (1 - past) * now
             else:
-                track = Track(self.next, box, time, now)
+                track = Track(self.next, box, time)
                 self.next += 1
             current.append(track)
         self.tracks += [track for i, track in enumerate(current) if i not in known]
         return current
 
+    def classified(self, track: Track, probabilities: np.ndarray) -> None:
+        """Average the probabilities, (7,), of a track's face in the latest frame into those it has."""
+        past = 0.0
+        if track.probabilities is not None and self.smoothing:
+            past = math.exp(-max(0.0, track.time - track.classified) / self.smoothing)
+        before = 0.0 if track.probabilities is None else track.probabilities
+        track.probabilities, track.classified = past * before + (1 - past) * probabilities, track.time
+
+
+def due(tracks: list[Track]) -> list[int]:
+    """Positions of the faces that are to be classified now: all new ones, and ``AT_ONCE`` others in turn."""
+    oldest = sorted(range(len(tracks)), key=lambda k: tracks[k].classified)
+    new = sum(track.probabilities is None for track in tracks)
+    return sorted(oldest[: max(new, AT_ONCE)])
+
 
 class Watcher:
     """Looks at frames of your own, one after the other: what ``watch`` does with those of a source.
 
-    detector: a name out of ``detectors.NAMES``, or a function of your own; yunet: the file that "yunet" needs.
+    detector: a name out of ``detectors.NAMES``, or a function of your own, or None for the best that is installed;
+        yunet: the file that "yunet" needs.
     classifier: ``inference.load()`` where none is given.
     threshold: probability under which a face's emotion is left open. Under one half, a calibrated classifier is more
         often wrong than right.
@@ -150,7 +146,7 @@ class Watcher:
 
     def __init__(
         self,
-        detector: str | detectors.Detector = "tuned",
+        detector: str | detectors.Detector | None = None,
         classifier: Classifier | None = None,
         threshold: float = 0.5,
         smoothing: float = 0.3,
@@ -178,16 +174,20 @@ class Watcher:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         boxes = self.detect(image, grey)
         clock.append(time.perf_counter())
-        cut = crops(grey, boxes, self.classifier.side)
-        clock.append(time.perf_counter())
-        emotions = self.classifier.emotions
-        probabilities = self.classifier.classify(cut) if len(cut) else np.empty((0, len(emotions)))
         if not self.moving:
             self.tracks.tracks.clear()
+        tracks = self.tracks.update(boxes, moment)
+        now = due(tracks)
+        cut = crops(grey, [boxes[k] for k in now], self.classifier.side)
+        clock.append(time.perf_counter())
+        if now:
+            for k, probabilities in zip(now, self.classifier.classify(cut)):
+                self.tracks.classified(tracks[k], probabilities)
         faces = tuple(
-            Face(tuple(map(int, track.box)), track.number, track.probabilities, emotions,
-                 bool(track.probabilities.max() < self.threshold))
-            for track in self.tracks.update(boxes, probabilities, moment)
+            Face(tuple(int(round(float(side))) for side in track.box[:4]), track.number, track.probabilities,
+                 self.classifier.emotions, bool(track.probabilities.max() < self.threshold),
+                 float(track.box[4]) if len(track.box) > 4 else 0.0)
+            for track in tracks
         )  # fmt: skip
         clock.append(time.perf_counter())
         return faces, dict(zip(("detect", "crop", "classify"), np.diff(clock).tolist(), strict=True))
@@ -195,7 +195,7 @@ class Watcher:
 
 def watch(
     source: str | int | Path,
-    detector: str | detectors.Detector = "tuned",
+    detector: str | detectors.Detector | None = None,
     classifier: Classifier | None = None,
     threshold: float = 0.5,
     smoothing: float = 0.3,

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..data import Faces
 from ..evaluation import records
-from . import crops, detectors
-from .pipeline import MARGIN
+from . import detectors
+from .boxes import MARGIN, crops, overlap
 
 WIDTH, HEIGHT = 640, 480
 USUAL = {"size": 160, "light": 1.0, "blur": 0.0, "hidden": 0.0, "tilt": 0}
@@ -29,7 +29,7 @@ multiplied by, white staying white; a Gaussian blur's standard deviation in pixe
 the picture that is covered in one grey, from below, as by a scarf; degrees of its turn about its middle."""
 
 SAME = 0.3
-"""Overlap from which on a box is held to be the face's (``detectors.overlap``)."""
+"""Overlap from which on a box is held to be the face's (``boxes.overlap``)."""
 
 
 def compose(
@@ -77,7 +77,7 @@ def predictions(faces: Faces, rows: np.ndarray, classifier, detector: str, seed:
         boxes = find(colour, frame)
         of_found = classifier.classify(crops(frame, boxes, classifier.side)).argmax(axis=1)
         predicted["seconds"][k] = time.perf_counter() - start
-        shared = [detectors.overlap(each, box) for each in boxes]
+        shared = [overlap(each, box) for each in boxes]
         found = max(shared, default=0.0) > SAME
         predicted["found_first"][k] = of_found[int(np.argmax(shared))] if found else records.MISSED
         left, top, size, _ = box

