@@ -151,13 +151,15 @@ def _share(function):
     """The share of a survey's faces at its usual level, nothing changed about them: (k, n).
 
     ``function`` takes the arrays of that level, (n,) each: labels, first, second and seconds (``survey.predictions``),
-    found, and right_of_found (``records.recognised``). It gives two masks: of which faces, and which of them count.
+    found, and right_of_found (``records.recognised``). It gives two masks: of which faces, and which of them count. The
+    detector is the survey's first, which is ours: it finds nearly all, so that what is judged is what the network does.
     """
 
     def share(record):
         usual, arrays = records.usual_level(record["conditions"]), records.predictions(record)
-        here = {name: arrays[name][usual] for name in ("first", "second", "seconds")} | {"labels": arrays["labels"]}
-        among, counted = function(here | records.recognised(arrays, usual))
+        here = {name: arrays[name][usual] for name in ("first", "second")}
+        here |= {"labels": arrays["labels"], "seconds": arrays["seconds"][0]}
+        among, counted = function(here | records.recognised(arrays, usual, 0))
         return int((among & counted).sum()), int(among.sum())
 
     return share

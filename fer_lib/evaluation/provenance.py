@@ -17,7 +17,13 @@ WATCHED = (
 """Files and folders that can move a run's numbers."""
 WATCHED_BY_SWEEPS = (*WATCHED, "training/first_steps.py")
 """Those that can move a sweep's."""
-WATCHED_BY_SURVEYS = ("live/survey.py", "live/detectors.py", "live/inference.py", "live/pipeline.py")
+WATCHED_BY_SURVEYS = (
+    "live/survey.py",
+    "live/blaze.py",
+    "live/boxes.py",
+    "live/detectors.py",
+    "live/inference.py",
+)
 """Those that can move a survey's, beside the network that ships."""
 FORMERLY = {name: (name.rpartition("/")[2],) for name in WATCHED_BY_SWEEPS} | {
     "training/loop.py": ("training.py",),

@@ -323,10 +323,10 @@ def usual_level(conditions: list[dict]) -> int:
     return [line["usual"] for line in conditions].index(True)
 
 
-def recognised(arrays: dict[str, np.ndarray], level: int) -> dict[str, np.ndarray]:
-    """Of a survey's faces at one of its levels, (n,) bool each: found by the detector; right, whose emotion is
+def recognised(arrays: dict[str, np.ndarray], level: int, detector: int) -> dict[str, np.ndarray]:
+    """Of a survey's faces at one of its levels, (n,) bool each: found by one of its detectors; right, whose emotion is
     recognised where the face is cut at its true place; right_of_found, found, and recognised as it was cut there."""
-    labels, found_first = arrays["labels"], arrays["found_first"][level]
+    labels, found_first = arrays["labels"], arrays["found_first"][detector, level]
     return {
         "found": found_first != MISSED,
         "right": arrays["first"][level] == labels,
@@ -334,12 +334,21 @@ def recognised(arrays: dict[str, np.ndarray], level: int) -> dict[str, np.ndarra
     }
 
 
-def share(line: dict, name: str) -> tuple[float, float, float]:
-    """Of a line of a survey, the share found, right, or right_of_found (of those found), with its Wilson interval:
-    (share, low, high), NaN of no face."""
+def survey_counts(arrays: dict[str, np.ndarray], level: int, detectors: list[str]) -> dict:
+    """How many faces of a survey's level there are (n), are right, and by detector are found and right_of_found."""
+    by_detector = {name: recognised(arrays, level, k) for k, name in enumerate(detectors)}
+    counts = {"n": len(arrays["labels"]), "right": int((arrays["first"][level] == arrays["labels"]).sum())}
+    for what in ("found", "right_of_found"):
+        counts[what] = {name: int(each[what].sum()) for name, each in by_detector.items()}
+    return counts
+
+
+def share(line: dict, name: str, detector: str | None = None) -> tuple[float, float, float]:
+    """Of the faces of a survey's line, the share right, or by a detector found or right_of_found, with its Wilson
+    interval: (share, low, high), NaN of no face."""
     from . import statistics  # slow to import
 
-    k, n = line[name], line["found" if name == "right_of_found" else "n"]
+    k, n = (line[name] if detector is None else line[name][detector]), line["n"]
     return (k / n, *statistics.wilson(k, n)) if n else (float("nan"),) * 3
 
 
@@ -363,7 +372,9 @@ def check(record: dict) -> None:
         traced = [name for name in arrays if name.startswith("trace_")]
         shapes |= dict.fromkeys(traced, (len(sweep), record["parameters"]["steps"])) | {"answers": (len(sweep), n)}
     if conditions:
-        shapes |= dict.fromkeys(["first", "second", "found_first", "seconds"], (len(conditions), n))
+        names = record["parameters"]["detectors"]
+        shapes |= {"first": (len(conditions), n), "second": (len(conditions), n), "seconds": (len(names), n)}
+        shapes["found_first"] = len(names), len(conditions), n
     demand(arrays.keys() == shapes.keys(), f"found {', '.join(sorted(arrays))}, expected {', '.join(sorted(shapes))}")
     demand(n > 0, "no rows")
     for name, shape in shapes.items():
@@ -374,7 +385,7 @@ def check(record: dict) -> None:
         written = [line["accuracy"] for line in sweep]
         demand(np.allclose(again, written), f"its settings score {again}, metrics.json says {written}")
     for k, line in enumerate(conditions or []):
-        again = {"n": n, **{name: int(told.sum()) for name, told in recognised(arrays, k).items()}}
+        again = survey_counts(arrays, k, names)
         written = {name: line.get(name) for name in again}
         demand(again == written, f"{line['condition']} {line['level']} counts {again}, metrics.json says {written}")
     demand(bool((np.diff(ids) > 0).all()), "ids do not ascend")

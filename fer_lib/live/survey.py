@@ -1,11 +1,14 @@
-"""What a face's size, light, sharpness, tilt and cover do to its detection and to the prediction of its emotion.
+"""What a face's size, light, sharpness, turn and cover do to its detection and to the prediction of its emotion.
 
-Faces of a data set are put into frames of 640 x 480 pixels, one a frame, and one thing is changed at a time. A picture
-of FER2013 ends at the face's edge, so that a detector misses the hair and neck it knows: the rates show what changes,
-and are lower than they would be in a room.
+Faces of a data set are put into frames of 640 x 480 pixels, one a frame, and one thing is changed at a time; every
+detector looks at the same frames. A picture of FER2013 ends at the face's edge, so that a detector misses the hair and
+neck it knows: the rates show what changes, and are lower than they would be in a room.
 """
 
+import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,70 +19,116 @@ from . import detectors
 from .boxes import MARGIN, crops, overlap
 
 WIDTH, HEIGHT = 640, 480
-USUAL = {"size": 160, "light": 1.0, "blur": 0.0, "hidden": 0.0, "tilt": 0}
+USUAL = {
+    "size": 160, "light": 1.0, "blur": 0.0, "hidden": 0.0, "covered": 0.0, "tilt": 0, "yaw": 0, "detail": 1.0,
+    "jpeg": 100,
+}  # fmt: skip
 LEVELS = {
-    "size": (32, 48, 64, 96, 128, 160, 256),
-    "light": (0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0),
+    "size": (32, 48, 64, 96, 160, 256),
+    "light": (0.05, 0.1, 0.25, 0.5, 1.0, 2.0),
     "blur": (0.0, 2.0, 4.0, 6.0, 9.0),
     "hidden": (0.0, 0.15, 0.3, 0.45, 0.6),
-    "tilt": (0, 10, 20, 30, 45),
+    "covered": (0.0, 0.15, 0.3, 0.45),
+    "tilt": (0, 20, 30, 45, 60),
+    "yaw": (0, 30, 45, 60),
+    "detail": (0.125, 0.25, 0.5, 1.0),
+    "jpeg": (5, 10, 30, 100),
 }
 """What is changed -> to what, all else as in ``USUAL``: the side of the face's picture in pixels; what the light is
 multiplied by, white staying white; a Gaussian blur's standard deviation in pixels, where the face is 160; the share of
-the picture that is covered in one grey, from below, as by a scarf; degrees of its turn about its middle."""
+the picture that is covered in one grey, from below, as by a scarf; the share of its width over which another face lies;
+degrees of its turn about its middle; degrees by which it is turned away, as a flat picture seen in perspective; how
+much of the frame's width and height a poor camera keeps; the quality of JPEG in which the frame came, 100 for none."""
 
 SAME = 0.3
 """Overlap from which on a box is held to be the face's (``boxes.overlap``)."""
+DISTANCE = 2.5
+"""From where a picture that is turned away is seen, in its sides."""
 
 
 def compose(
-    face: np.ndarray, rng: np.random.Generator, size: int, light: float, blur: float, hidden: float, tilt: float
-) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    face: np.ndarray, rng: np.random.Generator, size: int, light: float, blur: float, hidden: float, covered: float,
+    tilt: float, yaw: float, detail: float, jpeg: int, other: np.ndarray | None = None,
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:  # fmt: skip
     """A grey frame, (480, 640) uint8, with a face, (48, 48) uint8, in it, and the face's box: left, top, width, height.
 
-    rng: samples the place and the soft greys behind it, before anything else is done. The others: see ``LEVELS``.
+    rng: samples the place and the soft greys behind it, before anything else is done. other: the face that lies over it
+    where some is ``covered``. The others: see ``LEVELS``.
     """
     left, top = int(rng.integers(WIDTH - size + 1)), int(rng.integers(HEIGHT - size + 1))
     greys = rng.uniform(60, 190, (6, 8)).astype(np.float32)
-    behind = cv2.resize(greys, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    frame = cv2.resize(greys, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     picture = face.copy()
     if hidden:
         picture[round((1 - hidden) * len(face)) :] = 110
-    how = cv2.INTER_CUBIC if size > len(face) else cv2.INTER_AREA
-    picture = cv2.resize(picture, (size, size), interpolation=how).astype(np.float32)
-    mask = np.ones((size, size), np.float32)
-    if tilt:
-        turn = cv2.getRotationMatrix2D(((size - 1) / 2, (size - 1) / 2), tilt, 1.0)
-        picture, mask = (cv2.warpAffine(each, turn, (size, size)) for each in (picture, mask))
+    picture, mask = _enlarged(picture, size), np.ones((size, size), np.float32)
+    if tilt or yaw:
+        view = _yaw(size, yaw)
+        if tilt:
+            view = np.vstack((cv2.getRotationMatrix2D(((size - 1) / 2, (size - 1) / 2), tilt, 1.0), (0, 0, 1))) @ view
+        picture, mask = (cv2.warpPerspective(each, view, (size, size)) for each in (picture, mask))
     place = np.s_[top : top + size, left : left + size]
-    behind[place] = mask * picture + (1 - mask) * behind[place]
+    frame[place] = mask * picture + (1 - mask) * frame[place]
+    if covered:
+        beside = left + round((1 - covered) * size)
+        if beside + size > WIDTH:  # no room on the right
+            beside = left - round((1 - covered) * size)
+        frame[top : top + size, max(0, beside) : beside + size] = _enlarged(other, size)[:, max(0, -beside) :]
     if blur:
-        behind = cv2.GaussianBlur(behind, (0, 0), blur)
-    return cv2.convertScaleAbs(np.maximum(behind, 0), alpha=light), (left, top, size, size)  # white stays white
+        frame = cv2.GaussianBlur(frame, (0, 0), blur)
+    frame = cv2.convertScaleAbs(np.maximum(frame, 0), alpha=light)  # white stays white
+    if detail < 1:
+        small = cv2.resize(frame, None, fx=detail, fy=detail, interpolation=cv2.INTER_AREA)
+        frame = cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    if jpeg < 100:
+        frame = cv2.imdecode(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, jpeg])[1], cv2.IMREAD_GRAYSCALE)
+    return frame, (left, top, size, size)
 
 
-def predictions(faces: Faces, rows: np.ndarray, classifier, detector: str, seed: int = 0, **changed) -> dict:
+def _enlarged(face: np.ndarray, size: int) -> np.ndarray:
+    how = cv2.INTER_CUBIC if size > len(face) else cv2.INTER_AREA
+    return cv2.resize(face, (size, size), interpolation=how).astype(np.float32)
+
+
+def _yaw(size: int, degrees: float) -> np.ndarray:
+    """The (3, 3) matrix that shows a square picture as if it were turned about its upright middle line."""
+    half, turn = (size - 1) / 2, np.radians(degrees)
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float32)
+    away = 2 * DISTANCE / (2 * DISTANCE + corners[:, 0] * np.sin(turn))  # how much smaller what is farther looks
+    seen = np.stack((corners[:, 0] * np.cos(turn) * away, corners[:, 1] * away), 1).astype(np.float32)
+    return cv2.getPerspectiveTransform(half * (corners + 1), half * (seen + 1))
+
+
+def predictions(
+    faces: Faces, rows: np.ndarray, classifier, names: tuple[str, ...], seed: int = 0, **changed
+) -> dict[str, np.ndarray]:
     """The emotions predicted of each row's face when it is composed with ``changed`` over ``USUAL``.
 
-    Returns arrays of len(rows): first and second, uint8, the two likeliest emotions of a cut at the face's true place;
-    found_first, uint8, the likeliest of the cut where a detector found the face at first sight, ``records.MISSED``
-    where it did not; and seconds, float32, from the frame to the predictions of all that was found. A row's place and
-    background depend on seed and row.
+    names: of the detectors that look for it. Returns first and second, (len(rows),) uint8, the two likeliest emotions
+    of a cut at the face's true place; and by detector, (len(names), len(rows)): found_first, uint8, the likeliest of
+    the cut where it found the face at first sight, ``records.MISSED`` where it did not; and seconds, float32, from the
+    frame to the predictions of all that it found. A row's place and background depend on seed and row, and the face
+    that covers it is the next row's.
     """
     # Each frame is as a video's first: nothing is known of a face before.
-    find = detectors.Tuned(every=1) if detector == "tuned" else detectors.detector(detector)
-    predicted = {name: np.empty(len(rows), np.uint8) for name in ("first", "second", "found_first")}
-    predicted["seconds"] = np.empty(len(rows), np.float32)
+    finders = [
+        detectors.Tuned(every=1) if name == "tuned" else detectors.detector(name, moving=False) for name in names
+    ]
+    predicted = {name: np.empty(len(rows), np.uint8) for name in ("first", "second")}
+    predicted["found_first"] = np.full((len(names), len(rows)), records.MISSED, np.uint8)
+    predicted["seconds"] = np.empty((len(names), len(rows)), np.float32)
     for k, row in enumerate(rows):
-        frame, box = compose(faces.images[row], np.random.default_rng((seed, int(row))), **USUAL | changed)
+        other = faces.images[rows[(k + 1) % len(rows)]]
+        frame, box = compose(faces.images[row], np.random.default_rng((seed, int(row))), **USUAL | changed, other=other)
         colour = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
-        start = time.perf_counter()
-        boxes = find(colour, frame)
-        of_found = classifier.classify(crops(frame, boxes, classifier.side)).argmax(axis=1)
-        predicted["seconds"][k] = time.perf_counter() - start
-        shared = [overlap(each, box) for each in boxes]
-        found = max(shared, default=0.0) > SAME
-        predicted["found_first"][k] = of_found[int(np.argmax(shared))] if found else records.MISSED
+        for j, finder in enumerate(finders):
+            start = time.perf_counter()
+            boxes = finder(colour, frame)
+            of_found = classifier.classify(crops(frame, boxes, classifier.side)).argmax(axis=1)
+            predicted["seconds"][j, k] = time.perf_counter() - start
+            shared = [overlap(each, box) for each in boxes]
+            if max(shared, default=0.0) > SAME:
+                predicted["found_first"][j, k] = of_found[int(np.argmax(shared))]
         left, top, size, _ = box
         side = size / MARGIN
         true = (left + (size - side) / 2, top + (size - side) / 2, side, side)
@@ -88,37 +137,66 @@ def predictions(faces: Faces, rows: np.ndarray, classifier, detector: str, seed:
     return predicted
 
 
+def _alone(faces: Faces, rows: np.ndarray, names: tuple[str, ...], seed: int, level: tuple[str, float]) -> dict:
+    """``predictions`` of a level by the network that ships, in a process of its own on one core."""
+    from . import inference
+
+    cv2.setNumThreads(1)
+    return predictions(faces, rows, inference.load(), names, seed, **dict([level]))
+
+
 def survey(
-    faces: Faces, rows: np.ndarray, classifier, detector: str = "tuned", seed: int = 0, progress=print
-) -> tuple[list, dict]:
+    faces: Faces, rows: np.ndarray, classifier, names: tuple[str, ...] = ("blaze", "tuned"), seed: int = 0,
+    jobs: int = 1, progress=print,
+) -> tuple[list, dict]:  # fmt: skip
     """Every level of every condition: a line each, and the predictions of each row.
 
-    Lines: condition, level, usual (whether nothing is changed), n, and how many of n are found, right and
-    right_of_found (``records.recognised``). Arrays, their first axis following the lines: first, second and
-    found_first, (levels, n) uint8, and seconds, (levels, n) float32, as ``predictions`` has them.
+    classifier: None is the network that ships. jobs: how many levels are looked at side by side; with more than one, by
+    the network that ships.
+    Lines: condition, level, usual (whether nothing is changed), n, how many of n are right, and by detector how many
+    are found and right_of_found (``records.recognised``). Arrays: first and second, (levels, n) uint8; found_first,
+    (detectors, levels, n) uint8; and of the usual level, seconds, (detectors, n) float32; as ``predictions`` has them.
     ``progress`` takes one line of text a level, with the time left.
     """
-    predicted, known, started = [], {}, time.monotonic()
     levels = [(condition, level) for condition, levels in LEVELS.items() for level in levels]
-    for condition, level in levels:
-        key = None if level == USUAL[condition] else (condition, level)  # None: the same frames in every condition
-        if key not in known:
-            known[key] = predictions(faces, rows, classifier, detector, seed, **{condition: level})
-        here = known[key]
-        predicted.append(here)
-        found = (here["found_first"] != records.MISSED).mean()
-        right = (here["first"] == faces.labels[rows]).mean()
-        left = (time.monotonic() - started) / len(predicted) * (len(levels) - len(predicted))
-        progress(
-            f"level {len(predicted):2d}/{len(levels)}  {condition} {level:g}  found {found:.2f}  right {right:.2f}  "
-            f"{time.strftime('%M:%S', time.gmtime(left))} left"
-        )
-    arrays = {name: np.stack([each[name] for each in predicted]) for name in predicted[0]}
+    # The same frames in every condition where nothing is changed: these are looked at once.
+    keys = [None if level == USUAL[condition] else (condition, level) for condition, level in levels]
+    asked = {key: level for key, level in zip(keys[::-1], levels[::-1])}
+    wanted, started, known = [asked[key] for key in dict.fromkeys(keys)], time.monotonic(), []
+    here = faces.select(rows)  # no more than that travels to another process
+    at = np.arange(len(rows))
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) if jobs > 1 else None
+    try:
+        if pool:
+            found = pool.map(partial(_alone, here, at, names, seed), wanted)
+        else:
+            if classifier is None:
+                from . import inference
+
+                classifier = inference.load()
+            found = (predictions(here, at, classifier, names, seed, **dict([level])) for level in wanted)
+        for (condition, level), each in zip(wanted, found):
+            known.append(each)
+            shares = ", ".join(
+                f"{name} {(of != records.MISSED).mean():.2f}" for name, of in zip(names, each["found_first"])
+            )
+            left = (time.monotonic() - started) / len(known) * (len(wanted) - len(known))
+            progress(
+                f"level {len(known):2d}/{len(wanted)}  {condition} {level:g}  found: {shares}  "
+                f"{time.strftime('%H:%M:%S', time.gmtime(left))} left"
+            )
+    finally:
+        if pool:
+            pool.shutdown(cancel_futures=True)
+    by_key = dict(zip(dict.fromkeys(keys), known))
+    predicted = [by_key[key] for key in keys]
+    arrays = {name: np.stack([each[name] for each in predicted]) for name in ("first", "second")}
+    arrays["found_first"] = np.stack([each["found_first"] for each in predicted], axis=1)
+    arrays["seconds"] = by_key[None]["seconds"]
     lines = []
     for k, (condition, level) in enumerate(levels):
-        right = records.recognised(arrays | {"labels": faces.labels[rows]}, k)
-        counts = {"n": len(rows)} | {name: int(each.sum()) for name, each in right.items()}
-        lines.append({"condition": condition, "level": level, "usual": level == USUAL[condition], **counts})
+        counts = records.survey_counts(arrays | {"labels": faces.labels[rows]}, k, names)
+        lines.append({"condition": condition, "level": level, "usual": keys[k] is None, **counts})
     return lines, arrays
 
 

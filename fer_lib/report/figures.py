@@ -62,11 +62,20 @@ CONDITIONS = {
     "light": "Light (times)",
     "blur": "Blur (pixels)",
     "hidden": "Hidden from below (share)",
+    "covered": "Covered by another face (share)",
     "tilt": "Tilt (degrees)",
+    "yaw": "Turned away (degrees)",
+    "detail": "Detail kept by the camera (share)",
+    "jpeg": "Quality of JPEG",
 }
-CONDITIONS_CAPTION = (
-    "Faces found, and faces whose emotion is recognised, against one condition at a time; bands are 95 % intervals "
-    "over the faces."
+DETECTORS = {"blaze": BLUE, "tuned": ORANGE, "usual": GREEN, "paper": "#cc78bc"}
+FOUND_CAPTION = (
+    "Faces found at first sight, by detector, against one condition at a time; bands are 95 % intervals over the faces."
+)
+RECOGNISED_CAPTION = (
+    "Faces found and recognised, of all faces, by detector, against one condition at a time; dashed: recognised where "
+    "the face is cut at its true place, upright as the frame is, so that no detector has a part in it. Bands are 95 % "
+    "intervals over the faces."
 )
 
 
@@ -281,24 +290,24 @@ def _beside(axes, y: float, points: float, text: str, colour) -> None:
 
 
 @rc_context(THEME)
-def conditions(lines: list[dict]) -> Figure:
-    """Shares of faces found and recognised against each condition of a ``survey.survey``, with intervals."""
-    figure, grid = canvas(9.6, 5.2, 2, 3, sharey=True)
-    curves = {
-        "found": ("found", BLUE),
-        "right": ("emotion recognised, cut at the true place", ORANGE),
-        "right_of_found": ("emotion recognised, of those found", GREEN),
-    }
+def conditions(lines: list[dict], what: str) -> Figure:
+    """Of a ``survey.survey``, the shares of faces that each detector has "found", or that were "right_of_found",
+    against each condition, with intervals; beside the latter those that are right at their true place."""
+    figure, grid = canvas(9.6, 7.4, 3, 3, sharey=True)
     shown = list(dict.fromkeys(line["condition"] for line in lines))
     for axes, condition in zip(grid.flat, shown):
         here = [line for line in lines if line["condition"] == condition]
         levels = [line["level"] for line in here]
-        for name, (label, colour) in curves.items():
-            shares, low, high = 100 * np.array([records.share(line, name) for line in here]).T
-            axes.plot(levels, shares, "o-", color=colour, markersize=4, label=label)
+        curves = {name: (name, DETECTORS[name], "-") for name in here[0]["found"]}
+        if what == "right_of_found":
+            curves[None] = "cut at the true place", GREY, "--"
+        for name, (label, colour, style) in curves.items():
+            each = [records.share(line, what if name else "right", name) for line in here]
+            shares, low, high = 100 * np.array(each).T
+            axes.plot(levels, shares, style, marker="o", color=colour, markersize=3.5, label=label)
             axes.fill_between(levels, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set(xlabel=CONDITIONS[condition], ylim=(0, 100))
-        if condition in ("size", "light"):
+        if condition in ("size", "light", "detail", "jpeg"):
             axes.set_xscale("log")
             axes.set_xticks(levels, [f"{level:g}" for level in levels])
             axes.minorticks_off()
@@ -306,7 +315,7 @@ def conditions(lines: list[dict]) -> Figure:
         axes.set_ylabel("Faces (%)")
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=5)
     return figure
 
 

@@ -202,9 +202,14 @@ def causes(judged: list[dict]) -> str:
 
 def delay(lines: list[dict], arrays: dict[str, np.ndarray]) -> str:
     """How long the predictions took in a ``survey.survey`` where nothing is changed, in a sentence."""
-    seconds = arrays["seconds"][records.usual_level(lines)]
-    half, most = 1000 * np.percentile(seconds, (50, 95))
-    return f"From a frame to its predictions it took {half:.1f} ms in half of the frames, {most:.1f} ms in all but 5 %."
+    took = [
+        f"{half:.1f} ms in half of the frames and {most:.1f} ms in all but 5 % with `{name}`"
+        for name, (half, most) in zip(lines[0]["found"], 1000 * np.percentile(arrays["seconds"], (50, 95), axis=1).T)
+    ]
+    return (
+        f"From a frame, looked at as if nothing came before it, to its predictions it took {', '.join(took)}; "
+        "`make bench-live` measures videos."
+    )
 
 
 def markdown(

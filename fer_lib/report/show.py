@@ -138,11 +138,17 @@ def show_live(all_records: list[dict], folder: Path) -> None:
     for record in surveys:
         lines, arrays, asked = record["conditions"], records.predictions(record), record["parameters"]
         who = f"{len(arrays['labels']):,} faces of {asked['split']} of {record['data']['name']}"
-        how = f"{who}, `{asked['detector']}` detector, each frame as a video's first; {record['device']['name']}."
+        how = f"{who}, each frame as a video's first; {record['device']['name']}."
         emotions = tables.survey_emotions(lines, arrays, arrays["labels"], records.emotions(record))
         display(
             Markdown(f"{how} {sections.delay(lines, arrays)} {sections.notebooks_of([record], folder)}\n\n{emotions}"),
-            figures.captioned(figures.conditions(lines), figures.CONDITIONS_CAPTION),
+            Markdown(
+                "From the frame to the prediction, of all faces, by the detector that looked for them; `paper` is the "
+                "Haar cascade as Saravanan's code has it:\n\n"
+                + tables.survey_detectors(lines, arrays, records.emotions(record))
+            ),
+            figures.captioned(figures.conditions(lines, "found"), figures.FOUND_CAPTION),
+            figures.captioned(figures.conditions(lines, "right_of_found"), figures.RECOGNISED_CAPTION),
             Markdown(tables.survey_conditions(lines)),
         )
 

@@ -287,12 +287,29 @@ def survey_emotions(
     ])  # fmt: skip
 
 
+def survey_detectors(lines: list[dict], arrays: dict[str, np.ndarray], emotions: tuple[str, ...]) -> str:
+    """Of all faces of each emotion in a survey, nothing changed about them, the share that each detector finds and
+    whose emotion is then recognised, as a Markdown table. ``arrays``: its record's, labels among them."""
+    usual, detectors = records.usual_level(lines), list(lines[0]["found"])
+    told = {name: records.recognised(arrays, usual, k)["right_of_found"] for k, name in enumerate(detectors)}
+    rows = []
+    for code, emotion in [*enumerate(emotions), (None, "all")]:
+        here = np.full(len(arrays["labels"]), True) if code is None else arrays["labels"] == code
+        n = int(here.sum())
+        shares = {name: records.share({"n": n, "k": int(of[here].sum())}, "k") for name, of in told.items()}
+        rows.append({"Emotion": emotion, "Faces": f"{n:,}"} | {f"{name}, %": _share(s) for name, s in shares.items()})
+    return table(rows)
+
+
 def survey_conditions(lines: list[dict]) -> str:
-    """What every level of every condition of ``survey.survey`` does, as a Markdown table."""
-    heads = {"found": "Found, %", "right": "Right, %", "right_of_found": "Right of found, %"}
+    """What every level of every condition of ``survey.survey`` does, as a Markdown table: the faces that each detector
+    finds, those found and recognised with the first one, and those recognised at their true place, of all faces."""
+    detectors = list(lines[0]["found"])
     return table([
         {"Condition": line["condition"], "Level": f"{line['level']:g}"}
-        | {head: _share(records.share(line, name)) for name, head in heads.items()}
+        | {f"Found by {name}, %": _share(records.share(line, "found", name)) for name in detectors}
+        | {f"Found and right by {detectors[0]}, %": _share(records.share(line, "right_of_found", detectors[0])),
+           "Right at the true place, %": _share(records.share(line, "right"))}
         for line in lines
     ])  # fmt: skip
 
