@@ -78,6 +78,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:  # `live` alone needs little, and may be all that was installed
+        if error.name.startswith(__package__):
+            raise
+        found = f"{options.verb}: found no package {error.name}, expected what the study needs"
+        print(f"error: {found}; call it by `make`, or pip install '.[study,lab,tensorflow]'", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; call the same command again", file=sys.stderr)
         return 130

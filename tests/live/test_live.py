@@ -1,9 +1,12 @@
 """Finding faces, following them, and the predictions of them. The classifier is a stand-in that looks at brightness."""
 
+import ast
 import http.server
+import re
 import subprocess
 import sys
 import threading
+import tomllib
 from types import SimpleNamespace
 
 import cv2
@@ -537,3 +540,22 @@ def test_nothing_slow_is_imported():
     )
     slow = {"keras", "tensorflow", "jax", "pandas", "matplotlib", "sklearn", "scipy", "papermill", "yaml", "PIL"}
     assert not slow & set(done.stdout.split())
+
+
+def test_what_it_imports_is_what_the_package_asks_for():
+    """``pip install '.[live]'`` brings all that the command may import, and none of the study's."""
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+    core = {re.split("[<>=]", line)[0] for line in project["dependencies"]}
+    asked, modules = set(), ["__init__", "__main__", "paths", "data/__init__", "data/emotions"]
+    live_modules = ["__init__", "command", "detectors", "inference", "outputs", "pipeline", "sources"]
+    for name in [*modules, *(f"live/{name}" for name in live_modules)]:
+        for node in ast.walk(ast.parse((paths.ROOT / "fer_lib" / f"{name}.py").read_text())):
+            if isinstance(node, ast.Import):
+                asked |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                asked.add(node.module.split(".")[0])
+    wheels = {"cv2": "opencv-python-headless", "ai_edge_litert": "ai-edge-litert"}
+    asked = {wheels.get(name, name) for name in asked - set(sys.stdlib_module_names)}
+    assert asked <= core and {"numpy", "av", "onnxruntime"} <= asked
+    assert not core & {"keras", "tensorflow", "jupyterlab", "pandas", "snakemake"}
+    assert project["optional-dependencies"]["live"] == []

@@ -294,3 +294,10 @@ def test_ctrl_c_between_two_frames_ends_with_whole_files(two, tmp_path, monkeypa
     assert main(["live", "--source", str(two), "--save", str(files[0]), "--csv", str(files[1])]) == 130
     assert len(decoded(files[0])) == 4 and len(rows(files[1])) == 8
     assert "4 frames, 8 faces" in capsys.readouterr().err and signal.getsignal(signal.SIGINT) is handler
+
+
+def test_where_only_live_is_installed_the_other_verbs_say_what_they_need():
+    code = "import sys; sys.modules['yaml'] = None; from fer_lib.__main__ import main; sys.exit(main(['runs']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.ROOT)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: runs: found no package yaml, expected what the study needs;")
