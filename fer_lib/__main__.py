@@ -56,14 +56,20 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("archive", type=Path, metavar="IN.tar")
     verb.add_argument("--force", action="store_true", help="replace records that have other predictions")
     verb = add("live", "find faces and their emotions: camera, video, stream, folder or picture")
-    verb.add_argument("--source", required=True, help="a camera's number, a video, a stream's URL, a folder, a picture")
+    kinds = "a camera's number, videos, streams' URLs, folders, pictures, or quoted patterns such as 'clips/*.mp4'"
+    verb.add_argument("--source", required=True, nargs="+", help=kinds)
+    verb.add_argument("--every", type=int, default=1, metavar="N", help="look at each Nth frame of videos and streams")
     verb.add_argument("--detector", default="tuned", help="tuned (default), paper, usual, or yunet with its file")
     verb.add_argument("--yunet", type=Path, metavar="FILE", help="the network of OpenCV's YuNet")
     verb.add_argument("--threshold", type=float, default=0.5, help="leave less likely emotions open (default: 0.5)")
     verb.add_argument("--show", action="store_true", help="in a window; it needs the extra live-window")
     verb.add_argument("--save", type=Path, metavar="OUT.mkv", help="the frames with what was found drawn on them")
     verb.add_argument("--csv", type=Path, metavar="OUT.csv", help="one line a face")
+    verb.add_argument(
+        "--summary", type=Path, metavar="OUT", help="all in all: a table (.csv), a timeline (.png), both (.html)"
+    )
     verb.add_argument("--json", action="store_true", help="one line of JSON a face, on the standard output")
+    verb.add_argument("--per", choices=("face", "frame"), default="face", help="what --json has a line for")
     return whole
 
 

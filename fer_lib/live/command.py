@@ -11,57 +11,133 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import partial
 from itertools import chain
 
-from ..data import refused
-from . import outputs, sources
-from .pipeline import watch
+from ..data import PROGRESS, refused
+from . import outputs, sources, summary
+from .pipeline import Result, Watcher, results
 
 
 def run(options: argparse.Namespace) -> int:
-    """Watch a source to its end, or until Ctrl-C. Returns the exit code: 0, or 130 after Ctrl-C.
+    """Watch sources to their end, or until Ctrl-C. Returns the exit code: 0, or 130 after Ctrl-C.
 
-    options: source, detector, yunet, threshold, show, save, csv, json, as the command has them.
+    options: source (one or several), every, detector, yunet, threshold, show, save, csv, summary, json, per, as the
+        command has them.
     No file is opened to be written to before the first frame is there. What came before an error, or Ctrl-C, stands in
-    files that are whole. Raises what ``watch`` and the outputs raise.
+    files that are whole. Of several sources, one that cannot be read is a warning; none that can is an error. Raises
+    what ``sources``, ``Watcher`` and the outputs raise.
     """
-    source, moving = options.source, sources.moves(options.source)
-    for path in filter(None, (options.save, options.csv)):
-        if path.exists() and os.path.exists(source) and path.samefile(source):
-            raise refused(path, "the source itself", "another file to write to", "name one")
+    parts = sources.parts(options.source)
+    _refuse_early(options, parts)
     count, faces, started = 0, 0, time.monotonic()
     with ExitStack() as stack:
         interrupted = stack.enter_context(_stopping())
         stack.enter_context(warnings.catch_warnings())  # each is one line, without the place in the code
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-        results = watch(source, options.detector, threshold=options.threshold, yunet=options.yunet)
-        stack.enter_context(closing(results))
-        first = next(results)  # there is one, or this raises why not
-        write = [stack.enter_context(output) for output in _outputs(options, moving)]
+        warnings.showwarning = _print_warning
+        watched = stack.enter_context(closing(_watched(options, parts)))
+        first = next(watched)  # there is one, or this raises why not
+        write = [stack.enter_context(output) for output in _outputs(options, parts)]
+        aside = _bar_aside if sys.stdout.isatty() else nullcontext  # for lines on the same terminal
         try:
-            for result in chain([first], results):
+            for result, moving in chain([first], watched):
                 count, faces = count + 1, faces + len(result.faces)
-                if any([each(result) for each in write]) or interrupted():
+                with aside():
+                    enough = any([each(result, moving) for each in write])
+                if enough or interrupted():
                     break
         except BrokenPipeError:  # whoever reads the lines has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         finally:
+            watched.close()
             rate = count / (time.monotonic() - started)
             stack.callback(print, f"{count} frames, {faces} faces, {rate:.0f} frames/s", file=sys.stderr)
     return 130 if interrupted() else 0
 
 
-def _outputs(options: argparse.Namespace, moving: bool) -> Iterator[AbstractContextManager[outputs.Output]]:
+def _refuse_early(options: argparse.Namespace, parts: list[sources.Source]) -> None:
+    """Raise for what would only be found out after a long while, or would do harm."""
+    if options.every < 1:
+        raise refused("--every", str(options.every), "1 or more", "1 looks at all frames")
+    if options.per == "frame" and not options.json:
+        raise refused("--per", "frame without --json", "--json, whose lines it is about", "add it")
+    if options.summary:
+        summary.check(options.summary)
+    read = [file for part in parts for file in (part if isinstance(part, list) else [part]) if os.path.exists(file)]
+    for path in filter(None, (options.save, options.csv, options.summary)):
+        if path.exists() and any(path.samefile(file) for file in read):
+            raise refused(path, "the source itself", "another file to write to", "name one")
+
+
+def _watched(options: argparse.Namespace, parts: list[sources.Source]) -> Iterator[tuple[Result, bool]]:
+    """The results of all sources, one after the other, each with whether its source moves. No two faces of two sources
+    have the same number. Raises ValueError where nothing can be read."""
+    classifier, number, read = None, 1, 0
+    for place, part in enumerate(parts, 1):
+        moving = sources.moves(part)
+        watcher = Watcher(options.detector, classifier, options.threshold, yunet=options.yunet, moving=moving)
+        classifier, watcher.tracks.next = watcher.classifier, number
+        try:
+            with _bar(part, f"{place}/{len(parts)}") as reached:
+                for result in results(sources.frames(part, options.every), watcher):
+                    read += 1
+                    reached(result.time if moving else result.index + 1)
+                    yield result, moving
+        except (OSError, ValueError) as error:
+            if len(parts) == 1:
+                raise
+            warnings.warn(str(error), stacklevel=2)
+        number = watcher.tracks.next
+    if not read:
+        raise refused("--source", f"nothing that can be read in {len(parts)} sources", "one that can", "name others")
+
+
+def _outputs(options: argparse.Namespace, parts: list[sources.Source]) -> Iterator[AbstractContextManager]:
     """The outputs that were asked for; where none was, lines for people."""
     if options.show:
-        yield outputs.window(moving)
+        yield outputs.window()
     if options.save:
-        yield outputs.drawn_file(options.save, moving, one=os.path.isfile(options.source))
+        yield outputs.drawn_file(options.save, len(parts) == 1 and _is_one_picture(parts[0]))
     if options.csv:
         yield outputs.csv_file(options.csv)
+    if options.summary:
+        yield summary.summary_file(options.summary)
     if options.json:
-        yield nullcontext(outputs.print_json)
-    if not (options.show or options.save or options.csv or options.json):
-        yield nullcontext(partial(outputs.print_text, moving=moving))
+        yield nullcontext(outputs.print_json_frame if options.per == "frame" else outputs.print_json)
+    if not (options.show or options.save or options.csv or options.summary or options.json):
+        yield nullcontext(partial(outputs.print_text, several=len(parts) > 1))
+
+
+def _is_one_picture(part: sources.Source) -> bool:
+    return not (isinstance(part, list) or sources.moves(part)) and os.path.isfile(part)
+
+
+@contextmanager
+def _bar(part: sources.Source, place: str) -> Iterator[Callable[[float], object]]:
+    """A bar on a terminal for what has a known end. Gives a function to call with how far it is: seconds of a video,
+    a number of pictures."""
+    whole = sources.length(part) if sys.stderr.isatty() else None
+    if not whole:
+        yield lambda reached: None
+        return
+    from tqdm import tqdm  # here and below: without a terminal nobody waits for it
+
+    name = f"{len(part)} pictures" if isinstance(part, list) else os.path.basename(part)
+    how = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=whole, desc=f"{place} {name}", bar_format=how, **PROGRESS) as bar:
+        yield lambda reached: bar.update(min(reached, whole) - bar.n)
+
+
+def _bar_aside() -> AbstractContextManager:
+    """While in this, something may be printed: the bar, where there may be one, is not on the line."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from tqdm import tqdm
+
+    return tqdm.external_write_mode()
+
+
+def _print_warning(message: Warning, *_) -> None:
+    with _bar_aside():
+        print(f"warning: {message}", file=sys.stderr)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Where results go: lines, a CSV file, a video, a picture, a window; and how faces are drawn on their frames.
 
-Each output is a context that gives a function to call with every result; what is written is whole when the context is
-left, however it is left. A window's function returns True when its user wants to see no more.
+Each output is a context that gives a function to call with every result, and with whether its source moves; what is
+written is whole when the context is left, however it is left. A window's function returns True when its user wants to
+see no more.
 """
 
 import csv
@@ -22,7 +23,7 @@ from ..data import refused
 from ..data.emotions import FER2013
 from .pipeline import Face, Result
 
-Output = Callable[[Result], bool | None]
+Output = Callable[[Result, bool], bool | None]
 
 MILLISECOND = Fraction(1, 1000)
 
@@ -36,10 +37,15 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 def as_dict(result: Result, face: Face) -> dict:
     """A face as JSON takes it: the line of ``--json``."""
+    return _about(result) | _face(face)
+
+
+def _about(result: Result) -> dict:
+    return {"frame": result.index, "time": round(result.time, 3), "name": result.name}
+
+
+def _face(face: Face) -> dict:
     return {
-        "frame": result.index,
-        "time": round(result.time, 3),
-        "name": result.name,
         "track": face.track,
         "box": list(face.box),
         "top2": [name for name, _ in face.top2],
@@ -48,17 +54,24 @@ def as_dict(result: Result, face: Face) -> dict:
     }
 
 
-def print_json(result: Result) -> None:
+def print_json(result: Result, moving: bool) -> None:
     """One line a face on the standard output, each frame's at once."""
     for face in result.faces:
         print(json.dumps(as_dict(result, face)), flush=True)
 
 
-def print_text(result: Result, moving: bool) -> None:
-    """The same for people."""
+def print_json_frame(result: Result, moving: bool) -> None:
+    """One line a frame, where no face is in it too."""
+    print(json.dumps(_about(result) | {"faces": [_face(face) for face in result.faces]}), flush=True)
+
+
+def print_text(result: Result, moving: bool, several: bool = False) -> None:
+    """The same for people. several: say of which source it is."""
     for face in result.faces:
         (first, likely), (second, less) = face.top2
         place = f"{result.time:8.2f} s" if moving else result.name
+        if several and moving:
+            place = f"{result.name} {place.lstrip()}"
         left, top, width, height = face.box
         print(
             f"{place}  face {face.track} ({width}x{height} at {left},{top}): "
@@ -77,7 +90,7 @@ def csv_file(path: Path) -> Iterator[Output]:
         csv.writer(file).writerow([*head, *FER2013])
         file.flush()
 
-        def write(result: Result) -> None:
+        def write(result: Result, moving: bool) -> None:
             for face in result.faces:
                 line = as_dict(result, face)
                 csv.writer(file).writerow([
@@ -152,33 +165,33 @@ def _write_picture(path: Path, result: Result) -> None:
         raise OSError(f"{path}: the picture could not be written; see whether the folder is there")
 
 
-def drawn_file(path: Path, moving: bool, one: bool) -> AbstractContextManager[Output]:
+def drawn_file(path: Path, one_picture: bool) -> AbstractContextManager[Output]:
     """The output to a video, or to a picture where the source is one picture: by the file's name.
 
     Raises ValueError for any other name.
     """
     if path.suffix.lower() == ".mkv":
-        return video_file(path, moving)
-    if path.suffix.lower() in (".png", ".jpg", ".jpeg") and one and not moving:
-        return nullcontext(lambda result: _write_picture(path, result))
+        return video_file(path)
+    if path.suffix.lower() in (".png", ".jpg", ".jpeg") and one_picture:
+        return nullcontext(lambda result, _: _write_picture(path, result))
     raise refused("--save", str(path), "a name that ends in .mkv, or .png or .jpg for one picture", "name such a file")
 
 
 @contextmanager
-def video_file(path: Path, moving: bool) -> Iterator[Output]:
+def video_file(path: Path) -> Iterator[Output]:
     """A Matroska file of the frames with their faces drawn on them.
 
     Every frame is a cluster of its own and is on its way to the disk before the next is read, so that a file that was
-    never closed plays up to the last frame but one. Frames keep their time; pictures follow at one a second, on a
-    canvas of the first one's size.
+    never closed plays up to the last frame but one. Frames keep their time; pictures follow at one a second, and what
+    comes after the first source begins a second after it, all on a canvas of the first frame's size.
     """
     import av
 
-    rate, stream, last = Rate(), None, -1
+    rate, stream, last, before, begin = Rate(), None, -1, -1, 0
     with av.open(str(path), "w", format="matroska", options={"flush_packets": "1", "cluster_time_limit": "1"}) as file:
 
-        def write(result: Result) -> None:
-            nonlocal stream, last
+        def write(result: Result, moving: bool) -> None:
+            nonlocal stream, last, before, begin
             image = overlay(result, rate.now() if moving else None)
             height, width = image.shape[:2]
             if stream is None:
@@ -189,8 +202,11 @@ def video_file(path: Path, moving: bool) -> Iterator[Output]:
                 stream.codec_context.time_base = MILLISECOND
             image = _on_canvas(image, stream.width, stream.height)
             frame = av.VideoFrame.from_ndarray(image, "bgr24")
+            if result.index <= before:  # another source: there, numbers begin anew
+                begin = last + 1000
+            before = result.index
             moment = result.time if moving else result.index
-            last = frame.pts = max(round(1000 * moment), last + 1)
+            last = frame.pts = max(begin + round(1000 * moment), last + 1)
             frame.time_base = MILLISECOND
             file.mux(stream.encode(frame))
 
@@ -212,7 +228,7 @@ def _on_canvas(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 @contextmanager
-def window(moving: bool) -> Iterator[Output]:
+def window() -> Iterator[Output]:
     """A window, in which a video runs no faster than it was taken, and a picture stays until a key is pressed. It ends
     with q, Escape, or when it is closed.
 
@@ -228,9 +244,13 @@ def window(moving: bool) -> Iterator[Output]:
         )
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise RuntimeError("--show: found no display, expected DISPLAY or WAYLAND_DISPLAY; leave --show out, or --save")
-    title, rate, started = "fer_lib live", Rate(), time.monotonic()
+    title, rate, before, started = "fer_lib live", Rate(), -1, time.monotonic()
 
-    def write(result: Result) -> bool:
+    def write(result: Result, moving: bool) -> bool:
+        nonlocal before, started
+        if result.index <= before:  # another source
+            started = time.monotonic()
+        before = result.index
         cv2.imshow(title, overlay(result, rate.now() if moving else None))
         key = cv2.waitKey(max(1, round(1000 * (result.time - (time.monotonic() - started)))) if moving else 0) & 0xFF
         return key in (ord("q"), 27) or cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1

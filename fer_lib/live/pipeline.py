@@ -206,10 +206,11 @@ def watch(
     source: as ``sources.frames`` takes it, whose errors and warnings these are too; the others as in ``Watcher``.
     """
     watcher = Watcher(detector, classifier, threshold, smoothing, yunet, sources.moves(source))
-    return _results(sources.frames(source), watcher)
+    return results(sources.frames(source), watcher)
 
 
-def _results(frames: Iterator[sources.Frame], watcher: Watcher) -> Iterator[Result]:
+def results(frames: Iterator[sources.Frame], watcher: Watcher) -> Iterator[Result]:
+    """What a watcher sees in each of these frames."""
     started = time.perf_counter()
     for frame in frames:
         read = time.perf_counter() - started

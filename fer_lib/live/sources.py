@@ -1,13 +1,14 @@
 """Frames of a camera, a video file, a stream, a folder of pictures or one picture, in one form."""
 
+import glob
 import os
 import re
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
 
 import cv2
@@ -15,9 +16,15 @@ import numpy as np
 
 from ..data import refused
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm")
+SEE_THROUGH = (".png", ".webp", ".gif", ".tif", ".tiff")
+ANIMATED = (".webp", ".gif")
 PATIENCE = 10.0
 """Seconds for which a stream may be silent."""
+
+Source = str | int | Path | list[Path]
+"""A camera's number, such as 0; a video file, or the URL of a stream; a picture, which may be animated; a folder, whose
+pictures come in the order of their names; or a list of pictures."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Frame:
 
     index: its number, from 0; one that cannot be decoded has a number too, and is left out.
     time: seconds since the first frame: a video's own clock, a camera's arrival; 0 of a picture.
-    name: the picture's file name, or the source, a URL without its password.
+    name: the picture's file name, its path where it came in a list, or the source, a URL without its password.
     image: (height, width, 3) uint8, blue first, the right way up.
     """
 
@@ -36,35 +43,84 @@ class Frame:
     image: np.ndarray
 
 
-def moves(source: str | int | Path) -> bool:
-    """Whether a source's frames follow one another in time; a picture's, and a folder's, do not."""
+def moves(source: Source) -> bool:
+    """Whether a source's frames follow one another in time; a picture's, a folder's and a list's do not."""
+    if isinstance(source, list):
+        return False
     path = Path(str(source))
-    return _camera(source) is not None or not (path.is_dir() or _is_picture(path))
+    return _camera(source) is not None or not (path.is_dir() or _is_picture(path)) or _is_animated(path)
 
 
-def frames(source: str | int | Path) -> Iterator[Frame]:
+def parts(given: Sequence[str]) -> list[Source]:
+    """What to watch one after the other, in the order given, where several sources are, or patterns such as "*.mp4".
+
+    Pictures, and those in folders, that follow one another are one list. A pattern stands for the files that match it,
+    in the order of their names; where only folders do, for these. Raises ValueError where nothing matches one.
+    """
+    named = [each for source in given for each in _matching(source)]
+    if len(named) == 1:
+        return named
+    found: list[Source] = []
+    for moving, group in groupby(named, moves):
+        each = list(group)
+        found += each if moving else [[file for source in each for file in _files(Path(source))]]
+    return found
+
+
+def length(source: Source) -> float | None:
+    """How many seconds a video file has, or how many pictures there are; None where that is not known."""
+    if not moves(source):
+        return len(source) if isinstance(source, list) else len(_files(Path(str(source))))
+    if not os.path.isfile(str(source)) or _is_animated(Path(str(source))):
+        return None
+    import av
+
+    try:
+        with av.open(str(source)) as container:
+            return container.duration / av.time_base if container.duration else None
+    except (av.error.FFmpegError, OSError):
+        return None  # who reads it says why
+
+
+def frames(source: Source, every: int = 1) -> Iterator[Frame]:
     """The frames of a source, one after the other, none kept.
 
-    source: a camera's number, such as 0; a video file, or the URL of a stream; a picture; a folder, whose pictures come
-        in the order of their names.
+    every: of a video or a stream, give only each frame whose number is a multiple of this. The others are decoded, as
+        those that follow are built on them, and nothing more.
     What cannot be decoded is left out, with a warning that says what and where. Raises FileNotFoundError where there is
-    no such file, ValueError where a file holds no picture or video that can be read, OSError where a camera does not
-    open or a stream is silent for ``PATIENCE`` seconds.
+    no such file, ValueError where a file holds no picture or video that can be read, or for an ``every`` under 1,
+    OSError where a camera does not open or a stream is silent for ``PATIENCE`` seconds.
     """
+    if every < 1:
+        raise refused("every", str(every), "1 or more", "1 looks at all frames")
+    if isinstance(source, list):
+        return _pictures(source, f"{len(source)} pictures", [str(file) for file in source])
     camera = _camera(source)
     if camera is not None:
         return _camera_frames(camera)
     path = Path(str(source))
     if path.is_dir():
-        return _pictures(sorted(each for each in path.iterdir() if _is_picture(each)), path)
+        files = _files(path)
+        return _pictures(files, path, [file.name for file in files])
     if "://" in str(source):
-        return _video_frames(str(source))
+        return _video_frames(str(source), every)
     if not path.exists():
         raise FileNotFoundError(
             f"{source}: found no such file, expected a video, a picture, a folder of pictures, a stream's URL or a "
             "camera's number"
         )
-    return _pictures([path], path) if _is_picture(path) else _video_frames(str(path))
+    if _is_animated(path):
+        return _animation_frames(path, every)
+    return _pictures([path], path, [path.name]) if _is_picture(path) else _video_frames(str(path), every)
+
+
+def _matching(source: str) -> list[str]:
+    if not glob.has_magic(source) or "://" in source or os.path.exists(source):
+        return [source]
+    found = sorted(glob.glob(source, recursive=True))
+    if not found:
+        raise refused(source, "no file that matches", "a pattern of files that are there", "see what is in the folder")
+    return [each for each in found if os.path.isfile(each)] or found
 
 
 def _camera(source: str | int | Path) -> int | None:
@@ -77,31 +133,103 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURES
 
 
-def _pictures(files: list[Path], place: Path) -> Iterator[Frame]:
+def _is_animated(path: Path) -> bool:
+    if path.suffix.lower() not in ANIMATED or not path.is_file():
+        return False
+    from PIL import Image  # here and below, so that what needs no such thing need not wait for it
+
+    try:
+        with Image.open(path) as file:
+            return file.is_animated
+    except (OSError, ValueError, SyntaxError):
+        return False
+
+
+def _files(path: Path) -> list[Path]:
+    """A folder's pictures, or the one file itself."""
+    return sorted(each for each in path.iterdir() if _is_picture(each)) if path.is_dir() else [path]
+
+
+def _pictures(files: list[Path], place: object, names: list[str]) -> Iterator[Frame]:
     if not files:
         raise refused(place, "no picture", f"files that end in {', '.join(PICTURES)}", "name another folder, or a file")
     whole = 0
-    for index, file in enumerate(files):
-        try:
-            image = cv2.imread(str(file), cv2.IMREAD_COLOR)  # turned as its EXIF data says
-        except cv2.error:  # larger than OpenCV takes
-            image = None
+    for index, (file, name) in enumerate(zip(files, names)):
+        image = _picture(file)
         if image is None:
-            warnings.warn(f"{file}: found a picture that cannot be read; left out", stacklevel=2)
+            found = "a picture that cannot be read" if file.exists() else "no such file"
+            warnings.warn(f"{file}: found {found}; left out", stacklevel=2)
             continue
         whole += 1
-        yield Frame(index, 0.0, file.name, image)
+        yield Frame(index, 0.0, name, image)
     if not whole:
         raise refused(place, "no picture that can be read", "a whole picture", "name another")
 
 
-def _camera_frames(number: int) -> Iterator[Frame]:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it lists every driver that it tried
+def _picture(path: Path) -> np.ndarray | None:
+    """A picture, turned as its EXIF data says, what is transparent over white; None where it cannot be read."""
+    image = _by_pillow(path, only_transparent=True) if path.suffix.lower() in SEE_THROUGH else None
+    if image is None:
+        with _silent_opencv():
+            try:
+                image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            except cv2.error:  # larger than OpenCV takes
+                image = None
+    return _by_pillow(path) if image is None else image  # OpenCV reads no TIFF that lies on its side
+
+
+def _by_pillow(path: Path, only_transparent: bool = False) -> np.ndarray | None:
+    from PIL import Image, ImageOps
+
     try:
-        camera = cv2.VideoCapture(number)
+        with open(path, "rb") as content, Image.open(content) as file:  # by its name, Pillow 13 garbles a turned TIFF
+            if only_transparent and not file.has_transparency_data or file.mode[0] in "IF":  # it would cut off 16 bits
+                return None
+            return _over_white(ImageOps.exif_transpose(file))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def _over_white(picture) -> np.ndarray:
+    from PIL import Image
+
+    picture = picture.convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    white.alpha_composite(picture)
+    return np.ascontiguousarray(np.asarray(white)[..., 2::-1])
+
+
+def _animation_frames(path: Path, every: int) -> Iterator[Frame]:
+    from PIL import Image, ImageSequence
+
+    index, moment = -1, 0.0
+    try:
+        with Image.open(path) as file:
+            for index, picture in enumerate(ImageSequence.Iterator(file)):
+                picture.load()  # only then its duration is known
+                if index % every == 0:
+                    yield Frame(index, moment, str(path), _over_white(picture))
+                moment += (picture.info.get("duration") or 100) / 1000  # none is a tenth of a second, as in browsers
+    except (OSError, ValueError, SyntaxError) as error:
+        if not moment:
+            raise refused(path, f"no picture that can be read ({error})", "an animation", "name another") from error
+        warnings.warn(f"{path}: found damage in frame {index} ({error}); the rest is left out", stacklevel=2)
+
+
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    """It says more than what is wrong: every driver that it tried, every line of its own that gave up."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
     finally:
         cv2.utils.logging.setLogLevel(level)
+
+
+def _camera_frames(number: int) -> Iterator[Frame]:
+    with _silent_opencv():
+        camera = cv2.VideoCapture(number)
     try:
         if not camera.isOpened():
             raise OSError(
@@ -119,8 +247,8 @@ def _camera_frames(number: int) -> Iterator[Frame]:
         camera.release()
 
 
-def _video_frames(url: str) -> Iterator[Frame]:
-    import av  # here, so that pictures and cameras need not wait for it
+def _video_frames(url: str, every: int) -> Iterator[Frame]:
+    import av
 
     name = re.sub("//[^/@]*@", "//", url)  # no password goes into files and messages
     try:
@@ -141,7 +269,11 @@ def _video_frames(url: str) -> Iterator[Frame]:
                 damaged.append(f"frame {index}: {_reason(decoded)}")
                 continue
             moment = index / rate if decoded.time is None else decoded.time
-            first = moment if first is None else first
+            if first is None:  # of a damaged first frame only the file knows the time
+                known = damaged and stream.start_time is not None
+                first = float(stream.start_time * stream.time_base) if known else moment
+            if index % every:
+                continue
             image = decoded.to_ndarray(format="bgr24")
             if decoded.rotation:  # a telephone held upright
                 image = np.ascontiguousarray(np.rot90(image, round(decoded.rotation / 90)))

@@ -7,6 +7,9 @@ import subprocess
 import sys
 import threading
 import tomllib
+import warnings
+from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -15,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_frames import Brightness, frame, video
+from PIL import Image
 
 from fer_lib import live, paths
 from fer_lib.live import detectors, pipeline, sources
@@ -415,6 +419,208 @@ def test_a_video_on_its_side_is_put_upright(tmp_path, monkeypatch):
     assert av.VideoFrame(64, 48, "rgb24").rotation == 0  # what frames say that have no such note
 
 
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_file_of_a_telephone_held_otherwise_is_put_upright(tmp_path, degrees):
+    import av
+
+    image = frame({}, 64, 48)
+    image[:12, :12] = 255
+    with av.open(str(tmp_path / "a.mp4"), "w") as file:
+        stream = file.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_rotation(degrees)
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        file.mux(stream.encode(None))
+    for each in sources.frames(tmp_path / "a.mp4"):
+        assert each.image.shape == ((48, 64, 3) if degrees == 180 else (64, 48, 3))
+        assert np.abs(each.image.astype(int) - np.rot90(image, degrees // 90)).max() < 40  # against the clock
+
+
+def timed(path, times, frames=None, **options):
+    """A video whose frames come at these times, in seconds, each as bright as its number says."""
+    import av
+
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=1000, options={"g": "4"} | options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for k, moment in enumerate(times):
+            each = av.VideoFrame.from_ndarray(frame({}, 64, 48, tone=20 + 10 * k), "bgr24")
+            each.pts, each.time_base = round(1000 * moment), Fraction(1, 1000)
+            file.mux(stream.encode(each))
+        file.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("begin", [0, 1.5, 3600])
+@pytest.mark.parametrize("kind", ["mkv", "mp4", "ts"])
+def test_times_are_the_videos_own_from_its_first_frame(tmp_path, kind, begin):
+    times = [0, 0.04, 0.08, 0.5, 0.51, 2.0, 2.04, 2.3, 7.0, 7.25, 7.26, 7.5]  # of a variable rate
+    source = timed(tmp_path / f"a.{kind}", [begin + moment for moment in times])
+    found = list(sources.frames(source))
+    assert [each.index for each in found] == list(range(12))
+    assert [each.time for each in found] == pytest.approx(times, abs=1e-3)
+    found = list(sources.frames(source, every=5))
+    assert [each.index for each in found] == [0, 5, 10]
+    assert [each.time for each in found] == pytest.approx([0, 2.0, 7.26], abs=1e-3)
+    assert [float(each.image.mean()) for each in found] == pytest.approx([20, 70, 120], abs=4)
+
+
+def test_a_damaged_first_frame_moves_no_time(tmp_path):
+    data = bytearray(video(tmp_path / "a.mov", [frame({}, 64, 48)] * 4, codec="png", pix_fmt="rgb24").read_bytes())
+    place = data.index(b"IHDR")
+    data[place : place + 4] = b"IIII"
+    (tmp_path / "b.mov").write_bytes(data)
+    with pytest.warns(UserWarning, match="1 damaged of 4"):
+        found = [(each.index, each.time) for each in sources.frames(tmp_path / "b.mov")]
+    assert found == [(k, pytest.approx(k / 25)) for k in (1, 2, 3)]
+    with pytest.warns(UserWarning, match="1 damaged of 4"):
+        assert [each.index for each in sources.frames(tmp_path / "b.mov", every=2)] == [2]
+
+
+def test_frames_left_out_are_not_converted(tmp_path, monkeypatch):
+    source, converted, decoded = timed(tmp_path / "a.mkv", [k / 25 for k in range(12)]), [], sources._decoded
+
+    def counted(each):
+        made = SimpleNamespace(time=each.time, rotation=0)
+        made.to_ndarray = lambda format: converted.append(each.time) or each.to_ndarray(format=format)
+        return made
+
+    monkeypatch.setattr(sources, "_decoded", lambda *these: map(counted, decoded(*these)))
+    assert len(list(sources.frames(source, every=4))) == 3 and converted == pytest.approx([0, 0.16, 0.32])
+    for every in (0, -1):
+        with pytest.raises(ValueError, match=f"every: found {every}, expected 1 or more"):
+            sources.frames(source, every)
+
+
+def test_several_sources_in_the_order_given_patterns_in_that_of_names(tmp_path):
+    for name in ("b.mp4", "a.mp4", "1.png", "2.jpg", "some/3.png", "some/x.mp4", "notes.txt", "[odd].mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    def found(*given):
+        parts = sources.parts([str(tmp_path / each) for each in given])
+        short = lambda path: str(Path(path).relative_to(tmp_path))  # noqa: E731
+        return [[short(file) for file in part] if isinstance(part, list) else short(part) for part in parts]
+
+    assert found("*.mp4") == ["[odd].mp4", "a.mp4", "b.mp4"]
+    assert found("[odd].mp4") == ["[odd].mp4"]  # a file that is there is no pattern
+    assert found("**/*.png") == [["1.png", "some/3.png"]] and found("1.png") == ["1.png"] and found("some") == ["some"]
+    assert found("2.jpg", "b.mp4", "1.png", "some", "a.mp4") == [["2.jpg"], "b.mp4", ["1.png", "some/3.png"], "a.mp4"]
+    assert found("som?") == ["some"] and found("none.png", "none.mp4") == [["none.png"], "none.mp4"]
+    assert sources.parts(["0", "rtsp://there/x?y=[1]"]) == ["0", "rtsp://there/x?y=[1]"]
+    with pytest.raises(ValueError, match=r"\*\.avi: found no file that matches"):
+        found("a.mp4", "*.avi")
+
+
+def test_the_length_is_known_of_files_only(tmp_path):
+    source = video(tmp_path / "a.mkv", [frame({}, 64, 48)] * 50)
+    (tmp_path / "text.mp4").write_text("text")
+    (tmp_path / "1.png").touch()
+    assert sources.length(source) == pytest.approx(2, abs=0.05)
+    assert sources.length([source, source]) == 2 and sources.length(tmp_path) == 1
+    assert [sources.length(each) for each in ("0", "rtsp://there/x", tmp_path / "text.mp4")] == [None] * 3
+
+
+# ---- pictures of all kinds
+
+
+def bright(path) -> tuple:
+    """Of one picture: its height and width, and how bright its upper left and lower right corners are, each colour."""
+    (found,) = sources.frames(path)
+    image = found.image
+    assert image.dtype == np.uint8 and image.flags["C_CONTIGUOUS"] and found.time == 0
+    return image.shape, image[:8, :8].mean((0, 1)).round().tolist(), image[-8:, -8:].mean((0, 1)).round().tolist()
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation, corner", [(1, (0, 0)), (3, (-1, -1)), (6, (0, -1)), (8, (-1, 0))])
+def test_a_picture_is_turned_as_its_exif_data_says(tmp_path, kind, orientation, corner):
+    image, about = np.zeros((40, 64, 3), np.uint8), Image.Exif()
+    image[:16, :16] = 255
+    about[0x0112] = orientation
+    for mode in ("RGB", "RGBA") if kind != "jpg" else ("RGB",):
+        Image.fromarray(image).convert(mode).save(tmp_path / f"a.{kind}", exif=about)
+        (found,) = sources.frames(tmp_path / f"a.{kind}")
+        assert found.image.shape == ((40, 64, 3) if orientation in (1, 3) else (64, 40, 3))
+        assert [found.image[y, x].mean() > 200 for y in (0, -1) for x in (0, -1)] == [
+            (y, x) == corner for y in (0, -1) for x in (0, -1)
+        ]
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tif"])
+def test_what_is_transparent_is_white(tmp_path, kind):
+    image = np.zeros((40, 64, 4), np.uint8)
+    image[:16, :16] = (10, 100, 200, 255)
+    image[-16:, -16:] = (0, 255, 0, 0)  # a colour that is not to be seen
+    cv2.imwrite(str(tmp_path / f"a.{kind}"), image, [cv2.IMWRITE_WEBP_QUALITY, 101] if kind == "webp" else [])
+    assert bright(tmp_path / f"a.{kind}") == ((40, 64, 3), [10, 100, 200], [255, 255, 255])
+
+
+def test_transparent_pictures_of_few_colours_and_of_16_bits(tmp_path):
+    grey = np.zeros((40, 64, 2), np.uint8)
+    grey[:16, :16] = 100, 255
+    Image.fromarray(grey, "LA").save(tmp_path / "grey.png")
+    colours = Image.fromarray(np.uint8(grey[..., 0] > 0))
+    colours.putpalette([0, 0, 0, 100, 100, 100])
+    colours.save(tmp_path / "few.png", transparency=0)
+    colours.save(tmp_path / "few.gif", transparency=0)
+    deep = np.repeat(grey, 2, 2)[..., [0, 0, 0, 3]].astype(np.uint16) * 257
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    for name in ("grey.png", "few.png", "few.gif", "deep.png"):
+        assert bright(tmp_path / name) == ((40, 64, 3), [100] * 3, [255] * 3), name
+
+
+@pytest.mark.parametrize("kind", ["png", "tif"])
+def test_pictures_of_16_bits(tmp_path, kind):
+    image = np.zeros((40, 64), np.uint16)
+    image[:16, :16] = 100 * 257
+    cv2.imwrite(str(tmp_path / f"grey.{kind}"), image)
+    cv2.imwrite(str(tmp_path / f"colour.{kind}"), np.stack([image, 2 * image, image // 2], 2))
+    assert bright(tmp_path / f"grey.{kind}") == ((40, 64, 3), [100] * 3, [0] * 3)
+    assert bright(tmp_path / f"colour.{kind}")[1] == pytest.approx([100, 200, 50], abs=1)
+
+
+def test_grey_and_printers_jpegs_and_plain_webp_and_gif(tmp_path):
+    image = np.zeros((40, 64, 3), np.uint8)
+    image[:16, :16] = 200, 100, 50  # red first
+    Image.fromarray(image).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    Image.fromarray(image).convert("L").save(tmp_path / "grey.jpg", quality=95)
+    Image.fromarray(image).save(tmp_path / "a.webp", quality=95)
+    Image.fromarray(image).save(tmp_path / "a.gif")
+    for name, colour in (("a.jpg", [50, 100, 200]), ("grey.jpg", [124] * 3), ("a.webp", [50, 100, 200])):
+        shape, there, other = bright(tmp_path / name)
+        assert shape == (40, 64, 3) and there == pytest.approx(colour, abs=6) and other == pytest.approx([0] * 3, abs=3)
+    assert bright(tmp_path / "a.gif")[1] == pytest.approx([50, 100, 200], abs=6)
+    assert not sources.moves(tmp_path / "a.webp") and not sources.moves(tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp"])
+def test_an_animation_moves_in_its_own_time(tmp_path, kind):
+    source = tmp_path / f"a.{kind}"
+    first, *rest = [Image.fromarray(frame({}, 64, 48, tone=50 * k)) for k in range(5)]
+    first.save(source, save_all=True, append_images=rest, duration=[40, 100, 200, 300, 400], lossless=True)
+    assert sources.moves(source) and sources.length(source) is None
+    found = list(sources.frames(source))
+    assert [each.index for each in found] == [0, 1, 2, 3, 4] and {each.name for each in found} == {str(source)}
+    assert [each.time for each in found] == pytest.approx([0, 0.04, 0.14, 0.34, 0.64])
+    assert [float(each.image.mean()) for each in found] == pytest.approx([0, 50, 100, 150, 200], abs=2)
+    assert [each.index for each in sources.frames(source, every=2)] == [0, 2, 4]
+
+
+def test_an_animation_that_ends_too_soon_gives_what_is_there(tmp_path):
+    first, *rest = [
+        Image.fromarray(noise) for noise in np.random.default_rng(0).integers(0, 255, (5, 48, 64), np.uint8)
+    ]
+    first.save(tmp_path / "a.gif", save_all=True, append_images=rest, duration=100)
+    data = (tmp_path / "a.gif").read_bytes()
+    (tmp_path / "a.gif").write_bytes(data[: len(data) * 2 // 3])
+    with pytest.warns(UserWarning, match=r"a\.gif: found damage in frame \d .*; the rest is left out"):
+        found = [each.index for each in sources.frames(tmp_path / "a.gif")]
+    assert found == list(range(len(found))) and 2 <= len(found) < 5
+
+
 def test_a_camera_is_read_until_it_ends(monkeypatch):
     left = [(True, frame({}, 64, 48))] * 3 + [(False, None)]
     released = []
@@ -554,7 +760,7 @@ def test_what_it_imports_is_what_the_package_asks_for():
                 asked |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 asked.add(node.module.split(".")[0])
-    wheels = {"cv2": "opencv-python-headless", "ai_edge_litert": "ai-edge-litert"}
+    wheels = {"cv2": "opencv-python-headless", "ai_edge_litert": "ai-edge-litert", "PIL": "pillow"}
     asked = {wheels.get(name, name) for name in asked - set(sys.stdlib_module_names)}
     assert asked <= core and {"numpy", "av", "onnxruntime"} <= asked
     assert not core & {"keras", "tensorflow", "jupyterlab", "pandas", "snakemake"}

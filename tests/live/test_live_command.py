@@ -282,8 +282,8 @@ def test_ten_thousand_frames_are_all_accounted_for_and_memory_stays_flat(long, t
 def test_ctrl_c_between_two_frames_ends_with_whole_files(two, tmp_path, monkeypatch, capsys):
     frames = sources.frames
 
-    def interrupted(source):
-        for each in frames(source):
+    def interrupted(source, every):
+        for each in frames(source, every):
             if each.index == 3:
                 os.kill(os.getpid(), signal.SIGINT)
             yield each

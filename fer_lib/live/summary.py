@@ -1,0 +1,193 @@
+"""What was seen of each face from its first frame to its last: a table, a picture over time, or a page of both."""
+
+import base64
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from .. import paths
+from ..data import refused
+from ..data.emotions import FER2013
+from .outputs import Output
+from .pipeline import Face, Result
+
+FINEST, LIMIT = 0.02, 20_000
+"""Seconds that one point of a face's timeline stands for, and how many of them are kept of all faces together. Where
+there would be more, each comes to stand for twice the time: however long a video is, memory stays as it is."""
+PANELS = 20
+"""Faces that are drawn; more than these, the ones seen in the most frames."""
+COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#56B4E9", "#BBBBBB")
+HEAD = ("name", "track", "first", "last", "frames", *(f"share_{name}" for name in FER2013), "share_open",
+        *(f"mean_{name}" for name in FER2013))  # fmt: skip
+SENTENCE = "Each panel is one face. The height of a colour is the probability of that emotion at that time."
+STYLE = """body { font: 16px/1.5 sans-serif; margin: 2em } img { max-width: 100% } table { border-collapse: collapse }
+td, th { padding: 2px 8px; text-align: right; border-bottom: 1px solid #ddd } td:first-child { text-align: left }"""
+
+
+@dataclass
+class Seen:
+    """One face: when, and what it showed.
+
+    A frame counts for the time until the next one of the same face, the last one for their mean.
+    totals: (15,), the seconds in which each emotion was predicted, in which none was, and each one's probability times
+        seconds. points: time in ``Summary.width`` -> (8,), the probabilities' sums, and how many they are of.
+    """
+
+    name: str
+    moving: bool
+    first: float
+    last: float
+    latest: np.ndarray
+    frames: int = 1
+    totals: np.ndarray = field(default_factory=lambda: np.zeros(2 * len(FER2013) + 1))
+    points: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def row(self) -> list:
+        """The line of the table, as ``HEAD`` has it."""
+        usual = (self.last - self.first) / (self.frames - 1) if self.frames > 1 else 0
+        totals = self.totals + (usual or 1) * self.latest
+        shares = [round(float(share), 4) for share in totals / totals[: len(FER2013) + 1].sum()]
+        return [round(self.first, 3), round(self.last, 3), self.frames, *shares]
+
+
+class Summary:
+    """All faces of all sources, by the number of their track."""
+
+    def __init__(self):
+        self.seen: dict[int, Seen] = {}
+        self.width, self.kept = FINEST, 0
+
+    def add(self, result: Result, moving: bool) -> None:
+        for face in result.faces:
+            now = _shown(face)
+            seen = self.seen.get(face.track)
+            if seen is None:
+                seen = self.seen[face.track] = Seen(result.name, moving, result.time, result.time, now)
+            else:
+                seen.totals += max(0.0, result.time - seen.last) * seen.latest
+                seen.latest, seen.last, seen.frames = now, result.time, seen.frames + 1
+            place = int(result.time / self.width)
+            self.kept += place not in seen.points
+            seen.points[place] = seen.points.get(place, 0) + np.append(face.probabilities, 1)
+        if self.kept > LIMIT + 4 * len(self.seen):  # a face needs one or two, however wide they are
+            self._halve()
+
+    def _halve(self) -> None:
+        self.width *= 2
+        for seen in self.seen.values():
+            wider: dict[int, np.ndarray] = {}
+            for place, sums in seen.points.items():
+                wider[place // 2] = wider.get(place // 2, 0) + sums
+            seen.points = wider
+        self.kept = sum(len(seen.points) for seen in self.seen.values())
+
+    def rows(self) -> list[list]:
+        return [[seen.name, track, *seen.row()] for track, seen in sorted(self.seen.items())]
+
+
+def _shown(face: Face) -> np.ndarray:
+    """What one second of this adds to ``Seen.totals``."""
+    predicted = np.zeros(len(FER2013) + 1)
+    predicted[-1 if face.abstained else int(np.argmax(face.probabilities))] = 1
+    return np.concatenate([predicted, face.probabilities])
+
+
+@contextmanager
+def summary_file(path: Path) -> Iterator[Output]:
+    """A file about all faces, written at the end, whole or not at all: a table (``.csv``), a timeline (``.png``), or a
+    page with both (``.html``)."""
+    summary = Summary()
+    try:
+        yield summary.add
+    finally:
+        paths.replace_bytes(path, KINDS[path.suffix.lower()](summary))
+
+
+def check(path: Path) -> None:
+    """Refuse a file that could not be written at the end. Raises ValueError for another ending, OSError for a folder
+    that is not there."""
+    if path.suffix.lower() not in KINDS:
+        raise refused("--summary", str(path), f"a name that ends in {', '.join(KINDS)}", "name such a file")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{path}: found no folder {path.parent}, expected one to write to; make it first")
+
+
+def _as_csv(summary: Summary) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([HEAD, *summary.rows()])
+    return text.getvalue().encode()
+
+
+def _as_png(summary: Summary) -> bytes:
+    content = io.BytesIO()
+    figure(summary).savefig(content, format="png", dpi=120)
+    return content.getvalue()
+
+
+def _as_html(summary: Summary) -> bytes:
+    rows = "\n".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in summary.rows())
+    head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in HEAD)
+    title, picture = _title(summary), base64.b64encode(_as_png(summary)).decode()
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style></head><body>
+<h1>{escape(title)}</h1>
+<p>{SENTENCE}</p>
+<img src="data:image/png;base64,{picture}" alt="The probabilities of seven emotions over time, one panel a face">
+<p>One line a face: when it was seen, in seconds; the share of that time in which each emotion was predicted, or none
+(open); and the mean probability of each.</p>
+<table><thead><tr>{head}</tr></thead><tbody>
+{rows}
+</tbody></table></body></html>
+""".encode()
+
+
+KINDS = {".csv": _as_csv, ".html": _as_html, ".png": _as_png}
+
+
+def _title(summary: Summary) -> str:
+    names = list(dict.fromkeys(seen.name for seen in summary.seen.values()))
+    if not names:
+        return "No face was found"
+    where = Path(names[0]).name if len(names) == 1 else f"{len(names)} files"
+    return f"{len(summary.seen)} face{'s' * (len(summary.seen) > 1)} in {where}"
+
+
+def figure(summary: Summary):
+    """The timeline of each face's probabilities, one panel a face, as a figure of matplotlib."""
+    from matplotlib.figure import Figure  # without pyplot: no window system is asked for, no state is left
+    from matplotlib.patches import Patch
+
+    often = sorted(summary.seen, key=lambda track: -summary.seen[track].frames)[:PANELS]
+    title = f"{_title(summary)}{f', the {PANELS} seen in most frames' if len(summary.seen) > PANELS else ''}"
+    drawn = Figure(figsize=(10, 1.5 + 1.25 * len(often)), layout="constrained")
+    drawn.suptitle(f"{title}\n{SENTENCE}", x=0.01, ha="left", fontsize=10)
+    ends = {}
+    for seen in summary.seen.values():
+        ends[seen.name] = max(ends.get(seen.name, 0), seen.last + summary.width)
+    for axes, track in zip(drawn.subplots(max(1, len(often)), squeeze=False)[:, 0], sorted(often)):
+        seen = summary.seen[track]
+        places = sorted(seen.points)
+        means = np.array([seen.points[place][:-1] / seen.points[place][-1] for place in places])
+        times = [*(summary.width * place for place in places), max(seen.last, summary.width * places[-1])]
+        times[-1] += summary.width  # each height is held until the next begins
+        axes.stackplot(times, np.vstack([means, means[-1:]]).T, colors=COLOURS, step="post")
+        row = dict(zip(HEAD[2:], seen.row()))
+        most = max(FER2013, key=lambda emotion: row[f"mean_{emotion}"])
+        left_open = f", {row['share_open']:.0%} of the time left open" if row["share_open"] else ""
+        axes.set_title(f"Face {track}, {seen.name}: mostly {most}{left_open}", loc="left", fontsize=9)
+        axes.set(xlim=(0, ends[seen.name]), ylim=(0, 1), yticks=(0, 0.5, 1), ylabel="probability")
+        axes.set_xlabel("seconds" if seen.moving else "")
+        if not seen.moving:
+            axes.set_xticks([])
+    if often:
+        patches = [Patch(color=colour, label=name) for colour, name in zip(COLOURS, FER2013)]
+        drawn.legend(handles=patches, loc="outside lower center", ncols=len(FER2013), frameon=False)
+    else:
+        drawn.axes[0].set_axis_off()
+    return drawn
