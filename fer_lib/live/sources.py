@@ -87,14 +87,14 @@ def frames(source: Source, every: int = 1) -> Iterator[Frame]:
 
     every: of a video or a stream, give only each frame whose number is a multiple of this. The others are decoded, as
         those that follow are built on them, and nothing more.
-    What cannot be decoded is left out, with a warning that says what and where. Raises FileNotFoundError where there is
-    no such file, ValueError where a file holds no picture or video that can be read, or for an ``every`` under 1,
-    OSError where a camera does not open or a stream is silent for ``PATIENCE`` seconds.
+    What cannot be decoded is left out, with a warning that says what and where; of a list this may be all. Raises
+    FileNotFoundError where there is no such file, ValueError where a file holds no picture or video that can be read,
+    or for an ``every`` under 1, OSError where a camera does not open or a stream is silent for ``PATIENCE`` seconds.
     """
     if every < 1:
         raise refused("every", str(every), "1 or more", "1 looks at all frames")
     if isinstance(source, list):
-        return _pictures(source, f"{len(source)} pictures", [str(file) for file in source])
+        return _pictures(source, None, [str(file) for file in source])
     camera = _camera(source)
     if camera is not None:
         return _camera_frames(camera)
@@ -150,9 +150,15 @@ def _files(path: Path) -> list[Path]:
     return sorted(each for each in path.iterdir() if _is_picture(each)) if path.is_dir() else [path]
 
 
-def _pictures(files: list[Path], place: object, names: list[str]) -> Iterator[Frame]:
+def _pictures(files: list[Path], place: Path | None, names: list[str]) -> Iterator[Frame]:
+    """Raises ValueError where there is none, or none at this place that can be read."""
     if not files:
-        raise refused(place, "no picture", f"files that end in {', '.join(PICTURES)}", "name another folder, or a file")
+        raise refused(
+            place or "folders",
+            "no picture",
+            f"files that end in {', '.join(PICTURES)}",
+            "name another folder, or a file",
+        )
     whole = 0
     for index, (file, name) in enumerate(zip(files, names)):
         image = _picture(file)
@@ -162,7 +168,7 @@ def _pictures(files: list[Path], place: object, names: list[str]) -> Iterator[Fr
             continue
         whole += 1
         yield Frame(index, 0.0, name, image)
-    if not whole:
+    if place and not whole:
         raise refused(place, "no picture that can be read", "a whole picture", "name another")
 
 

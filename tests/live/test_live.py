@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import tomllib
-import warnings
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace

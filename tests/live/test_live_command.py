@@ -1,12 +1,19 @@
 """``python -m fer_lib live``: what it prints and writes, what it refuses, and that files are whole however it ends."""
 
+import base64
+import contextlib
 import csv
+import fcntl
 import importlib.metadata
 import json
 import os
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +29,7 @@ from live_frames import frame, video
 from fer_lib import paths
 from fer_lib.__main__ import main
 from fer_lib.data.emotions import FER2013
-from fer_lib.live import outputs, pipeline, sources
+from fer_lib.live import outputs, pipeline, sources, summary
 
 PROGRAM = [sys.executable, str(paths.ROOT / "tests" / "live_frames.py")]
 
@@ -117,6 +124,10 @@ def test_a_picture_into_a_picture(picture, tmp_path):
         (["--threshold", "2"], "threshold: found 2.0, expected a probability"),
         (["--csv", "no-such-folder/o.csv"], "No such file or directory: 'no-such-folder/o.csv'"),
         (["--save", "no-such-folder/o.mkv"], "No such file or directory"),
+        (["--summary", "no-such-folder/o.csv"], "found no folder no-such-folder"),
+        (["--summary", "o.txt"], "found o.txt, expected a name that ends in .csv, .html, .png"),
+        (["--every", "0"], "--every: found 0, expected 1 or more"),
+        (["--per", "frame"], "--per: found frame without --json"),
     ],
 )
 def test_what_cannot_be_done_is_one_error(two, arguments, message, capsys, tmp_path, monkeypatch):
@@ -168,6 +179,242 @@ def test_damage_is_reported_and_the_rest_kept(tmp_path, capsys):
     assert [moment for moment, _ in decoded(tmp_path / "o.mkv")] == pytest.approx([0, 0.04, 0.12, 0.16])
 
 
+# ---- several sources
+
+
+def lines(printed: str) -> list[dict]:
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+@pytest.fixture
+def mixed(two, picture, tmp_path) -> list[str]:
+    """A video, two pictures, one of them in a folder, and a shorter video."""
+    (tmp_path / "folder").mkdir()
+    cv2.imwrite(str(tmp_path / "folder" / "other.png"), frame({(200, 120): 160}, tone=90))
+    short = video(tmp_path / "short.mkv", [frame({(20, 40): 100}, 320, 240)] * 3)
+    return [str(two), str(picture), str(tmp_path / "folder"), str(short)]
+
+
+def test_several_sources_are_watched_one_after_the_other(mixed, tmp_path, capsys):
+    table, film = tmp_path / "o.csv", tmp_path / "o.mkv"
+    assert main(["live", "--json", "--csv", str(table), "--save", str(film), "--source", *mixed]) == 0
+    printed = capsys.readouterr()
+    found = lines(printed.out)
+    names = [mixed[0], mixed[1], str(tmp_path / "folder" / "other.png"), mixed[3]]
+    assert [each["name"] for each in found] == names[:1] * 16 + [names[1], names[2]] + names[3:] * 3
+    assert [each["frame"] for each in found] == [k // 2 for k in range(16)] + [0, 1, 0, 1, 2]
+    assert [each["time"] for each in found][-5:] == [0, 0, 0, 0.04, 0.08]
+    assert [each["track"] for each in found] == [1, 2] * 8 + [3, 4, 5, 5, 5]  # no number twice
+    assert [(row["name"], int(row["track"])) for row in rows(table)] == [
+        (each["name"], each["track"]) for each in found
+    ]
+    assert "13 frames, 21 faces" in printed.err
+    times = [moment for moment, _ in decoded(film)]
+    assert times == pytest.approx([*(k / 25 for k in range(8)), 1.28, 2.28, 3.28, 3.32, 3.36])
+    assert main(["live", "--source", *mixed[:2]]) == 0
+    printed = capsys.readouterr().out
+    assert f"{mixed[0]} 0.28 s  face 2" in printed and f"{mixed[1]}  face 3 (" in printed
+
+
+def test_patterns_are_expanded_in_the_order_of_names(mixed, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["live", "--json", "--source", "**/*.png", "sh*.mkv"]) == 0
+    names = [each["name"] for each in lines(capsys.readouterr().out)]
+    assert names == ["folder/other.png", "one.png", *["short.mkv"] * 3]
+    assert main(["live", "--json", "--source", "one.png", "none*.mp4"]) == 1
+    printed = capsys.readouterr()
+    assert "error: none*.mp4: found no file that matches" in printed.err and not printed.out
+
+
+def test_one_that_cannot_be_read_is_a_warning_and_only_all_an_error(mixed, tmp_path, capsys):
+    (tmp_path / "text.mp4").write_text("text")
+    (tmp_path / "broken.png").write_text("text")
+    bad = [str(tmp_path / name) for name in ("text.mp4", "broken.png", "none.mp4", "none.png")]
+    assert main(["live", "--json", "--source", bad[0], mixed[3], *bad[1:], mixed[1]]) == 0
+    printed = capsys.readouterr()
+    assert [each["name"] for each in lines(printed.out)] == [mixed[3]] * 3 + [mixed[1]]
+    warned = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
+    assert len(warned) == 4 and "error" not in printed.err
+    for name, message in (
+        ("text.mp4", "read as a video"),
+        ("broken.png", "a picture that cannot"),
+        ("none.mp4", "no such file"),
+        ("none.png", "no such file"),
+    ):
+        assert any(name in line and message in line for line in warned), name
+    kept = tmp_path / "o.csv"
+    kept.write_text("of yesterday")
+    assert main(["live", "--csv", str(kept), "--source", *bad]) == 1
+    assert "error: --source: found nothing that can be read in " in capsys.readouterr().err
+    assert kept.read_text() == "of yesterday"
+
+
+def test_none_of_several_sources_is_written_over(mixed, tmp_path, capsys):
+    before = Path(mixed[3]).read_bytes()
+    for option in ("--save", "--csv"):
+        assert main(["live", option, mixed[3], "--source", *mixed]) == 1
+    assert main(["live", "--summary", mixed[1], "--source", *mixed]) == 1
+    assert capsys.readouterr().err.count("found the source itself") == 3 and Path(mixed[3]).read_bytes() == before
+
+
+def test_a_line_a_frame_where_there_is_no_face_too(tmp_path, capsys):
+    images = [frame({(20, 40): 100, (190, 90): 80} if k < 3 else {}, 320, 240) for k in range(10)]
+    source = str(video(tmp_path / "a.mkv", images))
+    assert main(["live", "--json", "--source", source]) == 0
+    faces = lines(capsys.readouterr().out)
+    assert main(["live", "--json", "--per", "frame", "--source", source]) == 0
+    frames = lines(capsys.readouterr().out)
+    assert [each["frame"] for each in frames] == list(range(10)) and frames[9]["faces"] == []
+    assert [each["time"] for each in frames] == [k / 25 for k in range(10)]
+    of_frame = [
+        {key: each[key] for key in ("frame", "time", "name")} | face for each in frames for face in each["faces"]
+    ]
+    assert of_frame == faces and len(frames[0]["faces"]) == 2
+    assert main(["live", "--json", "--per", "frame", "--every", "4", "--source", source]) == 0
+    assert [(each["frame"], each["time"]) for each in lines(capsys.readouterr().out)] == [(0, 0), (4, 0.16), (8, 0.32)]
+
+
+# ---- summaries
+
+
+def test_a_summary_has_one_line_a_face_that_agrees_with_all_lines(mixed, tmp_path, capsys):
+    table, each = tmp_path / "all.csv", tmp_path / "each.csv"
+    assert main(["live", "--summary", str(table), "--csv", str(each), "--threshold", "0.9", "--source", *mixed]) == 0
+    assert not capsys.readouterr().out
+    found, lines_ = rows(table), rows(each)
+    assert [int(row["track"]) for row in found] == [1, 2, 3, 4, 5]
+    for row in found:
+        mine = [line for line in lines_ if line["track"] == row["track"]]
+        assert {line["name"] for line in mine} == {row["name"]} and int(row["frames"]) == len(mine)
+        assert (row["first"], row["last"]) == (mine[0]["time"], mine[-1]["time"])
+        for name in FER2013:  # at a constant rate, shares of frames are shares of time
+            share = np.mean([line["first"] == name and line["abstained"] == "0" for line in mine])
+            assert float(row[f"share_{name}"]) == pytest.approx(share, abs=1e-4)
+            assert float(row[f"mean_{name}"]) == pytest.approx(np.mean([float(line[name]) for line in mine]), abs=2e-4)
+        assert float(row["share_open"]) == pytest.approx(np.mean([line["abstained"] == "1" for line in mine]), abs=1e-4)
+
+
+def seen(*frames_) -> summary.Summary:
+    """A summary of frames, each a time, a face's number, its likeliest emotion and whether that is left open."""
+    whole = summary.Summary()
+    for k, (moment, track, emotion, left_open) in enumerate(frames_):
+        probabilities = np.full(7, 0.05)
+        probabilities[FER2013.index(emotion)] = 0.7
+        face = pipeline.Face((0, 0, 9, 9), track, probabilities, FER2013, left_open)
+        whole.add(pipeline.Result(k, moment, "a.mkv", None, (face,), {}), True)
+    return whole
+
+
+def test_shares_are_of_time_not_of_frames():
+    whole = seen((0, 1, "happy", False), (0.4, 1, "sad", False), (0.5, 1, "sad", True), (0.9, 1, "happy", False))
+    row = dict(zip(summary.HEAD, whole.rows()[0]))  # 0.4, 0.1, 0.4 and, as the last counts for the mean, 0.3 seconds
+    shares = [row[name] for name in ("share_happy", "share_sad", "share_open", "share_fear")]
+    assert shares == pytest.approx([7 / 12, 1 / 12, 4 / 12, 0], abs=1e-4)
+    assert row["mean_happy"] == pytest.approx((0.7 * 7 + 0.05 * 5) / 12, abs=1e-4) and row["frames"] == 4
+
+
+def test_a_long_video_needs_no_more_memory_and_shows_the_same():
+    whole = seen(*((k / 25, 1 + k % 2, "happy" if k < 25_000 else "sad", False) for k in range(50_000)))
+    points = [len(each.points) for each in whole.seen.values()]
+    assert sum(points) == whole.kept <= summary.LIMIT + 8 and min(points) > 2000
+    for each in whole.seen.values():
+        assert sum(sums[-1] for sums in each.points.values()) == 25_000
+        happy = [sums[3] / sums[-1] > 0.5 for _, sums in sorted(each.points.items())]
+        assert 0.45 < np.mean(happy) < 0.55 and happy == sorted(happy, reverse=True)
+    many = seen(*((k / 25, k, "happy", False) for k in range(6000)))
+    assert len(many.seen) == many.kept == 6000  # however many faces there are, it ends
+    assert len(summary.figure(many).axes) == summary.PANELS
+
+
+def test_the_timeline_has_a_panel_a_face_and_says_what_it_shows():
+    whole = seen(*((k / 25, 1 + k // 50, "happy" if k < 50 else "fear", k > 90) for k in range(100)))
+    figure = summary.figure(whole)
+    assert figure.get_suptitle() == f"2 faces in a.mkv\n{summary.SENTENCE}"
+    assert [axes.get_title("left") for axes in figure.axes] == [
+        "Face 1, a.mkv: mostly happy", "Face 2, a.mkv: mostly fear, 18% of the time left open",
+    ]  # fmt: skip
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(FER2013)
+    for axes, first, last in zip(figure.axes, (0, 2), (1.96, 3.96)):
+        assert axes.get_xlim() == pytest.approx((0, 3.98)) and axes.get_ylim() == (0, 1)
+        edges = np.concatenate([each.get_paths()[0].vertices for each in axes.collections])
+        assert edges[:, 0].min() == pytest.approx(first) and edges[:, 0].max() == pytest.approx(last + 0.02)
+        assert edges[:, 1].max() == pytest.approx(1) and edges[:, 1].min() == 0
+    assert "No face was found" in summary.figure(summary.Summary()).get_suptitle()
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_page_needs_nothing_beside_it(two, tmp_path, empty, capsys):
+    odd = tmp_path / "a & <b>.mkv"
+    odd.write_bytes(two.read_bytes() if not empty else video(tmp_path / "x.mkv", [frame({}, 64, 48)]).read_bytes())
+    for kind in ("html", "png"):
+        assert main(["live", "--summary", str(tmp_path / f"o.{kind}"), "--source", str(odd)]) == 0
+    page = (tmp_path / "o.html").read_text()
+    pictures = re.findall(r'src="([^"]*)"', page)
+    assert len(pictures) == 1 and pictures[0].startswith("data:image/png;base64,") and "http" not in page
+    content = np.frombuffer(base64.b64decode(pictures[0].split(",")[1]), np.uint8)
+    assert cv2.imdecode(content, cv2.IMREAD_COLOR).shape == cv2.imread(str(tmp_path / "o.png")).shape
+    assert page.count("<tr>") == (1 if empty else 3) and "<b>" not in page
+    assert ("a &amp; &lt;b&gt;.mkv" in page) is not empty and ("No face was found" in page) is empty
+    assert sorted(path.suffix for path in tmp_path.glob("o.*")) == [".html", ".png"]  # no half file beside it
+
+
+def test_a_summary_stands_for_what_came_before_an_error_and_is_whole_or_the_old_one(monkeypatch, tmp_path, capsys):
+    left = [(True, frame({(20, 40): 100}, 320, 240))] * 4 + [(False, None)]
+    camera = SimpleNamespace(isOpened=lambda: True, set=lambda *_: 0, read=lambda: left.pop(0), release=lambda: None)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: camera)
+    (tmp_path / "o.csv").write_text("of yesterday")
+    assert main(["live", "--source", "0", "--summary", str(tmp_path / "o.csv")]) == 1
+    assert "found no further frame after 4" in capsys.readouterr().err
+    assert [row["frames"] for row in rows(tmp_path / "o.csv")] == ["4"]
+    (tmp_path / "o.png").write_text("of yesterday")
+    monkeypatch.setitem(summary.KINDS, ".png", lambda whole: 1 / 0)
+    cv2.imwrite(str(tmp_path / "1.bmp"), frame({}))
+    with pytest.raises(ZeroDivisionError):
+        main(["live", "--source", str(tmp_path / "1.bmp"), "--summary", str(tmp_path / "o.png")])
+    assert (tmp_path / "o.png").read_text() == "of yesterday"
+
+
+# ---- the bar
+
+
+def on_a_terminal(*arguments, lines_too: bool = False) -> tuple[str, str]:
+    """What a run prints on its standard output, and what its terminal shows: the errors, and where told the lines."""
+    ours, its = os.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = start(*arguments, stdout=its if lines_too else subprocess.PIPE, stderr=its)
+    os.close(its)
+    shown, printed = b"", []
+    reader = threading.Thread(target=lambda: printed.append("" if lines_too else process.stdout.read()))
+    reader.start()
+    with contextlib.suppress(OSError):  # EIO: nobody else has it open
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    reader.join()
+    assert process.wait(60) == 0, shown
+    return printed[0], shown.decode()
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory) -> Path:
+    """300 frames: more than a second, after which a bar comes."""
+    images = (frame({(10 + 2 * (k % 30), 20): 80}, 320, 240) for k in range(300))
+    return video(tmp_path_factory.mktemp("slow") / "slow.mkv", images, preset="ultrafast")
+
+
+def test_a_bar_is_on_a_terminal_and_never_among_the_lines(slow, two):
+    printed, shown = on_a_terminal("--json", "--source", slow, two)
+    assert len(lines(printed)) > 250
+    assert re.search(r"1/2 slow\.mkv: +\d+%\|.*\| 00:0\d<00:\d\d", shown) and "308 frames" in shown
+    process = start("--json", "--source", two)
+    _, errors = process.communicate(timeout=60)
+    assert errors.count("\n") == 1 and "%" not in errors  # no terminal, no bar
+    _, shown = on_a_terminal("--json", "--source", slow, lines_too=True)
+    found = [line.split("\r")[-1].strip() for line in shown.replace("\r\n", "\n").split("\n")]
+    assert len(lines("\n".join(line for line in found if line.startswith("{")))) > 250
+    assert not [line for line in found if "{" in line and "%|" in line] and "%|" in shown
+
+
 # ---- windows
 
 
@@ -214,11 +461,10 @@ def test_what_is_drawn_stays_in_the_frame_and_shows_each_probability():
 # ---- how it ends
 
 
-def start(*arguments) -> subprocess.Popen:
+def start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": f"{paths.ROOT}:{paths.ROOT / 'tests'}"}
-    return subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [*PROGRAM, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=stdout, stderr=stderr, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -289,10 +535,12 @@ def test_ctrl_c_between_two_frames_ends_with_whole_files(two, tmp_path, monkeypa
             yield each
 
     monkeypatch.setattr(sources, "frames", interrupted)
-    files = tmp_path / "o.mkv", tmp_path / "o.csv"
+    files = tmp_path / "o.mkv", tmp_path / "o.csv", tmp_path / "all.csv"
     handler = signal.getsignal(signal.SIGINT)
-    assert main(["live", "--source", str(two), "--save", str(files[0]), "--csv", str(files[1])]) == 130
+    into = ["--save", str(files[0]), "--csv", str(files[1]), "--summary", str(files[2])]
+    assert main(["live", "--source", str(two), *into]) == 130
     assert len(decoded(files[0])) == 4 and len(rows(files[1])) == 8
+    assert [row["frames"] for row in rows(files[2])] == ["4", "4"]
     assert "4 frames, 8 faces" in capsys.readouterr().err and signal.getsignal(signal.SIGINT) is handler
 
 
