@@ -1,4 +1,4 @@
-"""``python -m fer_lib live``: a source's faces on the standard output, in files, or in a window."""
+"""``python -m fer_lib live``: the faces of one source or several on the standard output, in files, or in a window."""
 
 import argparse
 import os
@@ -73,7 +73,8 @@ def _watched(options: argparse.Namespace, parts: list[sources.Source]) -> Iterat
     classifier, number, read = None, 1, 0
     for place, part in enumerate(parts, 1):
         moving = sources.moves(part)
-        watcher = Watcher(options.detector, classifier, options.threshold, yunet=options.yunet, moving=moving)
+        settings = {"threshold": options.threshold, "yunet": options.yunet, "moving": moving}
+        watcher = Watcher(options.detector, classifier, **settings)
         classifier, watcher.tracks.next = watcher.classifier, number
         try:
             with _bar(part, f"{place}/{len(parts)}") as reached:
@@ -87,7 +88,7 @@ def _watched(options: argparse.Namespace, parts: list[sources.Source]) -> Iterat
             warnings.warn(str(error), stacklevel=2)
         number = watcher.tracks.next
     if not read:
-        raise refused("--source", f"nothing that can be read in {len(parts)} sources", "one that can", "name others")
+        raise refused("--source", "nothing that can be read", "a source that can", "see the warnings above")
 
 
 def _outputs(options: argparse.Namespace, parts: list[sources.Source]) -> Iterator[AbstractContextManager]:

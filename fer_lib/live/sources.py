@@ -48,7 +48,9 @@ def moves(source: Source) -> bool:
     if isinstance(source, list):
         return False
     path = Path(str(source))
-    return _camera(source) is not None or not (path.is_dir() or _is_picture(path)) or _is_animated(path)
+    if _camera(source) is not None or "://" in str(source):
+        return True
+    return _is_animated(path) or not (path.is_dir() or _is_picture(path))
 
 
 def parts(given: Sequence[str]) -> list[Source]:

@@ -48,10 +48,14 @@ class Seen:
     totals: np.ndarray = field(default_factory=lambda: np.zeros(2 * len(FER2013) + 1))
     points: dict[int, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def usual(self) -> float:
+        """Seconds from one frame to the next, their mean."""
+        return max(0.0, self.last - self.first) / max(1, self.frames - 1)  # a broken clock may go back
+
     def row(self) -> list:
-        """The line of the table, as ``HEAD`` has it."""
-        usual = (self.last - self.first) / (self.frames - 1) if self.frames > 1 else 0
-        totals = self.totals + (usual or 1) * self.latest
+        """The line of the table, as ``HEAD`` has it, without the name and the number."""
+        totals = self.totals + (self.usual or 1) * self.latest
         shares = [round(float(share), 4) for share in totals / totals[: len(FER2013) + 1].sum()]
         return [round(self.first, 3), round(self.last, 3), self.frames, *shares]
 
@@ -169,13 +173,13 @@ def figure(summary: Summary):
     drawn.suptitle(f"{title}\n{SENTENCE}", x=0.01, ha="left", fontsize=10)
     ends = {}
     for seen in summary.seen.values():
-        ends[seen.name] = max(ends.get(seen.name, 0), seen.last + summary.width)
+        ends[seen.name] = max(ends.get(seen.name, 0), seen.last + max(seen.usual, summary.width))
     for axes, track in zip(drawn.subplots(max(1, len(often)), squeeze=False)[:, 0], sorted(often)):
         seen = summary.seen[track]
         places = sorted(seen.points)
         means = np.array([seen.points[place][:-1] / seen.points[place][-1] for place in places])
-        times = [*(summary.width * place for place in places), max(seen.last, summary.width * places[-1])]
-        times[-1] += summary.width  # each height is held until the next begins
+        # Each height is held until the next begins.
+        times = [*(summary.width * place for place in places), seen.last + max(seen.usual, summary.width)]
         axes.stackplot(times, np.vstack([means, means[-1:]]).T, colors=COLOURS, step="post")
         row = dict(zip(HEAD[2:], seen.row()))
         most = max(FER2013, key=lambda emotion: row[f"mean_{emotion}"])

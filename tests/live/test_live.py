@@ -394,6 +394,7 @@ def test_what_moves():
         and sources.moves("/dev/video0")
         and sources.moves("film.mp4")
         and sources.moves("rtsp://there/x")
+        and sources.moves("http://camera/now.jpg")
     )
     assert not sources.moves("picture.JPG") and not sources.moves(paths.ROOT)
 
