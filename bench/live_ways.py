@@ -17,6 +17,7 @@ import numpy as np
 from fer_lib import live
 from fer_lib.data import fer2013, load_faces
 from fer_lib.live import detectors
+from fer_lib.live.boxes import overlap
 
 WIDTH, HEIGHT = 640, 480
 NEARLY_ALL = 0.9
@@ -175,7 +176,7 @@ def detection_rates(count: int) -> dict:
             colour = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
             for name, find in finders.items():
                 boxes = find(colour, frame)
-                true = [box for box in boxes if boxes.overlap(box, np.array((x, y, size, size))) > 0.3]
+                true = [box for box in boxes if overlap(box, np.array((x, y, size, size))) > 0.3]
                 hits[name] += bool(true)
                 false_alarms[name] += len(boxes) - len(true)
         for name, hit in hits.items():

@@ -59,7 +59,9 @@ def parser() -> argparse.ArgumentParser:
     kinds = "a camera's number, videos, streams' URLs, folders, pictures, or quoted patterns such as 'clips/*.mp4'"
     verb.add_argument("--source", required=True, nargs="+", help=kinds)
     verb.add_argument("--every", type=int, default=1, metavar="N", help="look at each Nth frame of videos and streams")
-    verb.add_argument("--detector", default="tuned", help="tuned (default), paper, usual, or yunet with its file")
+    verb.add_argument(
+        "--detector", help="blaze (default), or a Haar cascade: tuned, paper, usual; or yunet with its file"
+    )
     verb.add_argument("--yunet", type=Path, metavar="FILE", help="the network of OpenCV's YuNet")
     verb.add_argument("--threshold", type=float, default=0.5, help="leave less likely emotions open (default: 0.5)")
     verb.add_argument("--show", action="store_true", help="in a window; it needs the extra live-window")

@@ -48,6 +48,7 @@ def _face(face: Face) -> dict:
     return {
         "track": face.track,
         "box": list(face.box),
+        "turn": round(face.turn, 1),
         "top2": [name for name, _ in face.top2],
         "abstained": face.abstained,
         "probabilities": {name: round(float(p), 4) for name, p in zip(face.emotions, face.probabilities)},
@@ -86,16 +87,16 @@ def print_text(result: Result, moving: bool, several: bool = False) -> None:
 def csv_file(path: Path) -> Iterator[Output]:
     """A CSV file with one line a face. Each frame's lines are handed over to the system in one piece."""
     with open(path, "w", newline="", encoding="utf-8", buffering=2**20) as file:  # bytes: more than a frame's lines
-        head = ["frame", "time", "name", "track", "left", "top", "width", "height", "first", "second", "abstained"]
-        csv.writer(file).writerow([*head, *FER2013])
+        box = ["left", "top", "width", "height", "turn"]
+        csv.writer(file).writerow(["frame", "time", "name", "track", *box, "first", "second", "abstained", *FER2013])
         file.flush()
 
         def write(result: Result, moving: bool) -> None:
             for face in result.faces:
                 line = as_dict(result, face)
                 csv.writer(file).writerow([
-                    line["frame"], line["time"], line["name"], line["track"], *line["box"], *line["top2"],
-                    int(line["abstained"]), *line["probabilities"].values(),
+                    line["frame"], line["time"], line["name"], line["track"], *line["box"], line["turn"],
+                    *line["top2"], int(line["abstained"]), *line["probabilities"].values(),
                 ])  # fmt: skip
             file.flush()
 
@@ -122,7 +123,8 @@ def overlay(result: Result, rate: float | None = None) -> np.ndarray:
 def _draw_face(image: np.ndarray, face: Face, size: float) -> None:
     left, top, width, height = face.box
     colour = OPEN if face.abstained else SURE
-    cv2.rectangle(image, (left, top), (left + width, top + height), colour, max(1, round(3 * size)))
+    corners = cv2.boxPoints(((left + width / 2, top + height / 2), (width, height), face.turn))
+    cv2.polylines(image, [np.rint(corners).astype(np.int32)], True, colour, max(1, round(3 * size)), cv2.LINE_AA)
     name, probability = face.top2[0]
     label = f"{face.track}: {name}{'?' if face.abstained else ''} {probability:.0%}"
     _draw_text(image, label, (left, max(top - round(8 * size), round(24 * size))), size)

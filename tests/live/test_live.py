@@ -21,6 +21,7 @@ from PIL import Image
 
 from fer_lib import live, paths
 from fer_lib.live import detectors, pipeline, sources
+from fer_lib.live.boxes import MARGIN, overlap
 
 PLACE, SIDE = (200, 120), 160
 boxes = st.lists(st.tuples(*[st.integers(0, 80)] * 2, *[st.integers(1, 60)] * 2), max_size=6).map(
@@ -29,7 +30,7 @@ boxes = st.lists(st.tuples(*[st.integers(0, 80)] * 2, *[st.integers(1, 60)] * 2)
 
 
 def covers(box, place, side) -> bool:
-    return boxes.overlap(np.array(box), np.array((*place, side, side))) > 0.6
+    return overlap(np.array(box), np.array((*place, side, side))) > 0.6
 
 
 def grey(image):
@@ -95,7 +96,7 @@ def test_tuned_gives_each_face_once_and_forgets_pictures():
         for _ in range(7):
             image = frame({(100, 100): 100, (200, 100): 100})
             found = detect(image, grey(image))
-            assert len(found) == 2 and boxes.overlap(*found) < 0.1 and found[0][0] < found[1][0]
+            assert len(found) == 2 and overlap(*found) < 0.1 and found[0][0] < found[1][0]
         image = frame({})
         assert len(detect(image, grey(image))) == 0
 
@@ -109,7 +110,7 @@ def test_a_picture_is_searched_at_four_times_the_width_of_a_video():
 @pytest.mark.parametrize(
     "name, file, message",
     [
-        ("hear", None, "found 'hear', expected one of tuned, paper, usual, yunet"),
+        ("hear", None, "found 'hear', expected one of blaze, tuned, paper, usual, yunet"),
         ("yunet", None, "found 'yunet' without its file"),
         ("yunet", "none.onnx", "found no file none.onnx"),
         ("usual", "some.onnx", "found 'usual' and a file of YuNet"),
@@ -238,7 +239,7 @@ def test_a_training_picture_comes_out_of_the_crop_as_it_went_in(few_faces):
     face = cv2.GaussianBlur(few_faces.images[0], (0, 0), 2)
     image = np.zeros((480, 640), np.uint8)
     image[100:292, 200:392] = cv2.resize(face, (192, 192), interpolation=cv2.INTER_CUBIC)
-    side = round(192 / pipeline.MARGIN)
+    side = round(192 / MARGIN)
     crop = live.crops(image, [(200 + (192 - side) // 2, 100 + (192 - side) // 2, side, side)])[0]
     assert np.abs(crop.astype(int) - face).max() <= 3
 
@@ -256,21 +257,21 @@ def test_matches_are_pairs_that_overlap_and_none_better_is_left(before, now):
     assert len(set(found.values())) == len(found)
     for i, new in enumerate(now):
         for j, old in enumerate(before):
-            shared = boxes.overlap(old, new)
+            shared = overlap(old, new)
             if shared < pipeline.SAME:
                 assert found.get(i) != j
             elif found.get(i) != j:  # one of the two is in a pair that shares as much or more
                 rivals = [(a, b) for a, b in found.items() if a == i or b == j]
-                assert max(boxes.overlap(before[b], now[a]) for a, b in rivals) >= shared
+                assert max(overlap(before[b], now[a]) for a, b in rivals) >= shared
 
 
 @patient
 @given(boxes, boxes)
 def test_overlap_is_symmetric_between_0_and_1_and_1_of_the_same(one, other):
     for a in one:
-        assert boxes.overlap(a, a) == 1
+        assert overlap(a, a) == 1
         for b in other:
-            assert 0 <= boxes.overlap(a, b) == detectors.overlap(b, a) <= 1
+            assert 0 <= overlap(a, b) == overlap(b, a) <= 1
 
 
 @patient
@@ -280,7 +281,9 @@ def test_a_tracks_probabilities_stay_probabilities_between_those_it_saw(steps, s
     for found, pause in steps:
         now += pause
         probabilities = rng.dirichlet(np.full(7, 0.3), len(found))
-        result = tracks.update(found, probabilities, now)
+        result = tracks.update(found, now)
+        for track, each in zip(result, probabilities):
+            tracks.classified(track, each)
         assert len({track.number for track in result}) == len(found)
         for track, box, each in zip(result, found, probabilities):
             seen.setdefault(track.number, []).append(each)
@@ -291,7 +294,9 @@ def test_a_tracks_probabilities_stay_probabilities_between_those_it_saw(steps, s
 
 
 def one_face(tracks, probabilities, time, left=10):
-    return tracks.update(np.array([(left, 10, 40, 40)]), np.array([probabilities]), time)[0]
+    (track,) = tracks.update(np.array([(left, 10, 40, 40)]), time)
+    tracks.classified(track, probabilities)
+    return track
 
 
 def test_smoothing_goes_by_time_not_by_frames():
@@ -309,11 +314,35 @@ def test_smoothing_goes_by_time_not_by_frames():
 def test_a_face_keeps_its_number_while_it_moves_and_for_half_a_second_out_of_sight():
     tracks, probabilities = pipeline.Tracks(), np.full(7, 1 / 7)
     assert [one_face(tracks, probabilities, k / 25, 10 + 8 * k).number for k in range(5)] == [1] * 5
-    tracks.update(np.empty((0, 4), np.int32), np.empty((0, 7)), 0.3)
+    tracks.update(np.empty((0, 4), np.int32), 0.3)
     assert one_face(tracks, probabilities, 0.16 + pipeline.PATIENCE, 42).number == 1
     assert one_face(tracks, probabilities, 0.7, 300).number == 2  # elsewhere
     assert one_face(tracks, probabilities, 2.0, 300).number == 3  # too late
     assert len(tracks.tracks) == 1  # the others are forgotten
+
+
+def test_of_many_known_faces_a_few_are_classified_in_turn_and_new_ones_at_once(tmp_path):
+    places = np.array([(60 * k, 10, 50, 50) for k in range(8)])
+    shown, classified = [5, 5, 8, 8, 8, 8], []
+
+    class Counts(Brightness):
+        def classify(self, faces):
+            classified.append(len(faces))
+            return super().classify(faces)
+
+    watcher = live.Watcher(lambda image, grey: places[: shown[len(classified)]], Counts(), smoothing=0)
+    pictures = np.random.default_rng(0).integers(0, 255, (6, 80, 480, 3), np.uint8)
+    changed = []
+    for k, picture in enumerate(pictures):
+        before = [] if not k else faces
+        faces, _ = watcher.look(picture, k / 25)
+        pairs = zip(before, faces)
+        changed.append([i for i, (old, new) in enumerate(pairs) if (old.probabilities != new.probabilities).any()])
+    assert classified == [5, 3, 3, 3, 3, 3]  # in the third frame three are new
+    assert [len(each) for each in changed[3:]] == [3] * 3 and set(sum(changed[3:], [])) == set(range(8))
+    pictures_of_their_own = live.Watcher(lambda image, grey: places, Counts(), moving=False)
+    pictures_of_their_own.look(pictures[0])
+    assert classified[-1] == 8
 
 
 def test_a_clock_that_jumps_back_does_no_harm():
