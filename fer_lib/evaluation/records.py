@@ -40,7 +40,7 @@ KEPT = ("probabilities_", "classes_")
 """The beginnings of the names of what a record has of each kept epoch."""
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 """What a damaged archive raises."""
-MISSED = 255
+MISSED, NOT_ASKED = 255, 254
 """Stands among a survey's predicted classes where the detector found no face."""
 NETWORK = "network.keras"
 """The trained network, where the protocol said to keep it: beside the record, not part of it, and ignored by git."""
@@ -328,16 +328,17 @@ def recognised(arrays: dict[str, np.ndarray], level: int, detector: int) -> dict
     recognised where the face is cut at its true place; right_of_found, found, and recognised as it was cut there."""
     labels, found_first = arrays["labels"], arrays["found_first"][detector, level]
     return {
-        "found": found_first != MISSED,
+        "found": found_first < NOT_ASKED,
         "right": arrays["first"][level] == labels,
         "right_of_found": found_first == labels,
     }
 
 
 def survey_counts(arrays: dict[str, np.ndarray], level: int, detectors: list[str]) -> dict:
-    """How many faces of a survey's level there are (n), are right, and by detector are found and right_of_found."""
+    """How many faces were asked of a survey's level (n), are right, and by detector are found and right_of_found."""
     by_detector = {name: recognised(arrays, level, k) for k, name in enumerate(detectors)}
-    counts = {"n": len(arrays["labels"]), "right": int((arrays["first"][level] == arrays["labels"]).sum())}
+    first = arrays["first"][level]
+    counts = {"n": int((first != NOT_ASKED).sum()), "right": int((first == arrays["labels"]).sum())}
     for what in ("found", "right_of_found"):
         counts[what] = {name: int(each[what].sum()) for name, each in by_detector.items()}
     return counts

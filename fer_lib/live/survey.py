@@ -8,6 +8,7 @@ neck it knows: the rates show what changes, and are lower than they would be in 
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 
 import cv2
@@ -137,65 +138,66 @@ def predictions(
     return predicted
 
 
-def _alone(faces: Faces, rows: np.ndarray, names: tuple[str, ...], seed: int, level: tuple[str, float]) -> dict:
+def _alone(faces: Faces, names: tuple[str, ...], seed: int, task: tuple[dict, np.ndarray]) -> dict:
     """``predictions`` of a level by the network that ships, in a process of its own on one core."""
     from . import inference
 
     cv2.setNumThreads(1)
-    return predictions(faces, rows, inference.load(), names, seed, **dict([level]))
+    changed, rows = task
+    return predictions(faces, rows, inference.load(), names, seed, **changed)
 
 
 def survey(
-    faces: Faces, rows: np.ndarray, classifier, names: tuple[str, ...] = ("blaze", "tuned"), seed: int = 0,
-    jobs: int = 1, progress=print,
+    faces: Faces, rows: np.ndarray, classifier, names: tuple[str, ...] = ("blaze", "tuned"), some: int = 0,
+    seed: int = 0, jobs: int = 1, progress=print,
 ) -> tuple[list, dict]:  # fmt: skip
     """Every level of every condition: a line each, and the predictions of each row.
 
-    classifier: None is the network that ships. jobs: how many levels are looked at side by side; with more than one, by
-    the network that ships.
+    classifier: None is the network that ships. some: how many of the rows, sampled, are asked where something is
+    changed; 0: all. jobs: how many levels are looked at side by side; with more than one, by the network that ships.
     Lines: condition, level, usual (whether nothing is changed), n, how many of n are right, and by detector how many
     are found and right_of_found (``records.recognised``). Arrays: first and second, (levels, n) uint8; found_first,
-    (detectors, levels, n) uint8; and of the usual level, seconds, (detectors, n) float32; as ``predictions`` has them.
-    ``progress`` takes one line of text a level, with the time left.
+    (detectors, levels, n) uint8; ``records.NOT_ASKED`` in place of rows that were not; and of the usual level seconds,
+    (detectors, n) float32; as ``predictions`` has them. ``progress`` takes a line of text a level, with the time left.
     """
     levels = [(condition, level) for condition, levels in LEVELS.items() for level in levels]
-    # The same frames in every condition where nothing is changed: these are looked at once.
+    # The same frames in every condition where nothing is changed: these are looked at once, and first.
     keys = [None if level == USUAL[condition] else (condition, level) for condition, level in levels]
-    asked = {key: level for key, level in zip(keys[::-1], levels[::-1])}
-    wanted, started, known = [asked[key] for key in dict.fromkeys(keys)], time.monotonic(), []
-    here = faces.select(rows)  # no more than that travels to another process
-    at = np.arange(len(rows))
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) if jobs > 1 else None
-    try:
+    wanted = sorted(dict.fromkeys(keys), key=lambda key: key is not None)
+    faces, everyone = faces.select(rows), np.arange(len(rows))  # no more than that travels to another process
+    asked = np.sort(np.random.default_rng(seed).permutation(everyone)[: some or None])
+    tasks = [({}, everyone) if key is None else (dict([key]), asked) for key in wanted]
+    effort, done, started = sum(len(of) for _, of in tasks), 0, time.monotonic()
+    shape = len(names), len(levels), len(rows)
+    arrays = {name: np.full(shape[1:], records.NOT_ASKED, np.uint8) for name in ("first", "second")}
+    arrays["found_first"] = np.full(shape, records.NOT_ASKED, np.uint8)
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) if jobs > 1 else nullcontext() as pool:
         if pool:
-            found = pool.map(partial(_alone, here, at, names, seed), wanted)
+            found = pool.map(partial(_alone, faces, names, seed), tasks)
         else:
             if classifier is None:
                 from . import inference
 
                 classifier = inference.load()
-            found = (predictions(here, at, classifier, names, seed, **dict([level])) for level in wanted)
-        for (condition, level), each in zip(wanted, found):
-            known.append(each)
-            shares = ", ".join(
-                f"{name} {(of != records.MISSED).mean():.2f}" for name, of in zip(names, each["found_first"])
-            )
-            left = (time.monotonic() - started) / len(known) * (len(wanted) - len(known))
+            found = (predictions(faces, of, classifier, names, seed, **changed) for changed, of in tasks)
+        for k, (key, (_, of), each) in enumerate(zip(wanted, tasks, found)):
+            for level in (place for place, other in enumerate(keys) if other == key):
+                for name in ("first", "second"):
+                    arrays[name][level, of] = each[name]
+                arrays["found_first"][:, level, of] = each["found_first"]
+            if key is None:
+                arrays["seconds"] = each["seconds"]
+            done += len(of)
+            shares = zip(names, (each["found_first"] != records.MISSED).mean(axis=1))
+            left = (time.monotonic() - started) / done * (effort - done)
             progress(
-                f"level {len(known):2d}/{len(wanted)}  {condition} {level:g}  found: {shares}  "
+                f"level {k + 1:2d}/{len(wanted)}  {f'{key[0]} {key[1]:g}' if key else 'as usual'}  found: "
+                f"{', '.join(f'{name} {share:.2f}' for name, share in shares)}  "
                 f"{time.strftime('%H:%M:%S', time.gmtime(left))} left"
             )
-    finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
-    by_key = dict(zip(dict.fromkeys(keys), known))
-    predicted = [by_key[key] for key in keys]
-    arrays = {name: np.stack([each[name] for each in predicted]) for name in ("first", "second")}
-    arrays["found_first"] = np.stack([each["found_first"] for each in predicted], axis=1)
-    arrays["seconds"] = by_key[None]["seconds"]
     lines = []
     for k, (condition, level) in enumerate(levels):
-        counts = records.survey_counts(arrays | {"labels": faces.labels[rows]}, k, names)
+        counts = records.survey_counts(arrays | {"labels": faces.labels}, k, names)
         lines.append({"condition": condition, "level": level, "usual": keys[k] is None, **counts})
     return lines, arrays
 

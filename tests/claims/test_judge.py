@@ -411,7 +411,7 @@ def test_a_share_is_judged_over_the_faces_of_a_survey(tmp_path):
 def test_a_face_that_was_missed_is_not_recognised_and_stays_among_the_faces(tmp_path):
     before, after = (survey(tmp_path / name, 5, missed) for name, missed in (("all", 0), ("some", 4)))
     arrays, usual = records.predictions(after), records.usual_level(after["conditions"])
-    happy, found = arrays["labels"] == 3, arrays["found_first"][usual] != records.MISSED
+    happy, found = arrays["labels"] == 3, arrays["found_first"][0, usual] != records.MISSED
     right = arrays["first"][usual] == arrays["labels"]
     assert 0 < (happy & right & found).sum() < (happy & right).sum()
     share = measures.SHARES["happy told rightly"]
@@ -434,7 +434,12 @@ def test_shares_before_a_camera_are_counted_from_the_frame_to_the_prediction(mon
     ])  # fmt: skip
     columns = dict(zip(("labels", "first", "second", "found_first", "seconds"), faces.T))
     nothing = {name: np.full(8, missed) for name in columns}  # another level, which counts nowhere
-    arrays = {name: np.stack([nothing[name], here]) for name, here in columns.items()} | {"labels": columns["labels"]}
+    arrays = {name: np.stack([nothing[name], here]) for name, here in columns.items()}
+    arrays |= {
+        "labels": columns["labels"],
+        "found_first": arrays["found_first"][None],
+        "seconds": columns["seconds"][None],
+    }
     monkeypatch.setattr(records, "predictions", lambda record: arrays)
     counted = {name: share({"conditions": [{"usual": False}, {"usual": True}]}) for name, share in
                measures.SHARES.items()}  # fmt: skip

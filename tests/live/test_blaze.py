@@ -14,7 +14,7 @@ from live_frames import frame
 
 from fer_lib import live
 from fer_lib.live import blaze, detectors, survey
-from fer_lib.live.boxes import crops, overlap, turned
+from fer_lib.live.boxes import MARGIN, crops, overlap, turned
 
 needs_files = pytest.mark.skipif(blaze.missing() is not None, reason=f"blaze is not installed: {blaze.missing()}")
 COLLINS = 172, 63, 102, 102  # her face in skimage's astronaut
@@ -41,7 +41,7 @@ def test_a_face_is_found_however_it_is_tilted_and_its_crop_is_upright(degrees):
     ((*_, before),) = detect(upright, grey(upright))
     assert overlap(box, COLLINS) > 0.7 and found - before == pytest.approx(degrees, abs=4)
     one, other = (crops(grey(each), detect(each, grey(each)))[0] for each in (upright, image))
-    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9
 
 
 @needs_files
@@ -66,23 +66,27 @@ def test_nothing_is_found_where_nothing_is():
 
 @needs_files
 @pytest.mark.parametrize("tilt", [0, 30])
-def test_a_training_picture_comes_out_as_it_went_in(real_faces, tilt):
-    """FER2013's own crops, put into frames, are what is cut out again: scale, offset and turn were fitted so."""
-    rows = np.random.default_rng(7).permutation(real_faces.rows("Training"))[:60]
-    detect, alike, sides, offsets, turns = blaze.Blaze(moving=False), [], [], [], []
+def test_a_training_picture_comes_out_as_it_went_in(fer2013_faces, tilt):
+    """FER2013's own crops, put into frames, are cut out again on the average, a little tighter: scale and offset were
+    fitted so. Of a single face FER2013's crop may be a tenth larger or higher."""
+    rows = np.random.default_rng(7).permutation(fer2013_faces.rows("Training"))[:80]
+    detect, went_in, came_out, fits = blaze.Blaze(moving=False), [], [], []
     for row in rows:
-        face = real_faces.images[row]
+        face = fer2013_faces.images[row]
         image, true = survey.compose(face, np.random.default_rng(int(row)), **survey.USUAL | {"tilt": tilt})
         found = [box for box in detect(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), image) if overlap(box, true) > 0.3]
         if found:
             left, top, side, _, turn = found[0]
-            alike.append(np.corrcoef(crops(image, found[:1])[0].ravel(), face.ravel())[0, 1])
-            sides.append(side / true[2])
-            offsets.append(np.hypot(left + side / 2 - true[0] - 80, top + side / 2 - true[1] - 80) / true[2])
-            turns.append(turn)
-    assert len(alike) > 0.95 * len(rows)
-    assert np.median(turns) == pytest.approx(-tilt, abs=4)  # OpenCV tilts the other way
-    assert 0.8 < np.median(sides) < 1 and np.median(offsets) < 0.08 and np.median(alike) > 0.75
+            went_in.append(face)
+            came_out.append(crops(image, found[:1])[0])
+            middle = np.array((left + side / 2 - true[0] - 80, top + side / 2 - true[1] - 80)) / true[2]
+            fits.append((MARGIN * side / true[2], *middle, turn + tilt))  # OpenCV tilts anticlockwise
+    assert len(fits) > 0.95 * len(rows)
+    side, across, down, turn = np.median(fits, axis=0)
+    assert side == pytest.approx(blaze.SIDE / 1.19, abs=0.05) and abs(across) < 0.02 and abs(down) < 0.03
+    assert abs(turn) < 4
+    tight = [cv2.resize(face[1:-1, 1:-1], (48, 48)) for face in went_in]
+    assert np.corrcoef(np.mean(tight, axis=0).ravel(), np.mean(came_out, axis=0).ravel())[0, 1] > 0.85
 
 
 def counted(detect) -> SimpleNamespace:

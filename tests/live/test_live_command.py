@@ -119,7 +119,7 @@ def test_a_picture_into_a_picture(picture, tmp_path):
     [
         (["--save", "o.png"], "found o.png, expected a name that ends in .mkv, or .png or .jpg for one picture"),
         (["--save", "o.mp4"], "expected a name that ends in .mkv"),
-        (["--detector", "hear"], "found 'hear', expected one of tuned, paper, usual, yunet"),
+        (["--detector", "hear"], "found 'hear', expected one of blaze, tuned, paper, usual, yunet"),
         (["--detector", "yunet", "--yunet", "none.onnx"], "found no file none.onnx"),
         (["--threshold", "2"], "threshold: found 2.0, expected a probability"),
         (["--csv", "no-such-folder/o.csv"], "No such file or directory: 'no-such-folder/o.csv'"),
