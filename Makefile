@@ -132,6 +132,6 @@ $(ENV) $(JAX_ENV):
 # `fer` without what it asks for: bench/peers.txt says why.
 .venv-peers/.installed: bench/peers.txt
 	"$(PYTHON)" -m venv --clear .venv-peers
-	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps fer==25.10.3
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps fer==25.10.3 facenet-pytorch==2.5.3
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r bench/peers.txt
 	touch $@

@@ -1,8 +1,9 @@
 """The PyPI package ``fer`` on what ``peers.py`` hands over. Runs in ``.venv-peers``, which has no fer_lib.
 
-``python peer_fer.py video.mkv ...`` prints a JSON object: for each video the faces found and the seconds a frame, from
-reading it to having its emotions. ``python peer_fer.py faces.npy predictions.npz`` reads faces, (n, 48, 48) uint8, and
-writes the probabilities of its two networks, (n, 7): ``int8``, which it takes by default, and ``float``.
+``python peer_fer.py video.mkv ...`` prints a JSON object: for each video and each of its two detectors the faces found
+and the seconds a frame, from reading it to having its emotions; MTCNN is left out where there is no PyTorch.
+``python peer_fer.py faces.npy predictions.npz`` reads faces, (n, 48, 48) uint8, and writes the probabilities of its two
+networks, (n, 7): ``int8``, which it takes by default, and ``float``.
 """
 
 import json
@@ -15,9 +16,19 @@ import numpy as np
 from fer.fer import FER
 
 
-def watch(path: str) -> dict:
-    """As its README calls it: ``FER().detect_emotions(frame)``."""
-    detector, video, seconds, found = FER(), cv2.VideoCapture(path), [], 0
+def has_mtcnn() -> bool:
+    """Whether its second detector runs: by this environment's PyTorch, or Debian's, where that is for this Python."""
+    sys.path.append("/usr/lib/python3/dist-packages")  # the last place that is looked in
+    try:
+        import facenet_pytorch  # noqa: F401
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def watch(path: str, mtcnn: bool) -> dict:
+    """As its README calls it: ``FER().detect_emotions(frame)``, or ``FER(mtcnn=True)``."""
+    detector, video, seconds, found = FER(mtcnn=mtcnn), cv2.VideoCapture(path), [], 0
     detector.detect_emotions(np.zeros((480, 640, 3), np.uint8))
     while True:
         started = time.perf_counter()
@@ -45,4 +56,6 @@ if __name__ == "__main__":
         np.savez(sys.argv[2], **predict(np.load(sys.argv[1])))
     else:
         about = {"fer": version("fer"), "TensorFlow": version("tensorflow"), "OpenCV": cv2.__version__}
-        print(json.dumps({"versions": about} | {path: watch(path) for path in sys.argv[1:]}))
+        detectors = {"haar": False} | ({"mtcnn": True} if has_mtcnn() else {})
+        seen = {path: {name: watch(path, which) for name, which in detectors.items()} for path in sys.argv[1:]}
+        print(json.dumps({"versions": about} | seen))

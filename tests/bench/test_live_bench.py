@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fer_lib import data, paths
-from fer_lib.live import detectors, inference, model_card
+from fer_lib.live import blaze, detectors, inference, model_card
 from fer_lib.report import readme
 
 sys.path.insert(0, str(paths.ROOT / "bench"))
@@ -24,6 +24,7 @@ import measure  # noqa: E402
 import peers  # noqa: E402
 
 pytest.importorskip("skimage")
+needs_blaze = pytest.mark.skipif(blaze.missing() is not None, reason=f"blaze is not installed: {blaze.missing()}")
 
 
 @pytest.fixture(autouse=True)
@@ -31,10 +32,11 @@ def _stand_in(monkeypatch):
     monkeypatch.setattr(live_ways, "classifier", live_frames.Brightness)
 
 
-@pytest.mark.parametrize("faces", [1, 10])
-def test_the_frames_have_their_faces_and_every_way_finds_them(tmp_path, monkeypatch, faces):
-    images = live_ways.frames(faces, 4)
-    assert len(images) == 4 and all(image.shape == (480, 640, 3) for image in images)
+@needs_blaze
+@pytest.mark.parametrize(("faces", "width", "height"), [(1, 640, 480), (10, 640, 480), (10, 1280, 720)])
+def test_the_frames_have_their_faces_and_ours_finds_them(tmp_path, monkeypatch, faces, width, height):
+    images = live_ways.frames(faces, 4, width, height)
+    assert len(images) == 4 and all(image.shape == (height, width, 3) for image in images)
     assert all((one != other).any() for one, other in zip(images, images[1:]))  # they move
     video = tmp_path / "some.mkv"
     live_ways.write_video(video, images)
@@ -43,49 +45,54 @@ def test_the_frames_have_their_faces_and_every_way_finds_them(tmp_path, monkeypa
     monkeypatch.setattr(live_ways, "proposed_cnn", lambda: network)
     found = live_ways.speed(video, faces, 4, ThreadPoolExecutor(1), turns=2)
     assert set(asked) == {((1, 48, 48, 1), True)} and len(asked) >= 2 * 0.9 * 4 * faces
-    for way, stages in (("usual", 3), ("tuned", 4), ("paper", 4)):
+    for way, stages in (("usual", 3), ("tuned", 4), ("paper", 4), ("blaze", 4)):
         assert len(found[way]) == 2 * (stages + 1) + 1 and found[way]["all_p50_ms"]["n"] == 2
-    assert found["tuned"]["faces_found"]["min"] >= 0.9
-    assert found["paper"]["faces_found"]["max"] == (1 if faces == 1 else 0)  # 70 pixels are under its 100
+    assert found["blaze"]["faces_found"]["min"] == found["blaze"]["faces_found"]["max"] == 1
+    if height == 480:
+        assert found["paper"]["faces_found"]["max"] == (1 if faces == 1 else 0)  # 70 pixels are under its 100
 
 
 def test_a_way_that_finds_nothing_is_not_called_fast(tmp_path, monkeypatch):
-    monkeypatch.setattr(live_ways, "usual", lambda video, detector: (0, {"detect": [1e-6]}))
-    monkeypatch.setitem(live_ways.WAYS, "usual", (live_ways.usual, "usual"))
-    with pytest.raises(RuntimeError, match="usual: found 0 faces in 4 frames with 1"):
+    nothing = {"all_p50_ms": 0, "detect": [1e-6]}
+    for way in live_ways.WAYS:
+        monkeypatch.setitem(live_ways.WAYS, way, (lambda video, detector: (0, {"detect": nothing["detect"]}), way))
+    with pytest.raises(RuntimeError, match="blaze: found 0 faces in 4 frames with 1"):
         live_ways.speed(tmp_path, 1, 4, ThreadPoolExecutor(1), 1)
 
 
 def test_a_detectors_rate_is_the_share_of_faces_under_its_boxes(monkeypatch):
-    monkeypatch.setattr(live_ways, "SIZES", (64, 480))
-    real = detectors.detector
-    calls = []
+    monkeypatch.setattr(live_ways, "CONDITIONS", {"small": {"size": 64}, "large": {"size": 480}})
+    monkeypatch.setattr(live_ways, "OTHER_THINGS", ("coffee", "moon"))
 
-    def detector(name):
-        if name != "paper":
-            return real(name)
-        return lambda image, grey: calls.append(1) or np.array([(100, 0, 440, 480), (0, 0, 9, 9)])
+    def detector(name, moving):
+        boxes = [(100, 0, 440, 480), (0, 0, 9, 9)] if name == "paper" else np.empty((0, 5))
+        return lambda image, grey: np.array(boxes)
 
     monkeypatch.setattr(detectors, "detector", detector)
-    found = live_ways.detection_rates(3)
-    assert found["data"].startswith("drawn faces") and found["faces"] == 3 and len(calls) == 6
-    assert found["found"]["paper"][0] == 0 and found["found"]["paper"][1] > 0  # a box of 480 is no face of 64
-    assert 1 <= found["false_alarms_a_frame"]["paper"] <= 2
-    assert all(0 <= rate <= 1 for rates in found["found"].values() for rate in rates)
+    found = live_ways.found_under(3)
+    assert found["data"].startswith("drawn faces") and found["faces"] == 3 and found["pictures"] == 10
+    rates = {name: [found["conditions"][size][name]["found"] for size in ("small", "large")] for name in
+             ("blaze", "paper")}  # fmt: skip
+    assert rates == {"blaze": [0, 0], "paper": [0, 1]}  # a box of 440 is no face of 64
+    low, high = found["conditions"]["large"]["paper"]["interval"]
+    assert 0 < low < high == 1
+    assert found["false_alarms_a_picture"]["paper"] == 2 and found["false_alarms_a_picture"]["blaze"] == 0
 
 
-def speeds(milliseconds: float) -> dict:
-    stages = {f"{stage}_p{share}_ms": measure.spread([1.0]) for stage in ("read", "detect", "crop", "classify", "all")
-              for share in (50, 95)}  # fmt: skip
-    stages["faces_found"] = measure.spread([1.0])
-    return {way: stages for way in ("usual", "paper", "tuned")} | {"times_usual": measure.spread([milliseconds])}
+def speeds(milliseconds: float, times: float = 9.0, found: float = 1.0) -> dict:
+    stages = {f"{stage}_p{share}_ms": measure.spread([milliseconds])
+              for stage in ("read", "detect", "crop", "classify", "all") for share in (50, 95)}  # fmt: skip
+    stages["faces_found"] = measure.spread([found])
+    return {way: dict(stages) for way in live_ways.WAYS} | {"times_usual": measure.spread([times])}
 
 
-@pytest.mark.parametrize("times, word", [(7.9, "missed"), (8.0, "met")])
-def test_what_was_measured_is_printed_and_kept(tmp_path, monkeypatch, capsys, times, word):
-    monkeypatch.setattr(live_ways, "speed", lambda *_: speeds(times))
-    small = {"data": "some", "faces": 2, "sizes": [32], "found": {"tuned": [0.5]}, "false_alarms_a_frame": {"tuned": 0}}
-    monkeypatch.setattr(live_ways, "detection_rates", lambda count: small)
+@pytest.mark.parametrize("times, milliseconds, word", [(7.9, 14.0, "missed"), (8.0, 4.9, "met")])
+def test_what_was_measured_is_printed_and_kept(tmp_path, monkeypatch, capsys, times, milliseconds, word):
+    monkeypatch.setattr(live_ways, "speed", lambda *_: speeds(milliseconds, times))
+    share = {"found": 0.5, "interval": [0.1, 0.9], "p50_ms": 7.0}
+    found = {"data": "some", "faces": 2, "conditions": {"dark": {"blaze": share}}, "pictures": 3,
+             "false_alarms_a_picture": {"blaze": 0.25}}  # fmt: skip
+    monkeypatch.setattr(live_ways, "found_under", lambda count: found)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.setattr(readme, "FILE", tmp_path / "README.md")
     readme.FILE.write_text("Before\n" + "".join(readme.marks("bench/live.py")) + "after\n")
@@ -95,32 +102,24 @@ def test_what_was_measured_is_printed_and_kept(tmp_path, monkeypatch, capsys, ti
     kept = json.loads((tmp_path / "bench" / "live.json").read_text())
     table = live_bench.table(kept)
     assert table in capsys.readouterr().out and table in readme.FILE.read_text()
-    assert (
-        f"| the usual way takes so many times longer | {times:.1f} | {times:.1f} | {times:.1f} | 8: {word} |" in table
-    )
-    assert "| tuned, found | 50% | 0.00 |" in table
+    spread = f"{times:.1f} | {times:.1f} | {times:.1f}"
+    assert table.count(f"| the usual way takes so many times longer than `blaze` | {spread} | 8: {word} |") == 2
+    took = " | ".join([f"{milliseconds:.3g}"] * 3)
+    assert table.count(f"found 1 of 1: ours, `blaze`, ms a frame | {took} | under 5: {word} |") == 1
+    assert table.count(f"| {took} | under 13: {word} |") == 1
+    assert "| dark | 50 [10, 90] | 7.0 |" in table and "| false alarms a picture without people | 0.25 | |" in table
 
 
 def test_each_row_says_what_it_found_and_one_that_found_nothing_is_no_result():
     figures = json.loads(keeping.kept("live", commit=True).read_text())
-    found = {("1", "usual"): 1.0, ("1", "paper"): 0.9, ("1", "tuned"): 0.95,
-             ("10", "usual"): 0.95, ("10", "paper"): 0.0, ("10", "tuned"): 0.89}  # fmt: skip
-    for (faces, way), share in found.items():
-        figures["speed"][faces][way]["faces_found"] = measure.spread([0.0, share, 1.0])
-    table = live_bench.table(figures)
-    for start in (
-        "1 face, found 0.9 of 1: ours with the paper's Haar",
-        "10 faces, found 9.5 of 10: the usual way",
-        "10 faces, found 0 of 10: ours with the paper's Haar",
-        "10 faces, found 8.9 of 10: ours, tuned",
-    ):
-        assert table.count(f"| {start}") == 1
-    assert table.count(", found ") == 6 + 3  # each way with one face and with ten, and the detectors below
-    sentence = "A fast row that finds nothing is no result: ours with the paper's Haar found 0 of 10; "
-    assert f"\n\n{sentence}ours, tuned found 8.9 of 10.\n\n" in table
-    for faces, way in found:
-        figures["speed"][faces][way]["faces_found"] = measure.spread([1.0])
+    figures["speed"] = {size: {"1": speeds(3.0), "10": speeds(9.0)} for size in live_ways.SIZES}
     assert "A fast row that finds nothing is no result; each found its faces.\n" in live_bench.table(figures)
+    figures["speed"]["640 x 480"]["10"]["paper"]["faces_found"] = measure.spread([0.0, 0.0, 1.0])
+    figures["speed"]["1280 x 720"]["10"]["tuned"]["faces_found"] = measure.spread([0.89])
+    table = live_bench.table(figures)
+    assert table.count("| 640 x 480, 10 faces, found 0 of 10: ours with the paper's Haar") == 1
+    sentence = "A fast row that finds nothing is no result: ours with the paper's Haar found 0 of 10 at 640 x 480; "
+    assert f"\n\n{sentence}ours with the tuned Haar found 8.9 of 10 at 1280 x 720.\n\n" in table
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def other_package(tmp_path, monkeypatch):
         "    numpy.savez(sys.argv[2], int8=happy, float=happy)\n"
         "else:\n"
         "    print('noise')\n"
-        "    found = {path: {'found': 3, 'seconds': [0.1, 0.2, 0.3]} for path in sys.argv[1:]}\n"
+        "    found = {path: {'haar': {'found': 3, 'seconds': [0.1, 0.2, 0.3]}} for path in sys.argv[1:]}\n"
         "    print(json.dumps({'versions': {'fer': '1'}} | found))\n"
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -151,8 +150,9 @@ def test_the_other_package_sees_the_same_videos_and_faces(tmp_path, monkeypatch,
     monkeypatch.setattr(peers, "FACES", (1,))
     assert peers.main(["--turns", "2", "--frames", "3"]) == 0
     kept = json.loads((tmp_path / "results" / "local" / "peers.json").read_text())
-    assert kept["speed"]["1"]["fer_p50_ms"]["median"] == 200 and kept["speed"]["1"]["fer_found"]["median"] == 1
-    assert kept["speed"]["1"]["times_fer"]["n"] == 2 and kept["versions"] == {"fer": "1"}
+    assert kept["speed"]["1"]["haar_p50_ms"]["median"] == 200 and kept["speed"]["1"]["haar_found"]["median"] == 1
+    assert kept["speed"]["1"]["haar_times"]["n"] == 2 and "MTCNN was not measured" in peers.table(kept)
+    assert kept["speed"]["1"]["haar_p95_ms"]["n"] == 2 and kept["versions"] == {"fer": "1"}
     happy = kept["accuracy"]["fer, 8 bits"]["PrivateTest"]
     assert (happy["correct"], happy["n"], happy["accuracy"]) == (2, 14, 0.1429)
     assert kept["accuracy"]["ours"]["PrivateTest"]["n"] == 14
