@@ -87,8 +87,8 @@ def table(figures: dict) -> str:
         keeping.conditions(figures)
         + ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
         + f". Found: {under['faces']} of {under['data']}, one a frame of 640 x 480, all of it searched as if none "
-        f"came before; false alarms on {under['pictures']} pictures, among them a cat and coins with heads. All figures: "
-        "[bench/live.json](bench/live.json)."
+        f"came before; false alarms on {under['pictures']} pictures, among them a cat and coins with heads. All "
+        "figures: [bench/live.json](bench/live.json)."
     )
     return "\n".join([*lines, "", facts, ""])
 
