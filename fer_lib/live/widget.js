@@ -27,10 +27,14 @@ function render({ model, el }) {
     context.drawImage(kept, 0, 0);
     const line = Math.max(2, canvas.width / 200);
     context.font = `600 ${7 * line}px system-ui`;
-    const texts = faces.map(({ box: [x, y, width, height], track, top2: [[name, probability], [second]], abstained }) => {
+    const texts = faces.map(({ box: [x, y, width, height], turn, track, top2: [[name, probability], [second]], abstained }) => {
       context.lineWidth = line;
       context.strokeStyle = context.fillStyle = abstained ? "#9aa5b1" : "#ffb000";
-      context.strokeRect(x, y, width, height);
+      context.save();
+      context.translate(x + width / 2, y + height / 2);
+      context.rotate((turn * Math.PI) / 180);
+      context.strokeRect(-width / 2, -height / 2, width, height);
+      context.restore();
       const text = `${track}: ${name}${abstained ? "?" : ""} ${Math.round(100 * probability)} %`;
       context.fillText(text, x, Math.max(8 * line, y - 2 * line));
       return `${text}, then ${second}`;

@@ -30,5 +30,5 @@ class Camera(anywidget.AnyWidget):
         image = cv2.imdecode(np.frombuffer(buffers[0], np.uint8), cv2.IMREAD_COLOR)
         self.faces, _ = self.watcher.look(image, float(content["time"]))
         self.frames += 1
-        names = "box", "track", "top2", "abstained"
+        names = "box", "turn", "track", "top2", "abstained"
         self.send({"faces": [{name: getattr(face, name) for name in names} for face in self.faces]})

@@ -50,6 +50,7 @@ def test_a_frame_of_the_browser_gets_its_faces(model, monkeypatch):
     assert first["track"] == second["track"] == 1
     left, top, width, height = first["box"]
     assert left < 60 + 223 < left + width and top < 115 < top + height  # the middle of her face
+    assert abs(first["turn"]) < 8
     assert first["top2"][0][1] >= first["top2"][1][1] and first["abstained"] == (first["top2"][0][1] < 0.5)
     assert camera.frames == 3 and camera.faces == ()
 
