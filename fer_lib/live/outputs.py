@@ -125,11 +125,12 @@ def _draw_face(image: np.ndarray, face: Face, size: float) -> None:
     colour = OPEN if face.abstained else SURE
     corners = cv2.boxPoints(((left + width / 2, top + height / 2), (width, height), face.turn))
     cv2.polylines(image, [np.rint(corners).astype(np.int32)], True, colour, max(1, round(3 * size)), cv2.LINE_AA)
+    (left, top), (right, _) = (np.rint(end).astype(int).tolist() for end in (corners.min(axis=0), corners.max(axis=0)))
     name, probability = face.top2[0]
     label = f"{face.track}: {name}{'?' if face.abstained else ''} {probability:.0%}"
     _draw_text(image, label, (left, max(top - round(8 * size), round(24 * size))), size)
     line, length = round(22 * size), round(130 * size)
-    beside = left + width + 6
+    beside = right + 6
     if beside + length > image.shape[1]:  # no room on the right
         beside = max(0, left - length - 6)
     first = min(max(0, top), max(0, image.shape[0] - line * len(face.emotions)))
