@@ -1,19 +1,17 @@
 // The page: a camera or a picture in, for each face a box and seven probabilities out. Nothing is sent anywhere.
 import * as ort from "./ort/ort.mjs";
-import { covered, cutOut, greyOf } from "./faces.js";
-import { detector } from "./haar.js";
+import { detector, network } from "./blaze.js";
+import { grey, overlap, turned } from "./faces.js";
 
-// How wide a frame is made before faces are looked for, and the side of the smallest that is found then.
-const SEARCHED = { camera: { width: 320, smallest: 32 }, picture: { width: 1280, smallest: 20 } };
-// As in fer_lib.live: seconds in which what a face showed before falls to 1/e, and the confidence from which an emotion is predicted.
-const SMOOTHING = 0.3, SURE = 0.5;
+// Longer side that a larger picture, or a frame of a video, is made smaller to.
+const LARGEST = { picture: 2000, video: 1280 };
 const byId = (id) => document.getElementById(id);
 const canvas = byId("picture"), context = canvas.getContext("2d");
 // What is looked at; it is shown when it has been, with the boxes.
 const taken = document.createElement("canvas"), takenContext = taken.getContext("2d", { willReadFrequently: true });
 const say = (text) => { if (byId("status").textContent !== text) byId("status").textContent = text; };
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
-let stream = null, known = [];
+let opened = 0; // counts what was opened or stopped: only the latest is looked at
 
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = { wasm: new URL("ort/ort-wasm-simd-threaded.wasm", location.href).href };
@@ -24,65 +22,77 @@ async function fetched(name, as) {
   return response[as]();
 }
 
-const ready = (async () => {
-  const [model, cascade, about] = await Promise.all([
-    fetched("model.onnx", "arrayBuffer"), fetched("cascade.json", "json"), fetched("about.json", "json"),
-  ]);
-  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
-  byId("about").textContent = about.text;
-  say("Ready.");
-  const detect = Object.fromEntries(Object.keys(SEARCHED).map((kind) => [kind, detector(cascade, SEARCHED[kind])]));
-  return { session, detect, about };
-})();
-ready.catch((error) => say(`The network could not be loaded: ${error.message}`));
+async function session(name) {
+  return ort.InferenceSession.create(await fetched(name, "arrayBuffer"), { executionProviders: ["wasm"] });
+}
 
-/** The faces of what was taken: boxes in its pixels and probabilities. */
-async function look(kind) {
-  const { session, detect, about } = await ready;
-  const { width, height } = taken, grey = greyOf(takenContext.getImageData(0, 0, width, height));
-  const scale = Math.max(1, width / SEARCHED[kind].width), w = Math.round(width / scale), h = Math.round(height / scale);
-  const searched = scale > 1 ? covered(grey, width, height, 0, 0, width, height, w, h) : grey;
-  const boxes = detect[kind](searched, w, h).map((box) => ({ x: box.x * scale, y: box.y * scale, side: box.side * scale }));
+const ready = (async () => {
+  const about = await fetched("about.json", "json");
+  byId("about").textContent = about.text;
+  const classifier = await session("model.onnx"), networks = {};
+  for (const name in about.networks) networks[name] = network(ort, await session(`${name}.onnx`), about.networks[name]);
+  say("Ready.");
+  return { about, classifier, finder: (moving) => detector(networks, about.blaze, moving) };
+})();
+ready.catch((error) => say(`The networks could not be loaded: ${error.message}`));
+
+function take(source, width, height, largest, mirrored = false) {
+  const scale = Math.min(1, largest / Math.max(width, height));
+  [taken.width, taken.height] = [Math.round(width * scale), Math.round(height * scale)];
+  takenContext.imageSmoothingQuality = "high";
+  if (mirrored) takenContext.setTransform(-1, 0, 0, 1, taken.width, 0);
+  takenContext.drawImage(source, 0, 0, taken.width, taken.height);
+}
+
+/** The faces of what was taken: boxes in its pixels and probabilities. One look after the other: a network cannot run
+ * twice at once. */
+let last = Promise.resolve();
+function look(find) {
+  const image = takenContext.getImageData(0, 0, taken.width, taken.height);
+  const faces = last.catch(() => {}).then(() => named(image, find));
+  last = faces;
+  return faces;
+}
+
+async function named(image, find) {
+  const { classifier, about: { side, emotions, blaze } } = await ready;
+  const boxes = await find(image), n = emotions.length;
   if (!boxes.length) return [];
-  const input = new Uint8Array(boxes.length * about.side ** 2);
-  boxes.forEach((box, k) => input.set(cutOut(grey, width, height, box, about.margin, about.side), k * about.side ** 2));
-  const faces = new ort.Tensor("uint8", input, [boxes.length, about.side, about.side]);
-  const { probabilities } = await session.run({ faces });
-  const n = about.emotions.length;
+  const input = new Uint8Array(boxes.length * side ** 2);
+  boxes.forEach((box, k) => input.set(grey(turned(image, box, blaze.MARGIN * box.side, box.turn, side)), k * side ** 2));
+  const { probabilities } = await classifier.run({ faces: new ort.Tensor("uint8", input, [boxes.length, side, side]) });
   return boxes.map((box, k) => ({ ...box, probabilities: [...probabilities.data.slice(k * n, (k + 1) * n)] }));
 }
 
-/** What was known of the same faces a moment ago is averaged in: a face is the same where most of its box is. */
-function smoothed(faces, seconds) {
-  const old = Math.exp(-seconds / SMOOTHING);
-  known = faces.map((face) => {
-    const before = known.find((other) => Math.abs(other.x + other.side / 2 - face.x - face.side / 2) < face.side / 3 &&
-      Math.abs(other.y + other.side / 2 - face.y - face.side / 2) < face.side / 3);
-    const mixed = (p, k) => (before ? old * before.probabilities[k] + (1 - old) * p : p);
-    return { ...face, probabilities: face.probabilities.map(mixed) };
+/** Faces with what was known of the same ones a moment ago averaged in: the same are those that share most. */
+function smoothed(faces, known, seconds, { smoothing, same }) {
+  const old = Math.exp(-seconds / smoothing);
+  return faces.map((face) => {
+    const shares = known.map((other) => overlap(face, other)), most = Math.max(0, ...shares);
+    if (most < same) return face;
+    const before = known[shares.indexOf(most)].probabilities;
+    return { ...face, probabilities: face.probabilities.map((p, k) => old * before[k] + (1 - old) * p) };
   });
-  return known;
 }
 
-function show(faces, emotions) {
+function show(faces, { emotions, threshold }) {
   [canvas.width, canvas.height] = [taken.width, taken.height];
   context.drawImage(taken, 0, 0);
   const line = Math.max(2, canvas.width / 200);
-  faces.forEach(({ x, y, side }, k) => {
-    context.lineWidth = line;
-    context.strokeStyle = "#ffb000";
-    context.strokeRect(x, y, side, side);
-    context.font = `600 ${8 * line}px system-ui`;
-    context.fillStyle = "#ffb000";
-    if (faces.length > 1) context.fillText(k + 1, x + 2 * line, y + 9 * line);
+  [context.lineWidth, context.strokeStyle, context.fillStyle] = [line, "#ffb000", "#ffb000"];
+  context.font = `600 ${8 * line}px system-ui`;
+  faces.forEach(({ x, y, side, turn }, k) => {
+    context.setTransform(Math.cos(turn), Math.sin(turn), -Math.sin(turn), Math.cos(turn), x, y);
+    context.strokeRect(-side / 2, -side / 2, side, side);
+    if (faces.length > 1) context.fillText(k + 1, 2 * line - side / 2, 9 * line - side / 2);
   });
   const list = byId("faces");
   while (list.children.length > faces.length) list.lastElementChild.remove();
   while (list.children.length < faces.length) list.append(card(emotions));
-  const names = faces.map(({ probabilities, x, y, side }, k) => {
+  const names = faces.map(({ probabilities, x, y, side, turn }, k) => {
     const article = list.children[k], best = probabilities.indexOf(Math.max(...probabilities));
-    const name = probabilities[best] < SURE ? `${emotions[best]}?` : emotions[best];
-    article.dataset.box = [x, y, side].map((value) => value.toFixed(1)).join(" ");
+    const name = probabilities[best] < threshold ? `${emotions[best]}?` : emotions[best];
+    article.dataset.box = [x, y, side, (turn * 180) / Math.PI].map((value) => value.toFixed(1)).join(" ");
     article.querySelector("h2").textContent = faces.length > 1 ? `Face ${k + 1}: ${name}` : name;
     article.querySelectorAll("tr").forEach((row, code) => {
       row.className = code === best ? "likeliest" : "";
@@ -114,76 +124,115 @@ function card(emotions) {
 }
 
 async function openPicture(file) {
-  stop();
+  const mine = stop();
   try {
-    const { about } = await ready;
+    const { about, finder } = await ready;
     const bitmap = await createImageBitmap(file);
-    const scale = Math.min(1, 2000 / Math.max(bitmap.width, bitmap.height));
-    taken.width = Math.round(bitmap.width * scale);
-    taken.height = Math.round(bitmap.height * scale);
-    takenContext.drawImage(bitmap, 0, 0, taken.width, taken.height);
+    if (mine !== opened) return;
+    take(bitmap, bitmap.width, bitmap.height, LARGEST.picture);
     byId("stage").classList.add("shown");
-    show([], about.emotions);
+    show([], about);
     say(`Looking at ${file.name} …`);
-    await new Promise((resolve) => setTimeout(resolve)); // so that this is seen
-    const count = show(await look("picture"), about.emotions);
-    say(`${count} in ${file.name}.`);
+    await new Promise((resolve) => setTimeout(resolve, 50)); // so that this is seen
+    if (mine !== opened) return;
+    const faces = await look(finder(false));
+    if (mine === opened) say(`${show(faces, about)} in ${file.name}.`);
   } catch (error) {
-    say(`${file.name} could not be read as a picture: ${error.message}`);
+    if (mine === opened) say(`${file.name} could not be read as a picture: ${error.message}`);
   }
 }
 
-async function openCamera() {
-  const { about } = await ready;
-  if (!navigator.mediaDevices) {
-    return say("Browsers give the camera only to pages of this machine or over https. A picture works.");
+async function openVideo(file) {
+  const mine = stop();
+  await ready;
+  if (mine !== opened) return;
+  video.src = URL.createObjectURL(file);
+  try {
+    await video.play();
+  } catch (error) {
+    if (mine === opened) stop(`${file.name} could not be played: ${error.message}`);
+    return;
   }
+  if (mine !== opened) return;
+  if (!video.videoWidth) return stop(`${file.name} could not be played: it holds no picture.`);
+  byId("pause").hidden = byId("stop").hidden = false;
+  await watch(mine);
+}
+
+async function openCamera() {
+  const mine = stop();
+  await ready;
+  if (!navigator.mediaDevices) {
+    return say("Browsers give the camera only to pages of this machine or over https. A picture or a video works.");
+  }
+  let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, facingMode: "user" } });
   } catch (error) {
     return say(`The camera could not be opened (${error.name}). Is it there, free, and allowed? A picture works.`);
   }
+  if (mine !== opened) return stream.getTracks().forEach((track) => track.stop());
   byId("camera").setAttribute("aria-pressed", "true");
   byId("camera").textContent = "Stop the camera";
-  byId("stage").classList.add("shown");
   video.srcObject = stream;
   await video.play();
-  known = [];
-  let before = performance.now(), rate = 0;
-  for (const mine = stream; stream === mine;) {
+  await watch(mine);
+}
+
+/** Show what the video element plays, frame by frame, until it is stopped. */
+async function watch(mine) {
+  const { about, finder } = await ready, find = finder(true);
+  byId("stage").classList.add("shown");
+  let before = 0, known = [], rate = 0, cost = 0;
+  const mixed = (mean, value) => (mean ? 0.9 * mean + 0.1 * value : value);
+  for (;;) {
     await new Promise((resolve) => (video.requestVideoFrameCallback ?? requestAnimationFrame).call(
       video.requestVideoFrameCallback ? video : window, resolve));
-    if (stream !== mine) break;
+    if (mine !== opened) return;
     const start = performance.now();
-    [taken.width, taken.height] = [video.videoWidth, video.videoHeight];
-    takenContext.setTransform(-1, 0, 0, 1, taken.width, 0); // as in a mirror
-    takenContext.drawImage(video, 0, 0);
-    const faces = await look("camera");
-    if (stream !== mine) break;
-    const count = show(smoothed(faces, (start - before) / 1000), about.emotions);
-    rate = 0.9 * rate + 0.1 * (1000 / Math.max(1, start - before));
+    take(video, video.videoWidth, video.videoHeight, LARGEST.video, !!video.srcObject); // oneself as in a mirror
+    const faces = await look(find);
+    if (mine !== opened) return;
+    known = smoothed(faces, known, (start - before) / 1000, about);
+    const count = show(known, about);
+    cost = mixed(cost, performance.now() - start);
+    if (before) rate = mixed(rate, 1000 / Math.max(1, start - before));
     before = start;
-    say(`${count}. ${(performance.now() - start).toFixed(0)} ms a frame, ${rate.toFixed(0)} frames a second.`);
+    if (!video.paused) say(`${count}. ${cost.toFixed(0)} ms a frame, ${rate.toFixed(0)} frames a second.`);
   }
 }
 
-function stop() {
-  if (!stream) return;
-  stream.getTracks().forEach((track) => track.stop());
-  stream = null;
+/** Let go of camera, video and picture; gives the number of what is opened next. */
+function stop(text = "") {
+  if (video.srcObject) video.srcObject.getTracks().forEach((track) => track.stop());
+  if (video.src) URL.revokeObjectURL(video.src);
+  video.srcObject = null;
+  video.removeAttribute("src");
+  video.load();
   byId("camera").setAttribute("aria-pressed", "false");
   byId("camera").textContent = "Use the camera";
-  say("The camera is off.");
+  byId("pause").hidden = byId("stop").hidden = true;
+  if (text) say(text);
+  return ++opened;
 }
 
-byId("camera").onclick = () => (stream ? stop() : openCamera());
+video.onplay = () => { byId("pause").textContent = "Pause"; };
+video.onpause = () => {
+  if (byId("pause").hidden) return;
+  byId("pause").textContent = video.ended ? "Play again" : "Go on";
+  say(video.ended ? "The video is at its end." : "The video is paused.");
+};
+byId("camera").onclick = () => (video.srcObject ? stop("The camera is off.") : openCamera());
+byId("pause").onclick = () => (video.paused ? video.play() : video.pause());
+byId("stop").onclick = () => stop("The video is stopped.");
+const open = (file) => (file.type.startsWith("video/") ? openVideo(file) : openPicture(file));
 byId("choose").onclick = () => byId("file").click();
-byId("file").onchange = ({ target }) => { if (target.files[0]) openPicture(target.files[0]); target.value = ""; };
+byId("file").onchange = ({ target }) => { if (target.files[0]) open(target.files[0]); target.value = ""; };
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
     byId("stage").classList.toggle("over", kind === "dragover");
     const file = kind === "drop" && event.dataTransfer.files[0];
-    if (file) openPicture(file);
+    if (file) open(file);
   });
 }

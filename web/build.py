@@ -1,26 +1,27 @@
-"""The web page in one folder that any web server can serve: what lies beside this file, the shipped network, a face
-detector out of OpenCV, and ONNX Runtime's build for browsers, fetched by npm once and checked."""
+"""The web page in one folder that any web server can serve: what lies beside this file, the shipped network, the two
+that find faces, made ONNX, and ONNX Runtime's build for browsers, fetched by npm once and checked."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import inspect
 import json
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-import xml.etree.ElementTree as xml
+from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
-
-from fer_lib.live import inference, pipeline
+from fer_lib.live import blaze, boxes, inference, pipeline
 
 WEB = Path(__file__).resolve().parent
-SOURCES = ("index.html", "style.css", "app.js", "faces.js", "haar.js")
-CASCADE = "haarcascade_frontalface_alt2.xml"
+SOURCES = ("index.html", "style.css", "app.js", "faces.js", "blaze.js")
+NETWORKS = {"search": (blaze.SEARCHED, 256), "near": (blaze.NEAR, 128)}
+CONSTANTS = ("SIDE", "UP", "ROOM", "SIGN", "TILE", "STILL_TILE", "LARGE", "EVERY", "ONE")
+"""What blaze.js needs of blaze.py."""
 RUNTIME = "onnxruntime-web@1.30.0"
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 """SHA-512 of that package."""
@@ -30,55 +31,64 @@ FILES = {"ort.wasm.bundle.min.mjs": "ort.mjs", "ort-wasm-simd-threaded.wasm": "o
 def build(into: Path, model: Path | None = None) -> None:
     """Write the page into a folder; ``model``: another network than the one that ships.
 
-    Raises what ``inference.load`` raises, and RuntimeError where ONNX Runtime for browsers cannot be fetched.
+    Raises what ``inference.load`` and ``blaze`` raise, and RuntimeError where ONNX Runtime for browsers cannot be
+    fetched or tf2onnx is not installed.
     """
     classifier = inference.load(model)
     into.mkdir(parents=True, exist_ok=True)
     runtime(into / "ort")
+    for name, (file, _) in NETWORKS.items():
+        converted(file, into / f"{name}.onnx")
     shutil.copy(model or inference.MODEL, into / "model.onnx")
-    page = {"emotions": classifier.emotions, "side": classifier.side, "margin": pipeline.MARGIN, "text": about(model)}
+    watcher = inspect.signature(pipeline.Watcher).parameters
+    page = {
+        "emotions": classifier.emotions,
+        "side": classifier.side,
+        "threshold": watcher["threshold"].default,
+        "smoothing": watcher["smoothing"].default,
+        "same": pipeline.SAME,
+        "networks": {name: {"side": side, "layers": blaze.LAYERS[side]} for name, (_, side) in NETWORKS.items()},
+        "blaze": {name: getattr(blaze, name) for name in CONSTANTS} | {"MARGIN": boxes.MARGIN},
+        "text": about(model),
+    }
     (into / "about.json").write_text(json.dumps(page))
-    (into / "cascade.json").write_text(json.dumps(cascade(Path(cv2.data.haarcascades) / CASCADE)))
     for name in SOURCES:
         shutil.copy(WEB / name, into / name)
 
 
 def about(model: Path | None) -> str:
-    """The text on the network in the page's foot."""
+    """The text on the networks in the page's foot."""
+    detector = (
+        "Faces are found by BlazeFace, two networks of Google's MediaPipe (Apache License 2.0), as the package "
+        f"{blaze.PACKAGE.replace('==', ' ')} carries them. All networks run on ONNX Runtime Web."
+    )
     if model:
-        return f"The network is {model.name}, of which nothing is known here."
+        return f"The network is {model.name}, of which nothing is known here. {detector}"
     score = json.loads(inference.MODEL.with_suffix(".json").read_text())["scores"]["model.onnx"]["PrivateTest"]
     low, high = (100 * end for end in score["interval"])
     return (
         f"The network was right on {100 * score['accuracy']:.1f} % [{low:.1f}, {high:.1f}] of FER2013's PrivateTest, "
         "whose labels people agree with on about 65 %. Its card, docs/model_card.md, says how it fails and what it "
-        "must not be used for. Faces are found by OpenCV's Haar cascade, the network runs on ONNX Runtime Web."
+        f"must not be used for. {detector}"
     )
 
 
-def cascade(file: Path) -> dict:
-    """A cascade of OpenCV's as haar.js reads it, its licence with it."""
-    text = file.read_text()
-    root = xml.fromstring(text).find("cascade")
-
-    def numbers(element) -> list[float]:
-        return [float(number) for number in element.text.split()]
-
-    return {
-        "licence": text[text.index("<!--") + 4 : text.index("-->")].strip(),
-        "side": int(root.find("width").text),
-        "features": [[numbers(rectangle) for rectangle in feature.find("rects")] for feature in root.find("features")],
-        "stages": [
-            {
-                "threshold": float(stage.find("stageThreshold").text),
-                "trees": [
-                    {"nodes": numbers(tree.find("internalNodes")), "leaves": numbers(tree.find("leafValues"))}
-                    for tree in stage.find("weakClassifiers")
-                ],
-            }
-            for stage in root.find("stages")
-        ],
-    }
+def converted(file: tuple[str, str], into: Path) -> None:
+    """One of the detector's files, name and SHA-256, as ONNX, unless it is there already."""
+    stamp = into.with_suffix(".sha256")
+    if into.exists() and stamp.exists() and stamp.read_text() == file[1]:
+        return
+    if find_spec("tf2onnx") is None:
+        raise RuntimeError("tf2onnx, which makes the detector's networks ONNX, is not installed; the lock has it")
+    # In a process of its own, as it imports TensorFlow.
+    done = subprocess.run(
+        [sys.executable, "-m", "tf2onnx.convert", "--opset", "13", "--tflite", blaze._file(*file), "--output", into],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"tf2onnx could not convert {file[0]}: {done.stderr.strip()[-500:]}")
+    stamp.write_text(file[1])
 
 
 def runtime(into: Path) -> None:

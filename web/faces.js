@@ -1,51 +1,124 @@
-// From a picture's pixels to the network's input, as fer_lib.live.pipeline makes it.
+// Cuts of a picture, as fer_lib.live.boxes makes them. A cut is a square of side times side pixels, RGB, one after the
+// other; a picture is an ImageData.
 
-/** Grey levels, Uint8Array, of an ImageData. */
-export function greyOf({ data, width, height }) {
-  const grey = new Uint8Array(width * height);
-  for (let k = 0, at = 0; k < grey.length; k++, at += 4) {
-    grey[k] = Math.round(0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2]);
-  }
-  return grey;
+/** A square part of a picture; what lies beyond the picture's edge is black. */
+export function part({ data, width, height }, [left, top, length], side) {
+  const w = Math.min(width - left, length), h = Math.min(height - top, length);
+  const across = spans(left, w, Math.max(1, Math.round((side * w) / length)), width);
+  const down = spans(top, h, Math.max(1, Math.round((side * h) / length)), height);
+  const line = new Float32Array(3 * side), made = new Uint8ClampedArray(3 * side * side), rows = new Map();
+  const row = (y) => { // made as narrow as the cut; two rows of the cut may need it
+    if (!rows.has(y)) rows.set(y, narrowed(data, 4 * y * width, across, new Float32Array(3 * side)));
+    return rows.get(y);
+  };
+  down.forEach(({ first, weights }, y) => {
+    line.fill(0);
+    weights.forEach((weight, k) => {
+      const from = row(first + k);
+      for (let at = 0; at < 3 * across.length; at++) line[at] += weight * from[at];
+    });
+    made.set(line, 3 * side * y);
+    for (const old of rows.keys()) if (old < first + weights.length - 1) rows.delete(old);
+  });
+  return made;
 }
 
-/** A picture made smaller, w times h, each pixel the mean of what it covers; from (left, top) on, width times height. */
-export function covered(grey, rowLength, rows, left, top, width, height, w, h) {
-  const made = new Uint8Array(w * h);
-  const across = spans(left, width, w), down = spans(top, height, h);
-  for (let y = 0; y < h; y++) {
-    for (let x = 0; x < w; x++) {
-      let total = 0, weights = 0;
-      for (const [v, q] of down[y]) {
-        const line = Math.min(rows - 1, Math.max(0, v)) * rowLength; // beyond the edge its last pixels go on
-        for (const [u, p] of across[x]) {
-          total += p * q * grey[line + Math.min(rowLength - 1, Math.max(0, u))];
-          weights += p * q;
+function narrowed(data, start, across, row) {
+  for (let x = 0, at = 0; x < across.length; x++) {
+    const { first, weights } = across[x];
+    let red = 0, green = 0, blue = 0;
+    for (let k = 0, from = start + 4 * first; k < weights.length; k++, from += 4) {
+      red += weights[k] * data[from];
+      green += weights[k] * data[from + 1];
+      blue += weights[k] * data[from + 2];
+    }
+    row[at++] = red;
+    row[at++] = green;
+    row[at++] = blue;
+  }
+  return row;
+}
+
+/** For each of n new pixels, the first old one of start .. start + length that it takes from, and how much of each. */
+function spans(start, length, n, end) {
+  const step = length / n;
+  return Array.from({ length: n }, (_, k) => {
+    if (step < 1) { // larger: between the two nearest
+      const middle = Math.min(end - 1, Math.max(0, start + (k + 0.5) * step - 0.5)), first = Math.floor(middle);
+      return { first, weights: first + 1 < end ? [first + 1 - middle, middle - first] : [1] };
+    }
+    const from = start + k * step, to = from + step, first = Math.floor(from), weights = [];
+    for (let u = first; u < to - 1e-9; u++) weights.push((Math.min(to, u + 1) - Math.max(from, u)) / step);
+    return { first, weights };
+  });
+}
+
+/** A square around (x, y), turned clockwise by `turn` in radians, put upright. Made smaller by the mean of what a pixel
+ * covers, larger by cubic interpolation; beyond the picture's edge its last pixels go on. */
+export function turned(image, { x: left, y: top }, length, turn, side) {
+  length = Math.max(1, length);
+  const times = Math.min(8, Math.ceil(length / side)); // of so many places each way a mean is taken
+  const step = length / (side * times), c = step * Math.cos(turn), s = step * Math.sin(turn);
+  const made = new Uint8ClampedArray(3 * side * side), sum = new Float64Array(3);
+  const add = length > side ? addLinear : addCubic;
+  for (let y = 0, at = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      sum.fill(0);
+      for (let j = 0; j < times; j++) {
+        const v = y * times + j + 0.5 - (side * times) / 2;
+        for (let i = 0; i < times; i++) {
+          const u = x * times + i + 0.5 - (side * times) / 2;
+          add(image, left + u * c - v * s - 0.5, top + u * s + v * c - 0.5, sum);
         }
       }
-      made[y * w + x] = Math.round(total / weights);
+      for (let k = 0; k < 3; k++) made[at++] = sum[k] / (times * times);
     }
   }
   return made;
 }
 
-/** For each of n new pixels, the old ones of start .. start + length that it takes from, and how much of each. */
-function spans(start, length, n) {
-  const step = length / n;
-  return Array.from({ length: n }, (_, k) => {
-    if (step < 1) { // larger: between the two nearest
-      const middle = start + (k + 0.5) * step - 0.5, first = Math.floor(middle);
-      return [[first, 1 - (middle - first)], [first + 1, middle - first]];
-    }
-    const from = start + k * step, to = from + step, taken = [];
-    for (let u = Math.floor(from); u < to - 1e-9; u++) taken.push([u, Math.min(to, u + 1) - Math.max(from, u)]);
-    return taken;
-  });
+function within(value, end) {
+  return value < 0 ? 0 : value < end ? value : end - 1;
 }
 
-/** The square with a margin around a box, cut out as side times side. */
-export function cutOut(grey, width, height, box, margin, side) {
-  const length = Math.max(1, Math.round(margin * box.side));
-  const left = Math.round(box.x + (box.side - length) / 2), top = Math.round(box.y + (box.side - length) / 2);
-  return covered(grey, width, height, left, top, length, length, side, side);
+function addLinear({ data, width, height }, x, y, sum) {
+  const u = Math.floor(x), v = Math.floor(y), p = x - u, q = y - v;
+  const above = width * within(v, height), below = width * within(v + 1, height);
+  const before = within(u, width), after = within(u + 1, width);
+  const a = 4 * (above + before), b = 4 * (above + after), c = 4 * (below + before), d = 4 * (below + after);
+  const A = (1 - p) * (1 - q), B = p * (1 - q), C = (1 - p) * q, D = p * q;
+  sum[0] += A * data[a] + B * data[b] + C * data[c] + D * data[d];
+  sum[1] += A * data[a + 1] + B * data[b + 1] + C * data[c + 1] + D * data[d + 1];
+  sum[2] += A * data[a + 2] + B * data[b + 2] + C * data[c + 2] + D * data[d + 2];
+}
+
+function addCubic({ data, width, height }, x, y, sum) {
+  const u = Math.floor(x), v = Math.floor(y), across = cubic(x - u), down = cubic(y - v);
+  for (let j = 0; j < 4; j++) {
+    const row = width * within(v + j - 1, height);
+    for (let i = 0; i < 4; i++) {
+      const weight = across[i] * down[j], at = 4 * (row + within(u + i - 1, width));
+      for (let k = 0; k < 3; k++) sum[k] += weight * data[at + k];
+    }
+  }
+}
+
+/** Weights of the four pixels around a place that lies by p after the second: OpenCV's. */
+function cubic(p) {
+  const a = -0.75, far = (d) => ((d - 5) * d + 8) * d * a - 4 * a, near = (d) => ((a + 2) * d - (a + 3)) * d * d + 1;
+  return [far(1 + p), near(p), near(1 - p), far(2 - p)];
+}
+
+/** A cut's grey levels, Uint8ClampedArray. */
+export function grey(cut) {
+  return Uint8ClampedArray.from({ length: cut.length / 3 }, (_, k) =>
+    0.299 * cut[3 * k] + 0.587 * cut[3 * k + 1] + 0.114 * cut[3 * k + 2]);
+}
+
+/** Area that two squares around their (x, y) share, as a part of what they cover together; their turn is left aside. */
+export function overlap(one, other) {
+  const along = (axis) => Math.max(0, Math.min(one[axis] + one.side / 2, other[axis] + other.side / 2) -
+    Math.max(one[axis] - one.side / 2, other[axis] - other.side / 2));
+  const shared = along("x") * along("y");
+  return shared / (one.side ** 2 + other.side ** 2 - shared);
 }
