@@ -1,5 +1,5 @@
 // Faces by BlazeFace, upright or tilted, as fer_lib/live/blaze.py finds them; build.py hands its constants over.
-import { overlap, part, turned } from "./faces.js";
+import { overlap, part, rounded, turned } from "./faces.js";
 
 // In blaze.py these have no names: boxes of one network that share so much are one face; the probability from which on
 // the near look counts; and how far from the cut's middle, as a part of its side, the face may be there.
@@ -108,7 +108,7 @@ export function detector({ search, near }, constants, moving) {
 function parts({ width, height }, { TILE, STILL_TILE, LARGE }, moving) {
   const longer = Math.max(width, height), squares = [[0, 0, longer]];
   for (const share of moving || longer < LARGE ? [TILE] : [TILE, STILL_TILE]) {
-    const side = Math.max(1, Math.round(share * longer));
+    const side = Math.max(1, rounded(share * longer));
     for (const top of starts(height, side)) for (const left of starts(width, side)) squares.push([left, top, side]);
   }
   return squares;
@@ -116,5 +116,5 @@ function parts({ width, height }, { TILE, STILL_TILE, LARGE }, moving) {
 
 function starts(length, side) {
   const steps = length <= side ? 0 : Math.ceil((length - side) / (0.8 * side)); // over one another by a fifth or more
-  return Array.from({ length: steps + 1 }, (_, k) => Math.round(steps && (k * (length - side)) / steps));
+  return Array.from({ length: steps + 1 }, (_, k) => rounded(steps && (k * (length - side)) / steps));
 }

@@ -28,18 +28,18 @@ INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7Q
 FILES = {"ort.wasm.bundle.min.mjs": "ort.mjs", "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm"}
 
 
-def build(into: Path, model: Path | None = None) -> None:
-    """Write the page into a folder; ``model``: another network than the one that ships.
+def build(into: Path) -> None:
+    """Write the page into a folder.
 
     Raises what ``inference.load`` and ``blaze`` raise, and RuntimeError where ONNX Runtime for browsers cannot be
     fetched or tf2onnx is not installed.
     """
-    classifier = inference.load(model)
+    classifier = inference.load()
     into.mkdir(parents=True, exist_ok=True)
     runtime(into / "ort")
     for name, (file, _) in NETWORKS.items():
         converted(file, into / f"{name}.onnx")
-    shutil.copy(model or inference.MODEL, into / "model.onnx")
+    shutil.copy(inference.MODEL, into / "model.onnx")
     watcher = inspect.signature(pipeline.Watcher).parameters
     page = {
         "emotions": classifier.emotions,
@@ -49,27 +49,22 @@ def build(into: Path, model: Path | None = None) -> None:
         "same": pipeline.SAME,
         "networks": {name: {"side": side, "layers": blaze.LAYERS[side]} for name, (_, side) in NETWORKS.items()},
         "blaze": {name: getattr(blaze, name) for name in CONSTANTS} | {"MARGIN": boxes.MARGIN},
-        "text": about(model),
+        "text": about(),
     }
     (into / "about.json").write_text(json.dumps(page))
     for name in SOURCES:
         shutil.copy(WEB / name, into / name)
 
 
-def about(model: Path | None) -> str:
+def about() -> str:
     """The text on the networks in the page's foot."""
-    detector = (
-        "Faces are found by BlazeFace, two networks of Google's MediaPipe (Apache License 2.0), as the package "
-        f"{blaze.PACKAGE.replace('==', ' ')} carries them. All networks run on ONNX Runtime Web."
-    )
-    if model:
-        return f"The network is {model.name}, of which nothing is known here. {detector}"
     score = json.loads(inference.MODEL.with_suffix(".json").read_text())["scores"]["model.onnx"]["PrivateTest"]
     low, high = (100 * end for end in score["interval"])
     return (
         f"The network was right on {100 * score['accuracy']:.1f} % [{low:.1f}, {high:.1f}] of FER2013's PrivateTest, "
         "whose labels people agree with on about 65 %. Its card, docs/model_card.md, says how it fails and what it "
-        f"must not be used for. {detector}"
+        "must not be used for. Faces are found by BlazeFace, two networks of Google's MediaPipe (Apache License 2.0), "
+        f"as the package {blaze.PACKAGE.replace('==', ' ')} carries them. All three run on ONNX Runtime Web."
     )
 
 

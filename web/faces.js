@@ -1,18 +1,24 @@
 // Cuts of a picture, as fer_lib.live.boxes makes them. A cut is a square of side times side pixels, RGB, one after the
 // other; a picture is an ImageData.
 
+/** As Python rounds: a half to the even number beside it. A square moved by one pixel may hold another face. */
+export function rounded(value) {
+  const nearest = Math.round(value);
+  return nearest - value === 0.5 && nearest % 2 ? nearest - 1 : nearest;
+}
+
 /** A square part of a picture; what lies beyond the picture's edge is black. */
 export function part({ data, width, height }, [left, top, length], side) {
   const w = Math.min(width - left, length), h = Math.min(height - top, length);
-  const across = spans(left, w, Math.max(1, Math.round((side * w) / length)), width);
-  const down = spans(top, h, Math.max(1, Math.round((side * h) / length)), height);
+  const across = spans(left, w, Math.max(1, rounded((side * w) / length)), width);
+  const down = spans(top, h, Math.max(1, rounded((side * h) / length)), height);
   const line = new Float32Array(3 * side), made = new Uint8ClampedArray(3 * side * side), rows = new Map();
   const row = (y) => { // made as narrow as the cut; two rows of the cut may need it
     if (!rows.has(y)) rows.set(y, narrowed(data, 4 * y * width, across, new Float32Array(3 * side)));
     return rows.get(y);
   };
   down.forEach(({ first, weights }, y) => {
-    line.fill(0);
+    line.fill(1e-4); // so that halves are rounded up, as OpenCV rounds them
     weights.forEach((weight, k) => {
       const from = row(first + k);
       for (let at = 0; at < 3 * across.length; at++) line[at] += weight * from[at];
