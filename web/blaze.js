@@ -12,7 +12,9 @@ export function network(ort, session, { side, layers }) {
     return [((cell % row) + 0.5) * step, (Math.floor(cell / row) + 0.5) * step];
   }));
   const run = async (cut, least) => {
-    const input = new ort.Tensor("float32", Float32Array.from(cut, (level) => (level * 2) / 255 - 1), [1, side, side, 3]);
+    const pixels = new Float32Array(cut.length);
+    for (let k = 0; k < cut.length; k++) pixels[k] = cut[k] * (2 / 255) - 1;
+    const input = new ort.Tensor("float32", pixels, [1, side, side, 3]);
     const { regressors: { data: values }, classificators: { data: scores } } = await session.run({ input });
     const found = [];
     cells.forEach(([x, y], k) => {

@@ -65,19 +65,15 @@ export function turned(image, { x: left, y: top }, length, turn, side) {
   length = Math.max(1, length);
   const times = Math.min(8, Math.ceil(length / side)); // of so many places each way a mean is taken
   const step = length / (side * times), c = step * Math.cos(turn), s = step * Math.sin(turn);
-  const made = new Uint8ClampedArray(3 * side * side), sum = new Float64Array(3);
-  const add = length > side ? addLinear : addCubic;
+  const made = new Uint8ClampedArray(3 * side * side), level = new Float64Array(3), middle = (side * times - 1) / 2;
+  const look = length > side ? mean : cubic;
   for (let y = 0, at = 0; y < side; y++) {
-    for (let x = 0; x < side; x++) {
-      sum.fill(0);
-      for (let j = 0; j < times; j++) {
-        const v = y * times + j + 0.5 - (side * times) / 2;
-        for (let i = 0; i < times; i++) {
-          const u = x * times + i + 0.5 - (side * times) / 2;
-          add(image, left + u * c - v * s - 0.5, top + u * s + v * c - 0.5, sum);
-        }
-      }
-      for (let k = 0; k < 3; k++) made[at++] = sum[k] / (times * times);
+    for (let x = 0; x < side; x++, at += 3) {
+      const u = x * times - middle, v = y * times - middle;
+      look(image, left + u * c - v * s - 0.5, top + u * s + v * c - 0.5, level, times, c, s);
+      made[at] = level[0];
+      made[at + 1] = level[1];
+      made[at + 2] = level[2];
     }
   }
   return made;
@@ -87,38 +83,52 @@ function within(value, end) {
   return value < 0 ? 0 : value < end ? value : end - 1;
 }
 
-function addLinear({ data, width, height }, x, y, sum) {
-  const u = Math.floor(x), v = Math.floor(y), p = x - u, q = y - v;
-  const above = width * within(v, height), below = width * within(v + 1, height);
-  const before = within(u, width), after = within(u + 1, width);
-  const a = 4 * (above + before), b = 4 * (above + after), c = 4 * (below + before), d = 4 * (below + after);
-  const A = (1 - p) * (1 - q), B = p * (1 - q), C = (1 - p) * q, D = p * q;
-  sum[0] += A * data[a] + B * data[b] + C * data[c] + D * data[d];
-  sum[1] += A * data[a + 1] + B * data[b + 1] + C * data[c + 1] + D * data[d + 1];
-  sum[2] += A * data[a + 2] + B * data[b + 2] + C * data[c + 2] + D * data[d + 2];
+/** The mean of times x times places from (x, y) on, with steps of (c, s) and (-s, c); each lies between four pixels. */
+function mean({ data, width, height }, x, y, level, times, c, s) {
+  let red = 0, green = 0, blue = 0;
+  for (let j = 0; j < times; j++) {
+    for (let i = 0; i < times; i++) {
+      const toX = x + i * c - j * s, toY = y + i * s + j * c;
+      const u = Math.floor(toX) | 0, v = Math.floor(toY) | 0; // as whole numbers engines index with them at once
+      const above = Math.imul(width, within(v, height)), below = Math.imul(width, within(v + 1, height));
+      const before = within(u, width), after = within(u + 1, width), p = toX - u, q = toY - v;
+      const a = 4 * (above + before), b = 4 * (above + after), d = 4 * (below + before), e = 4 * (below + after);
+      const A = (1 - p) * (1 - q), B = p * (1 - q), D = (1 - p) * q, E = p * q;
+      red += A * data[a] + B * data[b] + D * data[d] + E * data[e];
+      green += A * data[a + 1] + B * data[b + 1] + D * data[d + 1] + E * data[e + 1];
+      blue += A * data[a + 2] + B * data[b + 2] + D * data[d + 2] + E * data[e + 2];
+    }
+  }
+  level[0] = red / (times * times);
+  level[1] = green / (times * times);
+  level[2] = blue / (times * times);
 }
 
-function addCubic({ data, width, height }, x, y, sum) {
-  const u = Math.floor(x), v = Math.floor(y), across = cubic(x - u), down = cubic(y - v);
+function cubic({ data, width, height }, x, y, level) {
+  const u = Math.floor(x), v = Math.floor(y), across = weights(x - u), down = weights(y - v);
+  level.fill(0);
   for (let j = 0; j < 4; j++) {
     const row = width * within(v + j - 1, height);
     for (let i = 0; i < 4; i++) {
       const weight = across[i] * down[j], at = 4 * (row + within(u + i - 1, width));
-      for (let k = 0; k < 3; k++) sum[k] += weight * data[at + k];
+      for (let k = 0; k < 3; k++) level[k] += weight * data[at + k];
     }
   }
 }
 
 /** Weights of the four pixels around a place that lies by p after the second: OpenCV's. */
-function cubic(p) {
+function weights(p) {
   const a = -0.75, far = (d) => ((d - 5) * d + 8) * d * a - 4 * a, near = (d) => ((a + 2) * d - (a + 3)) * d * d + 1;
   return [far(1 + p), near(p), near(1 - p), far(2 - p)];
 }
 
 /** A cut's grey levels, Uint8ClampedArray. */
 export function grey(cut) {
-  return Uint8ClampedArray.from({ length: cut.length / 3 }, (_, k) =>
-    0.299 * cut[3 * k] + 0.587 * cut[3 * k + 1] + 0.114 * cut[3 * k + 2]);
+  const made = new Uint8ClampedArray(cut.length / 3);
+  for (let k = 0, at = 0; k < made.length; k++, at += 3) {
+    made[k] = 0.299 * cut[at] + 0.587 * cut[at + 1] + 0.114 * cut[at + 2];
+  }
+  return made;
 }
 
 /** Area that two squares around their (x, y) share, as a part of what they cover together; their turn is left aside. */

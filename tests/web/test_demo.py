@@ -152,10 +152,10 @@ def test_a_picture_gets_the_boxes_and_the_probabilities_of_python(browser, addre
 
 def test_a_tilted_face_is_found_and_named(browser, address, astronaut):
     tab, errors = opened(browser, address)
-    tab.locator("#file").set_input_files(png(turned(astronaut, -40)))
+    tab.locator("#file").set_input_files(png(turned(astronaut, -45)))
     assert wait_for(tab, "in picture.png") == "One face in picture.png."
     (((_, _, _, degrees), p),) = faces(tab)
-    assert -55 < degrees < -25  # she holds her head a little tilted
+    assert -50 < degrees < -35  # she holds her head a little tilted
     best = inference.Classifier.emotions[int(p.argmax())]
     assert tab.locator("tr.likeliest th").inner_text() == best
     head = best if p.max() >= 0.5 else f"{best}?"
