@@ -59,7 +59,9 @@ async function named(image, find) {
   const boxes = await find(image), n = emotions.length;
   if (!boxes.length) return [];
   const input = new Uint8Array(boxes.length * side ** 2);
-  boxes.forEach((box, k) => input.set(grey(turned(image, box, blaze.MARGIN * box.side, box.turn, side)), k * side ** 2));
+  boxes.forEach((box, k) => {
+    input.set(grey(turned(image, box, blaze.MARGIN * box.side, box.turn, side)), k * side ** 2);
+  });
   const { probabilities } = await classifier.run({ faces: new ort.Tensor("uint8", input, [boxes.length, side, side]) });
   return boxes.map((box, k) => ({ ...box, probabilities: [...probabilities.data.slice(k * n, (k + 1) * n)] }));
 }
@@ -80,11 +82,11 @@ function show(faces, { emotions, threshold }) {
   context.drawImage(taken, 0, 0);
   const line = Math.max(2, canvas.width / 200);
   [context.lineWidth, context.strokeStyle, context.fillStyle] = [line, "#ffb000", "#ffb000"];
-  context.font = `600 ${8 * line}px system-ui`;
   faces.forEach(({ x, y, side, turn }, k) => {
     context.setTransform(Math.cos(turn), Math.sin(turn), -Math.sin(turn), Math.cos(turn), x, y);
     context.strokeRect(-side / 2, -side / 2, side, side);
-    if (faces.length > 1) context.fillText(k + 1, 2 * line - side / 2, 9 * line - side / 2);
+    context.font = `600 ${Math.min(8 * line, Math.max(5 * line, side / 3))}px system-ui`;
+    if (faces.length > 1) context.fillText(k + 1, -side / 2, -side / 2 - line); // above, so that it hides no face
   });
   const list = byId("faces");
   while (list.children.length > faces.length) list.lastElementChild.remove();
@@ -175,7 +177,7 @@ async function openCamera() {
   byId("camera").setAttribute("aria-pressed", "true");
   byId("camera").textContent = "Stop the camera";
   video.srcObject = stream;
-  await video.play();
+  await video.play().catch(() => {}); // where it was stopped meanwhile
   await watch(mine);
 }
 
@@ -223,7 +225,7 @@ video.onpause = () => {
   say(video.ended ? "The video is at its end." : "The video is paused.");
 };
 byId("camera").onclick = () => (video.srcObject ? stop("The camera is off.") : openCamera());
-byId("pause").onclick = () => (video.paused ? video.play() : video.pause());
+byId("pause").onclick = () => (video.paused ? video.play().catch(() => {}) : video.pause());
 byId("stop").onclick = () => stop("The video is stopped.");
 const open = (file) => (file.type.startsWith("video/") ? openVideo(file) : openPicture(file));
 byId("choose").onclick = () => byId("file").click();

@@ -16,9 +16,9 @@ export function network(ort, session, { side, layers }) {
     for (let k = 0; k < cut.length; k++) pixels[k] = cut[k] * (2 / 255) - 1;
     const input = new ort.Tensor("float32", pixels, [1, side, side, 3]);
     const { regressors: { data: values }, classificators: { data: scores } } = await session.run({ input });
-    const found = [];
+    const found = [], lowest = logOdds(least);
     cells.forEach(([x, y], k) => {
-      if (scores[k] < logOdds(least)) return;
+      if (scores[k] < lowest) return;
       const [dx, dy, size, , leftX, leftY, rightX, rightY] = values.subarray(16 * k, 16 * k + 8);
       const turn = Math.atan2(rightY - leftY, rightX - leftX);
       found.push({ x: x + dx, y: y + dy, side: size, turn, score: scores[k] });
@@ -65,7 +65,8 @@ export function detector({ search, near }, constants, moving) {
     const best = central.reduce((one, other) => (other.score > one.score ? other : one));
     const c = scale * Math.cos(face.turn), s = scale * Math.sin(face.turn), u = best.x - half, v = best.y - half;
     const x = face.x + u * c - v * s, y = face.y + u * s + v * c, turn = best.turn + face.turn;
-    return { ...face, x, y, side: scale * best.side, turn: Math.atan2(Math.sin(turn), Math.cos(turn)), near: best.score };
+    const within = Math.atan2(Math.sin(turn), Math.cos(turn)); // half a turn
+    return { ...face, x, y, side: scale * best.side, turn: within, near: best.score };
   }
 
   function box({ x, y, side, turn }) {
