@@ -1,12 +1,8 @@
 // Faces by BlazeFace, upright or tilted, as fer_lib/live/blaze.py finds them; build.py hands its constants over.
 import { overlap, part, rounded, turned } from "./faces.js";
 
-// In blaze.py these have no names: boxes of one network that share so much are one face; the probability from which on
-// the near look counts; and how far from the cut's middle, as a part of its side, the face may be there.
-const SHARED = 0.3, LEAST = 0.05, CENTRAL = 0.3;
-
 /** A network: a cut in, faces out, with their log-odds, and middle, side and turn in the cut's pixels. */
-export function network(ort, session, { side, layers }) {
+export function network(ort, session, { side, layers }, { SHARED }) {
   const cells = layers.flatMap(([step, boxes]) => Array.from({ length: boxes * (side / step) ** 2 }, (_, k) => {
     const cell = Math.floor(k / boxes), row = side / step;
     return [((cell % row) + 0.5) * step, (Math.floor(cell / row) + 0.5) * step];
@@ -46,14 +42,14 @@ function eachOnce(faces, worth, shared, box = (face) => face) {
  * known is looked at near in each, where it was, and one that is lost is searched for at once.
  */
 export function detector({ search, near }, constants, moving) {
-  const { SIDE, UP, ROOM, SIGN, EVERY, ONE, MARGIN } = constants;
+  const { SIDE, UP, ROOM, SIGN, LEAST, CENTRAL, SURE, EVERY, ONE, MARGIN } = constants;
   let known = [], frame = 0, size = "";
 
   async function found(image, square) {
     const [left, top, length] = square, scale = length / search.side;
     const faces = await search.run(part(image, square, search.side), SIGN);
     return faces.map(({ x, y, side, turn, score }) => (
-      { x: left + scale * x, y: top + scale * y, side: scale * side, turn, searched: score, near: 0 }));
+      { x: left + scale * x, y: top + scale * y, side: scale * side, turn, square, searched: score, near: 0 }));
   }
 
   /** A face as the near network has it in a cut around where it was, turned until it is upright. */
@@ -84,20 +80,28 @@ export function detector({ search, near }, constants, moving) {
 
   return async (image) => {
     const squares = parts(image, constants, moving), fresh = !moving || size !== `${image.width} x ${image.height}`;
-    const counts = (face) => face.searched + face.near > 0, lost = [], signs = [];
+    const counts = (face) => face.searched + face.near > SURE, lost = [], signs = [];
     if (fresh) known = [];
     for (const face of known.splice(0)) {
       const now = await seen(image, face);
       (counts(now) ? known : lost).push(now);
     }
-    for (const square of fresh ? squares : wanted(squares, lost)) signs.push(...(await found(image, square)));
+    const searched = fresh ? squares : wanted(squares, lost), again = [];
+    for (const square of searched) signs.push(...(await found(image, square)));
     for (const sign of eachOnce(signs, (face) => face.searched, ONE, box)) {
       const before = known.find((face) => overlap(box(face), box(sign)) >= ONE);
       if (before) {
-        before.searched = sign.searched;
+        Object.assign(before, { searched: sign.searched, square: sign.square });
+        again.push(before);
       } else {
         const face = await seen(image, sign);
+        again.push(face);
         if (counts(face)) known.push(face);
+      }
+    }
+    for (const face of known) { // where the search finds it no more, it takes it for less than SIGN
+      if (searched.some((square) => `${square}` === `${face.square}`) && !again.includes(face)) {
+        face.searched = Math.min(face.searched, logOdds(SIGN));
       }
     }
     known = eachOnce(known, (face) => face.searched + face.near, ONE, box);

@@ -20,7 +20,9 @@ from fer_lib.live import blaze, boxes, inference, pipeline
 WEB = Path(__file__).resolve().parent
 SOURCES = ("index.html", "style.css", "app.js", "faces.js", "blaze.js")
 NETWORKS = {"search": (blaze.SEARCHED, 256), "near": (blaze.NEAR, 128)}
-CONSTANTS = ("SIDE", "UP", "ROOM", "SIGN", "TILE", "STILL_TILE", "LARGE", "EVERY", "ONE")
+CONSTANTS = (
+    "SIDE", "UP", "ROOM", "SIGN", "LEAST", "CENTRAL", "SHARED", "SURE", "TILE", "STILL_TILE", "LARGE", "EVERY", "ONE",
+)  # fmt: skip
 """What blaze.js needs of blaze.py."""
 RUNTIME = "onnxruntime-web@1.30.0"
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="

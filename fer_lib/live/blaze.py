@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,6 +43,12 @@ ROOM = 2.0
 """Side of the cut that is looked at near, over the side of the face's box: the face may move by half of itself."""
 SIGN = 0.4
 """Probability from which on what the search finds is looked at near."""
+LEAST = 0.05
+"""Probability under which the near look has found nothing."""
+CENTRAL = 0.3
+"""How far from the middle of the near cut the face may be, as a part of its side."""
+SHARED = 0.3
+"""Overlap above which two boxes of one network are of one face."""
 SURE = 0.3
 """Sum of both log-odds above which it is a face. At 0 there are twice as many false alarms, on 90 photographs of other
 things, for a point more of blurred faces found; at 0.5 hardly fewer, for three points less."""
@@ -62,13 +68,15 @@ AT_ONCE = 3
 @dataclass
 class Known:
     """A face: the middle and the side, in pixels, of the box that the network which looks near gives, its turn in
-    radians clockwise, and the log-odds of the search and of the near look."""
+    radians clockwise, the part of the frame in which the search found it last, and the log-odds of the search and of
+    the near look."""
 
     middle: np.ndarray
     side: float
     turn: float
+    part: tuple[int, int, int]
     searched: float
-    near: float
+    near: float = 0.0
 
     @property
     def is_one(self) -> bool:
@@ -118,7 +126,7 @@ class Network:
         points[:, [0, 2, 3]] += self.cells[here, None]
         boxes = np.concatenate((points[:, 0] - points[:, 1] / 2, points[:, 1]), axis=1)
         probabilities = 1 / (1 + np.exp(-scores[here]))
-        kept = cv2.dnn.NMSBoxes(boxes.tolist(), probabilities.tolist(), 0.0, 0.3)
+        kept = cv2.dnn.NMSBoxes(boxes.tolist(), probabilities.tolist(), 0.0, SHARED)
         kept = np.array(kept, int).reshape(-1)
         return scores[here][kept].astype(float), points[kept]
 
@@ -168,14 +176,22 @@ class Blaze:
             wanted = [parts[0] if k % 2 or len(parts) == 1 else parts[1 + (k // 2) % (len(parts) - 1)]]
         else:
             wanted = []
+        again: list[Known] = []
         for face in _each_once([face for part in wanted for face in self._found(image, part)], lambda f: f.searched):
             for before in self.known:
                 if overlap(before.box, face.box) >= ONE:
-                    before.searched = face.searched
+                    before.searched, before.part = face.searched, face.part
+                    again.append(before)
                     break
             else:
                 face = self._seen(image, face)
+                again.append(face)
                 self.known += [face] if face.is_one else []
+        for face in self.known:
+            if face.part in wanted and all(
+                face is not each for each in again
+            ):  # the search takes it for less than this
+                face.searched = min(face.searched, log_odds(SIGN))
         self.known = _each_once(self.known, lambda face: face.searched + face.near)
         self.grey, self.turn = grey, self.turn + 1
         boxes = np.array([face.box for face in self.known], np.float32).reshape(-1, 5)
@@ -194,22 +210,23 @@ class Blaze:
         found = []
         for score, (middle, (size, _), *eyes) in zip(scores, points):
             place = middle / scale + (left, top)
-            found.append(Known(place, size / scale, _turn(eyes), score, 0.0))
+            found.append(Known(place, size / scale, _turn(eyes), part, score))
         return found
 
     def _seen(self, image: np.ndarray, face: Known) -> Known:
         """A face as the network that looks near has it, in a cut around where it was; where that has none, as it was,
         with the lowest log-odds."""
         cut, back = turned(image, face.middle, ROOM * face.side, face.turn, self.near.side)
-        scores, points = self.near(cut, 0.05)
-        central = np.abs(points[:, 0] - self.near.side / 2).max(1, initial=0) < 0.3 * self.near.side
+        scores, points = self.near(cut, LEAST)
+        central = np.abs(points[:, 0] - self.near.side / 2).max(1, initial=0) < CENTRAL * self.near.side
         if not central.any():
-            return Known(face.middle, face.side, face.turn, face.searched, -math.inf)
+            return replace(face, near=-math.inf)
         best = np.flatnonzero(central)[np.argmax(scores[central])]
         middle, (size, _), *eyes = points[best]
         eyes = [back[:, :2] @ eye + back[:, 2] for eye in eyes]
         side = size * ROOM * face.side / self.near.side
-        return Known(back[:, :2] @ middle + back[:, 2], side, _turn(eyes), face.searched, float(scores[best]))
+        place = back[:, :2] @ middle + back[:, 2]
+        return replace(face, middle=place, side=side, turn=_turn(eyes), near=float(scores[best]))
 
     def _follow(self, image: np.ndarray, grey: np.ndarray) -> list[Known]:
         """Look at the known faces where they were; those that are no faces any more are forgotten, and given."""
