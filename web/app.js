@@ -30,7 +30,9 @@ const ready = (async () => {
   const about = await fetched("about.json", "json");
   byId("about").textContent = about.text;
   const classifier = await session("model.onnx"), networks = {};
-  for (const name in about.networks) networks[name] = network(ort, await session(`${name}.onnx`), about.networks[name], about.blaze);
+  for (const name in about.networks) {
+    networks[name] = network(ort, await session(`${name}.onnx`), about.networks[name], about.blaze);
+  }
   say("Ready.");
   return { about, classifier, finder: (moving) => detector(networks, about.blaze, moving) };
 })();

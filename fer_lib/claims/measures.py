@@ -147,19 +147,22 @@ for _code, _emotion in enumerate(FER2013):
     MEASURES[f"answers {_emotion}"] = (_predicted(itemgetter(_code)), "% of predictions")
 
 
-def _share(function):
+def _share(function, detector: str | None = None):
     """The share of a survey's faces at its usual level, nothing changed about them: (k, n).
 
     ``function`` takes the arrays of that level, (n,) each: labels, first, second and seconds (``survey.predictions``),
     found, and right_of_found (``records.recognised``). It gives two masks: of which faces, and which of them count. The
-    detector is the survey's first, which is ours: it finds nearly all, so that what is judged is what the network does.
+    detector is the survey's first, which is ours, unless one is named: it finds nearly all, so that what is judged is
+    what the network does.
     """
 
     def share(record):
         usual, arrays = records.usual_level(record["conditions"]), records.predictions(record)
+        names = record["parameters"]["detectors"]
+        asked = names.index(detector) if detector in names else 0
         here = {name: arrays[name][usual] for name in ("first", "second")}
-        here |= {"labels": arrays["labels"], "seconds": arrays["seconds"][0]}
-        among, counted = function(here | records.recognised(arrays, usual, 0))
+        here |= {"labels": arrays["labels"], "seconds": arrays["seconds"][asked]}
+        among, counted = function(here | records.recognised(arrays, usual, asked))
         return int((among & counted).sum()), int(among.sum())
 
     return share
@@ -185,8 +188,8 @@ def _second_right(here):
 
 def _within(seconds):
     """Of the frames whose face was found, those answered within so many seconds. To find nothing is no answer, however
-    fast."""
-    return _share(lambda here: (here["found"], here["seconds"] <= seconds))
+    fast. With the paper's detector: in a survey ours searches all of each frame, which it does once in a video."""
+    return _share(lambda here: (here["found"], here["seconds"] <= seconds), "paper")
 
 
 SHARES = {

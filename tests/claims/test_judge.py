@@ -441,7 +441,8 @@ def test_shares_before_a_camera_are_counted_from_the_frame_to_the_prediction(mon
         "seconds": columns["seconds"][None],
     }
     monkeypatch.setattr(records, "predictions", lambda record: arrays)
-    counted = {name: share({"conditions": [{"usual": False}, {"usual": True}]}) for name, share in
+    asked = {"conditions": [{"usual": False}, {"usual": True}], "parameters": {"detectors": ["paper"]}}
+    counted = {name: share(asked) for name, share in
                measures.SHARES.items()}  # fmt: skip
     assert counted["happy told rightly"] == (2, 4)
     assert counted["angry told rightly"] == (0, 2) and counted["fear told rightly"] == (1, 2)
