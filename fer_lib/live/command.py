@@ -32,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
         interrupted = stack.enter_context(_stopping())
         stack.enter_context(warnings.catch_warnings())  # each is one line, without the place in the code
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = _print_warning
+        told: set[str] = set()
+        warnings.showwarning = lambda message, *_: _print_warning(str(message), told)
         watched = stack.enter_context(closing(_watched(options, parts)))
         first = next(watched)  # there is one, or this raises why not
         write = [stack.enter_context(output) for output in _outputs(options, parts)]
@@ -61,8 +62,17 @@ def _refuse_early(options: argparse.Namespace, parts: list[sources.Source]) -> N
         raise refused("--per", "frame without --json", "--json, whose lines it is about", "add it")
     if options.summary:
         summary.check(options.summary)
+    if not all(options.source):
+        raise refused("--source", "nothing", "a source", "name one")
+    files = [path for path in (options.save, options.csv, options.summary) if path]
+    for k, path in enumerate(files):
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            found = "a folder" if path.is_dir() else f"no folder {path.parent}"
+            raise refused(path, found, "a file in a folder that is there", "name one, or make the folder")
+        if path.resolve() in (other.resolve() for other in files[:k]):
+            raise refused(path, "two outputs to it", "a file for each", "name another")
     read = [file for part in parts for file in (part if isinstance(part, list) else [part]) if os.path.exists(file)]
-    for path in filter(None, (options.save, options.csv, options.summary)):
+    for path in files:
         if path.exists() and any(path.samefile(file) for file in read):
             raise refused(path, "the source itself", "another file to write to", "name one")
 
@@ -136,7 +146,11 @@ def _bar_aside() -> AbstractContextManager:
     return tqdm.external_write_mode()
 
 
-def _print_warning(message: Warning, *_) -> None:
+def _print_warning(message: str, told: set[str]) -> None:
+    """Each once: every source may have the same."""
+    if message in told:
+        return
+    told.add(message)
     with _bar_aside():
         print(f"warning: {message}", file=sys.stderr)
 

@@ -51,7 +51,7 @@ def detector(name: str | None = None, yunet: str | Path | None = None, moving: b
         raise refused("detector", f"{name or 'blaze'!r} and a file of YuNet", "'yunet' with a file", "leave one out")
     if name is None and (what := blaze.missing()):
         warnings.warn(
-            f"the detector blaze, which sees tilted, dark and small faces, finds {what}; tuned serves", stacklevel=2
+            f"the detector blaze, which sees tilted, dark and small faces, lacks {what}; tuned serves", stacklevel=2
         )
         name = "tuned"
     if name in (None, "blaze"):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SAME = 0.3
 """Overlap from which on two boxes may be of one face."""
 PATIENCE = 0.5
-"""Seconds after which a face that is not found any more is forgotten."""
+"""Seconds after which a face that is not found any more is forgotten; one of the frame before never is."""
 AT_ONCE = 3
 """How many of the faces that are known already are classified in one frame of a video: those for which that is longest
 ago. The others keep their probabilities; with ten faces at 30 frames a second, for a tenth of a second."""
@@ -97,11 +97,13 @@ class Tracks:
         self.smoothing = smoothing
         self.tracks: list[Track] = []
         self.next = 1
+        self.latest = 0.0  # the time of the frame before
 
     def update(self, boxes: np.ndarray, time: float) -> list[Track]:
         """The tracks of a frame's faces, in the order of their boxes, (k, 4) or (k, 5); those of new faces have no
         probabilities yet. time: of the frame, in seconds."""
-        self.tracks = [track for track in self.tracks if time - track.time <= PATIENCE]
+        before, self.latest = self.latest, time  # frames may lie farther apart than the patience
+        self.tracks = [each for each in self.tracks if time - each.time <= PATIENCE or each.time >= before]
         known = matches([track.box for track in self.tracks], list(boxes))
         current = []
         for i, box in enumerate(boxes):

