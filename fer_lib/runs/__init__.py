@@ -19,7 +19,7 @@ from . import notebooks
 
 CUTS = {
     "smoke": {
-        "data": "drawn_faces", "rows": 128, "epochs": 2, "steps": 5, "repeats": 1, "asked": 100, "count": 21,
+        "data": "drawn_faces", "rows": 128, "epochs": 2, "steps": 5, "repeats": 1, "asked": 100, "count": 21, "some": 3,
         "weights": "",  # nothing has to be fetched for it
     },
     "quick": {"rows": 2871},
