@@ -41,7 +41,7 @@ KEPT = ("probabilities_", "classes_")
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 """What a damaged archive raises."""
 MISSED, NOT_ASKED = 255, 254
-"""Stands among a survey's predicted classes where the detector found no face."""
+"""Stand among a survey's predicted classes where the detector found no face, and where a face was not asked."""
 NETWORK = "network.keras"
 """The trained network, where the protocol said to keep it: beside the record, not part of it, and ignored by git."""
 

@@ -69,7 +69,7 @@ AT_ONCE = 3
 """How many faces are looked at near in a frame where there are more; the others are moved on by their optical flow."""
 
 
-@dataclass
+@dataclass(eq=False)  # one is itself, whatever it has in common with another
 class Known:
     """A face: the middle and the side, in pixels, of the box that the network which looks near gives, its turn in
     radians clockwise, the part of the frame in which the search found it last, and the log-odds of the search and of
@@ -195,12 +195,11 @@ class Blaze:
                 self.known += [face] if face.is_one else []
         for face in self.known:
             # What the search does not find again, where it found it or where it was looked for, is less than a sign.
-            there = face.part in wanted or any(face is each for each in lost)
-            if there and all(face is not each for each in again):
+            if (face.part in wanted or face in lost) and face not in again:
                 face.searched = min(face.searched, log_odds(SIGN))
                 gone += [] if face.is_one else [face]
-        self.known = [face for face in self.known if all(face is not each for each in gone)]
-        self.known = _each_once(self.known, lambda face: face.searched + face.near)
+        stay = [face for face in self.known if face not in gone]
+        self.known = _each_once(stay, lambda face: face.searched + face.near)
         self.grey, self.turn = grey, self.turn + 1
         boxes = np.array([face.box for face in self.known], np.float32).reshape(-1, 5)
         return boxes[np.argsort(boxes[:, 0], kind="stable")]
@@ -302,7 +301,7 @@ def _each_once(faces: list[Known], worth) -> list[Known]:
     for face in sorted(faces, key=lambda each: -worth(each)):
         if all(overlap(face.box, other.box) < ONE for other in kept):
             kept.append(face)
-    return [face for face in faces if any(face is each for each in kept)]
+    return [face for face in faces if face in kept]
 
 
 def missing() -> str | None:

@@ -114,12 +114,10 @@ def summary_file(path: Path) -> Iterator[Output]:
 
 
 def check(path: Path) -> None:
-    """Refuse a file that could not be written at the end. Raises ValueError for another ending, OSError for a folder
-    that is not there."""
+    """Refuse, with ValueError, a file whose ending no summary has, before the long while after which it would be
+    written."""
     if path.suffix.lower() not in KINDS:
         raise refused("--summary", str(path), f"a name that ends in {', '.join(KINDS)}", "name such a file")
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"{path}: found no folder {path.parent}, expected one to write to; make it first")
 
 
 def _as_csv(summary: Summary) -> bytes:
