@@ -1,6 +1,18 @@
-"""Markdown tables, for a page and for a terminal."""
+"""Markdown tables, for a page and for a terminal, and what studies are called there."""
 
 import re
+
+STUDIES = {"saravanan2019": "Saravanan et al. 2019", "vorontsov2018": "Vorontsov & Averkin 2018", "ours": "Ours"}
+
+
+LONGEST_NUMBER = 40
+"""Characters of a number with its intervals; a longer cell that begins with a digit is a sentence."""
+
+
+def study(name: str) -> str:
+    """The study that an experiment or a claim ("saravanan2019/accuracy") is of, as a reader knows it."""
+    first = name.split("/")[0]
+    return STUDIES.get(first, first)
 
 
 def table(lines: list[dict], padded: bool = False) -> str:
@@ -18,7 +30,7 @@ def table(lines: list[dict], padded: bool = False) -> str:
 def _column(cells: tuple[str, ...], padded: bool) -> list[str]:
     width = max(4, *map(len, cells)) if padded else 0
     rule = "-" * max(width - 1, 3)
-    if all(re.match(r"[-+]?\d|[–[]|$", cell) for cell in cells[1:]):
+    if all(re.match(r"[-+]?\d|[–[]|$", cell) and len(cell) <= LONGEST_NUMBER for cell in cells[1:]):
         return [cells[0].rjust(width), f"{rule}:", *(cell.rjust(width) for cell in cells[1:])]
     return [cells[0].ljust(width), f":{rule}", *(cell.ljust(width) for cell in cells[1:])]
 

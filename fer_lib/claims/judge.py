@@ -5,6 +5,7 @@ Evidence comes from records, and from counts of the data that are committed. ``f
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,9 +32,11 @@ def judge_claims(
     """Each claim with what was measured, in which runs, and the verdict, as it stands in ``results/claims.json``.
 
     Keys: id, where, claim, kind, about ("own": what the paper ran itself; "data"; "others"), rule, reported, measured,
-    unit, interval, seeds, verdict, because (what the rule saw), decides (of an inconclusive one: what would decide it),
-    threshold ("ours" where we set it), flips (how another threshold would change the verdict), why (the cause of a
-    deviation, where one is known), note, computed_by, others (groups that are not pooled with the one that was judged),
+    unit, interval, interval_of (one of ``rules.INTERVALS``), values (of an accuracy: each seed's, in percent), seeds,
+    verdict, because (what the rule saw), decides (of an inconclusive one: what would decide it), threshold ("ours"
+    where we set it), flips (how another threshold would change the verdict), why (the cause of a deviation, where one
+    is known), note, label (its name in the forest plot), headline (its place among the first, and what was found, in a
+    sentence; None for most), computed_by, others (groups that are not pooled with the one that was judged),
     runs (folders below ``results``). Raises ValueError naming the claim whose runs lack the rows or the epoch that it
     asks for.
     """
@@ -46,7 +49,7 @@ def judge_claims(
     for claim in claims:
         seeds, computed_by, others = _together(claim, groups)
         try:
-            verdict, unit, rule, decides, flips = _judged(claim, seeds, results)
+            verdict, unit, rule, decides, flips, values = _judged(claim, seeds, results)
         except ValueError as error:
             raise ValueError(f"claim {claim['id']}: {error}") from None
         untested = verdict.verdict == rules.INCONCLUSIVE
@@ -66,6 +69,8 @@ def judge_claims(
             "measured": _rounded(verdict.measured),
             "unit": unit,
             "interval": verdict.interval and [_rounded(end) for end in verdict.interval],
+            "interval_of": rules.INTERVALS.get("behaviour" if unit == "seeds" else rule) if verdict.interval else None,
+            "values": [_rounded(value) for value in values],
             "seeds": len(seeds),
             "verdict": verdict.verdict,
             "because": verdict.because,
@@ -74,12 +79,25 @@ def judge_claims(
             "flips": flips or None,
             "why": claim.get("why") if verdict.verdict != rules.REPRODUCED else None,
             "note": claim.get("note"),
-            "headline": claim.get("headline", False),
+            "label": claim.get("label"),
+            "headline": _headline(claim, verdict, len(seeds)),
             "computed_by": computed_by,
             "others": others,
             "runs": list(dict.fromkeys(folders)),
         })  # fmt: skip
     return lines
+
+
+def _headline(claim: dict, verdict: Verdict, seeds: int) -> dict | None:
+    """A headline's place and its sentence with the figures in it; what the rule saw where there are none."""
+    if "headline" not in claim:
+        return None
+    found = f"{verdict.because[:1].upper()}{verdict.because[1:]}."
+    if verdict.measured is not None:
+        low, high = verdict.interval or (None, None)
+        figures = {"measured": verdict.measured, "low": low, "high": high, "seeds": seeds}
+        found = claim["headline"]["found"].format(**figures)
+    return {"place": claim["headline"]["place"], "found": found}
 
 
 def to_json(lines: list[dict]) -> str:
@@ -137,6 +155,7 @@ class _Judged(NamedTuple):
     rule: str  # the name of the one that was applied
     decides: str = ""  # what would decide it
     flips: str = ""  # how another threshold would change the verdict
+    values: Sequence[float] = ()  # of an accuracy: each seed's
 
 
 def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> _Judged:
@@ -178,7 +197,7 @@ def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> _Judge
     verdict = judge(values, fallen)
     counted = isinstance(verdict.measured, int)
     decides = _more_seeds(verdict, len(seeds), power.accuracy(values, fallen, judge))
-    return _Judged(verdict, "seeds" if counted else unit, kind, decides)
+    return _Judged(verdict, "seeds" if counted else unit, kind, decides, values=values)
 
 
 def _collapsed_to(claim: dict, record: dict) -> str:
@@ -231,7 +250,8 @@ def _fillings(claim: dict, seeds: list[tuple[dict, ...]]) -> _Judged:
                 name = f"{record['experiment'].split('/')[1].replace('_', ' ')} on {rows}"
                 values.setdefault(name, []).append(100 * scores["accuracy"])
     verdict = rules.fillings(claim["reported"], values, claim.get("unknown_rows", 0))
-    return _Judged(verdict, "%", "fillings", f"{rules.SEEDS} seeds of each filling")
+    decides = f"{rules.SEEDS} seeds of each filling"
+    return _Judged(verdict, "%", "fillings", decides, values=sum(values.values(), []))
 
 
 def _more_seeds(verdict: Verdict, have: int, draw: power.Draw) -> str:

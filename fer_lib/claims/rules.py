@@ -72,6 +72,18 @@ RULES = {
     "printed table has no further rows.",
 }
 
+INTERVALS = {
+    "accuracy": "a new run",
+    "fillings": "a new run of any filling",
+    "behaviour": "share of seeds",
+    "margin": "the mean",
+    "ordering": "the mean difference",
+    "no difference": "the mean difference",
+    "share": "share of faces",
+    "relation": "the correlation",
+}
+"""What the 95 % interval of each rule is of. One mean can stand with two: a new run lies further out than a mean."""
+
 
 class Verdict(NamedTuple):
     verdict: str  # one of VERDICTS

@@ -85,13 +85,14 @@ def computed_by(group: list[dict]) -> str:
 def spread(scores: list[dict]) -> dict:
     """Of the scores of several seeds on one set of rows: the accuracies and their mean with its two kinds of spread.
 
-    ``low`` and ``high``: t interval over the seeds; NaN for one seed, and where they behave differently (collapsed or
-    not, or to different emotions), of which a t interval knows nothing. ``wilson_low`` and ``wilson_high``: sampling of
-    the ``n`` test rows, at the mean accuracy.
+    Mean and t interval (``low``, ``high``) are of the seeds that learned, as the claims' are, or of all where all
+    collapsed: a mean over both is a figure of neither. The interval is NaN for one seed, and for seeds that collapsed
+    to different emotions. ``wilson_low`` and ``wilson_high``: sampling of the ``n`` test rows, at the mean accuracy.
     """
     accuracies, n = [score["accuracy"] for score in scores], scores[0]["n"]
-    mean, low, high = statistics.t_interval(accuracies)
-    if len({metrics.collapsed(score) for score in scores}) > 1:
+    learned = [score["accuracy"] for score in scores if not metrics.collapsed(score)]
+    mean, low, high = statistics.t_interval(learned or accuracies)
+    if not learned and len({metrics.collapsed(score) for score in scores}) > 1:
         low = high = float("nan")
     wilson = statistics.wilson(min(mean, 1.0) * n, n)
     names = ("accuracies", "seeds", "n", "mean", "low", "high", "wilson_low", "wilson_high")
@@ -133,8 +134,10 @@ def remarks(group: list[dict], experiment: dict) -> list[str]:
         share = " to ".join(f"{count:,}" for count in dict.fromkeys([most[0], most[-1]]))
         rows_predicted = f"predicted for {share} of {collapsed[0]['n']:,} rows"
         sentences.append(f"{len(collapsed)} of {len(group)} collapsed to {emotions} ({rows_predicted})")
-        if len({metrics.collapsed(headline(record)) for record in group}) > 1:
-            sentences.append("the mean mixes different behaviours and has no t interval: look at the seeds")
+        if len(collapsed) < len(group):
+            sentences.append(f"the mean is of the {len(group) - len(collapsed)} that learned")
+        elif len(times) > 1:
+            sentences.append("no t interval over different collapses")
     if other := experiment.get("milestone_of"):
         sentences.append(f"read off the runs of {other}")
     if reported and group[0]["precision"] != "float32":

@@ -20,6 +20,7 @@ from PIL import Image
 from ..data import SPLITS, Faces, audit, ferplus
 from ..data.emotions import FER2013
 from ..evaluation import records
+from ..markdown import study
 
 THEME = {
     "axes.axisbelow": True,
@@ -98,20 +99,26 @@ def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **kwarg
     return figure, figure.subplots(rows, columns, **kwargs)
 
 
-def captioned(figure: Figure, caption: str, alternative: str = ""):
+def captioned(figure: Figure, caption: str, alternative: str = "", narrow: Figure | None = None):
     """The figure as an HTML element with a caption: what notebooks display.
 
-    ``alternative`` says in words what the picture shows; where it is empty the caption does.
+    ``alternative`` says in words what the picture shows; where it is empty the caption does. ``narrow``: the same
+    figure for a telephone's screen.
     """
     from IPython.display import HTML  # here, so that a machine without Jupyter can draw
 
-    data, text = base64.b64encode(figure._repr_png_()).decode(), html.escape(alternative or caption)
+    text = html.escape(alternative or caption)
+    small = f'<source media="(max-width: 44rem)" srcset="{_source(narrow)}">' if narrow else ""
     width = round(figure.get_figwidth() * 100)
     kinds = ["photographs" if getattr(figure, "photographs", False) else "chart"] + ["half"] * (width <= 500)
     return HTML(
-        f'<figure class="{" ".join(kinds)}"><img src="data:image/png;base64,{data}" width="{width}" alt="{text}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f'<figure class="{" ".join(kinds)}"><picture>{small}<img src="{_source(figure)}" width="{width}" alt="{text}">'
+        f"</picture><figcaption>{html.escape(caption)}</figcaption></figure>"
     )
+
+
+def _source(figure: Figure) -> str:
+    return f"data:image/png;base64,{base64.b64encode(figure._repr_png_()).decode()}"
 
 
 @rc_context(THEME)
@@ -208,7 +215,11 @@ def per_class(models: list[tuple[str, np.ndarray]], emotions: Sequence[str] = FE
         for (row, column), value in np.ndenumerate(values):
             text, colour = "–" if np.isnan(value) else f"{100 * value:.0f}", "white" if value > DARK else "0.15"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-        axes.set_title(title)
+        axes.set_title(title, pad=34)
+        top = axes.secondary_xaxis("top")
+        top.set_xticks(range(len(emotions)), emotions, rotation=40, ha="left", rotation_mode="anchor")
+        top.tick_params(length=0)
+        top.spines["top"].set_visible(False)
     panels[0].set_yticks(range(len(models)), [name for name, _ in models])
     return figure
 
@@ -253,6 +264,81 @@ def pixel_importance(importances: np.ndarray) -> Figure:
     return figure
 
 
+VERDICT_COLOURS = {
+    "reproduced": ("#0a7d57", "#5fd3ac"),
+    "not reproduced": ("#c0392b", "#ff9c80"),
+    "unstable": ("#8e44ad", "#d7a6ee"),
+    "inconclusive": ("#8a6500", "#e3bf5b"),
+    "not testable": ("#6b7480", "#a3adb9"),
+}
+"""Of each verdict on white and on dark paper; its word always stands beside it."""
+DARK_PAPER = {
+    "axes.edgecolor": "0.85",
+    "axes.facecolor": "#0d1117",
+    "axes.labelcolor": "0.85",
+    "figure.facecolor": "#0d1117",
+    "grid.color": "0.22",
+    "text.color": "0.85",
+    "xtick.color": "0.85",
+    "ytick.color": "0.85",
+}
+
+
+def forest(judged: list[dict], dark: bool = False, narrow: bool = False) -> Figure:
+    """The accuracies that the papers report for models of their own against ours, coloured by verdict.
+
+    A line for each claim of ``judged`` (see ``judge.judge_claims``) that has a label. A diamond is the paper's figure,
+    rings are our seeds, a dot their mean and the bar the 95 % interval of one new run, by which the claim was judged;
+    a figure that collapsed networks score has rings alone. ``dark``: for dark paper; ``narrow``: for a telephone,
+    without the figures in numbers. Raises ValueError where no claim
+    has a label.
+    """
+    lines = [line for line in judged if line["label"]]
+    if not lines:
+        raise ValueError("judged: found no claim with a label, expected those of the papers' own accuracies")
+    with rc_context(THEME | (DARK_PAPER if dark else {})):
+        papers = list(dict.fromkeys(study(line["id"]) for line in lines))
+        rows = [row for paper in papers for row in [paper, *(line for line in lines if study(line["id"]) == paper)]]
+        figure, axes = canvas(4.2 if narrow else 7.2, (1.5 if narrow else 1.1) + 0.3 * len(rows))
+        columns = {"verdict": 8} if narrow else {"paper": 8, "ours": 52, "verdict": 100}  # points right of the axes
+        ink = "0.85" if dark else "0.15"
+        for place, line in enumerate(rows):
+            if line in papers:
+                axes.axhline(place, color=axes.get_facecolor(), lw=3)  # no line of the grid: nothing stands on it
+                continue
+            colour = VERDICT_COLOURS[line["verdict"]][dark]
+            learned = line["interval"] and line["unit"] == "%"
+            if learned:
+                axes.hlines(place, *line["interval"], color=colour, lw=6, alpha=0.4)
+                axes.plot(line["measured"], place, "o", color=colour, ms=6)
+            axes.plot(line["values"], [place] * len(line["values"]), "o", mfc="none", mec=colour, ms=4, mew=0.7)
+            axes.plot(line["reported"], place, "D", mfc="none", mec=ink, mew=1.4, ms=6.5)
+            counted = f"{line['measured']} of {line['seeds']}" if line["unit"] == "seeds" else ""
+            words = {
+                "paper": f"{line['reported']:.{2 if line['reported'] % 1 else 0}f}",
+                "ours": f"{line['measured']:.2f}" if learned else counted,
+                "verdict": line["verdict"],
+            }
+            for head, points in columns.items():
+                bold = {"colour": colour, "weight": "bold"} if head == "verdict" else {"colour": ink}
+                _beside(axes, place, points, words[head], **bold)
+        for head, points in columns.items():
+            _beside(axes, 0, points, head, "0.65" if dark else GREY)
+        axes.set_yticks(range(len(rows)), [row if row in papers else row["label"] for row in rows])
+        for tick, row in zip(axes.get_yticklabels(), rows):
+            tick.set_weight("bold" if row in papers else "normal")
+        axes.set(xlabel="Accuracy on the test rows (%)", ylim=(len(rows) - 0.5, -0.6))
+        key = {
+            "paper": {"marker": "D", "mfc": "none", "mec": ink, "mew": 1.4, "ms": 6.5, "ls": ""},
+            "one of our runs": {"marker": "o", "mfc": "none", "mec": ink, "ms": 4, "mew": 0.7, "ls": ""},
+            "their mean": {"marker": "o", "color": ink, "ms": 6, "ls": ""},
+            "95 % interval of a new run": {"color": ink, "lw": 6, "alpha": 0.4},
+        }
+        handles = [axes.plot([], [], label=name, **style)[0] for name, style in key.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2 if narrow else 4, columnspacing=1.2)
+    return figure
+
+
 @rc_context(THEME)
 def accuracy_overview(measured) -> Figure:
     """Reported against measured accuracy, one line for each row of ``pooled.accuracies``.
@@ -277,16 +363,17 @@ def accuracy_overview(measured) -> Figure:
     alone = ~measured["title"].duplicated(keep=False)
     axes.set_yticks(places, measured["title"].where(alone, measured["title"] + "\n" + measured["computed_by"]))
     axes.set(xlabel="Accuracy (%)", xlim=(0, min(100, axes.get_xlim()[1])), ylim=(len(measured) - 0.5, -0.6))
+    axes.tick_params(labeltop=True)
     _beside(axes, -0.8, 8, "ours [t interval]", GREY)
     _beside(axes, -0.8, 130, "reported", GREY)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
-def _beside(axes, y: float, points: float, text: str, colour) -> None:
+def _beside(axes, y: float, points: float, text: str, colour, weight: str = "normal") -> None:
     """Words right of the axes, so many points from them."""
     axes.annotate(text, (1, y), (points, 0), ("axes fraction", "data"), "offset points", color=colour, va="center",
-                  fontsize=8.5, annotation_clip=False)  # fmt: skip
+                  fontsize=8.5, weight=weight, annotation_clip=False)  # fmt: skip
 
 
 @rc_context(THEME)

@@ -34,6 +34,7 @@ for (const table of document.querySelectorAll("main table")) {
   const all = [...body.rows], heads = [...table.tHead.rows[0].cells];
   const totals = all.filter((row) => row.cells[0].textContent.trim() === "All"), rows = all.filter((row) => !totals.includes(row));
   heads.forEach((head, column) => {
+    if (head.textContent === "Why") return; // a fold, nothing to sort by
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
@@ -51,15 +52,23 @@ for (const table of document.querySelectorAll("main table")) {
   if (rows.length >= 12) addFilter(table, rows);
 }
 
+// Rows hold all the words of the field, and one of the pressed verdicts, and are about one of the pressed subjects. The
+// first subject, what the papers found themselves, is pressed to begin with.
 function addFilter(table, rows) {
   const tools = document.createElement("div"), input = document.createElement("input"), count = document.createElement("span");
-  const verdictOf = (row) => row.querySelector(".verdict")?.textContent ?? "";
-  const words = [...new Set(rows.map(verdictOf))].filter(Boolean), chosen = new Set();
+  const groups = [(row) => row.dataset.about ?? "", (row) => row.querySelector(".verdict")?.textContent ?? ""]
+    .map((of) => ({ of, chosen: new Set(), buttons: new Map() }));
+  const fits = (row, but) => groups.every((group) => group === but || group.chosen.size === 0 || group.chosen.has(group.of(row)));
   const show = () => {
     const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of rows) {
-      const text = row.textContent.toLowerCase();
-      row.hidden = !wanted.every((word) => text.includes(word)) || (chosen.size > 0 && !chosen.has(verdictOf(row)));
+    const holding = rows.filter((row) => wanted.every((word) => row.textContent.toLowerCase().includes(word)));
+    rows.forEach((row) => { row.hidden = true; });
+    holding.filter((row) => fits(row)).forEach((row) => { row.hidden = false; });
+    for (const group of groups) {
+      for (const [word, button] of group.buttons) {
+        button.textContent = `${word} (${holding.filter((row) => fits(row, group) && group.of(row) === word).length})`;
+        button.setAttribute("aria-pressed", String(group.chosen.has(word)));
+      }
     }
     count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
   };
@@ -70,21 +79,33 @@ function addFilter(table, rows) {
   input.addEventListener("input", show);
   count.setAttribute("role", "status");
   tools.append(input);
-  for (const word of words) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = `${word} (${rows.filter((row) => verdictOf(row) === word).length})`;
-    button.setAttribute("aria-pressed", "false");
-    button.addEventListener("click", () => {
-      chosen.has(word) ? chosen.delete(word) : chosen.add(word);
-      button.setAttribute("aria-pressed", String(chosen.has(word)));
-      show();
-    });
-    tools.append(button);
+  for (const group of groups) {
+    for (const word of new Set(rows.map(group.of))) {
+      if (!word) continue;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.addEventListener("click", () => { group.chosen.delete(word) || group.chosen.add(word); show(); });
+      group.buttons.set(word, button);
+      tools.append(button);
+    }
   }
+  const [first] = groups[0].buttons.keys();
+  if (first) groups[0].chosen.add(first);
   tools.append(count);
-  table.closest(".scroll").before(tools);
+  (table.closest(".scroll") ?? table).before(tools);
   show();
+  // A link to a row that is filtered out shows all rows.
+  const reach = () => {
+    const row = rows.find((row) => row.id && row.id === decodeURIComponent(location.hash.slice(1)));
+    if (!row) return;
+    groups.forEach((group) => group.chosen.clear());
+    input.value = "";
+    show();
+    row.querySelector("details").open = true;
+    row.scrollIntoView();
+  };
+  addEventListener("hashchange", reach);
+  reach();
 }
 
 // ---- contents: the section that one reads
@@ -99,3 +120,6 @@ function addFilter(table, rows) {
   addEventListener("scroll", () => requestAnimationFrame(mark), { passive: true });
   mark();
 }
+
+// ---- paper: what is folded is printed too, also where the style does not do it
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => { details.open = true; }));

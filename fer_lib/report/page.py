@@ -42,7 +42,7 @@ def to_html(notebook: Path, page: Path, without: str = "") -> None:
             quote["class"] = "warning"
     for strong in soup.find_all("strong", string=VERDICTS):
         strong["class"] = f"verdict {strong.string.replace(' ', '-')}"
-    for table in soup.find_all("table"):
+    for table in soup.select("table:not(.claims)"):
         # Each in a box of its own that scrolls, so that a wide one never widens the page; called by its heading.
         heading = table.find_previous(["h1", "h2", "h3", "h4"])
         box = {"class": "scroll verdicts" if table.select_one(".verdict") else "scroll", "role": "region"}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from .. import paths
 from ..claims import rules as rules_of
 from ..evaluation import pooled, records
-from ..markdown import table
+from ..markdown import STUDIES, study, table
 from ..training import protocol
 from . import tables
 
@@ -132,26 +133,88 @@ def notebooks_of(group: list[dict], folder: Path) -> str:
     return f"**Executed notebook**: {', '.join(links) or 'kept of seed 0 only, which has no run here'}."
 
 
+def counts(judged: list[dict], all_records: list[dict], experiments: dict[str, dict]) -> list[str]:
+    """How many claims got which verdict and how much of each study was run: sentences, the most telling first."""
+    own, data, others = ([line for line in judged if line["about"] == name] for name in tables.ABOUT)
+    accuracies = [line for line in own if line["label"]]
+    waiting = sum(line["verdict"] == rules_of.INCONCLUSIVE and not line["seeds"] for line in own)
+    right, wrong = ([line["verdict"] for line in lines] for lines in (data, others))
+    of_papers = {title: n for title, n in tables.coverage(all_records, experiments).items() if title != STUDIES["ours"]}
+    ran = " and ".join(f"{ran} of {known} experiments of {title}" for title, (ran, known) in of_papers.items())
+    return [
+        f"**{len(accuracies)} accuracies** that the papers report for models of their own: {_verdicts(accuracies)}. "
+        "The figure has them all.",
+        f"**{len(own)} claims** on what they did and found, these accuracies among them: {_verdicts(own)}. Of the "
+        f"inconclusive ones {waiting} wait for a first run.",
+        f"Beside them, **{len(data)} facts** about the data, {right.count(rules_of.REPRODUCED)} of them right, and "
+        f"**{len(others)} statements** on the work of others or the released code: "
+        f"{wrong.count(rules_of.NOT_REPRODUCED)} are refuted, the rest cannot be tested here.",
+        f"Run so far: {ran}. The others need AffectNet, published weights or a GPU.",
+    ]
+
+
+def _verdicts(lines: list[dict]) -> str:
+    found = [line["verdict"] for line in lines]
+    return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in rules_of.VERDICTS if verdict in found)
+
+
+def papers(judged: list[dict]) -> list[str]:
+    """What is right and what is wrong in each paper, by the headlines that are decided: a sentence each."""
+    sentences = []
+    for title in dict.fromkeys(study(line["id"]) for line in judged):
+        first = sorted(_first(judged, title), key=lambda line: line["headline"]["place"])
+        named = {
+            word: "; ".join(
+                f"{tables.short(line).rstrip('.')} ({_found(line)})" for line in first if line["verdict"] == verdict
+            )
+            for word, verdict in (("came out", rules_of.REPRODUCED), ("did not", rules_of.NOT_REPRODUCED))
+        }
+        sentences.append(f"**{title}.** " + " ".join(f"What {word}: {text}." for word, text in named.items() if text))
+    return sentences
+
+
+def _first(judged: list[dict], title: str = "") -> list[dict]:
+    return [line for line in judged if line["headline"] and title in ("", study(line["id"]))]
+
+
+def _found(line: dict) -> str:
+    found = line["headline"]["found"].rstrip(".")
+    return found[:1].lower() + found[1:]
+
+
+def findings(judged: list[dict]) -> list[str]:
+    """The ``FINDINGS`` first headlines, each a sentence with its figure and its verdict."""
+    first = sorted(_first(judged), key=lambda line: line["headline"]["place"])[:FINDINGS]
+    return [f"{tables.short(line)} **{line['verdict']}** {line['headline']['found']}" for line in first]
+
+
 def verdicts(judged: list[dict]) -> str:
-    """The section on the claims (see ``judge.judge_ledger``): how many of each verdict, and each with its own."""
+    """The claims of each paper with their verdicts (see ``judge.judge_ledger``), a line each."""
     if not judged:
         return "## Verdicts\n\nNone: a claim is tested by full runs on FER2013 only.\n"
-    return "\n".join([
-        "## Verdicts\n", in_short(judged), "### Every claim\n", VERDICTS, tables.verdicts(judged),
-    ])  # fmt: skip
+    papers: dict[str, list[dict]] = {}
+    for line in judged:
+        papers.setdefault(study(line["id"]), []).append(line)
+    return "\n".join([VERDICTS, *(f"## Claims of {title}\n\n{tables.claims(own)}" for title, own in papers.items())])
 
 
-def in_short(judged: list[dict]) -> str:
-    """How many claims got which verdict, and the few that matter most; so it stands in the project's README too."""
-    about = {name: [line["verdict"] for line in judged if line["about"] == name] for name in ("own", "data", "others")}
-    own = ", ".join(f"{about['own'].count(verdict)} {verdict}" for verdict in rules_of.VERDICTS)
-    data, others = about["data"], about["others"]
+def in_short(judged: list[dict], all_records: list[dict], experiments: dict[str, dict], images: str = "") -> str:
+    """The first screen: the forest plot, the headlines, the counts. ``images``: the folder of the plot, with a slash at
+    its end, as seen from the page; so it stands in the project's README too."""
+    listed = "\n".join(f"- {sentence}" for sentence in counts(judged, all_records, experiments))
     return (
-        f"**{len(about['own'])} claims of both papers are on what they did and found themselves: {own}.** Beside these "
-        f"stand {len(data)} facts about the data, of which {data.count(rules_of.REPRODUCED)} are right, and "
-        f"{len(others)} statements about the work of others or the released code, of which "
-        f"{others.count(rules_of.NOT_REPRODUCED)} are refuted. {FIRST}\n\n{tables.headlines(judged)}"
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{images}{FOREST_DARK}">'
+        f'<img src="{images}{FOREST}" width="720" alt="{html.escape(forest_in_words(judged))}"></picture>\n\n'
+        f"{tables.headlines(judged)}\n{listed}\n"
     )
+
+
+def forest_in_words(judged: list[dict]) -> str:
+    """What the forest plot shows, for who cannot see it."""
+    lines = "; ".join(
+        f"{line['label']}: {line['reported']:g} % reported, {line['verdict']}" for line in judged if line["label"]
+    )
+    return f"Accuracies as the papers report them and as measured here. {lines}."
 
 
 def rules() -> str:
@@ -190,7 +253,7 @@ def causes(judged: list[dict]) -> str:
 
     def with_reason(line):
         reason = line["why"] or line["note"]
-        where = f"{tables.study(line['id'])}, {line['where']}"
+        where = f"{study(line['id'])}, {line['where']}"
         return f"- {line['claim'].rstrip('.')} ({where})" + (f": {reason}" if reason else "")
 
     explained = [with_reason(line) for line in missed if line["why"]]
@@ -215,34 +278,41 @@ def delay(lines: list[dict], arrays: dict[str, np.ndarray]) -> str:
 def markdown(
     all_records: list[dict], experiments: dict[str, dict], failures: list[str] = (), judged: list[dict] = ()
 ) -> str:
-    """The text of ``results/README.md``: banner, verdicts and tables, with a link to the whole report beside it."""
+    """The text of ``results/README.md``: the first screen, the claims of each paper, results; what all was made from
+    is folded at its end."""
     return "\n".join([
         "# Results\n",
-        "*Written by `make report` from the records in `runs/`; no number here is typed.* "
-        "The whole report, with curves and confusion matrices, is [report.html](report.html), the data are in "
-        "[dataset.html](dataset.html): one file each, to be opened offline.\n",
-        banner(all_records),
+        warning(all_records),
         failed(list(failures)),
+        in_short(list(judged), all_records, experiments) if judged else "",
+        "The whole report is one file to open in a browser: [report.html](report.html), and beside it "
+        "[causes.html](causes.html), why the numbers are what they are, [runs.html](runs.html), run by run, and "
+        "[dataset.html](dataset.html), the data.\n",
         verdicts(list(judged)),
-        "## The rules\n" if judged else "",
-        rules() if judged else "",
-        "### History of the rules\n" if judged else "",
-        history() if judged else "",
         "## Reported and measured\n",
         READING,
         tables.results(all_records, experiments),
         "## The honest reading\n",
         HONEST,
         tables.honest_results(all_records, experiments),
+        made_from(all_records),
     ])  # fmt: skip
 
 
-FIRST = "The first to ask for (*k of n*: so many seeds show it, with the interval of that share):"
+def made_from(all_records: list[dict]) -> str:
+    """``facts`` as a folded block that a click opens; empty without runs."""
+    if not all_records:
+        return ""
+    return f"<details>\n<summary>What this page is made from</summary>\n\n{facts(all_records)}\n</details>\n"
+
+
+FINDINGS = 5
+"""So many headlines open the report."""
+FOREST, FOREST_DARK = "forest.png", "forest-dark.png"
+"""The forest plot, as files beside ``README.md``."""
 VERDICTS = """\
-Each stands below with what the paper reports, what came out here, and why the verdict is what it is; `claims.json`
-holds the same for programs, with the runs that tell. To fail to reproduce a figure is a result, and so is *unstable*:
-runs of one protocol differ by more than any figure of one run can say. *Inconclusive* is none yet: what would decide it
-stands there, as many seeds as simulated new runs needed, drawn as likely as the runs at hand make them.
+Intervals are at 95 %, and the words behind one say of what it is: [how to read a verdict](../docs/results.md). Why each
+verdict is what it is: [report.html](report.html), or `claims.json` for programs, with the runs that tell.
 """
 RULES = """\
 One for each kind of claim (`fer_lib/claims/rules.py`).

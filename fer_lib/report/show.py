@@ -6,13 +6,38 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
+from nbconvert.filters import markdown2html
 
 from ..data.emotions import FER2013
 from ..evaluation import calibration, pooled, records
 from ..models.architectures import PAPERS
 from . import figures, sections, tables
 from .causes.networks import named
+
+
+def show_first(judged: list[dict], all_records: list[dict], experiments: dict[str, dict]) -> None:
+    """Display, in a notebook, what a reader should know first: the forest plot, the counts and the first findings."""
+    if not judged:
+        display(Markdown("No claim is judged here: that takes full runs on FER2013."))
+        return
+    caption = (
+        "Where the paper's diamond lies on the bar, one more run of the same code could give its figure; where the bar "
+        "is long, no single run says much. Rings far from the bar are networks that collapsed to one emotion, and "
+        "figures that such a network scores have rings alone. Bars are 95 % prediction intervals over seeds."
+    )
+    wide, narrow = figures.forest(judged), figures.forest(judged, narrow=True)
+    plot = figures.captioned(wide, caption, sections.forest_in_words(judged), narrow).data
+    found = "\n".join(f"- {sentence}" for sentence in sections.findings(judged))
+    accuracies, own, *rest = sections.counts(judged, all_records, experiments)
+    beside = markdown2html(f"{accuracies}\n\n{own}\n\n{found}")
+    display(HTML(f'<div class="first">{plot}<div>{beside}</div></div>'))
+    display(Markdown("\n\n".join([*sections.papers(judged), *rest])))
+
+
+def show_claims(judged: list[dict]) -> None:
+    """Display, in a notebook, every claim in a line that unfolds to its reasons."""
+    display(HTML(tables.claims_in_html(judged)) if judged else Markdown("None is judged here."))
 
 
 def show_overview(all_records: list[dict], experiments: dict[str, dict]) -> None:
@@ -98,8 +123,10 @@ def show_best(all_records: list[dict], experiments: dict[str, dict], judged: lis
 
 
 def show_emotions(all_records: list[dict], experiments: dict[str, dict]) -> None:
-    """Display, in a notebook, precision, recall and F1 of each emotion and model, and how far confidence is earned."""
-    groups = pooled.groups(pooled.comparable(all_records, experiments), experiments)
+    """Display, in a notebook, precision, recall and F1 of each emotion, and how far confidence is earned: of the models
+    of the papers."""
+    of_papers = [record for record in all_records if not record["experiment"].startswith("ours/")]
+    groups = pooled.groups(pooled.comparable(of_papers, experiments), experiments)
     if not groups:
         return
     names = tables.names(list(map(named, groups)))

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import numpy as np
 
 from ..claims.rules import VERDICTS
 from ..data import SPLITS, Faces, fer2013, ferplus
 from ..evaluation import metrics, pooled, records
 from ..live import survey
-from ..markdown import interval, table
+from ..markdown import interval, study, table
 from ..models import architectures
-
-STUDIES = {"saravanan2019": "Saravanan et al. 2019", "vorontsov2018": "Vorontsov & Averkin 2018", "ours": "Ours"}
-
-
-def study(name: str) -> str:
-    """The study that an experiment or a claim ("saravanan2019/accuracy") is of, as a reader knows it."""
-    first = name.split("/")[0]
-    return STUDIES.get(first, first)
 
 
 def names(lines: list[dict]) -> list[str]:
@@ -88,48 +83,81 @@ def results(all_records: list[dict], experiments: dict[str, dict]) -> str:
     return "\n".join(f"### {heading}\n\n{table(lines)}" for heading, lines in sections.items())
 
 
-def verdicts(judged: list[dict]) -> str:
-    """The claims with their verdicts (see ``judge.judge_claims``) as a Markdown table; seeds link to their runs."""
-    lines = []
-    for line in judged:
-        others = f"Not pooled with: {'; '.join(line['others'])}." if line["others"] else ""
-        cells = {
-            "Claim": f"{line['claim']} `{line['id'].split('/')[1]}`",
-            "Where": f"{study(line['id']).split()[0]}, {line['where']}",
-            **_outcome(line),
-            "Why": " ".join(filter(None, [_because(line), line["why"], line["note"], others])),
-        }
-        if line["runs"]:
-            cells["Seeds"] = f"[{line['seeds']}]({line['runs'][0].rpartition('/')[0]}/)"
-        lines.append(cells)
-    return table(lines)
-
-
-def headlines(judged: list[dict]) -> str:
-    """The few claims that are shown first, as a Markdown table without links."""
+def claims(judged: list[dict]) -> str:
+    """The claims with their verdicts (see ``judge.judge_claims``), a line each, as a Markdown table."""
     return table([
-        {"Claim": line["claim"], "Paper": study(line["id"]).split()[0], **_outcome(line), "Why": _because(line)}
+        {"Claim": short(line), "Where": line["where"], **_outcome(line), "Verdict": f"**{line['verdict']}**"}
         for line in judged
-        if line["headline"]
     ])  # fmt: skip
 
 
+def headlines(judged: list[dict]) -> str:
+    """The few claims that are shown first, each with what was found in a sentence, as a Markdown table."""
+    first = sorted((line for line in judged if line["headline"]), key=lambda line: line["headline"]["place"])
+    return table([
+        {"The paper says": f"{short(line).rstrip('.')} ({study(line['id']).split()[0]})",
+         "We found": line["headline"]["found"], "Verdict": f"**{line['verdict']}**"}
+        for line in first
+    ])  # fmt: skip
+
+
+def short(line: dict) -> str:
+    """A claim without the brackets at its end, which say how it is tested here."""
+    return re.sub(r" \((?:[^()]|\([^()]*\))*\)\.?$", ".", line["claim"])
+
+
+ABOUT = {"own": "own findings", "data": "the data set", "others": "others' work and code"}
+"""What claims are about, as a reader knows it; in this order they stand in the table."""
+
+
+def claims_in_html(judged: list[dict]) -> str:
+    """The claims as an HTML table of one line each, whose last cell unfolds to the reasons: it needs no script.
+
+    ``data-about`` of a row (of ``ABOUT``) and the verdict's class are what the page filters by; the own findings
+    come first. Links are relative to the folder of ``results``.
+    """
+    from nbconvert.filters import markdown2html  # here, so that tables can be made where there is no Jupyter
+
+    heads = "".join(f"<th>{head}</th>" for head in ("Claim", "Where", "Reported", "Ours", "Verdict", "Why"))
+    rows = []
+    for line in sorted(judged, key=lambda line: list(ABOUT).index(line["about"])):
+        verdict = line["verdict"]
+        cells = [short(line), f"{study(line['id']).split()[0]}, {line['where']}", *_outcome(line).values()]
+        columns = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+        word = f'<strong class="verdict {verdict.replace(" ", "-")}">{verdict}</strong>'
+        reasons = "".join(f"<dt>{name}</dt><dd>{markdown2html(text)}</dd>" for name, text in _reasons(line).items())
+        details = f"<details><summary>why</summary><dl>{reasons}</dl></details>"
+        row = (
+            f'<tr id="{line["id"]}" data-about="{ABOUT[line["about"]]}">{columns}<td>{word}</td><td>{details}</td></tr>'
+        )
+        rows.append(row)
+    body = "\n".join(rows)
+    return f'<table class="claims">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
+
+
 def _outcome(line: dict) -> dict[str, str]:
-    return {
-        "Reported": _figure(line["reported"]) + (" %" if line["kind"] in ("accuracy", "fillings") else ""),
-        "Ours [95 % interval]": _measured(line),
-        "Seeds": line["seeds"] or "–",
-        "Verdict": f"**{line['verdict']}**",
+    percent = " %" if line["kind"] in ("accuracy", "fillings") else ""
+    return {"Reported": _figure(line["reported"]) + percent, "Ours [95 % interval]": _measured(line)}
+
+
+def _reasons(line: dict) -> dict[str, str]:
+    """What a verdict rests on, by name, in Markdown: how the claim is tested, what the rule saw, causes, runs."""
+    tested = line["claim"].removeprefix(short(line).rstrip(".")).strip(" .")
+    threshold = f"The threshold is ours{', and sways it: ' + line['flips'] if line['flips'] else ''}."
+    others = f"Not pooled with: {'; '.join(line['others'])}." if line["others"] else ""
+    seeds = f"{line['seeds']} seed{'s' * (line['seeds'] != 1)}, {line['computed_by']}" if line["runs"] else ""
+    runs = f"{seeds}: [records]({line['runs'][0].rpartition('/')[0]}/). {others}" if line["runs"] else ""
+    named = {
+        "Tested here": tested and f"{tested[1:2].upper()}{tested[2:-1]}.",
+        "Seen": f"{line['because'][:1].upper()}{line['because'][1:]}. {threshold if line['threshold'] else ''}",
+        "Would decide": line["decides"] and f"{line['decides'][:1].upper()}{line['decides'][1:]}.",
+        "Cause": line["why"],
+        "Note": line["note"],
+        "Interval": line["interval_of"] and f"At 95 %, of {line['interval_of']}.",
+        "Runs": runs,
+        "Rule": f"That of its kind, [{line['kind']}](#Rules). In `claims.json` the claim is `{line['id']}`.",
     }
-
-
-def _because(line: dict) -> str:
-    """What the rule saw, and what would decide or change the verdict, in sentences."""
-    sentences = [line["because"], line["decides"] and f"what would decide it: {line['decides']}"]
-    if line["threshold"]:
-        sways = f", and sways it: {line['flips']}" if line["flips"] else ""
-        sentences.append(f"the threshold is ours{sways}")
-    return " ".join(f"{text[:1].upper()}{text[1:]}." for text in filter(None, sentences))
+    return {name: text for name, text in named.items() if text}
 
 
 def verdict_counts(judged: list[dict]) -> str:
@@ -144,20 +172,28 @@ def verdict_counts(judged: list[dict]) -> str:
     ])  # fmt: skip
 
 
+def coverage(all_records: list[dict], experiments: dict[str, dict]) -> dict[str, tuple[int, int]]:
+    """Of each study, by its title: how many of its experiments were run, and how many there are."""
+    recorded = [record["experiment"] for record in all_records]
+    run = {*recorded, *(group[0]["experiment"] for group in pooled.groups(all_records, experiments))}
+    known: dict[str, list[bool]] = {}
+    for name in dict.fromkeys([*experiments, *recorded]):
+        known.setdefault(study(name), []).extend([name in run] if name in experiments else [])
+    return {title: (sum(ran), len(ran)) for title, ran in known.items()}
+
+
 def scope(all_records: list[dict], experiments: dict[str, dict], judged: list[dict]) -> str:
     """How much of each study was run and judged, as a Markdown table."""
-    lines, recorded = [], [record["experiment"] for record in all_records]
-    run = {*recorded, *(group[0]["experiment"] for group in pooled.groups(all_records, experiments))}
-    for title in dict.fromkeys(map(study, [*experiments, *recorded])):
-        known = [name for name in experiments if study(name) == title]
-        claims = [line for line in judged if study(line["id"]) == title]
+    lines = []
+    for title, (ran, known) in coverage(all_records, experiments).items():
+        own = [line for line in judged if study(line["id"]) == title]
         lines.append({
             "Study": title,
-            "Claims": len(claims) or "–",
-            "of them decided": sum(line["verdict"] in VERDICTS[:3] for line in claims) if claims else "–",
-            "Experiments": len(known),
-            "of them run": len(run & set(known)),
-            "Runs": sum(study(name) == title for name in recorded),
+            "Claims": len(own) or "–",
+            "of them decided": sum(line["verdict"] in VERDICTS[:3] for line in own) if own else "–",
+            "Experiments": known,
+            "of them run": ran,
+            "Runs": sum(study(record["experiment"]) == title for record in all_records),
         })  # fmt: skip
     return table(lines)
 
@@ -167,12 +203,13 @@ def _figure(value) -> str:
 
 
 def _measured(line: dict) -> str:
-    """A claim's figure: "60.12 % [59.40, 60.84]", "3 of 3 [0.44, 1.00]", "+2.31 points [1.20, 3.40]", "35,887"."""
+    """A claim's figure and what its interval is of: "60.12 % [59.40, 60.84] a new run", "3 of 3 [0.44, 1.00] share of
+    seeds", "+2.31 points [1.20, 3.40] the mean", "35,887"."""
     value, unit = line["measured"], line["unit"]
     if value is None:
         return "–"
     low, high = line["interval"] or (None, None)
-    interval = "" if low is None else f" [{low:.2f},\u00a0{high:.2f}]"
+    interval = "" if low is None else f" [{low:.2f},\u00a0{high:.2f}] {line['interval_of']}"
     if unit == "seeds":
         return f"{value} of {line['seeds']}{interval}"
     if not isinstance(value, float):
@@ -182,6 +219,7 @@ def _measured(line: dict) -> str:
 
 def honest_results(all_records: list[dict], experiments: dict[str, dict]) -> str:
     """The honest reading as a Markdown table, or a sentence where no record has one."""
+    rows = pooled.honest(all_records, experiments).to_dict("records")
     lines = [
         {
             "Model": row["title"] + (" †" if row["stopped_on"] else ""),
@@ -190,18 +228,20 @@ def honest_results(all_records: list[dict], experiments: dict[str, dict]) -> str
             "PrivateTest, %: mean [t interval]": _percent(row["PrivateTest"]),
             "Wilson interval": _wilson(row["PrivateTest"]),
             "Clean PrivateTest, %": _percent(row["PrivateTest clean"]),
-            "Clean rows": f"{row['PrivateTest clean']['n']:,}\u00a0of\u00a0{row['PrivateTest']['n']:,}",
             "Near-clean, %": _percent(row[pooled.NEAR_CLEAN]) if row[pooled.NEAR_CLEAN] else "–",
-            "Near-clean rows": f"{row[pooled.NEAR_CLEAN]['n']:,}" if row[pooled.NEAR_CLEAN] else "–",
             "Seeds": row["PrivateTest"]["seeds"],
             "Computed by": row["computed_by"],
         }
-        for row in pooled.honest(all_records, experiments).to_dict("records")
+        for row in rows
     ]
     if not lines:
         return "No run has this reading yet.\n"
+    n = max(tuple(row[name]["n"] if row[name] else 0 for name in (*pooled.HONEST, pooled.NEAR_CLEAN)) for row in rows)
+    counted = (
+        "\n" + "; ".join(f"{name}: {k:,} rows" for name, k in zip((*pooled.HONEST, pooled.NEAR_CLEAN), n) if k) + ".\n"
+    )
     dagger = "\n† Training stopped when the loss on rows that include PrivateTest stood still: not fully honest.\n"
-    return table(lines) + (dagger if any("†" in line["Model"] for line in lines) else "")
+    return table(lines) + counted + (dagger if any("†" in line["Model"] for line in lines) else "")
 
 
 def predicted(group: list[dict]) -> str:

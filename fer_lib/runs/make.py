@@ -253,7 +253,8 @@ def report_is_current(profile: str) -> bool:
 
 
 def report(profile: str, failed: list[str] = ()) -> Path:
-    """Write a profile's ``claims.json``, ``causes.html``, ``report.html``, ``dataset.html`` and ``README.md``.
+    """Write a profile's ``claims.json``, forest plot, ``README.md`` and pages: ``report.html``, ``runs.html``,
+    ``causes.html``, ``dataset.html``.
 
     Returns the report. The claims are judged once, for all of them.
 
@@ -261,7 +262,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     """
     from ..claims import judge
     from ..models import architectures
-    from ..report import page, sections
+    from ..report import figures, page, sections
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
     inputs = report_inputs(profile)
@@ -275,6 +276,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     read = {"results": str(folder), "profile": profile}
     made = [
         ("9_report", read | {"failures": list(failed), "claims": str(claims)}, {folder / "report.html": ""}),
+        ("7_runs", read, {folder / "runs.html": ""}),
         ("8_causes", read, {folder / "causes.html": ""}),
     ]
     if profile == "smoke":
@@ -294,7 +296,10 @@ def report(profile: str, failed: list[str] = ()) -> Path:
         for done in [side_by_side.submit(make, *of) for of in made]:
             done.result()
     paths.replace_text(folder / "README.md", sections.markdown(all_records, experiments, list(failed), judged))
+    if judged:
+        for name, dark in ((sections.FOREST, False), (sections.FOREST_DARK, True)):
+            (folder / name).write_bytes(figures.forest(judged, dark)._repr_png_())
     if folder == paths.ROOT / "results":
-        readme.put("make report", sections.in_short(judged))
+        readme.put("make report", sections.in_short(judged, all_records, experiments, "results/"))
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"

@@ -68,9 +68,44 @@ def test_committed_verdicts_are_what_the_records_say(committed):
 def test_the_readme_shows_the_first_of_them(committed):
     first = [line for line in committed if line["headline"]]
     assert 8 <= len(first) <= 16 and {line["id"].split("/")[0] for line in first} == {"saravanan2019", "vorontsov2018"}
-    text, part = readme.FILE.read_text(), sections.in_short(committed)
+    found, known = records.load(paths.RESULTS), runs.experiments()
+    text, part = readme.FILE.read_text(), sections.in_short(committed, found, known, "results/")
     assert readme.with_part(text, "make report", part) == text
-    assert all(line["claim"] in part for line in first)
+    assert all(tables.short(line).rstrip(".") in part and line["headline"]["found"] in part for line in first)
+    assert sorted(line["headline"]["place"] for line in first) == list(range(1, 9))
+
+
+def test_every_claim_is_a_line(committed):
+    for line in committed:
+        cells = [tables.short(line), line["where"], *tables._outcome(line).values()]
+        assert max(map(len, cells)) <= 90 and "(" not in tables.short(line)
+        brackets = line["claim"].removeprefix(tables.short(line).rstrip("."))
+        assert brackets in ("", ".") or tables._reasons(line)["Tested here"][1:-1] in brackets
+
+
+def test_the_forest_has_the_accuracies_of_both_papers_each_once(committed):
+    """Each of them on all test rows: no recall of an emotion, no tree on other rows, nothing said twice."""
+    known = runs.experiments()
+    reported = {
+        name: experiment["reported"]["accuracy"]
+        for name, experiment in known.items()
+        if "accuracy" in experiment.get("reported", {}) and experiment["where"].startswith(("Table I,", "Table V,"))
+    }
+    drawn = [line for line in committed if line["label"] and line["id"].startswith("saravanan2019/")]
+    assert sorted({*reported.values()}) == sorted({line["reported"] for line in drawn})
+    for line in committed:
+        if line["label"]:
+            values, unit = line["values"], line["unit"]
+            assert line["kind"] in ("accuracy", "fillings") and line["about"] == "own"
+            assert line["kind"] == "fillings" or len(values) == line["seeds"]
+            assert unit != "%" or min(values) <= line["measured"] <= max(values)
+
+
+def test_every_interval_says_of_what_it_is(committed):
+    of = {line["id"].split("/")[1]: line["interval_of"] for line in committed}
+    assert of["tree-accuracy"] == "a new run" and of["simple-cnn-accuracy"] == "share of seeds"
+    assert of["adam-128-unseen"] == "the mean" and of["validation-accuracy"] == "a new run of any filling"
+    assert all(bool(line["interval"]) == bool(line["interval_of"]) for line in committed)
 
 
 def test_every_claim_is_whole_and_its_runs_exist(committed):
@@ -387,7 +422,8 @@ def test_a_behaviour_that_is_measured_is_judged_by_its_size_and_ours_by_what_wou
     assert (line["verdict"], line["unit"], line["measured"]) == ("reproduced", "%", 80.0)
     assert line["rule"] == rules.RULES["margin"] and line["threshold"] == "ours"
     assert line["flips"] == "not reproduced at 84 instead of 70"
-    assert "The threshold is ours, and sways it: not reproduced at 84 instead of 70." in tables.verdicts([line])
+    seen = tables._reasons(line)["Seen"]
+    assert seen.endswith("The threshold is ours, and sways it: not reproduced at 84 instead of 70.")
     assert only(tmp_path, entry | {"within": [50, None]}, found)["flips"] is None
     del entry["threshold"]
     assert only(tmp_path, entry, found)["flips"] is None
@@ -629,25 +665,30 @@ def test_the_table_shows_every_claim_and_the_rules(tmp_path):
         {"id": "six", "kind": "behaviour", "runs": [A], "measure": "epochs", "within": [4, 4], "reported": 4},
     )
     judged = judge.judge_claims(entries, found, EXPERIMENTS, tmp_path)
-    text = sections.verdicts(judged) + sections.rules()
-    own = "2 reproduced, 1 not reproduced, 0 unstable, 1 inconclusive, 1 not testable"
-    assert f"**5 claims of both papers are on what they did and found themselves: {own}.**" in text
-    assert "1 facts about the data, of which 1 are right, and 0 statements" in text
+    counted = " ".join(sections.counts(judged, found, EXPERIMENTS))
+    assert (
+        "**5 claims** on what they did and found, these accuracies among them: 2 reproduced, 1 not reproduced"
+        in counted
+    )
+    assert "**1 facts** about the data, 1 of them right, and **0 statements**" in counted
+    text = sections.verdicts(judged)
     for row in (
-        "| It is so. `one` | study, Table I | 80.0 % | 80.00 % [80.00,\u00a080.00] | [3](runs/saravanan2019/a/) |",
-        "60.0 % | 50.00 % [50.00,\u00a050.00] | [3](runs/saravanan2019/b/) | **not reproduced** | The reported",
-        "It \\| was late. |",
+        "| It is so. | Table I | 80.0 % | 80.00 % [80.00,\u00a080.00] a new run | **reproduced** |",
+        "60.0 % | 50.00 % [50.00,\u00a050.00] a new run | **not reproduced** |",
         "| A over B | +30.00 points [",
-        "| 35,887 | 35,887 | – | **reproduced** | Equal. |",
-        "| – | – | **not testable** | Missing: a camera. |",
-        "| 4 | 3 of 3 [0.29,\u00a01.00] | [3](runs/saravanan2019/a/) | **inconclusive** |",
+        "| 35,887 | 35,887 | **reproduced** |",
+        "| 4 | 3 of 3 [0.29,\u00a01.00] share of seeds | **inconclusive** |",
     ):
         assert row in text, row
-    assert all(rule in text for rule in rules.RULES.values())
+    unfolded = tables.claims_in_html(judged)
+    for row in ("It | was late.", "Missing: a camera.", '<a href="runs/study/a/">', "The reported", "Equal."):
+        assert row in unfolded.replace("saravanan2019", "study"), row
+    assert [unfolded.count(f'data-about="{about}"') for about in tables.ABOUT.values()] == [5, 1, 0]
+    assert all(rule in sections.rules() for rule in rules.RULES.values())
     assert "| Accuracy | 1 | 1 | 0 | 0 | 1 | 3 |" in tables.verdict_counts(judged)
     page = sections.markdown(found, EXPERIMENTS, [], judged)
-    assert page.index("## Verdicts") < page.index("## The rules") < page.index("## Reported and measured")
-    assert tables.verdicts(judged) in page
+    assert page.index("claims** on what") < page.index("## Claims of study") < page.index("## Reported and measured")
+    assert text in page and page.rstrip().endswith("</details>")
     assert [line["id"] for line in json.loads(judge.to_json(judged))["claims"]] == [f"study/{n}" for n in
             ("one", "two", "three", "four", "five", "six")]  # fmt: skip
 

@@ -76,11 +76,18 @@ def test_collapsed_networks_are_named_with_their_counts(tmp_path):
     assert "| true | 50 | 50 |" in tables.predicted(found)
 
 
-def test_no_t_interval_over_collapsed_and_learning_seeds(tmp_path):
-    found = [network(tmp_path, 0, lambda y: always(y, 4)), network(tmp_path, 1, lambda y: answers(y, 2))]
-    row = only(pooled.accuracies(found, EXPERIMENTS))
-    assert np.isnan(row["low"]) and "different behaviours" in row["remarks"][1]
-    assert np.isnan(only(pooled.honest(found, EXPERIMENTS))["PrivateTest"]["low"])
+def test_the_mean_is_of_the_seeds_that_learned(tmp_path):
+    found = [network(tmp_path, seed, lambda y, k=k: answers(y, k)) for seed, k in enumerate((2, 5))]
+    found.append(network(tmp_path, 2, lambda y: always(y, 4)))
+    row, alone = only(pooled.accuracies(found, EXPERIMENTS)), only(pooled.accuracies(found[:2], EXPERIMENTS))
+    assert [row[name] for name in ("mean", "low", "high")] == [alone[name] for name in ("mean", "low", "high")]
+    assert (row["seeds"], len(row["accuracies"])) == (3, 3)
+    assert row["remarks"][:2] == [
+        "1 of 3 collapsed to sad (predicted for 350 of 350 rows)",
+        "the mean is of the 2 that learned",
+    ]
+    honest = [only(pooled.honest(some, EXPERIMENTS))["PrivateTest"] for some in (found, found[:2])]
+    assert honest[0]["mean"] == honest[1]["mean"] and np.isfinite(honest[0]["low"])
 
 
 def test_no_t_interval_over_seeds_that_collapsed_to_different_answers(tmp_path):
@@ -124,7 +131,7 @@ def test_honest_reading_takes_the_best_epoch_on_private_rows(tmp_path):
     assert row["epochs"] == [2]
     assert row["PrivateTest"]["n"] == 210 and row["PrivateTest"]["mean"] == pytest.approx(168 / 210)
     assert row["PublicTest"]["mean"] == pytest.approx(112 / 140)
-    assert "210\u00a0of\u00a0210" in tables.honest_results(found, EXPERIMENTS)
+    assert "PrivateTest: 210 rows; PrivateTest clean: 210 rows" in tables.honest_results(found, EXPERIMENTS)
 
 
 def test_a_diagnostic_is_kept_out_of_the_honest_reading(tmp_path):
@@ -199,7 +206,7 @@ def test_markdown_tells_where_the_numbers_come_from(tmp_path):
 
 def test_drawn_faces_are_announced_at_the_top(tmp_path):
     text = sections.markdown([network(tmp_path, 0, lambda y: answers(y, 2), data="drawn_faces")], EXPERIMENTS)
-    assert text.index("⚠ **Drawn faces.**") < text.index("**Data**") < text.index("Table I")
+    assert text.index("⚠ **Drawn faces.**") < text.index("Table I") < text.index("<details>") < text.index("**Data**")
 
 
 def test_cut_down_runs_on_real_data_are_announced_too(tmp_path):
