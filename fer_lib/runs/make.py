@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import data, paths, runs, system
 from ..data import fer2013
 from ..evaluation import records
-from ..report import readme
+from ..report import parts
 from . import Run, notebooks, plan
 
 MARGIN = 15.0
@@ -295,6 +295,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
             done.result()
     paths.replace_text(folder / "README.md", sections.markdown(all_records, experiments, list(failed), judged))
     if folder == paths.ROOT / "results":
-        readme.put("make report", sections.in_short(judged))
+        parts.put(parts.README, "make report", sections.in_short(judged))
+        parts.put(parts.RESULTS, "make report", sections.two_intervals(judged, all_records, experiments))
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"
