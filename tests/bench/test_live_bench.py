@@ -110,6 +110,9 @@ def test_what_was_measured_is_printed_and_kept(tmp_path, monkeypatch, capsys, ti
     took = f"{milliseconds:.3g} [{milliseconds:.3g}, {milliseconds:.3g}]"
     goals = f"under 5: {word}; under 13: {word}"
     assert table.count(f"| 640 x 480, 1 | ours, `blaze` | 1 of 1 | {took} | {took} |  | {goals} |") == 1
+    figures = kept["speed"]["640 x 480"]["10"]["usual"]
+    figures["all_p50_ms"] = measure.spread([1234.5, 999.0])
+    assert "| 1,117 [999, 1,234] |" in live_bench.table(kept)
     assert table.count("under 5") == table.count("under 13") == 1
     folded = table.split("<details>")[1].split("</details>")[0]
     assert folded.count("| detect |") == table.count("| detect |") == 4
