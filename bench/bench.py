@@ -59,7 +59,7 @@ def table(figures: dict) -> str:
         + (f"; TF_ENABLE_ONEDNN_OPTS={onednn}" if onednn else "")
         + f". Loaded: {load['rows']:,} rows, {load['data']}, {load['megabytes']} MB, in memory already. "
         + ("" if "bfloat16" in figures["training"] else "No bfloat16: this machine has no units for it. ")
-        + "All figures: [bench/bench.json](bench/bench.json)."
+        + "All figures: [bench/bench.json](../bench/bench.json)."
     )
     return "\n".join([*lines, "", facts, ""])
 

@@ -86,7 +86,8 @@ def table(figures: dict) -> str:
             line(f"{name}: peak memory, MB", layout["peak_mb"], ".4g", f"under {LIMIT}", lambda x: x < LIMIT, "max"),
         ]
     facts = keeping.conditions(figures) + (
-        f"OpenCV {figures['opencv']}; {figures['pictures']:,} generated pictures of each layout, in memory already."
+        f"OpenCV {figures['opencv']}; {figures['pictures']:,} generated pictures of each layout, in memory already. "
+        "All figures: [bench/ingest.json](../bench/ingest.json)."
     )
     return "\n".join([*lines, "", facts, ""])
 

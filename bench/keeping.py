@@ -1,5 +1,5 @@
-"""What every bench begins and ends with: its options read, its table printed and its figures kept, in the README too
-where they are to commit."""
+"""What every bench begins and ends with: its options read, its table printed and its figures kept, the table in
+``docs/benchmarks.md`` too where they are to commit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import measure
 
 from fer_lib import paths
 from fer_lib.evaluation import provenance, records
-from fer_lib.report import readme
+from fer_lib.report import parts
 
 
 def facts() -> dict:
@@ -49,7 +49,9 @@ def main(
     for option, (default, _, what) in counts.items():
         parser.add_argument(f"--{option}", type=int, default=default, help=f"{what} (default: {default:,})")
     parser.add_argument(
-        "--keep", action="store_true", help=f"keep the figures in bench/{name}.json and the README instead, to commit"
+        "--keep",
+        action="store_true",
+        help=f"keep the figures in bench/{name}.json and the table in docs/benchmarks.md instead, to commit",
     )
     options = vars(parser.parse_args(arguments))
     commit = options.pop("keep")
@@ -74,7 +76,7 @@ def kept(name: str, commit: bool) -> Path:
 
 
 def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool) -> None:
-    """Print the figures' table, and keep them in ``kept``; to commit them, put the table into the README too.
+    """Print the figures' table, and keep them in ``kept``; to commit them, put the table into docs/benchmarks.md.
 
     ``table`` makes Markdown of the figures, to which the load average at the end is added here.
     """
@@ -84,7 +86,7 @@ def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool)
     path.parent.mkdir(parents=True, exist_ok=True)
     paths.replace_text(path, json.dumps(figures, indent=1) + "\n")
     if commit:
-        readme.put(f"bench/{name}.py", table(figures))
+        parts.put(parts.BENCHMARKS, f"bench/{name}.py", table(figures))
     measure.say(f"Kept in {path.relative_to(paths.ROOT)}")
 
 
@@ -96,6 +98,15 @@ def line(
         goal += ": met" if met(values[by]) else ": missed"
     low, middle, high = (format(values[name], form) for name in ("min", "median", "max"))
     return f"| {what} | {middle} | {low} | {high} | {goal} |"
+
+
+def between(values: dict, form: str) -> str:
+    """A cell of a table: the median of some values, and in brackets the smallest and the largest."""
+    low, middle, high = (
+        f"{values[name]:,.0f}" if values[name] >= 1000 else format(values[name], form)
+        for name in ("min", "median", "max")
+    )
+    return f"{middle} [{low}, {high}]"
 
 
 def conditions(figures: dict) -> str:

@@ -125,7 +125,7 @@ def table(figures: dict) -> str:
     facts = (
         keeping.conditions(figures)
         + ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
-        + ". Both read the same videos. All figures: [bench/peers.json](bench/peers.json)."
+        + ". Both read the same videos. All figures: [bench/peers.json](../bench/peers.json)."
     )
     return "\n".join([*lines, "", facts, ""])
 

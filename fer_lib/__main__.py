@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--only", default="", help="comma-separated networks (default: all five)")
     add("audit", "list FER2013's duplicates, leaked rows, near-duplicates, conflicting labels and flat images")
     verb = add("score", "score the predictions of any network on FER2013's test sets; compare two", scores)
-    verb.add_argument("predictions", nargs="+", help="a CSV file, or a record's predictions.npz (see the README)")
+    verb.add_argument("predictions", nargs="+", help="a CSV file, or a record's predictions.npz (see docs/scoring.md)")
     verb = add("cross", "score one network on the test rows of several data sets, emotions matched", scores)
     verb.add_argument("network", help="a .keras file, or a file of predictions as `score` takes it")
     verb.add_argument("data", nargs="+", help="fer2013, ferplus, affectnet, affectnet_official, drawn_faces")

@@ -245,6 +245,25 @@ def protocols() -> str:
     return table(lines)
 
 
+def two_intervals(judged: list[dict], all_records: list[dict], experiments: dict[str, dict]) -> str:
+    """How one mean stands with several intervals, told of the tree of Table I: for ``docs/results.md``."""
+    line = next(line for line in judged if line["id"] == "saravanan2019/tree-accuracy")
+    tree = [record for record in all_records if record["experiment"] == "saravanan2019/table1_decision_tree"]
+    row = pooled.accuracies(tree, experiments).iloc[0]
+    mean, low, high, wilson_low, wilson_high = 100 * row[["mean", "low", "high", "wilson_low", "wilson_high"]]
+    start, end = line["interval"]
+    return (
+        f"The decision tree of Table I is reported with {line['reported']:.2f} %. The mean of our {row['seeds']} seeds "
+        f"is {mean:.2f} %.\n\n"
+        f"- [{start:.2f}, {end:.2f}] stands beside its verdict: the prediction interval of *one new run*.\n"
+        f"- [{low:.2f}, {high:.2f}] stands in the tables: the t interval of the *mean over seeds*.\n"
+        f"- [{wilson_low:.2f}, {wilson_high:.2f}] stands there too: the Wilson interval, for another sample of "
+        f"{row['n']:,} *test rows*.\n\n"
+        f"The verdict asks whether one new run could give {line['reported']:.2f} %, so it takes the first: "
+        f"{line['verdict']}. The second says how well the mean is known, and shrinks with more seeds.\n"
+    )
+
+
 def causes(judged: list[dict]) -> str:
     """What was not reproduced, each with its cause where one is known, and where the causes are looked into."""
     missed = [line for line in judged if line["verdict"] == rules_of.NOT_REPRODUCED]

@@ -83,7 +83,7 @@ def experiments() -> dict[str, dict]:
         keys += [] if "milestone_of" in content else ["notebook", "parameters", "expect"]
         if missing := [key for key in keys if key not in content]:
             file = f"experiments/{path.relative_to(paths.EXPERIMENTS)}"
-            raise ValueError(f"{file}: lacks {', '.join(missing)}; see the README on experiments")
+            raise ValueError(f"{file}: lacks {', '.join(missing)}; see docs/extending.md")
         fields = PROTOCOLS[content["protocol"]] if "protocol" in content else {}
         content["parameters"] = {**fields, **content.get("parameters", {})}
         content["defaults"] = notebooks.defaults(content["notebook"]) if "notebook" in content else {}

@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import data, paths, runs, system
 from ..data import fer2013
 from ..evaluation import records
-from ..report import readme
+from ..report import parts
 from . import Run, notebooks, plan
 
 MARGIN = 15.0
@@ -300,6 +300,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
         for name, dark in ((sections.FOREST, False), (sections.FOREST_DARK, True)):
             (folder / name).write_bytes(figures.forest(judged, dark)._repr_png_())
     if folder == paths.ROOT / "results":
-        readme.put("make report", sections.in_short(judged, all_records, experiments, "results/"))
+        parts.put(parts.README, "make report", sections.in_short(judged, all_records, experiments, "results/"))
+        parts.put(parts.RESULTS, "make report", sections.two_intervals(judged, all_records, experiments))
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"

@@ -1,4 +1,4 @@
-"""The bench: that it measures what it says, and that the README shows what it kept. Nothing here looks at a clock."""
+"""The bench: that it measures what it says, and that its page shows what it kept. Nothing here looks at a clock."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 from fer_lib import models, paths
 from fer_lib.data import array_hash
 from fer_lib.models import architectures
-from fer_lib.report import readme
+from fer_lib.report import parts
 from fer_lib.training.protocol import Protocol
 
 sys.path.insert(0, str(paths.ROOT / "bench"))
@@ -20,23 +20,27 @@ import measure  # noqa: E402
 
 
 KEPT = keeping.kept("bench", commit=True)
-FIRST, LAST = readme.marks("bench/bench.py")
+FIRST, LAST = parts.marks("bench/bench.py")
 
 
-def test_the_readme_shows_the_figures_that_were_kept():
+def test_another_measurement_takes_the_place_of_the_one_before(tmp_path):
     figures = json.loads(KEPT.read_text())
-    text = readme.FILE.read_text()
-    assert readme.with_part(text, "bench/bench.py", bench.table(figures)) == text
+    before = parts.BENCHMARKS.read_text()
+    page = tmp_path / "benchmarks.md"
+    page.write_text(before)
     slower = figures | {"loading": figures["loading"] | {"first_s": measure.spread([987.0])}}
-    changed = readme.with_part(text, "bench/bench.py", bench.table(slower))
-    assert changed != text
-    assert "| 987 | 987 | 987 |" in changed
-    assert readme.with_part(changed, "bench/bench.py", bench.table(figures)) == text
+    parts.put(page, "bench/bench.py", bench.table(slower))
+    assert page.read_text() != before and "| 987 | 987 | 987 |" in page.read_text()
+    parts.put(page, "bench/bench.py", bench.table(figures))
+    assert page.read_text() == before
 
 
-def test_a_readme_without_its_marks_is_refused():
-    with pytest.raises(ValueError, match="found 0 times '<!-- end of bench/bench.py -->', expected once"):
-        readme.with_part(readme.FILE.read_text().replace(LAST, ""), "bench/bench.py", "")
+def test_a_page_without_its_marks_is_refused(tmp_path):
+    page = tmp_path / "benchmarks.md"
+    page.write_text(parts.BENCHMARKS.read_text().replace(LAST, ""))
+    found = r"benchmarks\.md: found 0 times '<!-- end of bench/bench\.py -->', expected once; put it back"
+    with pytest.raises(ValueError, match=found):
+        parts.put(page, "bench/bench.py", "")
 
 
 def test_a_goal_is_met_or_missed_by_the_median():
@@ -48,8 +52,8 @@ def test_a_goal_is_met_or_missed_by_the_median():
 
 def test_what_was_measured_is_printed_and_kept_where_it_was_asked_for(tmp_path, monkeypatch, capsys):
     figures = json.loads(KEPT.read_text())
-    (tmp_path / "README.md").write_text(f"Before\n{FIRST}{LAST}after\n")
-    monkeypatch.setattr(readme, "FILE", tmp_path / "README.md")
+    monkeypatch.setattr(parts, "BENCHMARKS", tmp_path / "benchmarks.md")
+    parts.BENCHMARKS.write_text(f"Before\n{FIRST}{LAST}after\n")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(os, "environ", dict(os.environ))
@@ -65,7 +69,7 @@ def test_what_was_measured_is_printed_and_kept_where_it_was_asked_for(tmp_path, 
     assert not (tmp_path / "bench").exists()
     assert bench.main(["--keep"]) == 0
     kept = json.loads((tmp_path / "bench" / "bench.json").read_text())
-    assert readme.FILE.read_text() == f"Before\n{FIRST}{bench.table(kept)}{LAST}after\n"
+    assert parts.BENCHMARKS.read_text() == f"Before\n{FIRST}{bench.table(kept)}{LAST}after\n"
     monkeypatch.setattr(measure, "starting", lambda scratch: measure.command_seconds(["false"], tmp_path, {}))
     assert bench.main(["--keep"]) == 1
     assert "error: false: found exit code 1" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from fer_lib import paths, runs
 from fer_lib.claims import judge, ledger, measures, rules
 from fer_lib.data import emotions
 from fer_lib.evaluation import metrics, pooled, records, statistics
-from fer_lib.report import readme, sections, tables
+from fer_lib.report import parts, sections, tables
 from fer_lib.report.causes import rows as rows_of
 
 ROWS = "PublicTest+PrivateTest"
@@ -69,8 +69,8 @@ def test_the_readme_shows_the_first_of_them(committed):
     first = [line for line in committed if line["headline"]]
     assert 8 <= len(first) <= 16 and {line["id"].split("/")[0] for line in first} == {"saravanan2019", "vorontsov2018"}
     found, known = records.load(paths.RESULTS), runs.experiments()
-    text, part = readme.FILE.read_text(), sections.in_short(committed, found, known, "results/")
-    assert readme.with_part(text, "make report", part) == text
+    part = sections.in_short(committed, found, known, "results/")
+    assert parts.with_part(parts.README, "make report", part) == parts.README.read_text()
     assert all(tables.short(line).rstrip(".") in part and line["headline"]["found"] in part for line in first)
     assert sorted(line["headline"]["place"] for line in first) == list(range(1, 9))
 
