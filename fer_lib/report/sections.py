@@ -204,7 +204,7 @@ def in_short(judged: list[dict], all_records: list[dict], experiments: dict[str,
     listed = "\n".join(f"- {sentence}" for sentence in counts(judged, all_records, experiments))
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{images}{FOREST_DARK}">'
-        f'<img src="{images}{FOREST}" width="720" alt="{html.escape(forest_in_words(judged))}"></picture>\n\n'
+        f'<img src="{images}{FOREST}" width="680" alt="{html.escape(forest_in_words(judged))}"></picture>\n\n'
         f"{tables.headlines(judged)}\n{listed}\n"
     )
 
