@@ -71,12 +71,13 @@ CONDITIONS = {
 }
 DETECTORS = {"blaze": BLUE, "tuned": ORANGE, "usual": GREEN, "paper": "#cc78bc"}
 FOUND_CAPTION = (
-    "Faces found at first sight, by detector, against one condition at a time; bands are 95 % intervals over the faces."
+    "A line that falls marks a condition that the detector cannot bear. Faces found at first sight, against one "
+    "condition at a time; bands are 95 % intervals over the faces."
 )
 RECOGNISED_CAPTION = (
-    "Faces found and recognised, of all faces, by detector, against one condition at a time; dashed: recognised where "
-    "the face is cut at its true place, upright as the frame is, so that no detector has a part in it. Bands are 95 % "
-    "intervals over the faces."
+    "The gap to the dashed line is what the detector costs. Faces found and recognised, of all faces, against one "
+    "condition at a time; dashed: recognised where the face is cut at its true place, upright as the frame is, so that "
+    "no detector has a part in it. Bands are 95 % intervals over the faces."
 )
 
 

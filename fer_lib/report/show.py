@@ -45,8 +45,9 @@ def show_overview(all_records: list[dict], experiments: dict[str, dict]) -> None
     measured = pooled.accuracies(pooled.comparable(all_records, experiments), experiments)
     if len(measured):
         caption = (
-            "Accuracy as reported (diamond) and as measured here: each ring is a seed, the dot their mean, the thick "
-            "bar the 95 % t interval over seeds, the thin line the 95 % Wilson interval of the test rows' sampling."
+            "Look for long bars: there one seed says little. Accuracy as reported (diamond) and as measured here: each "
+            "ring is a seed, the dot the mean of those that learned, the thick bar its 95 % t interval over seeds, the "
+            "thin line the 95 % Wilson interval of the test rows' sampling."
         )
         accuracies = "; ".join(
             f"{row['title']}: {100 * row['mean']:.2f} %"
@@ -64,11 +65,21 @@ def show_networks(networks: dict[str, list[dict]]) -> None:
             weights = sum(layer["parameters"] for layer in layers)
             operations = 2 * sum(layer["multiply_adds"] for layer in layers) / 1e6
             caption = (
-                f"{title}: {weights:,} weights; {operations:,.1f} MFLOP to classify one face. Read off the Keras "
-                "model; the softmax belongs to the loss."
+                f"{title}: {weights:,} weights, most of them in the {_heaviest(layers)}; {operations:,.1f} MFLOP to "
+                "classify one face. Read off the Keras model; the softmax belongs to the loss."
             )
             in_words = figures.network_in_words(layers, title)
             display(figures.captioned(figures.network(layers, title), caption, in_words))
+
+
+def _heaviest(layers: list[dict]) -> str:
+    """Which kind of layers holds most weights, and what share, in words."""
+    kinds: dict[str, int] = {}
+    for layer in layers:
+        kinds[layer["kind"]] = kinds.get(layer["kind"], 0) + layer["parameters"]
+    kind = max(kinds, key=kinds.get)
+    name = {"Dense": "dense layers", "Conv2D": "convolutions"}.get(kind, kind)
+    return f"{name} ({100 * kinds[kind] / sum(kinds.values()):.0f} %)"
 
 
 def best(all_records: list[dict], experiments: dict[str, dict], study: str) -> tuple[list[dict], str]:
@@ -110,15 +121,27 @@ def show_best(all_records: list[dict], experiments: dict[str, dict], judged: lis
     display(
         figures.captioned(
             figures.confusion_matrix_as_published(counts, reported),
-            f"As Fig. 4 of the paper: predictions on {rows}, divided by the faces of the predicted emotion{brackets}. "
-            "Only the diagonal is a share of anything.",
+            "Compare the diagonal with the brackets; off it no cell is a share of anything. As Fig. 4 of the paper: "
+            f"predictions on {rows}, divided by the faces of the predicted emotion{brackets}.",
             f"Confusion matrix in the paper's form. Its diagonal is recall: {diagonal}.",
         ),
         figures.captioned(
             figures.confusion_matrix(counts),
-            f"The same predictions, divided by the faces of the true emotion: share and count, {_seeds(group, True)}.",
+            f"{_mistaken(counts)} The same predictions, divided by the faces of the true emotion: share and count, "
+            f"{_seeds(group, True)}.",
             f"Confusion matrix, rows adding up to one. Recall: {diagonal}.",
         ),
+    )
+
+
+def _mistaken(counts: np.ndarray) -> str:
+    """Which emotion is recognised best, and which is taken most often for which other, in a sentence."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    right, wrong = shares.diagonal(), shares - np.diag(shares.diagonal())
+    true, predicted = np.unravel_index(wrong.argmax(), wrong.shape)
+    return (
+        f"{FER2013[right.argmax()].capitalize()} is recognised best ({100 * right.max():.0f} %); {FER2013[true]} is "
+        f"most often taken for {FER2013[predicted]} ({100 * wrong.max():.0f} %)."
     )
 
 
@@ -131,8 +154,8 @@ def show_emotions(all_records: list[dict], experiments: dict[str, dict]) -> None
         return
     names = tables.names(list(map(named, groups)))
     caption = (
-        "Precision, recall and F1 of each emotion in percent, on each model's own test rows, seeds added up; a dash "
-        "where the emotion was never predicted. The tables below, run by run, have the counts."
+        "Look down a column: light cells are emotions that models miss. Precision, recall and F1 of each emotion in "
+        "percent, on each model's own test rows, seeds added up; a dash where the emotion was never predicted."
     )
     emotions = max((records.emotions(group[0]) for group in groups), key=len)
     measured = []
@@ -144,10 +167,10 @@ def show_emotions(all_records: list[dict], experiments: dict[str, dict]) -> None
     curves = [(name, pooled.reliability(group)) for name, group in zip(names, groups) if group[0]["history"]]
     if curves:
         caption = (
-            f"Reliability of the networks: accuracy of the predictions within each of {calibration.BINS} equal bins of "
-            f"confidence, seeds together, bins of fewer than {figures.FEW} predictions left out; a dot's area tells "
-            "how many. On the dashed line a network is right as often as it is sure, below it too sure. ECE: the mean "
-            "gap over all predictions, mean over seeds (Guo et al. 2017)."
+            "Below the dashed line a network is more sure than it is right. Accuracy of the predictions within each of "
+            f"{calibration.BINS} equal bins of confidence, seeds together, bins of fewer than {figures.FEW} "
+            "predictions left out; a dot's area tells how many. ECE: the mean gap over all predictions, mean over "
+            "seeds (Guo et al. 2017)."
         )
         errors = (f"{name} {100 * np.mean(curve['errors']):.1f} %" for name, curve in curves)
         in_words = f"Reliability diagrams. Expected calibration error: {'; '.join(errors)}."
@@ -192,14 +215,24 @@ def show_sections(all_records: list[dict], experiments: dict[str, dict], folder:
         display(Markdown(f"### {title}\n\n{about}\n\n{notebooks}"))
         if group[0]["history"]:
             curves = figures.learning_curves(group, experiment.get("reported", {}).get("accuracy"))
-            caption = f"{title}: accuracy after each epoch, thin for each seed, thick for their mean"
+            caption = f"{_fit(group)} {title}: accuracy after each epoch, thin for each seed, thick for their mean"
             band = ", the band from the lowest to the highest seed" if len(group) > 1 else ""
             caption += f"{band}. Training accuracy is the epoch's running mean, dropout on."
             display(figures.captioned(curves, caption))
-        matrix = figures.confusion_matrix(pooled.confusion(group), records.emotions(group[0]))
+        counts = pooled.confusion(group)
+        matrix = figures.confusion_matrix(counts, records.emotions(group[0]))
         shares = "share and count of the predictions for each emotion"
-        caption = f"{title}: {shares} on {_rows(group)}, {_seeds(group, True)}."
+        recognised = 100 * counts.diagonal().sum() / counts.sum()
+        seen = f"On the diagonal is what was recognised: {recognised:.1f} % of all predictions."
+        caption = f"{seen} {title}: {shares} on {_rows(group)}, {_seeds(group, True)}."
         display(figures.captioned(matrix, caption), Markdown(tables.predicted(group)))
+
+
+def _fit(group: list[dict]) -> str:
+    """How far training accuracy ends above that on the test rows, in a sentence."""
+    rows = group[0]["parameters"].get("evaluation_rows", "PublicTest+PrivateTest")
+    gaps = [100 * (run["history"][-1]["accuracy"] - run["history"][-1][f"{rows}_accuracy"]) for run in group]
+    return f"At the end training accuracy is {np.mean(gaps):+.1f} points from that on {rows}."
 
 
 def _seeds(group: list[dict], together: bool = False) -> str:
