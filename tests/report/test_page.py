@@ -189,9 +189,8 @@ def report(tmp_path_factory):
 def test_the_report_is_whole_at_any_width(browser, report, width, scheme):
     tab, errors = opened(browser, report, width, scheme)
     judged = judge.judge_ledger(records.load(paths.RESULTS), runs.experiments(), paths.RESULTS)
-    rows = [text.split() for text in tab.locator(".verdicts").last.locator("tbody tr:visible").all_inner_texts()]
-    missing = [line["id"] for line in judged if not any(line["id"].split("/")[1] in row for row in rows)]
-    assert judged and len(rows) == len(judged) and missing == []
+    rows = tab.evaluate("[...document.querySelectorAll('.claims tbody tr')].map((row) => row.id)")
+    assert judged and sorted(rows) == sorted(line["id"] for line in judged)
     images = tab.locator("img")
     assert images.count() > 10
     assert all(images.nth(k).get_attribute("alt").strip() for k in range(images.count()))
@@ -200,6 +199,69 @@ def test_the_report_is_whole_at_any_width(browser, report, width, scheme):
     names = tab.evaluate("[...document.querySelectorAll('[id]')].map((element) => element.id)")
     links = tab.evaluate("[...document.querySelectorAll('a')].map((link) => link.getAttribute('href'))")
     assert links and all(link[1:] in names for link in links if link.startswith("#"))
-    ours = [link for link in links if link.startswith("runs/")]
+    ours = {link for link in links if link.startswith("runs/")}
     assert ours and all((report.parent / link).exists() for link in ours)
     assert errors == []
+
+
+@pytest.mark.slow
+def test_the_first_screen_holds_the_plot_and_the_counts(browser, report):
+    tab, errors = opened(browser, report, 1400)
+    tab.set_viewport_size({"width": 1400, "height": 900})
+    parts = "[...document.querySelectorAll('.first img, .first p, .first li')]"
+    ends = tab.evaluate(f"{parts}.map((part) => part.getBoundingClientRect().bottom)")
+    assert len(ends) == 1 + 2 + 5 and max(ends) < 900
+    words = tab.locator(".first").inner_text()
+    judged = judge.judge_ledger(records.load(paths.RESULTS), runs.experiments(), paths.RESULTS)
+    own = [line["verdict"] for line in judged if line["about"] == "own"]
+    assert f"{own.count('reproduced')} reproduced, {own.count('not reproduced')} not reproduced" in words
+    assert errors == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_claims_begin_with_the_own_findings_in_short_lines(browser, report, width):
+    tab, errors = opened(browser, report, width)
+    rows = tab.locator(".claims tbody tr")
+    shown = rows.locator("visible=true")
+    whole, first = rows.count(), tab.locator(".claims tbody tr[data-about='own findings']").count()
+    assert 0 < first < whole and shown.count() == first
+    cells = tab.locator(".claims td:not(:last-child)").all_inner_texts()
+    assert max(map(len, cells)) <= 90 and set(tab.locator(".claims summary").all_inner_texts()) == {"why"}
+    tab.locator(".tools button", has_text="own findings").click()
+    assert shown.count() == whole
+    tab.locator(".tools button", has_text="unstable").click()
+    assert 0 < shown.count() < first and set(tab.locator(".claims tr:visible .verdict").all_inner_texts()) == {
+        "unstable"
+    }
+    # what unfolds takes the whole width below its line
+    line = shown.first
+    line.locator("summary").click()
+    assert (
+        line.locator("dl").bounding_box()["width"] > 0.6 * line.bounding_box()["width"] and "Seen" in line.inner_text()
+    )
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    # a link to a claim that is filtered out shows it
+    tab.evaluate("location.hash = 'saravanan2019/images'")
+    tab.wait_for_function("document.getElementById('saravanan2019/images').querySelector('details').open")
+    assert shown.count() == whole and errors == []
+
+
+@pytest.mark.slow
+def test_the_contents_stay_and_without_javascript_claims_unfold(browser, report):
+    tab, _ = opened(browser, report, 390, java_script_enabled=False)
+    assert tab.locator(".claims tbody tr:visible").count() == tab.locator(".claims tbody tr").count() > 100
+    tab.locator(".claims summary").first.click()
+    assert tab.locator(".claims dl").first.is_visible()
+    for width in (1400, 390):
+        tab.set_viewport_size({"width": width, "height": 800})
+        tab.mouse.wheel(0, 3000)
+        tab.wait_for_timeout(300)
+        assert tab.locator("nav").bounding_box()["y"] == pytest.approx(0, abs=1)
+
+
+@pytest.mark.slow
+def test_on_paper_every_reason_is_there(browser, report):
+    tab, _ = opened(browser, report, 1400, java_script_enabled=False)
+    tab.emulate_media(media="print")
+    assert tab.locator(".claims tbody tr").nth(0).locator("dl").bounding_box()["height"] > 20
