@@ -117,7 +117,7 @@ def headlines(judged: list[dict]) -> str:
 def _outcome(line: dict) -> dict[str, str]:
     return {
         "Reported": _figure(line["reported"]) + (" %" if line["kind"] in ("accuracy", "fillings") else ""),
-        "Ours [95 % interval]": _measured(line),
+        "Ours [95 % interval]": measured(line),
         "Seeds": line["seeds"] or "–",
         "Verdict": f"**{line['verdict']}**",
     }
@@ -166,7 +166,7 @@ def _figure(value) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _measured(line: dict) -> str:
+def measured(line: dict) -> str:
     """A claim's figure: "60.12 % [59.40, 60.84]", "3 of 3 [0.44, 1.00]", "+2.31 points [1.20, 3.40]", "35,887"."""
     value, unit = line["measured"], line["unit"]
     if value is None:
