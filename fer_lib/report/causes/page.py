@@ -323,33 +323,17 @@ def _first_steps(sweeps: list[dict], experiments: dict[str, dict]) -> Cause:
     groups = [[sweep] for sweep in sweeps]
     cause = Cause([], _missing(names, groups, "Sweeps of the first steps that are not run yet"))
     for kind, own in _by(pooled.computed_by, groups).items():
-        frame = pd.concat([collapse.settings(sweep) for (sweep,) in own], ignore_index=True)
-        collapsed = frame[frame["collapsed"]]
-        text = f"In the first {frame['steps'].max()} steps {_counted(len(collapsed), len(frame))} settings collapsed"
-        text += f" to one emotion ({kind})"
-        if lines := collapse.factors(frame):
-            by_factor = [list(own) for _, own in groupby(lines, key=lambda line: line["factor"])]
-            low, *_, high = max(by_factor, key=lambda own: own[-1]["share"] - own[0]["share"])
-            often = [f"{_counted(line['collapsed'], line['settings'])} at {line['level']}" for line in (high, low)]
-            text += f"; what matters most is {low['factor'].replace('_', ' ')}: {' against '.join(often)}"
+        alike = [sweep for (sweep,) in own]
+        cause.conclusion += steps_in_words(alike, f" ({kind})")
+        if lines := collapse.factors(_settings(alike)):
             levels = [networks.in_words({line["factor"]: line["level"]}, ": ") for line in lines]
             shares = [(line["share"], *line["interval"]) for line in lines]
             label = "Settings that collapsed (%), Wilson interval"
             cause.body.append(captioned(figures.forest(list(zip(levels, shares)), label, zero=False), (
-                f"The widest gap between two levels is that of {low['factor'].replace('_', ' ')}: {high['level']} "
-                f"collapses most, {low['level']} least. How often settings of each level collapsed in the first steps, "
-                "the other factors equal."
+                "The further apart a factor's levels lie, the more it matters. How often settings of each level "
+                "collapsed in the first steps, the other factors equal."
             )))  # fmt: skip
-        cause.conclusion.append(f"{text}.")
-        parts = [
-            f"{settings['stuck_since'].notna().sum()} of {len(settings)} with the loss {loss}"
-            for loss, settings in collapsed.groupby("loss")
-        ]
-        if parts:
-            cause.conclusion.append(
-                f"Of those that collapsed, the gradient is exactly 0 at the end for {_joined(parts)}."
-            )
-        for (sweep,) in own:
+        for sweep in alike:
             figure = figures.first_steps(sweep["sweep"], collapse.traces(sweep), by_collapse=True)
             cause.body.append(captioned(figure, (
                 "Compare the thick lines, the medians of the settings that collapsed (orange) and of those that did "
@@ -357,6 +341,32 @@ def _first_steps(sweeps: list[dict], experiments: dict[str, dict]) -> Cause:
                 "its step, one column for each scale of the pixels, one thin line for each setting."
             )))  # fmt: skip
     return cause
+
+
+def steps_in_words(sweeps: list[dict], kind: str = "") -> list[str]:
+    """How many settings of sweeps of first steps collapsed, which factor matters most, and where the gradient is 0.
+
+    ``kind``: what computed them, put behind the first count.
+    """
+    frame = _settings(sweeps)
+    collapsed = frame[frame["collapsed"]]
+    text = f"In the first {frame['steps'].max()} steps {_counted(len(collapsed), len(frame))} settings collapsed"
+    text += f" to one emotion{kind}"
+    by_factor = [list(own) for _, own in groupby(collapse.factors(frame), key=lambda line: line["factor"])]
+    low, *_, high = max(by_factor, key=lambda own: own[-1]["share"] - own[0]["share"], default=(None, None))
+    if low and low["share"] < high["share"]:
+        often = [f"{_counted(line['collapsed'], line['settings'])} at {line['level']}" for line in (high, low)]
+        text += f"; what matters most is {low['factor'].replace('_', ' ')}: {' against '.join(often)}"
+    parts = [
+        f"{settings['stuck_since'].notna().sum()} of {len(settings)} with the loss {loss}"
+        for loss, settings in collapsed.groupby("loss")
+    ]
+    stuck = [f"Of those that collapsed, the gradient is exactly 0 at the end for {_joined(parts)}."] if parts else []
+    return [f"{text}.", *stuck]
+
+
+def _settings(sweeps: list[dict]) -> pd.DataFrame:
+    return pd.concat(map(collapse.settings, sweeps), ignore_index=True)
 
 
 def choosing_on_the_test_set(groups: list[list[dict]]) -> Cause:
