@@ -50,9 +50,10 @@ def agreement(faces: Faces, counts: np.ndarray) -> str:
     shares = {name: agree[labels == code] == 0 for code, name in enumerate(faces.emotions) if (labels == code).any()}
     worst = max(shares, key=lambda name: shares[name].mean())
     return (
-        f"Most taggers chose FER2013's label on {_percent(ferplus.plurality(counts)[rows] == labels)} of the rows of "
-        f"PrivateTest, none of them on {_percent(agree == 0)}; the label *{worst}* is the most doubtful "
-        f"({_percent(shares[worst])} of its rows have no such tagger)."
+        "The emotion that most taggers chose is FER2013's label on "
+        f"{_percent(ferplus.plurality(counts)[rows] == labels)} of the rows of PrivateTest; on {_percent(agree == 0)} "
+        f"no tagger chose the label. It is most doubtful where it is *{worst}*: {_percent(shares[worst])} of these "
+        "rows have no tagger who chose it."
     )
 
 
