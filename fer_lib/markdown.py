@@ -1,6 +1,7 @@
 """Markdown tables, for a page and for a terminal, and what studies are called there."""
 
 import re
+from collections.abc import Iterable
 
 STUDIES = {"saravanan2019": "Saravanan et al. 2019", "vorontsov2018": "Vorontsov & Averkin 2018", "ours": "Ours"}
 
@@ -39,3 +40,9 @@ def interval(ends: tuple[float, float], sign: str = "") -> str:
     """ "[17.21, 17.53]": two fractions in percent, which no line break parts."""
     low, high = (format(100 * end, f"{sign}.2f") for end in ends)
     return f"[{low},\u00a0{high}]"
+
+
+def joined(parts: Iterable[str]) -> str:
+    """ "one, two and three"."""
+    *first, last = list(parts)
+    return f"{', '.join(first)} and {last}" if first else last

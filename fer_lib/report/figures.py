@@ -71,13 +71,13 @@ CONDITIONS = {
 }
 DETECTORS = {"blaze": BLUE, "tuned": ORANGE, "usual": GREEN, "paper": "#cc78bc"}
 FOUND_CAPTION = (
-    "A line that falls marks a condition that the detector cannot bear. Faces found at first sight, against one "
-    "condition at a time; bands are 95 % intervals over the faces."
+    "The higher a line stays, the less the condition costs that detector. Faces found at first sight, one condition "
+    "changed at a time; bands are 95 % intervals over the faces."
 )
 RECOGNISED_CAPTION = (
-    "The gap to the dashed line is what the detector costs. Faces found and recognised, of all faces, against one "
-    "condition at a time; dashed: recognised where the face is cut at its true place, upright as the frame is, so that "
-    "no detector has a part in it. Bands are 95 % intervals over the faces."
+    "Where a line falls below the dashed one, faces are missed or cut out badly. Faces found and recognised, of all "
+    "faces, by detector; dashed: recognised where the face is cut at its true place, upright as the frame is, without "
+    "any detector. Bands are 95 % intervals over the faces."
 )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from .. import paths
 from ..claims import rules as rules_of
 from ..evaluation import pooled, records
-from ..markdown import STUDIES, study, table
+from ..markdown import STUDIES, joined, study, table
 from ..training import protocol
 from . import tables
 
@@ -153,38 +154,31 @@ def counts(judged: list[dict], all_records: list[dict], experiments: dict[str, d
     ]
 
 
-def _verdicts(lines: list[dict]) -> str:
+def _verdicts(lines: Iterable[dict]) -> str:
     found = [line["verdict"] for line in lines]
     return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in rules_of.VERDICTS if verdict in found)
 
 
-def papers(judged: list[dict]) -> list[str]:
-    """What is right and what is wrong in each paper, by the headlines that are decided: a sentence each."""
-    sentences = []
+def papers(judged: list[dict]) -> str:
+    """What was right in each paper and what was wrong, a Markdown list; ``judged``: ``judge.judge_ledger``'s claims."""
+    lines = []
     for title in dict.fromkeys(study(line["id"]) for line in judged):
-        first = sorted(_first(judged, title), key=lambda line: line["headline"]["place"])
-        named = {
-            word: "; ".join(
-                f"{tables.short(line).rstrip('.')} ({_found(line)})" for line in first if line["verdict"] == verdict
-            )
-            for word, verdict in (("came out", rules_of.REPRODUCED), ("did not", rules_of.NOT_REPRODUCED))
-        }
-        sentences.append(f"**{title}.** " + " ".join(f"What {word}: {text}." for word, text in named.items() if text))
-    return sentences
-
-
-def _first(judged: list[dict], title: str = "") -> list[dict]:
-    return [line for line in judged if line["headline"] and title in ("", study(line["id"]))]
-
-
-def _found(line: dict) -> str:
-    found = line["headline"]["found"].rstrip(".")
-    return found[:1].lower() + found[1:]
+        own = {line["id"]: line for line in judged if study(line["id"]) == title and line["about"] != "others"}
+        told: dict[str, list[str]] = {verdict: [] for verdict in rules_of.VERDICTS}
+        for line, words in ((own[name], words) for name, words in TOLD.items() if name in own):
+            told[line["verdict"]].append(words.format(reported=line["reported"], measured=tables.measured(line)))
+        said = "; ".join(f"**{verdict}**: {joined(words)}" for verdict, words in told.items() if words)
+        lines.append(
+            f"- {title}. {said}. Of its {len(own)} claims about the data and its own work: {_verdicts(own.values())} "
+            "([every claim](report.html#Claims))."
+        )
+    return "\n".join(lines or ["No claim of the papers is judged here: that takes full runs on FER2013."]) + "\n"
 
 
 def findings(judged: list[dict]) -> list[str]:
     """The ``FINDINGS`` first headlines, each a sentence with its figure and its verdict."""
-    first = sorted(_first(judged), key=lambda line: line["headline"]["place"])[:FINDINGS]
+    headlines = [line for line in judged if line["headline"]]
+    first = sorted(headlines, key=lambda line: line["headline"]["place"])[:FINDINGS]
     return [f"{tables.short(line)} **{line['verdict']}** {line['headline']['found']}" for line in first]
 
 
@@ -314,17 +308,25 @@ def markdown(
         "## The honest reading\n",
         HONEST,
         tables.honest_results(all_records, experiments),
-        made_from(all_records),
+        f"<details>\n<summary>{MADE_FROM}</summary>\n\n{facts(all_records)}\n</details>\n" if all_records else "",
     ])  # fmt: skip
 
 
-def made_from(all_records: list[dict]) -> str:
-    """``facts`` as a folded block that a click opens; empty without runs."""
-    if not all_records:
-        return ""
-    return f"<details>\n<summary>What this page is made from</summary>\n\n{facts(all_records)}\n</details>\n"
-
-
+TOLD = {
+    "saravanan2019/adam-128": "the accuracy of its best network, {reported} % (ours: {measured})",
+    "saravanan2019/adam-best": "that Adam at a lower rate beats the other optimisers",
+    "saravanan2019/overfitted": "that this network may overfit (training above test accuracy: {measured})",
+    "saravanan2019/simple-cnn-accuracy": "the simple CNN's {reported} %, always happy ({measured} collapse to it)",
+    "saravanan2019/proposed-cnn-base": "the {reported} % before tuning (ours: {measured})",
+    "saravanan2019/unseen-test-images": "that no test image was seen in training ({measured} were)",
+    "saravanan2019/adam-128-unseen": "that the {reported} are of unseen images (lost without leaked rows: {measured})",
+    "vorontsov2018/averaging-better": "that averaging several networks helps ({measured})",
+    "vorontsov2018/test-accuracy": "the {reported} % on its test rows (our best filling: {measured})",
+    "vorontsov2018/validation-accuracy": "the {reported} % on its validation rows (our best filling: {measured})",
+    "vorontsov2018/validation-above-test": "that validation is {reported} points above test (ours: {measured})",
+}
+"""The claims that say most of a paper, as they are told after "reproduced:" or "not reproduced:"."""
+MADE_FROM = "Data, runs, devices, versions and commits"
 FINDINGS = 5
 """So many headlines open the report."""
 FOREST, FOREST_DARK = "forest.png", "forest-dark.png"

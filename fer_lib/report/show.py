@@ -32,7 +32,16 @@ def show_first(judged: list[dict], all_records: list[dict], experiments: dict[st
     accuracies, own, *rest = sections.counts(judged, all_records, experiments)
     beside = markdown2html(f"{accuracies}\n\n{own}\n\n{found}")
     display(HTML(f'<div class="first">{plot}<div>{beside}</div></div>'))
-    display(Markdown("\n\n".join([*sections.papers(judged), *rest])))
+    display(Markdown("\n\n".join([sections.papers(judged), *rest])))
+
+
+def made_from(all_records: list[dict]) -> HTML:
+    """Data, devices, versions and commits of the records, as an element that unfolds.
+
+    It is no Markdown: nbconvert would close the element before its contents.
+    """
+    facts = markdown2html(sections.facts(all_records) or "No runs yet.\n")
+    return HTML(f"<details><summary>{sections.MADE_FROM}</summary>{facts}</details>")
 
 
 def show_claims(judged: list[dict]) -> None:

@@ -127,17 +127,16 @@ def claims_in_html(judged: list[dict]) -> str:
         word = f'<strong class="verdict {verdict.replace(" ", "-")}">{verdict}</strong>'
         reasons = "".join(f"<dt>{name}</dt><dd>{markdown2html(text)}</dd>" for name, text in _reasons(line).items())
         details = f"<details><summary>why</summary><dl>{reasons}</dl></details>"
-        row = (
-            f'<tr id="{line["id"]}" data-about="{ABOUT[line["about"]]}">{columns}<td>{word}</td><td>{details}</td></tr>'
-        )
-        rows.append(row)
+        cells_in_words = f"{columns}<td>{word}</td><td>{details}</td>"
+        rows.append(f'<tr id="{line["id"]}" data-about="{ABOUT[line["about"]]}">{cells_in_words}</tr>')
     body = "\n".join(rows)
     return f'<table class="claims">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
 
 
 def _outcome(line: dict) -> dict[str, str]:
     percent = " %" if line["kind"] in ("accuracy", "fillings") else ""
-    return {"Reported": _figure(line["reported"]) + percent, "Ours [95 % interval]": _measured(line)}
+    ours = " ".join(filter(None, [measured(line), line["interval_of"]]))
+    return {"Reported": _figure(line["reported"]) + percent, "Ours [95 % interval]": ours}
 
 
 def _reasons(line: dict) -> dict[str, str]:
@@ -202,14 +201,13 @@ def _figure(value) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _measured(line: dict) -> str:
-    """A claim's figure and what its interval is of: "60.12 % [59.40, 60.84] a new run", "3 of 3 [0.44, 1.00] share of
-    seeds", "+2.31 points [1.20, 3.40] the mean", "35,887"."""
+def measured(line: dict) -> str:
+    """A claim's figure: "60.12 % [59.40, 60.84]", "3 of 3 [0.44, 1.00]", "+2.31 points [1.20, 3.40]", "35,887"."""
     value, unit = line["measured"], line["unit"]
     if value is None:
         return "–"
     low, high = line["interval"] or (None, None)
-    interval = "" if low is None else f" [{low:.2f},\u00a0{high:.2f}] {line['interval_of']}"
+    interval = "" if low is None else f" [{low:.2f},\u00a0{high:.2f}]"
     if unit == "seeds":
         return f"{value} of {line['seeds']}{interval}"
     if not isinstance(value, float):

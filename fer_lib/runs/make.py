@@ -277,7 +277,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     made = [
         ("9_report", read | {"failures": list(failed), "claims": str(claims)}, {folder / "report.html": ""}),
         ("7_runs", read, {folder / "runs.html": ""}),
-        ("8_causes", read, {folder / "causes.html": ""}),
+        ("8_causes", read | {"claims": str(claims)}, {folder / "causes.html": ""}),
     ]
     if profile == "smoke":
         made.append(("1_dataset", {"data": "drawn_faces"}, {folder / "dataset.html": ""}))

@@ -63,26 +63,28 @@ class Protocol:
     weights: str = ""  # "pretrained": what the network's owners published (`make weights`), but for the last layer
     frozen_epochs: int = 0  # so many epochs train the last layer alone; then a fresh optimiser trains all of them
     body_rate: float = 1.0  # learning rate of all layers but the last, as a share of learning_rate
-    # "0..255" (as they are), "0..1", "standardised" (by mean and deviation in training), "each standardised" (each face
-    # by its own)
+    # what is made of the pixels: "0..255" (as they are), "0..1", "standardised" (by mean and deviation in training),
+    # "each standardised" (each face by its own)
     input_scale: str = "0..1"
-    loss: str = "logits"  # "logits", "clipped": probabilities clipped to 1e-7 as in old Keras; "any of" several labels
+    # "logits": from the numbers before the softmax; "clipped": from probabilities clipped to 1e-7 as in old Keras, with
+    # no gradient where the clip is reached; "any of" several labels
+    loss: str = "logits"
     targets: str = "given"  # "drawn": one emotion of a face's targets, sampled anew each epoch; see Faces.targets
     label_smoothing: float = 0.0  # this share of each label goes to all emotions alike, in training
     train_rows: str = "Training"  # splits, joined by "+", or WITHOUT_TWINS, or WITHOUT_NEAR
-    at_most: dict = field(default_factory=dict)  # {"happy": 3582}: of an emotion only so many of them, sampled once
+    at_most: dict = field(default_factory=dict)  # {"happy": 3582}: of an emotion only so many rows, sampled once
     validation_rows: str = "PublicTest"  # whose loss early stopping watches; "" for none
     evaluation_rows: str = "PrivateTest"  # the rows whose accuracy is the run's headline
     kept_epoch: str = "best"  # the headline's epoch: "last", or "best" on PublicTest (both are stored)
     optimizer: str = "adam"  # "adam", "rmsprop", "sgd"
-    learning_rate: float = 1e-3
+    learning_rate: float = 1e-3  # how far a step goes, at the start
     schedule: str = "constant"  # "cosine": down to nothing at the end of the last epoch, along half a cosine
     decay: float = 0.0  # learning rate / (1 + decay x step), as old Keras had it
-    epsilon: float = 1e-7  # of adam and rmsprop
-    momentum: float = 0.0  # of sgd
+    epsilon: float = 1e-7  # of adam and rmsprop: keeps them from dividing by 0
+    momentum: float = 0.0  # of sgd: the share of the last step that is taken again
     weight_decay: float = 0.0  # each step takes this times the learning rate off every weight (decoupled)
-    batch_size: int = 128
-    epochs: int = 10
+    batch_size: int = 128  # training rows of one step
+    epochs: int = 10  # how often each training row is seen, unless training stops early
     patience: int = 0  # stop after so many epochs without a lower validation loss; 0: never
     # "bfloat16": matrix products and activations, weights stay float32; "tensorfloat32": factors of products, on a GPU
     precision: str = "float32"

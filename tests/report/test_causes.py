@@ -3,8 +3,10 @@ import json
 import math
 import re
 
+import nbformat
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_records import always, answers, faces, network, sweep, tree
@@ -13,6 +15,8 @@ from fer_lib import paths
 from fer_lib.data import ferplus, near_duplicates
 from fer_lib.data.emotions import FER2013
 from fer_lib.evaluation import pooled, records
+from fer_lib.report import page as report_page
+from fer_lib.report import sections, show
 from fer_lib.report.causes import collapse, figures, networks, page, rows
 from fer_lib.training.protocol import WITHOUT_NEAR, WITHOUT_TWINS
 
@@ -348,11 +352,9 @@ def test_rows_that_are_merely_easier_are_no_memory(tmp_path):
     (both,) = rows.leakage(grouped(*before, *after), leaked)  # the one without twins is no model that can remember
     assert both["lost"][0] == pytest.approx((1 - 0.5) * 50 / 350)
     text = page._retrained_in_words(line)
-    assert "still has 100.00\u00a0% of the leaked rows right against 50.00\u00a0% of the clean ones" in text
-    assert (
-        "change on these, +0.00 points [+0.00,\u00a0+0.00] of the accuracy on all rows, where their mere lead" in text
-    )
-    assert text.endswith("would make it 7.14.")
+    assert "recognises 100.00\u00a0% of the leaked rows and 50.00\u00a0% of the clean ones" in text
+    assert "The change on leaked rows, +0.00 points [+0.00,\u00a0+0.00] of the accuracy on all rows, is what" in text
+    assert "their lead over clean rows alone would suggest 7.14." in text
 
 
 def test_a_pair_of_which_one_collapsed_is_left_out(tmp_path):
@@ -364,7 +366,7 @@ def test_a_pair_of_which_one_collapsed_is_left_out(tmp_path):
     (line,) = rows.retrained(grouped(*before, *after), EXPERIMENTS, TEST_IDS[:50], {})
     assert (line["seeds"], line["left_out"]) == (2, 1)
     assert (
-        "2 pairs of runs with the same seed; 1 more left out because a network collapsed"
+        "(2 pairs of runs with the same seed; 1 more left out because a network collapsed)"
         in page._retrained_in_words(line)
     )
     fallen = [run(tmp_path, "ours/one_logits", seed, lambda y: always(y, 3)) for seed in range(3)]
@@ -399,7 +401,7 @@ def test_near_duplicates_are_told_from_easy_rows_by_a_network_that_cannot_rememb
         assert band["memory"][0] == pytest.approx(0.5) and band["ease"][0] == pytest.approx(0, abs=0.01)
         assert band["chance"] == pytest.approx(1 / 7)
     cause = page.leaked_rows(groups, EXPERIMENTS, leaked, nearest)
-    assert "On near-duplicates, 100.00\u00a0% with and 50.00\u00a0% without" in " ".join(cause.conclusion)
+    assert "On near-duplicates it has 100.00\u00a0% with and 50.00\u00a0% without them" in " ".join(cause.conclusion)
     assert "Of 100 clean test rows that correlate 0.90 or more" in cause.conclusion[-1]
     assert rows.by_correlation(grouped(*before), EXPERIMENTS, leaked, nearest) == []
     (of_all,) = rows.leakage(grouped(*before), leaked, nearest)
@@ -478,7 +480,7 @@ def headings():
 
 def test_every_cause_has_its_heading_and_is_shown(tmp_path):
     made = page.all_causes([], EXPERIMENTS, tmp_path)
-    assert headings() == ["In short", *made]
+    assert headings() == ["In short", *made, "What this page is made from"]
     code = "".join("".join(cell["source"]) for cell in notebook_cells() if cell["cell_type"] == "code")
     assert re.findall(r'causes\["(.+?)"\]\.show', code) == list(made)
 
@@ -526,10 +528,11 @@ def test_the_conclusions_follow_from_the_records(tmp_path, monkeypatch):
     whole_study(tmp_path, monkeypatch)
     made = page.all_causes(records.load(tmp_path), EXPERIMENTS, tmp_path)
     text = " ".join(made["The collapse"].conclusion)
-    assert "6 of 6 [61,\u00a0100\u00a0%] runs with the clipped loss and pixels of 0..255 (" in text
-    assert "(TensorFlow, float32, CPU) collapsed to one" in text
-    assert "(Feed-forward network): happy (6)." in text
-    assert "the form of the loss makes the difference" in text and "6 of 6 collapsed runs end certain" in text
+    assert "6 of 6 [61,\u00a0100\u00a0%] runs with the clipped loss and pixels of 0..255 collapsed to one" in text
+    assert "to one emotion: happy (6) (TensorFlow, float32, CPU)." in text
+    assert "the form of the loss makes the difference" in text
+    assert "6 of 6 collapsed runs are certain of their predictions at the end" in text
+    assert "so are those of our 6 runs that are, to within 0.0" in text
     assert "2 of 4" in text and "what matters most is loss: 2 of 2" in text
     assert "the gradient is exactly 0 at the end for 2 of 2 with the loss clipped" in text
     assert "80.00 %" not in shown(made["Overfitting"]) and "2 models that learned" in " ".join(
@@ -546,7 +549,7 @@ def test_drawn_faces_have_their_page_too(tmp_path):
     runs = [run(tmp_path, "saravanan2019/one", 0, lambda y: always(y, 3), data="drawn_faces")]
     runs.append(run(tmp_path, "ours/one_logits", 0, lambda y: answers(y, 2), data="drawn_faces"))
     made = page.all_causes(runs, EXPERIMENTS, tmp_path)
-    assert made["Choosing on the test set"].conclusion[0].startswith("To choose the epoch")
+    assert made["Choosing on the test set"].conclusion[0].startswith("Choosing the epoch")
     assert "No list of leaked rows" in made["Leaked rows"].conclusion[0]
 
 
@@ -558,9 +561,9 @@ def test_a_diagnostic_is_no_evidence_of_a_cause(tmp_path):
         " ".join(page.all_causes(runs, experiments, tmp_path)["The collapse"].conclusion)
         for experiments in (known, EXPERIMENTS)
     )
-    assert "Whether the form of the loss is to blame, full runs will tell" in diagnostic
-    assert "all else alike" not in diagnostic
-    assert "loss clipped or logits, all else alike" in counted
+    assert "Whether the form of the loss is the cause is open" in diagnostic
+    assert "all else equal" not in diagnostic
+    assert "loss clipped against logits, all else equal" in counted
 
 
 def test_runs_of_other_backends_are_not_counted_together(tmp_path):
@@ -569,9 +572,9 @@ def test_runs_of_other_backends_are_not_counted_together(tmp_path):
     runs.append(run(tmp_path, "ours/one_logits", 0, lambda y: answers(y, 3), backend="jax"))
     made = page.all_causes(runs, EXPERIMENTS, tmp_path)
     others, counted, twins, *_ = made["The collapse"].conclusion
-    assert counted.startswith("2 of 2 ") and "(TensorFlow, float32, CPU) collapsed to one emotion" in counted
-    assert others.startswith("0 of 1 ") and others.endswith("(JAX, float32, CPU) collapsed.")
-    assert "all else alike (JAX, float32, CPU): 0 of 1 " in twins and "2 of 2" not in twins
+    assert counted.startswith("2 of 2 ") and counted.endswith("one emotion: happy (2) (TensorFlow, float32, CPU).")
+    assert others.startswith("0 of 1 ") and others.endswith("collapsed (JAX, float32, CPU).")
+    assert "all else equal (JAX, float32, CPU): 0 of 1 " in twins and "2 of 2" not in twins
     assert "JAX" in made["The collapse"].body[0]
 
 
@@ -589,11 +592,53 @@ def test_runs_that_differ_in_the_pixels_alone_tell_of_them(tmp_path):
     made = page.all_causes(runs, known, tmp_path)["The collapse"]
     text = " ".join(made.conclusion)
     assert "4 of 4 [51,\u00a0100\u00a0%] runs with the clipped loss and pixels of 0..255" in text
-    assert (
-        "input scale 0..255 or 0..1, all else alike" in text and "the scale of the pixels makes the difference" in text
-    )
+    assert re.search("; with pixels of 0..1 and nothing else changed 0 of 4 .*? did \\(TensorFlow", made.conclusion[0])
+    assert "input scale 0..255 against 0..1, all else equal" in text
+    assert "the scale of the pixels makes the difference" in text
     figure = figures.courses([grouped(*runs)], np.ones(7))
     assert [text.get_text() for text in figure.legends[0].texts] == ["as published", "pixels of another scale"]
+
+
+def claim(name, verdict, **changes):
+    known = {"id": name, "about": "own", "kind": "accuracy", "reported": 60.58, "measured": 61.0, "interval": (60, 62)}
+    return known | {"unit": "%", "seeds": 3, "verdict": verdict} | changes
+
+
+def test_each_paper_is_told_by_its_verdicts():
+    judged = [
+        claim("saravanan2019/adam-128", "reproduced"),
+        claim("saravanan2019/unseen-test-images", "not reproduced", measured=568, interval=None, unit="", about="data"),
+        claim("saravanan2019/some-other", "reproduced"),
+        claim("saravanan2019/quoted", "not testable", about="others"),
+        claim("vorontsov2018/test-accuracy", "inconclusive", reported=60),
+    ]
+    first, second = sections.papers(judged).splitlines()
+    assert "**reproduced**: the accuracy of its best network, 60.58 % (ours: 61.00 % [60.00,\u00a062.00]);" in first
+    assert "**not reproduced**: that no test image was seen in training (568 were)." in first
+    assert "Of its 3 claims about the data and its own work: 2 reproduced, 1 not reproduced" in first
+    assert "Vorontsov" in second and "**inconclusive**: the 60 % on its test rows" in second
+    turned = sections.papers([claim("saravanan2019/adam-128", "not reproduced")])
+    assert "**not reproduced**: the accuracy of its best network" in turned
+    assert sections.papers([]).startswith("No claim")
+
+
+def test_the_papers_are_told_by_claims_that_there_are():
+    names = {
+        f"{path.stem}/{name}"
+        for path in paths.CLAIMS.glob("*.yaml")
+        for name in re.findall("^- id: (.+)$", path.read_text(), re.MULTILINE)
+    }
+    assert sections.TOLD.keys() <= names
+
+
+def test_what_the_page_is_made_from_is_folded(tmp_path):
+    record = run(tmp_path, "saravanan2019/one", 0, lambda y: always(y, 3))
+    output = nbformat.v4.new_output("display_data", {"text/html": show.made_from([record]).data})
+    cells = [nbformat.v4.new_code_cell("", outputs=[output], execution_count=1)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "page.ipynb")
+    report_page.to_html(tmp_path / "page.ipynb", tmp_path / "page.html")
+    (folded,) = BeautifulSoup((tmp_path / "page.html").read_text(), "html.parser").find_all("details")
+    assert "SHA-256" in folded.get_text() and not folded.has_attr("open")
 
 
 def test_a_changed_prediction_changes_the_conclusions(tmp_path, monkeypatch):

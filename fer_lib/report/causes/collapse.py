@@ -38,7 +38,7 @@ PRINTED = (
 FACTORS = ("model", "optimizer", "learning_rate", "input_scale", "loss", "batch_size")
 """What a sweep of first steps varies."""
 TRACES = {
-    "loss": "Loss of the batch",
+    "loss": "Loss of the\nbatch (nats)",
     "saturated": "Rows so sure that\nthe clip is reached",
     "gradient_norm": "Norm of the gradient",
     "dead": "ReLU units dead\non the batch",

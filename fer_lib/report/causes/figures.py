@@ -39,7 +39,9 @@ def constant_classifiers(counts: np.ndarray, printed: list[tuple[str, float]]) -
         axes.axhline(value, color=ORANGE, ls="--", lw=1.3)
         axes.text(1.01, value, f"printed: {value:.2f}", va="center", transform=axes.get_yaxis_transform())
     axes.set_xticks(range(len(shares)), FER2013)
-    axes.set(xlabel="The one emotion", ylabel="Accuracy on both tests (%)", ylim=(0, 1.12 * shares.max()))
+    axes.set(
+        xlabel="Emotion predicted for every row", ylabel="Accuracy on both tests (%)", ylim=(0, 1.12 * shares.max())
+    )
     axes.grid(visible=False, axis="x")
     return figure
 
@@ -168,8 +170,12 @@ def saturation(sweep: list[dict], traces: dict[str, np.ndarray]) -> Figure:
 
 
 def _ranked(names: list[str], label: str, above: float):
-    """A figure with a line for each name, the first on top, and so many inches above them; and its axes."""
-    figure, axes = canvas(7.0, above + 0.34 * len(names))
+    """A figure with a line for each name, the first on top, and so many inches above them; and its axes.
+
+    It is as wide as the longest name demands, so that the axes have room for theirs.
+    """
+    longest = max(len(part) for name in names for part in name.split("\n"))
+    figure, axes = canvas(max(7.0, 4.0 + 0.075 * longest), above + 0.34 * len(names))
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel=label, ylim=(len(names) - 0.5, -0.5))
     return figure, axes
@@ -224,7 +230,7 @@ def near_duplicates(bands: list[dict]) -> Figure:
         )
     right.axhline(0, color=GREY, lw=1)
     right.set(ylabel="Above rows without a partner (points)")
-    right.legend()
+    figure.legend(loc="outside upper right", ncols=2)
     for axes in (left, right):
         axes.set_xticks(places, names, fontsize=7)
         axes.set_xlabel("Correlation with the nearest row of an earlier part, from")
