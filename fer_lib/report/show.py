@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown, display
-from nbconvert.filters import markdown2html
 
 from ..data.emotions import FER2013
 from ..evaluation import calibration, pooled, records
@@ -21,6 +20,8 @@ def show_first(judged: list[dict], all_records: list[dict], experiments: dict[st
     if not judged:
         display(Markdown("No claim is judged here: that takes full runs on FER2013."))
         return
+    from nbconvert.filters import markdown2html  # here: it is slow to import
+
     caption = (
         "Where the paper's diamond lies on the bar, one more run of the same code could give its figure; where the bar "
         "is long, no single run says much. Rings far from the bar are networks that collapsed to one emotion, and "
@@ -40,6 +41,8 @@ def made_from(all_records: list[dict]) -> HTML:
 
     It is no Markdown: nbconvert would close the element before its contents.
     """
+    from nbconvert.filters import markdown2html
+
     facts = markdown2html(sections.facts(all_records) or "No runs yet.\n")
     return HTML(f"<details><summary>{sections.MADE_FROM}</summary>{facts}</details>")
 
