@@ -221,15 +221,22 @@ def history() -> str:
     """What became of the rules, and which verdicts their last change moved, as two Markdown tables."""
     from ..claims import ledger  # with jsonschema, slow to import
 
-    changes = ledger.changes(paths.CLAIMS)
-    names = {"date": "Date", "rules": "Rules", "what": "What", "known": "Known then", "moved": "Moved"}
-    lines = [{title: str(line[key]) for key, title in names.items()} for line in changes]
     titles = {"before": "Before", "by_old_rules": "Old rules, new runs", "after": "After", "reason": "Reason"}
     moved = [
         {"Claim": f"`{line['id']}`"} | {title: line[key] for key, title in titles.items()}
         for line in ledger.moves(paths.CLAIMS)
     ]
-    return "\n".join([HISTORY, table(lines), f"\n{MOVES.format(date=changes[-1]['date'])}\n", table(moved)])
+    date = ledger.changes(paths.CLAIMS)[-1]["date"]
+    return "\n".join([changes(), f"\n{MOVES.format(date=date)}\n", table(moved)])
+
+
+def changes() -> str:
+    """When each rule was made or changed, and what was known then, as a Markdown table."""
+    from ..claims import ledger
+
+    names = {"date": "Date", "rules": "Rules", "what": "What", "known": "Known then", "moved": "Moved"}
+    lines = [{title: str(line[key]) for key, title in names.items()} for line in ledger.changes(paths.CLAIMS)]
+    return f"{HISTORY}\n{table(lines)}"
 
 
 def protocols() -> str:

@@ -302,5 +302,6 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     if folder == paths.ROOT / "results":
         parts.put(parts.README, "make report", sections.in_short(judged, all_records, experiments, "results/"))
         parts.put(parts.RESULTS, "make report", sections.two_intervals(judged, all_records, experiments))
+        parts.put(parts.RESULTS, "make report, rules", f"{sections.rules()}\n{sections.changes()}")
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"
