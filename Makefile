@@ -15,7 +15,7 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data weights reproduce report audit live-model demo lab bench bench-ingest bench-live bench-peers \
+.PHONY: help data weights reproduce report article audit live-model demo lab bench bench-ingest bench-live bench-peers \
 	test test-slow browser torch lint lock clean
 
 help: ## List the targets
@@ -34,6 +34,9 @@ weights: $(ENV) ## Fetch pretrained weights into data/weights, or say how to get
 
 report: $(ENV) ## Write the report anew from the runs that stand in results/. Option: PROFILE=
 	@.venv/bin/python -m fer_lib report $(if $(PROFILE),--profile "$(PROFILE)")
+
+article: $(ENV) ## Print docs/article.md, which report writes, as docs/article.pdf
+	@.venv/bin/python -m fer_lib article
 
 audit: $(ENV) ## List FER2013's duplicates, leaked rows, conflicting labels and flat images in results/audit
 	@.venv/bin/python -m fer_lib audit

@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--threads", type=int, help="CPU threads to compute with (default: all)")
     add("report", "make the report of the runs that are there", profile)
+    add("article", "print docs/article.md as docs/article.pdf, by Chromium")
     add("data", "fetch FER2013 from Kaggle into data/, or say how to get it")
     verb = add("weights", "fetch pretrained weights into data/weights/, or say how to get them")
     verb.add_argument("--only", default="", help="comma-separated networks (default: all five)")
@@ -122,6 +123,11 @@ def run(options: argparse.Namespace) -> int | None:
             from .runs import make
 
             print(make.report(options.profile).relative_to(paths.ROOT))
+        case "article":
+            from .report import article
+
+            article.print_pdf()
+            print(article.PDF.relative_to(paths.ROOT))
         case "data":
             from .data import download
 

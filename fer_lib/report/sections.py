@@ -143,9 +143,9 @@ def counts(judged: list[dict], all_records: list[dict], experiments: dict[str, d
     of_papers = {title: n for title, n in tables.coverage(all_records, experiments).items() if title != STUDIES["ours"]}
     ran = " and ".join(f"{ran} of {known} experiments of {title}" for title, (ran, known) in of_papers.items())
     return [
-        f"**{len(accuracies)} accuracies** that the papers report for models of their own: {_verdicts(accuracies)}. "
+        f"**{len(accuracies)} accuracies** that the papers report for models of their own: {tally(accuracies)}. "
         "The figure has them all.",
-        f"**{len(own)} claims** on what they did and found, these accuracies among them: {_verdicts(own)}. Of the "
+        f"**{len(own)} claims** on what they did and found, these accuracies among them: {tally(own)}. Of the "
         f"inconclusive ones {waiting} wait for a first run.",
         f"Beside them, **{len(data)} facts** about the data, {right.count(rules_of.REPRODUCED)} of them right, and "
         f"**{len(others)} statements** on the work of others or the released code: "
@@ -154,7 +154,8 @@ def counts(judged: list[dict], all_records: list[dict], experiments: dict[str, d
     ]
 
 
-def _verdicts(lines: Iterable[dict]) -> str:
+def tally(lines: Iterable[dict]) -> str:
+    """How many claims got which verdict: "27 reproduced, 14 not reproduced"; those that none got are left out."""
     found = [line["verdict"] for line in lines]
     return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in rules_of.VERDICTS if verdict in found)
 
@@ -169,7 +170,7 @@ def papers(judged: list[dict]) -> str:
             told[line["verdict"]].append(words.format(reported=line["reported"], measured=tables.measured(line)))
         said = "; ".join(f"**{verdict}**: {joined(words)}" for verdict, words in told.items() if words)
         lines.append(
-            f"- {title}. {said}. Of its {len(own)} claims about the data and its own work: {_verdicts(own.values())} "
+            f"- {title}. {said}. Of its {len(own)} claims about the data and its own work: {tally(own.values())} "
             "([every claim](report.html#Claims))."
         )
     return "\n".join(lines or ["No claim of the papers is judged here: that takes full runs on FER2013."]) + "\n"

@@ -240,7 +240,7 @@ def report_inputs(profile: str) -> str:
         *paths.CLAIMS.glob("*.yaml"),
         *paths.NOTEBOOKS.glob("*.ipynb"),
         *paths.ROOT.glob("fer_lib/**/*.py"),
-        *paths.ROOT.glob("fer_lib/report/page.[!p]*"),
+        *paths.ROOT.glob("fer_lib/report/*.[!p]*"),  # styles, script and templates
     ]
     return "\n".join(f"{system.file_hash(path)}  {path.relative_to(paths.ROOT)}" for path in sorted(sources))
 
@@ -256,13 +256,15 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     """Write a profile's ``claims.json``, forest plot, ``README.md`` and pages: ``report.html``, ``runs.html``,
     ``causes.html``, ``dataset.html``.
 
+    The committed results fill the marked parts of the project's README and docs, and ``docs/article.md``, too.
+
     Returns the report. The claims are judged once, for all of them.
 
     Only a page below ``results/local`` shows people: ``dataset_with_people.html``, where FER2013 is here.
     """
     from ..claims import judge
     from ..models import architectures
-    from ..report import figures, page, sections
+    from ..report import article, figures, page, sections
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
     inputs = report_inputs(profile)
@@ -303,5 +305,6 @@ def report(profile: str, failed: list[str] = ()) -> Path:
         parts.put(parts.README, "make report", sections.in_short(judged, all_records, experiments, "results/"))
         parts.put(parts.RESULTS, "make report", sections.two_intervals(judged, all_records, experiments))
         parts.put(parts.RESULTS, "make report, rules", f"{sections.rules()}\n{sections.changes()}")
+        paths.replace_text(article.MARKDOWN, article.markdown(judged, all_records, experiments, folder))
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"

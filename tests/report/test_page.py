@@ -50,10 +50,10 @@ def test_the_same_content_gives_the_same_page(tmp_path):
     assert first == again and "So it is" in first
 
 
-@pytest.mark.parametrize("kind", ["html.j2", "css", "js", "py"])
-def test_a_report_is_made_again_where_what_pages_are_made_from_has_changed(kind):
+@pytest.mark.parametrize("name", ["page.html.j2", "page.css", "page.js", "page.py", "article.md.j2", "article.css"])
+def test_a_report_is_made_again_where_what_pages_are_made_from_has_changed(name):
     names = [line.split("  ")[1] for line in make.report_inputs("smoke").splitlines()]
-    assert names.count(f"fer_lib/report/page.{kind}") == 1
+    assert names.count(f"fer_lib/report/{name}") == 1
 
 
 def test_tagged_cells_are_left_out_where_a_page_says_so(tmp_path):
