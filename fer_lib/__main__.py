@@ -1,4 +1,4 @@
-"""``python -m fer_lib``: one verb a capability."""
+"""``fer``, or ``python -m fer_lib`` where the package is not installed: one verb a capability."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     parent.add_argument("--parent", type=int, metavar="PID", help="end when this process, which started it, has ended")
     scores.add_argument("--json", metavar="FILE", help="write the scores to this file too")
 
-    whole = argparse.ArgumentParser(prog="python -m fer_lib", description="Reproduce the experiments of the papers.")
+    whole = argparse.ArgumentParser(prog="fer", description="Reproduce the experiments of the papers.")
     verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def add(name: str, text: str, *shared: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -257,7 +257,7 @@ def _printed(runs: list[dict], flat: list[dict]) -> Cause:
             f" Of our {ours['runs']} collapsed runs {ours['other']} predict another emotion for that picture than for "
             f"all others, {ours['right']} of them rightly."
         )
-    note = "Which test pictures are flat, `python -m fer_lib audit` lists; here is no such list.\n"
+    note = "Which test pictures are flat, `make audit` lists; here is no such list.\n"
     if flat:
         where = [f"row {int(x['row']):,} ({x['split']}, labelled {x['emotion']}, grey {x['grey']})" for x in flat]
         note = f"Flat test pictures, by the audit: {', '.join(where)}. What a network predicts for a black picture "
@@ -411,7 +411,7 @@ def leaked_rows(
 ) -> Cause:
     if not len(leaked):
         return Cause(
-            ["No list of leaked rows lies in `audit/` beside these runs (`python -m fer_lib audit` writes it)."]
+            ["No list of leaked rows lies in `audit/` beside these runs (`make audit` writes it)."]
         )
     lines = _with_names(rows.leakage(groups, leaked, near))
     if not lines:
