@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from .. import paths, system
+from .. import data, paths, system
 
 
 def defaults(notebook: str) -> dict:
@@ -26,22 +26,43 @@ def checked(notebook: str, values: dict) -> dict:
     """The notebook's defaults with ``values`` over them.
 
     papermill only warns of a name that the notebook does not have, and passes any type on; here both are refused:
-    TypeError for a value of another type than the default (an int for a float is taken), ValueError for a name.
+    TypeError for a value of another type than the default (an int for a float is taken, and text for None), ValueError
+    for a name.
     """
     known = defaults(notebook)
     for name, value in values.items():
         if name not in known:
-            raise ValueError(f"{notebook}: no parameter is called {name!r}; expected one of {', '.join(known)}")
+            raise ValueError(
+                f"{notebook}: no parameter is called {name!r} (found {value!r}), expected "
+                f"{data.nearest(name, known) or 'one of ' + ', '.join(known)}; the first cell of code explains them"
+            )
         default = known[name]
         if type(default) is float and type(value) is int:
             values = values | {name: float(value)}
-        elif type(value) is not type(default):
+        elif type(value) is not type(default) and not (default is None and type(value) is str):
+            then = {float: "YAML reads 1e-3 as text, write 1.0e-3", str: "papermill's -r passes a number as text"}
             raise TypeError(
                 f"{notebook}: parameter {name} is {value!r} ({type(value).__name__}), "
-                f"expected {type(default).__name__} like {default!r}"
-                + ("; YAML reads 1e-3 as text, write 1.0e-3" if type(default) is float else "")
+                f"expected {'text or None' if default is None else f'{type(default).__name__} like {default!r}'}; "
+                + then.get(type(default), "correct the value: the first cell of code says what each may be")
             )
     return known | values
+
+
+def check_parameters(notebook: str, variables: dict) -> None:
+    """Refuse, as ``checked`` does, what a notebook's own cells are about to use; ``variables`` are its ``globals()``.
+
+    It looks at each parameter's value, wherever it was set, and at every name in the cell that papermill put in (the
+    last one that was executed), which begins with a comment and stands in ``In``. Whole numbers become floats.
+    """
+    put_in = [source for source in variables.get("In", []) if source.startswith("# Parameters\n")]
+    nodes = ast.parse(put_in[-1]).body if put_in else []
+    named = {node.targets[0].id for node in nodes if isinstance(node, ast.Assign)}
+    if unset := [name for name in defaults(notebook) if name not in variables]:
+        raise ValueError(
+            f"{notebook}: found no value of {', '.join(unset)}; execute the first cell of code before this"
+        )
+    variables.update(checked(notebook, {name: variables.get(name) for name in named | defaults(notebook).keys()}))
 
 
 def execute(

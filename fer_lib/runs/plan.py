@@ -4,7 +4,7 @@ from .. import data, system
 from ..data import affectnet, ferplus
 from ..evaluation import provenance, records
 from ..models import weights
-from . import Run, epochs_done, experiments, failure, from_experiment
+from . import Run, epochs_done, experiments, failure, from_experiment, nearest
 
 START = 20 / 3600
 """Hours until a kernel and its engine stand and the data are there."""
@@ -16,11 +16,13 @@ def chosen(known: dict[str, dict], only: str = "") -> list[str]:
     A whole name means just itself. Raises ValueError where a part fits no experiment.
     """
     names = set() if only else set(known)
-    for part in filter(None, only.split(",")):
+    for part in filter(None, map(str.strip, only.split(","))):
         whole = {name for name in known if part in (name, name.split("/")[1])}
         fitting = whole or {name for name in known if part in name}
         if not fitting:
-            raise ValueError(f"ONLY: no experiment's name contains {part!r}; there are {', '.join(known)}")
+            raise ValueError(
+                f"ONLY: no experiment's name contains {part!r}, expected a part of one, such as {nearest(part, known)}"
+            )
         names |= fitting
     names = {known[name].get("milestone_of", name) for name in names}
     return [name for name in known if name in names]
@@ -81,6 +83,8 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     Experiments are left out whose data or pretrained weights are not here (``not_here``); raises FileNotFoundError
     where nothing else was asked for.
     """
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"SEEDS: found {seeds}, expected 1 or more; without it each experiment has as many as it says")
     known, lacking = experiments(), not_here(profile, only)
     names = [name for name in _asked_for(known, profile, only) if name not in lacking]
     if lacking and not names:
