@@ -96,10 +96,11 @@ def experiments() -> dict[str, dict]:
 
 
 def nearest(name: str, known: dict[str, dict]) -> str:
-    """The experiments whose names are most like one that is not known, or where all names are."""
-    ends = {each.split("/")[1]: each for each in known}
-    likely = data.nearest(name.split("/")[-1], ends)
-    return re.sub(r"\w+", lambda end: ends.get(end[0], end[0]), likely) or "the name of a file in experiments/"
+    """Which experiments' names are most like one that is not known, or where all names are: half a sentence."""
+    ends, end = {each.split("/")[1]: each for each in known}, name.split("/")[-1]
+    likely = end if end in ends else data.nearest(end, ends)
+    likely = re.sub(r"\w+", lambda found: ends.get(found[0], found[0]), likely)
+    return f"expected {likely or 'the name of a file in experiments/, without its ending'}"
 
 
 def run(name: str, seed: int, profile: str, backend: str = "", precision: str = "") -> Run:
@@ -111,7 +112,7 @@ def run(name: str, seed: int, profile: str, backend: str = "", precision: str = 
     check_profile(profile)
     known = experiments()
     if name not in known:
-        raise ValueError(f"no experiment is called {name!r}, expected {nearest(name, known)}")
+        raise ValueError(f"no experiment is called {name!r}, {nearest(name, known)}")
     if other := known[name].get("milestone_of"):
         raise ValueError(f"{name} has no run of its own, it is read off those of {other}; run that")
     return from_experiment(name, known[name], seed, profile, backend, precision)

@@ -168,7 +168,7 @@ def test_only_names_that_exist(study):
     assert names(plan.wanted("smoke", only="smal")) == ["study/small seed 0"]
     assert len(plan.wanted("smoke", seeds=4)) == 4
     with pytest.raises(
-        ValueError, match="ONLY: no experiment's name contains 'smell', expected a part of one, such as study/small"
+        ValueError, match="ONLY: no experiment's name contains 'smell', expected study/small, or a part of it"
     ):
         plan.wanted("smoke", only="smell")
 
