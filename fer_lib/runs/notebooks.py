@@ -4,10 +4,20 @@ import ast
 import json
 import os
 import re
+import shutil
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from .. import data, paths, system
+
+QUIET = 14.0
+"""Seconds after which a run that prints nothing tells how far it is."""
+CLEAR = "\r\x1b[K"
+"""To a terminal: begin the line anew."""
 
 
 def defaults(notebook: str) -> dict:
@@ -70,25 +80,26 @@ def execute(
 ) -> dict | None:
     """Execute a notebook by papermill into ``output``; None, or where it failed (``cell``, ``error``, ``source``).
 
-    What the notebook prints goes to the terminal too, each line after ``prefix``, unless that is None. The kernel ends
-    when this process does, and holds ``lock``, a file's descriptor, as long as it lives.
+    What the notebook prints goes to the terminal too, each line after ``prefix``, unless that is None; and while it
+    prints nothing, how far it is (``system.tell``). The kernel ends when this process does, and holds ``lock``, a
+    file's descriptor, as long as it lives.
     """
     import papermill
 
     output.parent.mkdir(parents=True, exist_ok=True)
     if os.environ.get("KERAS_BACKEND") == "jax":  # read when JAX starts in the kernel; without effect on a CPU
         os.environ["XLA_FLAGS"] = f"--xla_gpu_deterministic_ops=true {os.environ.get('XLA_FLAGS', '')}".strip()
-    problem, log = None, output.with_suffix(".log")
+    problem, log, word = None, output.with_suffix(".log"), output.with_suffix(".progress")
     try:
-        with open(log, "wb") as stderr:
+        with open(log, "wb") as stderr, nullcontext() if prefix is None else _shown(prefix, word) as terminal:
             papermill.execute_notebook(
                 str(paths.NOTEBOOKS / f"{notebook}.ipynb"),
                 str(output),
                 parameters=checked(notebook, values),
                 cwd=str(paths.ROOT),
                 kernel_name="python3",
-                kernel_manager_class=_kernel_manager(stderr, lock),
-                stdout_file=None if prefix is None else _Prefixed(prefix),
+                kernel_manager_class=_kernel_manager(stderr, lock, word),
+                stdout_file=terminal,
                 progress_bar=False,
                 start_timeout=600,  # seconds: a busy machine is no error
             )
@@ -102,7 +113,7 @@ def execute(
     return problem
 
 
-def _kernel_manager(stderr, lock: int | None) -> type:
+def _kernel_manager(stderr, lock: int | None, word: Path) -> type:
     """Starts the kernel as a child that Linux kills with this process; elsewhere ipykernel looks once a second."""
     from jupyter_client.manager import AsyncKernelManager
 
@@ -110,6 +121,7 @@ def _kernel_manager(stderr, lock: int | None) -> type:
 
     class Manager(AsyncKernelManager):
         async def start_kernel(self, **options):
+            options["env"] = {**(options.get("env") or os.environ), system.PROGRESS: str(word.absolute())}
             await super().start_kernel(
                 preexec_fn=lambda: system.ask_for_death_signal(owner), pass_fds=passed, stderr=stderr, **options
             )
@@ -130,16 +142,64 @@ def _anonymous(text: str) -> str:
     return re.sub(r"(?<![\w:/])(?:[~/][\w.+~-]*)+/((?:site|dist)-packages/)", r"\1", text)
 
 
-class _Prefixed:
-    """A text file that passes lines on to the terminal, each after a name: runs side by side stay apart."""
+@contextmanager
+def _shown(prefix: str, word: Path) -> Iterator["_Terminal"]:
+    """A file for what a notebook prints; beside it a thread shows what its kernel tells in ``word``."""
+    terminal, done, started = _Terminal(prefix), threading.Event(), time.monotonic()
+
+    def watch() -> None:
+        while not done.wait(1):
+            told = word.read_text() if word.exists() else "at work"
+            terminal.show(f"{told}, {system.clock(time.monotonic() - started)} so far", time.monotonic() - started)
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield terminal
+    finally:
+        done.set()
+        watching.join()
+        terminal.clear()
+        word.unlink(missing_ok=True)
+
+
+class _Terminal:
+    """A text file that passes lines on to the terminal, each after a name: runs side by side stay apart.
+
+    On a terminal one more line is below them, which ``show`` writes over; elsewhere, such as in a log, ``show`` prints
+    a line only where nothing was printed for ``QUIET`` seconds, and for up to four times as long in a long run.
+    """
 
     def __init__(self, prefix: str):
-        self.prefix = prefix
+        self.prefix, self.live, self.printed, self.lock = (
+            prefix,
+            sys.stdout.isatty(),
+            time.monotonic(),
+            threading.Lock(),
+        )
 
     def write(self, text: str) -> None:
         for line in text.splitlines():
             if line.strip():
-                print(self.prefix + line, flush=True)
+                self._print(line)
+
+    def show(self, line: str, elapsed: float) -> None:
+        """Show how far the run is, after so many seconds."""
+        if self.live:
+            with self.lock:
+                text = (self.prefix + line)[: shutil.get_terminal_size().columns - 1]
+                print(f"{CLEAR}{text}", end="", flush=True)
+        elif time.monotonic() - self.printed > max(QUIET, min(elapsed / 40, 4 * QUIET)):
+            self._print(line)
+
+    def clear(self) -> None:
+        if self.live:
+            print(CLEAR, end="", flush=True)
+
+    def _print(self, line: str) -> None:
+        with self.lock:
+            print((CLEAR if self.live else "") + self.prefix + line, flush=True)
+            self.printed = time.monotonic()
 
     def flush(self) -> None:
         sys.stdout.flush()
