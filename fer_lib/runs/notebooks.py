@@ -187,7 +187,7 @@ class _Terminal:
         """Show how far the run is, after so many seconds."""
         if self.live:
             with self.lock:
-                text = (self.prefix + line)[: shutil.get_terminal_size().columns - 1]
+                text = (self.prefix + line)[1 - shutil.get_terminal_size().columns :]  # its end tells most
                 print(f"{CLEAR}{text}", end="", flush=True)
         elif time.monotonic() - self.printed > max(QUIET, min(elapsed / 40, 4 * QUIET)):
             self._print(line)
