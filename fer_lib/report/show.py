@@ -196,7 +196,7 @@ def show_live(all_records: list[dict], folder: Path) -> None:
     """
     surveys = [record for record in all_records if "conditions" in record]
     if not surveys:
-        display(Markdown("Not run yet: `make reproduce ONLY=live_conditions`."))
+        display(Markdown("Not run yet: `make reproduce PROFILE=full ONLY=ours/live_conditions`."))
     for record in surveys:
         lines, arrays, asked = record["conditions"], records.predictions(record), record["parameters"]
         who = f"{len(arrays['labels']):,} faces of {asked['split']} of {record['data']['name']}"
