@@ -30,7 +30,7 @@ help: ## List the targets
 #:   FORCE=1    again, where a record is there (reproduce: and replace it)
 #:   JOBS=      CPU cores to use (reproduce only)
 #: Data, for every target: FER2013=PATH FERPLUS=PATH AFFECTNET=PATH
-#: KEEP=1: a bench's figures go into README.md and git. .venv/bin/fer --help lists what needs no make.
+#: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
 OPTIONS := PROFILE ONLY SEEDS FORCE JOBS KEEP UPGRADE FER2013 FERPLUS AFFECTNET PRECISION KERAS_BACKEND PYTHON LOCK
