@@ -224,7 +224,7 @@ def show_sections(all_records: list[dict], experiments: dict[str, dict], folder:
     for group, title in zip(groups, tables.names(list(map(named, groups)))):
         experiment = experiments.get(group[0]["experiment"], {})
         about, notebooks = sections.about(group, experiment), sections.notebooks_of(group, folder)
-        display(Markdown(f"### {title}\n\n{about}\n\n{notebooks}"))
+        display(Markdown(f"## {title}\n\n{about}\n\n{notebooks}"))
         if group[0]["history"]:
             curves = figures.learning_curves(group, experiment.get("reported", {}).get("accuracy"))
             caption = f"{_fit(group)} {title}: accuracy after each epoch, thin for each seed, thick for their mean"
