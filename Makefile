@@ -15,33 +15,57 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data weights reproduce report article audit live-model demo lab bench bench-ingest bench-live bench-peers \
-	test test-slow browser torch lint lock clean
+.PHONY: help data weights reproduce plan report article audit live-model demo lab bench bench-ingest bench-live \
+	bench-peers test test-slow browser torch lint lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk '/^#:/{print substr($$0, 4)}' Makefile
 
-reproduce: $(ENV) ## Run what is missing, then the report. Options: PROFILE= SEEDS= ONLY= FORCE=1 JOBS= FER2013=
-	@exec .venv/bin/python -m fer_lib reproduce --parent $$PPID \
-		$(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(ONLY),--only "$(ONLY)") \
-		$(if $(FORCE),--force) $(if $(JOBS),--jobs "$(JOBS)")
+#:
+#: Options of reproduce and plan, for example make plan PROFILE=full ONLY=table1
+#:   PROFILE=   smoke, quick, full or copy (default: what data and machine allow)
+#:   ONLY=      comma-separated experiments, or parts of their names: the files in experiments/
+#:   SEEDS=     so many of each experiment
+#:   FORCE=1    again, where a record is there (reproduce: and replace it)
+#:   JOBS=      CPU cores to use (reproduce only)
+#: Data, for every target: FER2013=PATH FERPLUS=PATH AFFECTNET=PATH
+#: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
+
+# A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
+OPTIONS := PROFILE ONLY SEEDS FORCE JOBS KEEP UPGRADE FER2013 FERPLUS AFFECTNET PRECISION KERAS_BACKEND PYTHON LOCK
+blank := $(subst ,, )
+given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))
+unknown := $(filter-out $(OPTIONS) FER% KERAS% KAGGLE% TF_% XLA_% JAX_% CUDA_% OMP_% MAKE% SHELL --,$(given))
+$(if $(unknown),$(error found the option $(unknown), expected some of $(OPTIONS); \
+	correct the name, or set it in the environment))
+yes = $(filter-out 0 no false,$(1))
+
+WHICH = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(ONLY),--only "$(ONLY)") \
+	$(if $(call yes,$(FORCE)),--force)
+
+reproduce: $(ENV) ## Make the runs that are missing, then the report
+	@exec .venv/bin/python -m fer_lib reproduce --parent $$PPID $(WHICH) $(if $(JOBS),--jobs "$(JOBS)")
+
+plan: $(ENV) ## Say what reproduce would make, how long that takes and on how much disk; make nothing
+	@.venv/bin/python -m fer_lib plan $(WHICH)
 
 data: $(ENV) ## Fetch FER2013 from Kaggle into data/, or say how to get it
 	@.venv/bin/python -m fer_lib data
 
-weights: $(ENV) ## Fetch pretrained weights into data/weights, or say how to get them. Option: ONLY=vgg16,caffenet
+weights: $(ENV) ## Fetch pretrained weights, or say how to get them. Option: ONLY=vgg16,caffenet
 	@.venv/bin/python -m fer_lib weights $(if $(ONLY),--only "$(ONLY)")
 
-report: $(ENV) ## Write the report anew from the runs that stand in results/. Option: PROFILE=
+report: $(ENV) ## Write the report anew from the runs that are there. Option: PROFILE=
 	@.venv/bin/python -m fer_lib report $(if $(PROFILE),--profile "$(PROFILE)")
 
 article: $(ENV) ## Print docs/article.md, which report writes, as docs/article.pdf
 	@.venv/bin/python -m fer_lib article
 
-audit: $(ENV) ## List FER2013's duplicates, leaked rows, conflicting labels and flat images in results/audit
+audit: $(ENV) ## List FER2013's duplicates, leaked rows, conflicting labels and flat images
 	@.venv/bin/python -m fer_lib audit
 
-live-model: $(ENV) ## Train the network that ships, calibrate and export it, and write its card. Option: PROFILE=
+live-model: $(ENV) ## Train, calibrate and export the network that ships. Option: PROFILE=
 	@exec .venv/bin/python -m fer_lib live-model --parent $$PPID $(if $(PROFILE),--profile "$(PROFILE)")
 
 demo: $(ENV) ## Show the network at work on your camera, in your browser; nothing leaves the machine
@@ -49,43 +73,45 @@ demo: $(ENV) ## Show the network at work on your camera, in your browser; nothin
 	@echo "Open http://localhost:8000 in a browser; Ctrl-C ends it."
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory web/build 8000
 
+# JupyterLab refuses root, who is the usual user in a container.
 lab: $(ENV) ## Open the notebooks in JupyterLab
-	.venv/bin/jupyter lab notebooks
+	.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-bench: $(ENV) ## Measure how fast loading, training and starting are. Options: FER2013= KEEP=1 (for README and git)
-	@.venv/bin/python bench/bench.py $(if $(KEEP),--keep)
+bench: $(ENV) ## Measure how fast loading, training and starting are. Option: KEEP=1
+	@.venv/bin/python bench/bench.py $(if $(call yes,$(KEEP)),--keep)
 
-bench-ingest: $(ENV) ## Measure how fast AffectNet is taken in, on 20,000 generated pictures. Option: KEEP=1 (for README and git)
-	@.venv/bin/python bench/ingest.py $(if $(KEEP),--keep)
+bench-ingest: $(ENV) ## Measure how fast AffectNet is read, on 20,000 generated pictures. Option: KEEP=1
+	@.venv/bin/python bench/ingest.py $(if $(call yes,$(KEEP)),--keep)
 
-bench-live: $(ENV) ## Measure how fast faces are found and classified live. Options: FER2013= KEEP=1 (for README and git)
-	@.venv/bin/python bench/live.py $(if $(KEEP),--keep)
+bench-live: $(ENV) ## Measure how fast faces are found and classified live. Option: KEEP=1
+	@.venv/bin/python bench/live.py $(if $(call yes,$(KEEP)),--keep)
 
-bench-peers: $(ENV) .venv-peers/.installed ## Measure speed and accuracy beside the PyPI package fer. Option: KEEP=1 (for README and git)
-	@.venv/bin/python bench/peers.py $(if $(KEEP),--keep)
+bench-peers: $(ENV) .venv-peers/.installed ## Measure speed and accuracy beside the PyPI package fer. Option: KEEP=1
+	@.venv/bin/python bench/peers.py $(if $(call yes,$(KEEP)),--keep)
 
 # One notebook's cells share a kernel, one module's tests share fixtures: each goes to one worker as a whole (loadscope).
 # The notebooks come first: the longest of all, begun last, would leave the other worker idle.
 test: lint ## Lint, the fast tests and every notebook
-	.venv/bin/pytest -m "not slow" -n 2 --dist loadscope \
+	.venv/bin/pytest -rs -m "not slow" -n 2 --dist loadscope \
 		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks tests
 
 test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebook on JAX without TensorFlow
-	.venv/bin/pytest -m slow -n 2 --dist loadscope
+	.venv/bin/pytest -rs -m slow -n 2 --dist loadscope
 	KERAS_BACKEND=jax .venv-jax/bin/pytest -m "not slow" tests/models/test_models.py tests/training tests/runs/test_runs.py \
 		tests/runs/test_make.py tests/runs/test_transport.py tests/test_system.py
 	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/models/test_pretrained.py tests/models/test_weight_files.py \
 		tests/models/test_weights.py
 
 # Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.
-browser: $(ENV) ## Get Chromium, where there is none, in which the slow tests look at the pages
+browser: $(ENV) ## Get Chromium, in which the slow tests look at the pages
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
 	{ [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } || \
 	.venv/bin/playwright install --only-shell chromium
 
-# PyTorch is no part of the study; the slow tests ask it whether GoogLeNet was converted rightly, where it is there.
-torch: ## Get Debian's torchvision for the system's Python (as root), which a slow test compares with; elsewhere say how
+# PyTorch is no part of the study; a slow test holds the converted GoogLeNet against torchvision's, where it is there:
+# in the system's Python, Debian's package, which root can get.
+torch: ## Get torchvision, which a slow test compares with, or say how
 	@/usr/bin/python3 -c 'import torchvision' 2>/dev/null || \
 	{ [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-torchvision; } || \
@@ -97,7 +123,7 @@ lint: $(ENV) ## Check style and formatting with ruff
 
 # The GPU and JAX locks are held to the versions of the first, so that environments differ by backend and nothing else.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) pyproject.toml
+	--custom-compile-command "make lock" $(if $(call yes,$(UPGRADE)),--upgrade) pyproject.toml
 lock: ## Compile the three locks from pyproject.toml (needs uv). Option: UPGRADE=1
 	$(COMPILE) --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra tensorflow -o requirements.lock
 	$(COMPILE) --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra gpu -c requirements.lock -o requirements-gpu.lock
@@ -120,7 +146,7 @@ $(ENV) $(JAX_ENV):
 	if [ -e $@ ]; then new=; else new=--clear; fi; \
 	rm -f $@; \
 	echo "Installing $< into $(@D) with $$("$$python" --version); nvidia-smi finds $(if $(GPU),a,no) GPU."; \
-	echo "The first time takes up to five minutes."; \
+	echo "The first time takes up to five minutes, and $(if $(findstring jax,$<),1.6 GB,$(if $(GPU),about 7 GB,3.6 GB)) of disk."; \
 	if command -v uv >/dev/null; then \
 		[ -z "$$new" ] || uv venv --quiet --clear --python "$$python" $(@D); \
 		uv pip sync --quiet --python $(@D) --require-hashes $<; \

@@ -1,4 +1,4 @@
-# Executes the runs that `python -m fer_lib reproduce` lists: one run is one notebook, executed by papermill.
+# Executes the runs that `fer reproduce` lists: one run is one notebook, executed by papermill.
 # What is missing or out of date is decided there, by the records, never by file times: hence no inputs, and as output
 # only a mark that goes when all is done (Snakemake deletes declared outputs when a job fails, and no record may go).
 RUNS = config["runs"]

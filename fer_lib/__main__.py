@@ -1,40 +1,86 @@
-"""``python -m fer_lib``: one verb a capability."""
+"""``fer``, or ``python -m fer_lib`` where the package is not installed: one verb a capability."""
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
 from . import paths
 
+SCORE = """\
+A CSV file has one line for each row that was predicted, in any order: all of PublicTest or all of PrivateTest at least.
+
+  row      number of the face's line in fer2013.csv, counted from 0 without the header:
+           PublicTest is 28709 to 32297, PrivateTest 32298 to 35886
+  emotion  what was predicted, a name or its code: 0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, 6 neutral
+  or, in place of emotion, seven columns of probabilities, 0 to 1, that add up to 1:
+           angry,disgust,fear,happy,sad,surprise,neutral
+
+For example:
+
+  row,emotion
+  28709,happy
+  28710,neutral
+
+or:
+
+  row,angry,disgust,fear,happy,sad,surprise,neutral
+  28709,0.02,0.00,0.03,0.80,0.05,0.04,0.06
+  28710,0.10,0.01,0.12,0.07,0.20,0.02,0.48
+
+Columns of other names are not read. A record's predictions.npz is taken too; predictions.npz:best is its best epoch.
+FER2013 has to be here: FER2013=PATH, or data/."""
+
+
+def at_least(least: int):
+    """A type of option: a whole number, and no smaller."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number, {least} or more")
+        return int(text)
+
+    return read
+
+
+def new_file(text: str) -> Path:
+    """A type of option: a file that can be made."""
+    path = Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        found = f"the folder {text}" if path.is_dir() else f"no folder {path.parent}"
+        raise argparse.ArgumentTypeError(f"found {found}, expected a file in a folder that is there; make the folder")
+    return path
+
 
 def parser() -> argparse.ArgumentParser:
     """The verbs and their options; those that several verbs have are written once."""
-    profile, only, choice, parent, scores = (argparse.ArgumentParser(add_help=False) for _ in range(5))
+    profile, whatever, only, choice, parent, scores = (argparse.ArgumentParser(add_help=False) for _ in range(6))
     profile.add_argument("--profile", default="full", choices=paths.PROFILES)
     only.add_argument("--only", default="", help="comma-separated parts of experiments' names")
-    choice.add_argument("--seeds", type=int, help="seeds of each experiment")
+    choice.add_argument("--seeds", type=at_least(1), help="seeds of each experiment")
     choice.add_argument("--force", action="store_true", help="repeat runs that have a current record")
+    whatever.add_argument("--profile", default="", choices=paths.PROFILES, help="default: by the data that is here")
     parent.add_argument("--parent", type=int, metavar="PID", help="end when this process, which started it, has ended")
-    scores.add_argument("--json", metavar="FILE", help="write the scores to this file too")
+    scores.add_argument("--json", type=new_file, metavar="FILE", help="write the scores to this file too")
 
-    whole = argparse.ArgumentParser(prog="python -m fer_lib", description="Reproduce the experiments of the papers.")
+    whole = argparse.ArgumentParser(prog="fer", description="Reproduce the experiments of the papers.")
     verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def add(name: str, text: str, *shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
         return verbs.add_parser(name, help=text, parents=shared)
 
-    verb = add("reproduce", "make every run that is missing, then the report", only, choice, parent)
-    verb.add_argument("--profile", default="", choices=["", *paths.PROFILES], help="default: by the data that is here")
-    verb.add_argument("--jobs", type=int, default=0, help="CPU cores to use (default: all)")
+    verb = add("reproduce", "make every run that is missing, then the report", whatever, only, choice, parent)
+    verb.add_argument("--jobs", type=at_least(1), help="CPU cores to use (default: all)")
+    add("plan", "say what `reproduce` would make, how long that takes and on how much disk", whatever, only, choice)
     verb = add("runs", "list a profile's runs and the state of each; or make what is missing", profile, only, choice)
     verb.add_argument("--missing", action="store_true", help="make the missing runs, without Snakemake and report")
     verb.add_argument("--minutes", type=float, help="end then; the next call goes on (default: when all are made)")
-    verb.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    verb.add_argument("--jobs", type=at_least(1), default=1, help="runs at a time (default: 1)")
     verb = add("run", "make one run", profile, parent)
     verb.add_argument("experiment", help="for example saravanan2019/table1_feedforward")
-    verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument("--threads", type=int, help="CPU threads to compute with (default: all)")
+    verb.add_argument("--seed", type=at_least(0), default=0)
+    verb.add_argument("--threads", type=at_least(1), help="CPU threads to compute with (default: all)")
     add("report", "make the report of the runs that are there", profile)
     add("article", "print docs/article.md as docs/article.pdf, by Chromium")
     add("data", "fetch FER2013 from Kaggle into data/, or say how to get it")
@@ -42,7 +88,8 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--only", default="", help="comma-separated networks (default: all five)")
     add("audit", "list FER2013's duplicates, leaked rows, near-duplicates, conflicting labels and flat images")
     verb = add("score", "score the predictions of any network on FER2013's test sets; compare two", scores)
-    verb.add_argument("predictions", nargs="+", help="a CSV file, or a record's predictions.npz (see docs/scoring.md)")
+    verb.formatter_class, verb.epilog = argparse.RawDescriptionHelpFormatter, SCORE
+    verb.add_argument("predictions", nargs="+", help="a CSV file (see below), or a record's predictions.npz")
     verb = add("cross", "score one network on the test rows of several data sets, emotions matched", scores)
     verb.add_argument("network", help="a .keras file, or a file of predictions as `score` takes it")
     verb.add_argument("data", nargs="+", help="fer2013, ferplus, affectnet, affectnet_official, drawn_faces")
@@ -51,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--leave-out", default="", help="comma-separated emotions that are not to be scored")
     add("live-model", "train, calibrate and export the network that ships, and write its card", profile, parent)
     verb = add("export", "pack a profile's records into a tar, to take them to another machine", profile, only)
-    verb.add_argument("archive", type=Path, metavar="OUT.tar")
+    verb.add_argument("archive", type=new_file, metavar="OUT.tar")
     verb.add_argument("--checkpoints", action="store_true", help="those of unfinished runs too, to go on elsewhere")
     verb = add("import", "check what `export` packed, and put it in place")
     verb.add_argument("archive", type=Path, metavar="IN.tar")
@@ -84,7 +131,10 @@ def main(arguments: list[str] | None = None) -> int:
 
             system.end_with(options.parent)
         return run(options) or 0
-    except (ValueError, TypeError, RuntimeError, OSError) as error:
+    except OSError as error:
+        print(f"error: {in_words(error)}", file=sys.stderr)
+        return 1
+    except (ValueError, TypeError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:  # `live` alone needs little, and may be all that was installed
@@ -98,6 +148,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def in_words(error: OSError) -> str:
+    """What the system says of a file, in the form of all errors here; our own say it themselves."""
+    if not error.errno or error.filename is None:
+        return str(error)
+    found, name = (error.strerror or "an error").lower(), error.filename2 or error.filename
+    return f"{name}: found {found}, expected a file or folder that can be used so; correct the path, or its permissions"
+
+
 def run(options: argparse.Namespace) -> int | None:
     """Run a verb; its exit code, None for 0. Each imports what it needs, so that none waits for what another needs."""
     match options.verb:
@@ -105,6 +163,10 @@ def run(options: argparse.Namespace) -> int | None:
             from .runs import make
 
             return make.reproduce(options.profile, options.seeds, options.only, options.force, options.jobs)
+        case "plan":
+            from .runs import make
+
+            make.show_plan(options.profile, options.seeds, options.only, options.force)
         case "runs":
             from .runs import make, plan
 
@@ -122,6 +184,7 @@ def run(options: argparse.Namespace) -> int | None:
         case "report":
             from .runs import make
 
+            make.check_runs(options.profile)
             print(make.report(options.profile).relative_to(paths.ROOT))
         case "article":
             from .report import article
@@ -183,22 +246,24 @@ def audit() -> None:
     print(f"The rows are listed in {folder.relative_to(paths.ROOT)}/")
 
 
-def score(files: list[str], into: str | None) -> None:
+def score(files: list[str], into: Path | None) -> None:
     from . import data
     from .data import fer2013
-    from .evaluation import scoring
+    from .evaluation import prediction_files, scoring
 
     if len(files) > 2:
         raise ValueError(f"score: found {len(files)} files, expected one, or two to compare; score them in turn")
+    for file in files:
+        prediction_files.check(file)
     faces = fer2013.load()
     result = scoring.score_files(files, faces)
     print(f"{data.banner(faces)}\n\n{scoring.markdown(result)}")
     write_json(result, into)
 
 
-def write_json(result: dict, into: str | None) -> None:
+def write_json(result: dict, into: Path | None) -> None:
     if into:
-        paths.replace_text(Path(into), json.dumps(result, indent=1) + "\n")
+        paths.replace_text(into, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Processes that must neither overlap nor outlive each other: locks and lives that end with their owner, however he
-ends, SIGKILL included."""
+"""Processes: those that must neither overlap nor outlive each other, by locks and lives that end with their owner,
+however he ends, SIGKILL included; and how one tells another how far it is."""
 
 import ctypes
 import fcntl
@@ -11,10 +11,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from . import paths
+
+PROGRESS = "FER_PROGRESS"
+"""The environment variable that names the file in which a process tells how far it is."""
+PROGRESS_EVERY = 0.5
+"""Seconds between two words of it."""
+_told = 0.0
 PATIENCE = 10.0
 """Seconds for which a lock is asked for: what was killed a moment ago may still be ending."""
 
@@ -99,6 +106,25 @@ def has_gpu() -> bool:
         return subprocess.run(["nvidia-smi", "-L"], check=False, capture_output=True).returncode == 0
     except OSError:
         return False
+
+
+def tell(text: str, now: bool = True) -> None:
+    """Leave word of how far this process is, for the one that shows it (``notebooks.execute``); else nothing.
+
+    Not ``now``: only where the last word is a while ago, so that it may be called as often as one likes.
+    """
+    global _told
+    file = os.environ.get(PROGRESS)
+    if file and (now or time.monotonic() - _told > PROGRESS_EVERY):
+        with suppress(OSError):  # nobody's run fails for want of it
+            paths.replace_text(Path(file), text)
+        _told = time.monotonic()
+
+
+def clock(seconds: float) -> str:
+    """ "01:02:03": a duration; its hours go on beyond 24."""
+    whole = max(0, round(seconds))
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def file_hash(path: Path, name: str = "sha256") -> str:

@@ -1,6 +1,7 @@
 """Locks and lives that end with their owner, however he ends."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import psutil
 import pytest
 
 from fer_lib import paths, system
+from fer_lib.runs import notebooks
 
 HOLD = """
 import sys, time, pathlib
@@ -158,6 +160,72 @@ def test_a_kernel_that_survives_its_owner_keeps_the_lock(notebook):
     psutil.Process(kernel).kill()
     with system.locked(folder / "lock", "it"):
         pass
+
+
+TELL = """
+from fer_lib import system
+for k in range(4):
+    system.tell(f"step {k} of 4")
+    time.sleep(1.5)
+print("all done", flush=True)
+time.sleep = print  # what follows would wait
+"""
+
+
+def test_while_nothing_is_printed_a_run_tells_how_far_it_is(notebook, monkeypatch, capsys):
+    """In a log a line now and then, none of which the executed notebook keeps."""
+    folder = notebook(TELL)
+    monkeypatch.setattr(paths, "NOTEBOOKS", folder)
+    monkeypatch.setattr(notebooks, "QUIET", 1.2)
+    notebooks.execute("notebook", folder / "out.ipynb", {}, "it: ")
+    printed = capsys.readouterr().out
+    assert re.search(r"^it: step [0-3] of 4, 00:00:\d\d so far$", printed, re.MULTILINE)
+    assert "it: all done\n" in printed and "\r" not in printed
+    assert "step" not in "".join(map(str, json.loads((folder / "out.ipynb").read_text())["cells"][1]["outputs"][:1]))
+    assert not (folder / "out.progress").exists()
+
+
+def test_on_a_terminal_the_last_line_is_live_and_lines_go_above_it(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "30")
+    terminal = notebooks._Terminal("it: ")
+    terminal.show("epoch 1/2  50 % of the batches, about an hour", 1)
+    terminal.write("epoch 1/2  done\n")
+    terminal.clear()
+    live = f"{notebooks.CLEAR}{'50 % of the batches, about an hour'[-29:]}"
+    assert capsys.readouterr().out == f"{live}{notebooks.CLEAR}it: epoch 1/2  done\n{notebooks.CLEAR}"
+
+
+def test_a_long_run_tells_less_often(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(notebooks.time, "monotonic", lambda: now[0])
+    terminal, lines = notebooks._Terminal(""), []
+    for second in range(4 * 3600):
+        now[0] = float(second)
+        terminal.show("at work", now[0])
+        if capsys.readouterr().out:
+            lines.append(second)
+    gaps = [after - before for before, after in zip([0, *lines], lines)]
+    assert max(gaps[:30]) <= 16 and max(gaps) <= 60 and len(lines) < 350
+
+
+def test_word_is_left_only_where_somebody_asks_and_not_too_often(tmp_path, monkeypatch):
+    monkeypatch.delenv(system.PROGRESS, raising=False)
+    system.tell("nobody asks")
+    file = tmp_path / "word"
+    monkeypatch.setenv(system.PROGRESS, str(file))
+    system.tell("one")
+    system.tell("two", now=False)
+    assert file.read_text() == "one"
+    monkeypatch.setattr(system, "PROGRESS_EVERY", 0)
+    system.tell("three", now=False)
+    assert file.read_text() == "three"
+    monkeypatch.setenv(system.PROGRESS, str(tmp_path / "none" / "word"))
+    system.tell("no folder: no error")
+
+
+def test_a_duration_may_last_days():
+    assert [system.clock(each) for each in (-1, 59.6, 3661, 90_000)] == ["00:00:00", "00:01:00", "01:01:01", "25:00:00"]
 
 
 def test_a_killed_kernel_is_reported_with_its_last_words(notebook):

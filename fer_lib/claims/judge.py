@@ -333,7 +333,7 @@ def _count(claim: dict, results: Path) -> Verdict:
     try:
         return rules.count(claim["reported"], measures.FACTS[claim["measure"]](results))
     except FileNotFoundError as error:
-        because = f"missing: {Path(error.filename).relative_to(results)}, which `python -m fer_lib audit` writes"
+        because = f"missing: {Path(error.filename).relative_to(results)}, which `make audit` writes"
         return Verdict(rules.NOT_TESTABLE, None, None, because)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -91,6 +93,12 @@ class Faces:
 def refused(place: object, found: str, expected: str, then: str) -> ValueError:
     """The error for bad data, in the form that all have here: where, what is there, what should be, the next step."""
     return ValueError(f"{place}: found {found}, expected {expected}; {then}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The one to three names most like one that is not known, "one, two or three"; "" where none is like it."""
+    *some, last = difflib.get_close_matches(name, list(known), 3) or [""]
+    return f"{', '.join(some)} or {last}" if some else last
 
 
 def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str:

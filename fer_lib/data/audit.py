@@ -184,7 +184,7 @@ def _readme(faces: Faces) -> str:
     return f"""\
 # Audit
 
-*Written by `python -m fer_lib audit`* from {faces.name}, {len(faces):,} rows{known}.
+*Written by `make audit`* from {faces.name}, {len(faces):,} rows{known}.
 
 A row is the number of a line of the CSV file, counted from 0 without the header. Two images are the same when they are
 equal in every pixel; the parts come in the order Training, PublicTest, PrivateTest.

@@ -167,7 +167,7 @@ def listed_ids(folder: Path | None = None) -> frozenset[int]:
     """Ids of the official data's test rows that are not near-clean, by the lists of the audit: leaked ones, and those
     with a near-duplicate in an earlier part. ``folder``: where the lists lie, ``results/audit`` by default.
 
-    Raises FileNotFoundError where a list is missing (``python -m fer_lib audit`` writes them).
+    Raises FileNotFoundError where a list is missing (``make audit`` writes them).
     """
     folder = folder or paths.RESULTS / "audit"
     return _listed(

@@ -48,6 +48,8 @@ def score(
     is_model = network.endswith(".keras")
     if not is_model and len(names) != 1:
         raise ValueError(f"{network}: found {len(names)} data sets, expected one, whose rows it predicts")
+    if not is_model:
+        prediction_files.check(network)
     model = _model(Path(network), outputs) if is_model else None
     known = LABEL_SETS[outputs or "fer2013"] if is_model else FER2013
     lines = []
@@ -104,12 +106,12 @@ def markdown(result: dict) -> str:
 
 
 def _model(path: Path, outputs: str):
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: found no such file, expected a network saved by Keras 3; correct the path")
     import keras
 
     from ..models import pretrained  # noqa: F401 (a file may name a layer of ours, which importing it registers)
 
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: found no such file, expected a network saved by Keras 3; correct the path")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:

@@ -22,16 +22,36 @@ SUM_TOLERANCE = 0.01
 EXPECTED = f"a column row, and either emotion or a column of probabilities for each of {', '.join(FER2013)}"
 
 
+def check(file: str) -> None:
+    """Raise FileNotFoundError where there is no such file, ValueError where it is a folder."""
+    path = _path_and_epoch(file)[0]
+    then = "correct the path; `.venv/bin/fer score --help` shows what such a file looks like"
+    if path.is_dir():
+        raise refused(path, "a folder", "a CSV file or a record's predictions.npz", then)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: found no such file, expected a CSV file or a record's predictions.npz; {then}"
+        )
+
+
+def _path_and_epoch(file: str) -> tuple[Path, str | None]:
+    """The file, and of "predictions.npz:best" the epoch."""
+    archive = re.fullmatch(r"(.*\.npz)(?::(\w+))?", file)
+    return (Path(archive[1]), archive[2]) if archive else (Path(file), None)
+
+
 def read(file: str, faces: Faces) -> dict:
     """A file's predictions, put in the order of ``faces``.
 
     Returns file (what to call it), classes (n,) int16, -1 where it has none, and probabilities (n, 7) float64, NaN
-    where it has none, or None. Raises ValueError naming file and line where something is wrong, FileNotFoundError
-    where there is no file.
+    where it has none, or None. Raises ValueError naming file and line where something is wrong, and what ``check``
+    raises.
     """
     positions = {row: position for position, row in enumerate(faces.ids.tolist())}
-    archive = re.fullmatch(r"(.*\.npz)(?::(\w+))?", file)
-    parts = _read_npz(Path(archive[1]), archive[2], faces, positions) if archive else _read_csv(Path(file), positions)
+    path, epoch = _path_and_epoch(file)
+    check(file)
+    is_npz = path.suffix == ".npz"
+    parts = _read_npz(path, epoch, faces, positions) if is_npz else _read_csv(path, positions)
     name, rows, values, probabilities = parts
     classes = np.full(len(faces), -1, np.int16)
     classes[rows] = values

@@ -1,4 +1,4 @@
-"""``python -m fer_lib live``: the faces of one source or several on the standard output, in files, or in a window."""
+"""``fer live``: the faces of one source or several on the standard output, in files, or in a window."""
 
 import argparse
 import os

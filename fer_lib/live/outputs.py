@@ -247,7 +247,7 @@ def window() -> Iterator[Output]:
         )
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise RuntimeError("--show: found no display, expected DISPLAY or WAYLAND_DISPLAY; leave --show out, or --save")
-    title, rate, before, started = "fer_lib live", Rate(), -1, time.monotonic()
+    title, rate, before, started = "fer live", Rate(), -1, time.monotonic()
 
     def write(result: Result, moving: bool) -> bool:
         nonlocal before, started

@@ -142,7 +142,11 @@ def fetch(only: str = "") -> int:
         except (OSError, http.client.HTTPException, ValueError) as error:
             failed.append(name)
             print(f"  not here: {error}\n  {instructions(name)}", flush=True)
-    print("Now: make reproduce ONLY=vorontsov2018/table1" if not failed else f"Still missing: {', '.join(failed)}.")
+    if failed:
+        print(f"Still missing: {', '.join(failed)}.")
+    else:
+        rows = ",".join(f"vorontsov2018/table1_{name}" for name in names)
+        print(f"Now, on a GPU: make reproduce PROFILE=full ONLY={rows}")
     return 1 if failed else 0
 
 

@@ -26,7 +26,7 @@ BEST = "saravanan2019/table5_adam_128"
 COMPARED = {
     "saravanan2019/table1_decision_tree_fixed_split": "Decision tree of Table I",
     BEST: "Best network of Table V",
-    "vorontsov2018/eleven_layers": "Eleven layers, first filling",
+    "vorontsov2018/eleven_layers": "Eleven layers, first version",
     "ours/live_model": "Ours: the network that ships",
 }
 """Experiments whose honest scores are shown, and what they are called there."""

@@ -26,7 +26,10 @@ def folder(results: str, profile: str) -> Path:
 def warning(all_records: list[dict]) -> str:
     """What a reader must know before any number: that there is none, or that they are not the papers'; else empty."""
     if not all_records:
-        return "> **No runs yet.** `make reproduce` makes them; every number below will come from their records.\n"
+        return (
+            "> **No runs yet.** `make reproduce PROFILE=full` makes them, and `make plan PROFILE=full` says how long "
+            "that takes; every number below will come from their records.\n"
+        )
     names = {record["data"]["name"] for record in all_records}
     profiles = {record["profile"] for record in all_records}
     if any(name.startswith("drawn") for name in names):

@@ -196,7 +196,7 @@ def show_live(all_records: list[dict], folder: Path) -> None:
     """
     surveys = [record for record in all_records if "conditions" in record]
     if not surveys:
-        display(Markdown("Not run yet: `make reproduce ONLY=live_conditions`."))
+        display(Markdown("Not run yet: `make reproduce PROFILE=full ONLY=ours/live_conditions`."))
     for record in surveys:
         lines, arrays, asked = record["conditions"], records.predictions(record), record["parameters"]
         who = f"{len(arrays['labels']):,} faces of {asked['split']} of {record['data']['name']}"
@@ -224,7 +224,7 @@ def show_sections(all_records: list[dict], experiments: dict[str, dict], folder:
     for group, title in zip(groups, tables.names(list(map(named, groups)))):
         experiment = experiments.get(group[0]["experiment"], {})
         about, notebooks = sections.about(group, experiment), sections.notebooks_of(group, folder)
-        display(Markdown(f"### {title}\n\n{about}\n\n{notebooks}"))
+        display(Markdown(f"## {title}\n\n{about}\n\n{notebooks}"))
         if group[0]["history"]:
             curves = figures.learning_curves(group, experiment.get("reported", {}).get("accuracy"))
             caption = f"{_fit(group)} {title}: accuracy after each epoch, thin for each seed, thick for their mean"

@@ -38,20 +38,29 @@ def _epochs(epochs: list) -> str:
     return "\u00a0–\u00a0".join(map(str, dict.fromkeys([known[0], known[-1]]))) if known else "–"
 
 
-def _how_to_run(name: str, experiment: dict) -> str:
+def how_to_run(names: list[str], experiments: dict[str, dict]) -> str:
+    """The command that makes the full runs of these experiments, with all that they need beyond FER2013."""
+    parameters = [experiments[name].get("parameters", {}) for name in names]
+    sets = [of.get("data", "") for of in parameters]
+    models = dict.fromkeys(of["model"] for of in parameters if of.get("weights"))
+    fetch = f"`make weights ONLY={','.join(models)}`, then " if models else ""
+    needs = "AFFECTNET=PATH " * any(data.startswith("affectnet") for data in sets)
+    needs += "FERPLUS=PATH " * any(data.startswith("ferplus") for data in sets)
+    return f"{fetch}`make reproduce PROFILE=full {needs}ONLY={','.join(names)}`"
+
+
+def _not_run(name: str, experiments: dict[str, dict]) -> str:
+    experiment, how = experiments[name], how_to_run([name], experiments)
     if other := experiment.get("milestone_of"):
-        return f"read off the runs of {other}, which are missing or ended sooner"
-    hours = experiment.get("expect", {})
+        return f"read off the runs of {other}, which are missing or ended sooner; missing ones: {how}"
+    hours, parameters = experiment.get("expect", {}), experiment.get("parameters", {})
     cost = [f"{hours[f'hours_{kind}']:g} h on a {kind.upper()}" for kind in ("cpu", "gpu") if f"hours_{kind}" in hours]
-    parameters = experiment.get("parameters", {})
-    data, asked, needs = parameters.get("data", ""), "not run yet: ", ""
-    if data.startswith("affectnet"):
-        asked, needs = "needs AffectNet, whose licence is given by request: ", "AFFECTNET=PATH "
-    elif data.startswith("ferplus"):
-        needs = "FERPLUS=PATH "
+    why = "not run yet"
+    if parameters.get("data", "").startswith("affectnet"):
+        why = "needs AffectNet, whose licence is given by request"
     elif parameters.get("weights"):
-        asked = f"waits for pretrained weights: `make weights ONLY={parameters['model']}`, then "
-    return f"{asked}`make reproduce {needs}ONLY={name}`" + (f" (a seed about {', '.join(cost)})" if cost else "")
+        why = "waits for pretrained weights"
+    return f"{why}: {how}" + (f" (a seed about {', '.join(cost)})" if cost else "")
 
 
 def results(all_records: list[dict], experiments: dict[str, dict]) -> str:
@@ -78,7 +87,7 @@ def results(all_records: list[dict], experiments: dict[str, dict]) -> str:
                 "Seeds": row["seeds"] if row else "–",
                 "Epochs": _epochs(row["epochs"]) if row else "–",
                 "Computed by": row["computed_by"] if row else "–",
-                "Remarks": "; ".join(row["remarks"]) if row else _how_to_run(name, experiment),
+                "Remarks": "; ".join(row["remarks"]) if row else _not_run(name, experiments),
             })  # fmt: skip
     return "\n".join(f"### {heading}\n\n{table(lines)}" for heading, lines in sections.items())
 

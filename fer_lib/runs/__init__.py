@@ -95,15 +95,24 @@ def experiments() -> dict[str, dict]:
     return {name: known[name] for name in sorted(known, key=order)}
 
 
+def nearest(name: str, known: dict[str, dict]) -> str:
+    """Which experiments' names are most like one that is not known, or where all names are: half a sentence."""
+    ends, end = {each.split("/")[1]: each for each in known}, name.split("/")[-1]
+    likely = end if end in ends else data.nearest(end, ends)
+    likely = re.sub(r"\w+", lambda found: ends.get(found[0], found[0]), likely)
+    return f"expected {likely or 'the name of a file in experiments/, without its ending'}"
+
+
 def run(name: str, seed: int, profile: str, backend: str = "", precision: str = "") -> Run:
     """A run by its identity. Backend and precision are the experiment's own, else the ones given, else those of the
     environment (``KERAS_BACKEND``, ``PRECISION``), else tensorflow and the notebook's default, float32.
 
     Raises ValueError for an unknown experiment; ValueError or TypeError where its notebook does not take a parameter.
     """
+    check_profile(profile)
     known = experiments()
     if name not in known:
-        raise ValueError(f"no experiment is called {name!r}; expected one of {', '.join(known)}")
+        raise ValueError(f"no experiment is called {name!r}, {nearest(name, known)}")
     if other := known[name].get("milestone_of"):
         raise ValueError(f"{name} has no run of its own, it is read off those of {other}; run that")
     return from_experiment(name, known[name], seed, profile, backend, precision)
@@ -127,11 +136,15 @@ def from_experiment(
     return Run(name, seed, profile, experiment, values, backend)
 
 
+def check_profile(profile: str) -> None:
+    if profile not in PROFILES:
+        raise ValueError(f"PROFILE: found {profile!r}, expected one of {', '.join(PROFILES)}")
+
+
 def check_data(profile: str) -> None:
     """Raise where the profile cannot run on what is here: FileNotFoundError without FER2013, ValueError for full on
     other data than the official, whose records would take the place of those that are committed."""
-    if profile not in PROFILES:
-        raise ValueError(f"PROFILE: found {profile!r}, expected one of {', '.join(PROFILES)}")
+    check_profile(profile)
     if profile != "smoke" and not fer2013.find():
         raise FileNotFoundError(f"PROFILE={profile} needs FER2013: give FER2013=PATH or put fer2013.csv into data/")
     if profile == "full" and not (source := data.load_faces("fer2013").source)["official"]:
@@ -168,8 +181,8 @@ def execute(name: str, seed: int, profile: str) -> Path:
     ``run.ipynb``, the executed notebook, are put in place when they are whole. If the run fails, ``failure.json`` stays
     there and tells the failing cell and its error, an older record stays as it was, and RuntimeError is raised.
     """
-    check_data(profile)
     this = run(name, seed, profile)
+    check_data(profile)
     making = this.unfinished
     where = {"experiment": name, "title": this.experiment["title"], "profile": profile, "record": str(making)}
     with system.locked(this.lock, f"run {this}") as lock:

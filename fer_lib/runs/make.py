@@ -14,6 +14,7 @@ from pathlib import Path
 from .. import data, paths, runs, system
 from ..data import fer2013
 from ..evaluation import records
+from ..markdown import table
 from ..report import parts
 from . import Run, notebooks, plan
 
@@ -21,6 +22,8 @@ MARGIN = 15.0
 """Seconds before the deadline at which runs are ended."""
 GRACE = 5.0
 """Seconds that they are given to end by themselves."""
+MUCH = 0.3e9
+"""Bytes of disk that are worth a word."""
 
 # Snakemake, but such that it ends with this process.
 SNAKEMAKE = (
@@ -34,7 +37,9 @@ def lock_file() -> Path:
     return paths.RESULTS / "local" / ".lock"
 
 
-def reproduce(profile: str = "", seeds: int | None = None, only: str = "", force: bool = False, jobs: int = 0) -> int:
+def reproduce(
+    profile: str = "", seeds: int | None = None, only: str = "", force: bool = False, jobs: int | None = None
+) -> int:
     """Make every missing run of a profile, then the report. Returns the exit code: 0, or 1 where a run failed."""
     with system.locked(lock_file(), "making runs") as lock:
         profile = profile or default_profile(seeds, only)
@@ -57,8 +62,41 @@ def reproduce(profile: str = "", seeds: int | None = None, only: str = "", force
     return 1 if failed or left or code else 0
 
 
+def show_plan(profile: str = "", seeds: int | None = None, only: str = "", force: bool = False) -> None:
+    """Say what ``reproduce`` would make, how long that takes and how much disk it needs; make nothing."""
+    profile = profile or default_profile(seeds, only)
+    wanted, todo = planned(profile, seeds, only, force)
+    lines = []
+    for name in dict.fromkeys(run.name for run in todo):
+        own = [run for run in todo if run.name == name]
+        asked = sum(run.name == name for run in wanted)
+        lines.append({"To make": name, "Seeds": f"{len(own)} of {asked}", "Takes about": duration(own)})
+    if todo:
+        print(f"\n{table(lines, padded=True)}\n{disk_in_words(todo)}")
+    if heavy := plan.left_to_name(profile, only):
+        print(f"A GPU's work, made here only when ONLY= names it: {', '.join(heavy)}.")
+    how = f"`make reproduce PROFILE={profile}`, with the same ONLY= and SEEDS=, makes them"
+    print(f"Nothing was made; {how}." if todo else f"All {len(wanted)} runs are there: nothing to make.")
+
+
+def disk_in_words(todo: list[Run]) -> str:
+    """How much disk these runs need, and how much is free."""
+    kept, checkpoints = plan.disk(todo)
+    free = shutil.disk_usage(paths.ROOT).free
+    return (
+        f"Disk: about {size(kept)} for records, and up to {size(checkpoints)} for the checkpoints of a run under way; "
+        f"{size(free)} are free."
+    )
+
+
+def size(count: float) -> str:
+    """Bytes in words: "20 MB", "1.2 GB"."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count, 1e6) / 1e6:.0f} MB"
+
+
 def default_profile(seeds: int | None = None, only: str = "") -> str:
     """What data and machine allow: smoke without FER2013, full (or copy) with a GPU, else quick; says why."""
+    plan.chosen(runs.experiments(), only)  # a wrong name is told before anything else
     file = fer2013.find()
     if not file:
         print("Profile smoke, because no FER2013 is here (FER2013=PATH or data/ brings it); PROFILE= chooses another.")
@@ -75,23 +113,32 @@ def default_profile(seeds: int | None = None, only: str = "") -> str:
     return "quick"
 
 
-def prepare(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> tuple[list[Run], list[Run]]:
+def planned(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> tuple[list[Run], list[Run]]:
     """The wanted runs and those of them that are to be made; says how many, on what, and about how long that takes.
 
-    Raises what ``runs.check_data`` raises.
+    Raises ValueError for a name that no experiment has, and what ``runs.check_data`` raises.
     """
+    plan.chosen(runs.experiments(), only)
     runs.check_data(profile)
     print(f"{profile}: {runs.PROFILES[profile]}. Device: {'GPU' if system.has_gpu() else 'CPU'}.", flush=True)
     wanted = plan.wanted(profile, seeds, only)
     for sentence in plan.by_reason(plan.not_here(profile, only)):
         print(f"Left out: {sentence}.", flush=True)
     todo = plan.missing(wanted, force)
-    for run in wanted:
-        if run not in todo and not system.is_locked(run.lock):  # its record is there: no use for a repeat given up
-            shutil.rmtree(run.unfinished, ignore_errors=True)
     if todo:
         done = len(wanted) - len(todo)
         print(f"{done} of {len(wanted)} runs are there; {len(todo)} to make, about {duration(todo)}.", flush=True)
+    return wanted, todo
+
+
+def prepare(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> tuple[list[Run], list[Run]]:
+    """``planned``, and what is in the way of these runs removed; says what disk they need, where that is much."""
+    wanted, todo = planned(profile, seeds, only, force)
+    for run in wanted:
+        if run not in todo and not system.is_locked(run.lock):  # its record is there: no use for a repeat given up
+            shutil.rmtree(run.unfinished, ignore_errors=True)
+    if sum(plan.disk(todo)) > MUCH:
+        print(disk_in_words(todo), flush=True)
     return wanted, todo
 
 
@@ -103,7 +150,7 @@ def duration(todo: list[Run]) -> str:
     return f"{60 * hours:.0f} minutes" if 60 * hours > 1.5 else "a minute"
 
 
-def snakemake(todo: list[Run], jobs: int, lock: int) -> int:
+def snakemake(todo: list[Run], jobs: int | None, lock: int) -> int:
     """Hand the runs to Snakemake, which knows nothing but this list: what is current was decided by the records.
 
     It holds ``lock`` too, and ends with this process. Returns its exit code.
@@ -227,6 +274,18 @@ def _end(active: list[subprocess.Popen]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def check_runs(profile: str) -> None:
+    """Raise FileNotFoundError where a profile has no run, and so a report would be of nothing."""
+    folder = paths.results_folder(profile) / "runs"
+    if not any(folder.glob("*/*/*/metrics.json")):
+        found = f"{folder}: found no run, expected some for the report of PROFILE={profile}"
+        there = [
+            each for each in paths.PROFILES if any((paths.results_folder(each) / "runs").glob("*/*/*/metrics.json"))
+        ]
+        others = f"; there are runs of {', '.join(there)}" if there else ""
+        raise FileNotFoundError(f"{found}{others}; `make reproduce PROFILE={profile}` makes them, and the report")
 
 
 def report_inputs(profile: str) -> str:

@@ -4,10 +4,20 @@ import ast
 import json
 import os
 import re
+import shutil
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from .. import paths, system
+from .. import data, paths, system
+
+QUIET = 14.0
+"""Seconds after which a run that prints nothing tells how far it is."""
+CLEAR = "\r\x1b[K"
+"""To a terminal: begin the line anew."""
 
 
 def defaults(notebook: str) -> dict:
@@ -26,22 +36,43 @@ def checked(notebook: str, values: dict) -> dict:
     """The notebook's defaults with ``values`` over them.
 
     papermill only warns of a name that the notebook does not have, and passes any type on; here both are refused:
-    TypeError for a value of another type than the default (an int for a float is taken), ValueError for a name.
+    TypeError for a value of another type than the default (an int for a float is taken, and text for None), ValueError
+    for a name.
     """
     known = defaults(notebook)
     for name, value in values.items():
         if name not in known:
-            raise ValueError(f"{notebook}: no parameter is called {name!r}; expected one of {', '.join(known)}")
+            raise ValueError(
+                f"{notebook}: no parameter is called {name!r} (found {value!r}), expected "
+                f"{data.nearest(name, known) or 'one of ' + ', '.join(known)}; the first cell of code explains them"
+            )
         default = known[name]
         if type(default) is float and type(value) is int:
             values = values | {name: float(value)}
-        elif type(value) is not type(default):
+        elif type(value) is not type(default) and not (default is None and type(value) is str):
+            then = {float: "YAML reads 1e-3 as text, write 1.0e-3", str: "papermill's -r passes a number as text"}
             raise TypeError(
                 f"{notebook}: parameter {name} is {value!r} ({type(value).__name__}), "
-                f"expected {type(default).__name__} like {default!r}"
-                + ("; YAML reads 1e-3 as text, write 1.0e-3" if type(default) is float else "")
+                f"expected {'text or None' if default is None else f'{type(default).__name__} like {default!r}'}; "
+                + then.get(type(default), "correct the value: the first cell of code says what each may be")
             )
     return known | values
+
+
+def check_parameters(notebook: str, variables: dict) -> None:
+    """Refuse, as ``checked`` does, what a notebook's own cells are about to use; ``variables`` are its ``globals()``.
+
+    It looks at each parameter's value, wherever it was set, and at every name in the cell that papermill put in (the
+    last one that was executed), which begins with a comment and stands in ``In``. Whole numbers become floats.
+    """
+    put_in = [source for source in variables.get("In", []) if source.startswith("# Parameters\n")]
+    nodes = ast.parse(put_in[-1]).body if put_in else []
+    named = {node.targets[0].id for node in nodes if isinstance(node, ast.Assign)}
+    if unset := [name for name in defaults(notebook) if name not in variables]:
+        raise ValueError(
+            f"{notebook}: found no value of {', '.join(unset)}; execute the first cell of code before this"
+        )
+    variables.update(checked(notebook, {name: variables.get(name) for name in named | defaults(notebook).keys()}))
 
 
 def execute(
@@ -49,25 +80,26 @@ def execute(
 ) -> dict | None:
     """Execute a notebook by papermill into ``output``; None, or where it failed (``cell``, ``error``, ``source``).
 
-    What the notebook prints goes to the terminal too, each line after ``prefix``, unless that is None. The kernel ends
-    when this process does, and holds ``lock``, a file's descriptor, as long as it lives.
+    What the notebook prints goes to the terminal too, each line after ``prefix``, unless that is None; and while it
+    prints nothing, how far it is (``system.tell``). The kernel ends when this process does, and holds ``lock``, a
+    file's descriptor, as long as it lives.
     """
     import papermill
 
     output.parent.mkdir(parents=True, exist_ok=True)
     if os.environ.get("KERAS_BACKEND") == "jax":  # read when JAX starts in the kernel; without effect on a CPU
         os.environ["XLA_FLAGS"] = f"--xla_gpu_deterministic_ops=true {os.environ.get('XLA_FLAGS', '')}".strip()
-    problem, log = None, output.with_suffix(".log")
+    problem, log, word = None, output.with_suffix(".log"), output.with_suffix(".progress")
     try:
-        with open(log, "wb") as stderr:
+        with open(log, "wb") as stderr, nullcontext() if prefix is None else _shown(prefix, word) as terminal:
             papermill.execute_notebook(
                 str(paths.NOTEBOOKS / f"{notebook}.ipynb"),
                 str(output),
                 parameters=checked(notebook, values),
                 cwd=str(paths.ROOT),
                 kernel_name="python3",
-                kernel_manager_class=_kernel_manager(stderr, lock),
-                stdout_file=None if prefix is None else _Prefixed(prefix),
+                kernel_manager_class=_kernel_manager(stderr, lock, word),
+                stdout_file=terminal,
                 progress_bar=False,
                 start_timeout=600,  # seconds: a busy machine is no error
             )
@@ -81,7 +113,7 @@ def execute(
     return problem
 
 
-def _kernel_manager(stderr, lock: int | None) -> type:
+def _kernel_manager(stderr, lock: int | None, word: Path) -> type:
     """Starts the kernel as a child that Linux kills with this process; elsewhere ipykernel looks once a second."""
     from jupyter_client.manager import AsyncKernelManager
 
@@ -89,6 +121,7 @@ def _kernel_manager(stderr, lock: int | None) -> type:
 
     class Manager(AsyncKernelManager):
         async def start_kernel(self, **options):
+            options["env"] = {**(options.get("env") or os.environ), system.PROGRESS: str(word.absolute())}
             await super().start_kernel(
                 preexec_fn=lambda: system.ask_for_death_signal(owner), pass_fds=passed, stderr=stderr, **options
             )
@@ -109,16 +142,64 @@ def _anonymous(text: str) -> str:
     return re.sub(r"(?<![\w:/])(?:[~/][\w.+~-]*)+/((?:site|dist)-packages/)", r"\1", text)
 
 
-class _Prefixed:
-    """A text file that passes lines on to the terminal, each after a name: runs side by side stay apart."""
+@contextmanager
+def _shown(prefix: str, word: Path) -> Iterator["_Terminal"]:
+    """A file for what a notebook prints; beside it a thread shows what its kernel tells in ``word``."""
+    terminal, done, started = _Terminal(prefix), threading.Event(), time.monotonic()
+
+    def watch() -> None:
+        while not done.wait(1):
+            told = word.read_text() if word.exists() else "at work"
+            terminal.show(f"{told}, {system.clock(time.monotonic() - started)} so far", time.monotonic() - started)
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield terminal
+    finally:
+        done.set()
+        watching.join()
+        terminal.clear()
+        word.unlink(missing_ok=True)
+
+
+class _Terminal:
+    """A text file that passes lines on to the terminal, each after a name: runs side by side stay apart.
+
+    On a terminal one more line is below them, which ``show`` writes over; elsewhere, such as in a log, ``show`` prints
+    a line only where nothing was printed for ``QUIET`` seconds, and for up to four times as long in a long run.
+    """
 
     def __init__(self, prefix: str):
-        self.prefix = prefix
+        self.prefix, self.live, self.printed, self.lock = (
+            prefix,
+            sys.stdout.isatty(),
+            time.monotonic(),
+            threading.Lock(),
+        )
 
     def write(self, text: str) -> None:
         for line in text.splitlines():
             if line.strip():
-                print(self.prefix + line, flush=True)
+                self._print(line)
+
+    def show(self, line: str, elapsed: float) -> None:
+        """Show how far the run is, after so many seconds."""
+        if self.live:
+            with self.lock:
+                text = (self.prefix + line)[1 - shutil.get_terminal_size().columns :]  # its end tells most
+                print(f"{CLEAR}{text}", end="", flush=True)
+        elif time.monotonic() - self.printed > max(QUIET, min(elapsed / 40, 4 * QUIET)):
+            self._print(line)
+
+    def clear(self) -> None:
+        if self.live:
+            print(CLEAR, end="", flush=True)
+
+    def _print(self, line: str) -> None:
+        with self.lock:
+            print((CLEAR if self.live else "") + self.prefix + line, flush=True)
+            self.printed = time.monotonic()
 
     def flush(self) -> None:
         sys.stdout.flush()

@@ -4,8 +4,16 @@ from .. import data, system
 from ..data import affectnet, ferplus
 from ..evaluation import provenance, records
 from ..models import weights
-from . import Run, epochs_done, experiments, failure, from_experiment
+from . import Run, epochs_done, experiments, failure, from_experiment, nearest
 
+RECORD = 0.5e6
+"""Bytes of a run's record, at most."""
+WEIGHTS = {
+    "feedforward": 1.4e6, "simple_cnn": 4e6, "proposed_cnn": 22.4e6, "wide_cnn": 22.4e6, "eleven_layers": 3.3e6,
+    "vgg13": 8.8e6, "small_vgg": 0.4e6, "googlenet": 5.6e6, "caffenet": 57e6, "vgg16": 134e6, "resnet152": 58e6,
+    "vgg_face": 134e6,
+}  # fmt: skip
+"""How many weights a network has, by its builder, as the papers have it: what its checkpoints need on the disk."""
 START = 20 / 3600
 """Hours until a kernel and its engine stand and the data are there."""
 
@@ -16,11 +24,11 @@ def chosen(known: dict[str, dict], only: str = "") -> list[str]:
     A whole name means just itself. Raises ValueError where a part fits no experiment.
     """
     names = set() if only else set(known)
-    for part in filter(None, only.split(",")):
+    for part in filter(None, map(str.strip, only.split(","))):
         whole = {name for name in known if part in (name, name.split("/")[1])}
         fitting = whole or {name for name in known if part in name}
         if not fitting:
-            raise ValueError(f"ONLY: no experiment's name contains {part!r}; there are {', '.join(known)}")
+            raise ValueError(f"ONLY: no experiment's name contains {part!r}, {nearest(part, known)}, or a part of it")
         names |= fitting
     names = {known[name].get("milestone_of", name) for name in names}
     return [name for name in known if name in names]
@@ -43,6 +51,15 @@ def _asked_for(known: dict[str, dict], profile: str, only: str) -> list[str]:
                 kinds.setdefault(of, name)
         names = list(kinds.values())
     return names
+
+
+def left_to_name(profile: str, only: str = "") -> list[str]:
+    """The heavy experiments that a profile of real data makes here only where they are named (see ``wanted``)."""
+    known = experiments()
+    if only or profile == "smoke":
+        return []
+    made = _asked_for(known, profile, only)
+    return [name for name in known if known[name].get("heavy") and name not in made]
 
 
 def not_here(profile: str, only: str = "") -> dict[str, str]:
@@ -81,6 +98,8 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     Experiments are left out whose data or pretrained weights are not here (``not_here``); raises FileNotFoundError
     where nothing else was asked for.
     """
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"SEEDS: found {seeds}, expected 1 or more; without it each experiment has as many as it says")
     known, lacking = experiments(), not_here(profile, only)
     names = [name for name in _asked_for(known, profile, only) if name not in lacking]
     if lacking and not names:
@@ -141,6 +160,15 @@ def hours(run: Run) -> float:
         full = from_experiment(run.name, run.experiment, run.seed, "full", run.backend)
         whole = float(expect.get("hours_quick", whole * _work(run) / _work(full)))
     return START + whole * max(0.0, 1 - epochs_done(run) / run.parameters.get("epochs", 1))
+
+
+def disk(runs: list[Run]) -> tuple[float, float]:
+    """About how many bytes these runs need: for their records, and for the checkpoints of the largest while it runs.
+
+    Two checkpoints are there for a moment; each has 4 bytes of a weight, and as much for each of the optimiser's two.
+    """
+    checkpoints = [2 * 3 * 4 * WEIGHTS.get(run.parameters.get("model"), 0) for run in runs]
+    return RECORD * len(runs), max(checkpoints, default=0.0)
 
 
 def _work(run: Run) -> int:

@@ -91,8 +91,13 @@ def import_records(archive: Path, force: bool = False) -> int:
     """Put what ``export_records`` packed in place, each record and checkpoint for itself, after checking it.
 
     What fails a check is refused with its reason, and the rest still goes in. A record that stands here with other
-    predictions is replaced only with ``force``. Returns 1 where something was refused, else 0.
+    predictions is replaced only with ``force``. Returns 1 where something was refused, else 0. Raises FileNotFoundError
+    where there is no such file.
     """
+    if not archive.is_file():
+        found = "a folder" if archive.is_dir() else "no such file"
+        expected = "a tar that `.venv/bin/fer export` made"
+        raise FileNotFoundError(f"{archive}: found {found}, expected {expected}; correct the path")
     folder = paths.RESULTS / "local" / "import"
     with system.locked(folder.with_suffix(".lock"), "an import"):
         shutil.rmtree(folder, ignore_errors=True)  # of an import that was killed
@@ -144,7 +149,8 @@ def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
                         else:
                             refuse(member.name, f"{path.name} is damaged: not the SHA-256 in {SUMS}; copy it again")
         except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-            refuse(archive.name, f"no tar, or cut off ({error}); copy it again")
+            reason = str(error).splitlines()[0].rstrip(":")
+            refuse(archive.name, f"no tar, or cut off ({reason}); copy it again")
     for name in listed:
         if name not in good:
             refuse(name, f"{name.rpartition('/')[2]} is listed in {SUMS}, but not whole in the archive; copy it again")

@@ -14,7 +14,7 @@ from keras import ops
 from sklearn.utils.class_weight import compute_sample_weight
 from tqdm.auto import tqdm
 
-from .. import models
+from .. import models, system
 from ..data import Faces
 from ..evaluation import metrics
 from ..models import weights
@@ -62,9 +62,10 @@ def compile_for(epoch: int, model: keras.Model, network: keras.Model, fitted: Fa
     )
 
 
-def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol):
+def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol, reached=lambda share: None):
     """A function from (epoch's number, order of rows, their ``epoch_targets``) that trains one epoch and returns its
-    mean loss and metrics."""
+    mean loss and metrics. ``reached`` takes the share of its batches that are done, after each; never on JAX, where an
+    epoch is one call."""
     balanced = protocol.class_weights == "balanced"
     weights = compute_sample_weight("balanced", fitted.labels).astype(np.float32) if balanced else None
     if backends.BACKEND == "jax":
@@ -76,8 +77,13 @@ def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol):
         batches = Batches(fitted.images, targets, weights, scale, protocol.batch_size, order)
         what = f"epoch {epoch} of at most {protocol.epochs}"
         with tqdm(total=len(batches), desc=what, unit="batch", leave=False) as bar:
-            count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.update())
-            history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[count]).history
+
+            def count(batch, logs):
+                bar.update()
+                reached((batch + 1) / len(batches))
+
+            counting = keras.callbacks.LambdaCallback(on_train_batch_end=count)
+            history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[counting]).history
         return {name: values[-1] for name, values in history.items()}
 
     return fit
@@ -102,7 +108,7 @@ def train(
 
     Returns the training and the evaluated faces, whose order the logits follow. With a ``folder`` the state after
     each epoch is kept there, and a run that finds one continues from it to the predictions that it would have had
-    unbroken. ``progress`` takes one line of text an epoch, with the time left.
+    unbroken. ``progress`` takes one line of text an epoch, with the time left; within one, ``system.tell`` has it.
 
     History, one entry an epoch: epoch (from 1), loss and accuracy (running means over the epoch with dropout on, loss
     with the weight penalty, as Keras prints them), penalty, learning_rate (at the epoch's end), seconds, and for each
@@ -144,6 +150,11 @@ def train(
         progress(f"continuing after epoch {len(state.history)}")
     before = state.seconds
     train_epoch = None
+
+    def reached(share: float) -> None:
+        line = _line_within(state.history, protocol.epochs, share, time.monotonic() - clock)
+        system.tell(line, now=share in (0, 1))
+
     while len(state.history) < protocol.epochs and not should_stop(
         [entry["watched_loss"] for entry in state.history], protocol.patience
     ):
@@ -152,10 +163,12 @@ def train(
         if protocol.frozen_epochs and epoch == protocol.frozen_epochs + 1:
             begin(epoch)
             train_epoch = None
-        train_epoch = train_epoch or epoch_trainer(model, fitted, scale, protocol)
+        train_epoch = train_epoch or epoch_trainer(model, fitted, scale, protocol, reached)
+        reached(0)
         reseed(model, seed, epoch)
         order = epoch_order(fitted.labels, protocol.sampling, seed, epoch)
         fit = train_epoch(epoch, order, epoch_targets(fitted, protocol, seed, epoch))
+        reached(1)
         logits = predicting.predict(inputs, batch_size=at_once, verbose=0).astype(np.float32)
         losses = metrics.cross_entropy(logits, evaluated.labels, protocol.loss)
         correct = logits.argmax(axis=1) == evaluated.labels
@@ -176,7 +189,16 @@ def train(
         if folder is not None:
             facts = {"history": state.history, "best_epoch": state.best_epoch, "seconds": state.seconds}
             checkpoints.save(folder, model, state.logits, facts | {"identity": identity})
+    system.tell("trained")
     return state, evaluated
+
+
+def _line_within(history: list[dict], epochs: int, share: float, seconds: float) -> str:
+    """How far an epoch is after so many seconds, with the time left for all: by earlier epochs, else by its share."""
+    whole = np.mean([e["seconds"] for e in history]) if history else seconds / share if share else None
+    left = f", about {system.clock(whole * (epochs - len(history)) - seconds)} left" if whole else ""
+    what = "now the test rows" if share == 1 else f"{100 * share:.0f} % of the batches"
+    return f"epoch {len(history) + 1:3d}/{epochs}  {what}{left}"
 
 
 def _epoch_line(history: list[dict], epochs: int) -> str:
@@ -185,5 +207,5 @@ def _epoch_line(history: list[dict], epochs: int) -> str:
     return (
         f"epoch {entry['epoch']:3d}/{epochs}  loss {entry['loss']:.4f}  accuracy {entry['accuracy']:.4f}  "
         f"PublicTest {entry['PublicTest_accuracy']:.4f}  PrivateTest {entry['PrivateTest_accuracy']:.4f}  "
-        f"{entry['seconds']:.0f} s, at most {time.strftime('%H:%M:%S', time.gmtime(left))} left"
+        f"{entry['seconds']:.0f} s, at most {system.clock(left)} left"
     )

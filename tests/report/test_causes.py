@@ -497,7 +497,7 @@ def test_a_page_of_nothing_says_so_and_names_the_command(tmp_path):
         for cause in made.values()
     )
     text = "".join(part for part in made["The collapse"].body if isinstance(part, str))
-    assert "`make reproduce ONLY=saravanan2019/one,ours/one_logits`" in text
+    assert "`make reproduce PROFILE=full ONLY=saravanan2019/one,ours/one_logits`" in text
     assert len(page.in_short(made).splitlines()) == len(made)
 
 

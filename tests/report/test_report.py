@@ -116,7 +116,7 @@ def test_missing_rows_are_named_with_the_command_that_runs_them(tmp_path):
     text = tables.results([network(tmp_path, 0, lambda y: answers(y, 2))], EXPERIMENTS)
     assert "### Saravanan et al. 2019, Table V" in text
     line = next(line for line in text.splitlines() if "60.58" in line)
-    assert "`make reproduce ONLY=saravanan2019/table5_adam_128`" in line and "10 h on a CPU" in line
+    assert "`make reproduce PROFILE=full ONLY=saravanan2019/table5_adam_128`" in line and "10 h on a CPU" in line
     assert "table1_feedforward" not in text
 
 
@@ -229,8 +229,8 @@ def test_a_row_that_waits_for_weights_says_how_to_fill_it():
     }
     text = tables.results([], {name: experiment | {"parameters": {"weights": "pretrained", "model": "vgg16"}}})
     assert "### Vorontsov & Averkin 2018, Table 1" in text and "68.20" in text
-    how = "`make weights ONLY=vgg16`, then `make reproduce ONLY=vorontsov2018/table1_vgg16` (a seed about 1 h on a GPU)"
-    assert f"waits for pretrained weights: {how}" in text
+    how = "`make weights ONLY=vgg16`, then `make reproduce PROFILE=full ONLY=vorontsov2018/table1_vgg16` (a seed about "
+    assert f"waits for pretrained weights: {how}1 h on a GPU)" in text
 
 
 def test_folder_is_the_one_that_has_runs(tmp_path, monkeypatch):

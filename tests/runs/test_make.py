@@ -11,7 +11,7 @@ import psutil
 import pytest
 from small_study import NETWORK, TREE, Study
 
-from fer_lib import data, paths, runs, system
+from fer_lib import data, models, paths, runs, system
 from fer_lib.claims import judge
 from fer_lib.runs import make, notebooks, plan
 
@@ -147,6 +147,35 @@ def test_a_checkpoint_shortens_the_estimate_and_is_listed(study, tmp_path):
     (run.unfinished / "checkpoint-0005").mkdir(parents=True)
     assert plan.hours(run) == pytest.approx(1.5, abs=0.01)
     assert make._remark("left", run) == ": checkpoint after epoch 5 of 10, about 90 minutes"
+
+
+def test_the_plan_lists_what_would_be_made_and_makes_nothing(study, tmp_path, capsys):
+    """Not even a repeat that was given up goes."""
+    before = sorted(tmp_path.rglob("*"))
+    make.show_plan("full", seeds=2, only="study/a,b")
+    out = capsys.readouterr().out
+    assert "0 of 4 runs are there; 4 to make, about 8.0 hours." in out
+    assert re.search(r"\| study/a +\| +2 of 2 \| +6.0 hours \|", out) and "study/c" not in out
+    assert "Disk: about 2 MB for records, and up to 34 MB for the checkpoints of a run under way" in out
+    assert "`make reproduce PROFILE=full`, with the same ONLY= and SEEDS=, makes them" in out
+    assert sorted(tmp_path.rglob("*")) == before
+    make.show_plan(seeds=1)
+    assert "Profile quick, because FER2013 is here (fer2013.csv), but no GPU." in capsys.readouterr().out
+    with pytest.raises(ValueError, match="SEEDS: found 0, expected 1 or more"):
+        make.show_plan("full", seeds=0)
+
+
+def test_the_plan_names_what_a_gpu_is_for(study, tmp_path, capsys):
+    (tmp_path / "experiments" / "study" / "d.yaml").write_text(EXPERIMENT.format(hours=9) + "heavy: true\n")
+    make.show_plan("full", seeds=1)
+    assert "A GPU's work, made here only when ONLY= names it: study/d." in capsys.readouterr().out
+
+
+def test_every_network_s_disk_is_known():
+    kept = json.loads((paths.RESULTS / "architectures.json").read_text())["architectures"]
+    assert plan.WEIGHTS.keys() == models.ARCHITECTURES.keys()
+    for name in plan.WEIGHTS.keys() & kept.keys():
+        assert plan.WEIGHTS[name] == pytest.approx(sum(layer["parameters"] for layer in kept[name]), rel=0.05)
 
 
 def test_several_share_a_gpu(monkeypatch):

@@ -1,5 +1,6 @@
 """Runs: strict parameters, one notebook to one record, failures. Works under every Keras backend."""
 
+import ast
 import dataclasses
 import json
 import os
@@ -75,7 +76,7 @@ def test_experiments_stand_in_the_order_of_the_tables():
         (
             {"learnin_rate": 0.1},
             ValueError,
-            "3_train_network: no parameter is called 'learnin_rate'; expected one of data",
+            r"3_train_network: no parameter is called 'learnin_rate' \(found 0.1\), expected learning_rate",
         ),
         ({"epochs": "ten"}, TypeError, r"parameter epochs is 'ten' \(str\), expected int like 2"),
         ({"learning_rate": "1e-3"}, TypeError, "YAML reads 1e-3 as text, write 1.0e-3"),
@@ -85,6 +86,60 @@ def test_experiments_stand_in_the_order_of_the_tables():
 def test_unknown_and_mistyped_parameters_are_refused(wrong, error, message):
     with pytest.raises(error, match=message):
         notebooks.checked("3_train_network", wrong)
+
+
+def setup_cell(notebook: str) -> list[ast.stmt]:
+    """The statements after the imports of the first cell of code after the parameters."""
+    cells = json.loads((paths.NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
+    (place,) = [place for place, cell in enumerate(cells) if "parameters" in cell["metadata"].get("tags", [])]
+    source = next("".join(cell["source"]) for cell in cells[place + 1 :] if cell["cell_type"] == "code")
+    return [node for node in ast.parse(source).body if not isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+@pytest.mark.parametrize("path", sorted(paths.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_notebook_checks_its_parameters_before_anything_else(path):
+    assert ast.unparse(setup_cell(path.stem)[0]) == f"notebooks.check_parameters({path.stem!r}, globals())"
+
+
+def given(notebook: str, *cells: str) -> dict:
+    """The ``globals()`` of a notebook with its defaults, after cells were executed."""
+    variables = {"In": ["", *cells], "something": "else"} | notebooks.defaults(notebook)
+    for cell in cells:
+        exec(cell, variables)
+    return variables
+
+
+def test_a_notebook_refuses_what_papermill_put_in_wrongly():
+    wrong = {"epoch = 1": "'epoch' .found 1., expected epochs", "seed = 'abc'": "seed is 'abc' .str., expected int"}
+    for cell, message in wrong.items():
+        with pytest.raises((ValueError, TypeError), match=message):
+            notebooks.check_parameters("3_train_network", given("3_train_network", f"# Parameters\n{cell}\n"))
+    with pytest.raises(TypeError, match="experiment is 12 .int.*papermill's -r passes a number as text"):
+        notebooks.check_parameters("2_decision_tree", given("2_decision_tree", "# Parameters\nexperiment = 12\n"))
+    with pytest.raises(ValueError, match="'depth' .found 3., expected max_depth; the first cell of code explains"):
+        notebooks.check_parameters("2_decision_tree", given("2_decision_tree", "# Parameters\ndepth = 3\n"))
+    with pytest.raises(ValueError, match="found no value of seed; execute the first cell of code"):
+        notebooks.check_parameters("2_decision_tree", given("2_decision_tree", "del seed"))
+
+
+def test_a_notebook_takes_what_is_right_in_jupyterlab_too():
+    """There cells are executed again, after they were mended, and others beside them."""
+    cells = ("# Parameters\nepoch = 1\n", "# Parameters\nepochs = 1\nlearning_rate = 1\n", "mine = 'anything'")
+    variables = given("3_train_network", *cells)
+    notebooks.check_parameters("3_train_network", variables)
+    assert (variables["epochs"], variables["learning_rate"], variables["mine"]) == (1, 1.0, "anything")
+    assert type(variables["learning_rate"]) is float
+    notebooks.check_parameters("5_live", given("5_live", "# Parameters\ndetector = 'tuned'\n"))
+    with pytest.raises(TypeError, match="seed is 1.5"):
+        notebooks.check_parameters("3_train_network", given("3_train_network", "seed = 1.5"))
+
+
+def test_papermill_itself_is_refused(tmp_path):
+    papermill = pytest.importorskip("papermill")
+    notebook = paths.NOTEBOOKS / "2_decision_tree.ipynb"
+    how = {"kernel_name": "python3", "progress_bar": False, "cwd": str(paths.ROOT)}
+    with pytest.raises(papermill.PapermillExecutionError, match="'depth' .found 3., expected max_depth"):
+        papermill.execute_notebook(str(notebook), str(tmp_path / "out.ipynb"), parameters={"depth": 3}, **how)
 
 
 def test_a_whole_number_is_taken_for_a_float():
@@ -112,8 +167,10 @@ def test_an_experiment_without_a_key_is_named(study):
 def test_only_names_that_exist(study):
     assert names(plan.wanted("smoke", only="smal")) == ["study/small seed 0"]
     assert len(plan.wanted("smoke", seeds=4)) == 4
-    with pytest.raises(ValueError, match="ONLY: no experiment's name contains 'tree'; there are study/small"):
-        plan.wanted("smoke", only="tree")
+    with pytest.raises(
+        ValueError, match="ONLY: no experiment's name contains 'smell', expected study/small, or a part of it"
+    ):
+        plan.wanted("smoke", only="smell")
 
 
 def test_a_whole_name_means_just_itself():
@@ -185,8 +242,8 @@ def test_a_failing_run_tells_its_cell_and_leaves_the_old_record(study):
 
 
 def test_an_unknown_experiment_is_refused(study):
-    with pytest.raises(ValueError, match="no experiment is called 'study/large'; expected one of study/small"):
-        runs.execute("study/large", 0, "smoke")
+    with pytest.raises(ValueError, match="no experiment is called 'study/smal', expected study/small"):
+        runs.execute("study/smal", 0, "full")  # the name comes before the data
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Training: the loss at saturation, determinism, early stopping, resuming. Runs under every Keras backend."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -16,6 +17,25 @@ from fer_lib.training import backends, batches, loop
 from fer_lib.training.protocol import PROTOCOLS, Protocol
 
 SMALL = Protocol(model="feedforward", epochs=3, batch_size=16, learning_rate=1e-4)
+
+
+def test_within_an_epoch_it_tells_how_far_it_is_and_predicts_the_same(few_faces, monkeypatch):
+    plain, _ = loop.train(few_faces, SMALL, seed=1, progress=lambda line: None)
+    told = []
+    monkeypatch.setattr(loop.system, "tell", lambda text, now=True: told.append(text))
+    watched, _ = loop.train(few_faces, SMALL, seed=1, progress=lambda line: None)
+    assert np.array_equal(plain.logits["last"], watched.logits["last"])
+    assert told[0] == f"epoch   1/{SMALL.epochs}  0 % of the batches" and told[-1] == "trained"
+    last = [line for line in told if line.startswith(f"epoch {SMALL.epochs:3d}/")]
+    assert re.fullmatch(rf"epoch +\d/{SMALL.epochs}  now the test rows, about 00:\d\d:\d\d left", last[-1])
+    if backends.BACKEND != "jax":
+        assert any("100 % of the batches" not in line and "% of the batches, about" in line for line in told)
+
+
+def test_the_time_left_is_that_of_the_epochs_before_or_by_the_share_of_the_first():
+    assert loop._line_within([], 3, 0.5, 10.0) == "epoch   1/3  50 % of the batches, about 00:00:50 left"
+    history = [{"seconds": 3600.0}]
+    assert loop._line_within(history, 30, 0, 0.0) == "epoch   2/30  0 % of the batches, about 29:00:00 left"
 
 
 def test_a_network_learns_and_the_same_seed_gives_the_same_predictions(few_faces):

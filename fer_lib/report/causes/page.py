@@ -94,7 +94,7 @@ def the_collapse(
     for name, own in families.items():
         conclusion += _against_counterparts(shown, own, name)
     body = [table([_outcome(group) for group in shown])] if shown else []
-    body += _missing(first_of, groups)
+    body += _missing(first_of, groups, experiments)
     with_curves = (g for g in shown if f"{collapse.BOTH}_accuracy" in g[0]["history"][0])
     curves = _by(lambda g: first_of.get(g[0]["experiment"], g[0]["experiment"]), with_curves).values()
     if curves := [own for own in curves if not all(map(networks.learned, own))]:
@@ -260,7 +260,7 @@ def _printed(runs: list[dict], flat: list[dict]) -> Cause:
             f" Of our {ours['runs']} collapsed runs {ours['other']} predict another emotion for that picture than for "
             f"all others, and {ours['right']} predict its label."
         )
-    note = "There is no list of the test pictures that are one grey all over; `.venv/bin/fer audit` makes it.\n"
+    note = "There is no list of the test pictures that are one grey all over; `make audit` makes it.\n"
     if flat:
         where = [f"row {int(x['row']):,} ({x['split']}, labelled {x['emotion']}, grey {x['grey']})" for x in flat]
         note = f"Test pictures of one grey all over, by the audit: {', '.join(where)}. What a network predicts for a "
@@ -276,7 +276,7 @@ def _printed(runs: list[dict], flat: list[dict]) -> Cause:
 def _first_steps(sweeps: list[dict], experiments: dict[str, dict]) -> Cause:
     names = [name for name, experiment in experiments.items() if "steps" in networks.complete(experiment)]
     groups = [[sweep] for sweep in sweeps]
-    cause = Cause([], _missing(names, groups, "Sweeps of the first steps that are not run yet"))
+    cause = Cause([], _missing(names, groups, experiments, "Sweeps of the first steps that are not run yet"))
     for kind, own in _by(pooled.computed_by, groups).items():
         alike = [sweep for (sweep,) in own]
         cause.conclusion += steps_in_words(alike, f" ({kind})")
@@ -403,13 +403,13 @@ def overfitting(groups: list[list[dict]], experiments: dict[str, dict]) -> Cause
             "Gain, points [over rows]": "rows", "[over seeds]": "spread",
             "Gap narrowed by, points": lambda line: f"{100 * line['narrowed']:+.2f}",
         })]  # fmt: skip
-    body += _missing([name for _, *both in networks.remedy_pairs(experiments) for name in both], groups)
+    body += _missing([name for _, *both in networks.remedy_pairs(experiments) for name in both], groups, experiments)
     return Cause(conclusion, body)
 
 
 def what_the_paper_leaves_open(groups: list[list[dict]], experiments: dict[str, dict]) -> Cause:
     lines = networks.fillings(groups, experiments)
-    lacking = _missing(networks.filling_names(experiments), groups)
+    lacking = _missing(networks.filling_names(experiments), groups, experiments)
     if not lines:
         return Cause(["The eleven-layer network has not been run yet."], lacking)
     parts, several = [], len(lines) > 1
@@ -439,7 +439,7 @@ def leaked_rows(
     groups: list[list[dict]], experiments: dict[str, dict], leaked: np.ndarray, near: dict[int, rows.Nearest]
 ) -> Cause:
     if not len(leaked):
-        return Cause(["No list of leaked rows stands in `audit/` beside these runs (`.venv/bin/fer audit` writes it)."])
+        return Cause(["No list of leaked rows stands in `audit/` beside these runs (`make audit` writes it)."])
     lines = _with_names(rows.leakage(groups, leaked, near))
     if not lines:
         return Cause(["Nothing has been run on the official FER2013 with the fixed test rows yet."])
@@ -513,7 +513,9 @@ def leaked_rows(
             "Easier by, points": "ease", "Memory, points": "memory",
         }))  # fmt: skip
     both = [names for kind in (WITHOUT_TWINS, WITHOUT_NEAR) for names in rows.pairs_without(experiments, kind)]
-    body += _missing([name for pair in both for name in pair], groups, "Training without them has not been run yet")
+    body += _missing(
+        [name for pair in both for name in pair], groups, experiments, "Training without them has not been run yet"
+    )
     return Cause(conclusion, body)
 
 
@@ -674,11 +676,13 @@ def _number(count: int, what: str) -> str:
     return f"one {what}" if count == 1 else f"{count:,} {what}s"
 
 
-def _missing(names: Iterable[str], groups: Iterable[list[dict]], what: str = "Not run yet") -> list[str]:
+def _missing(
+    names: Iterable[str], groups: Iterable[list[dict]], experiments: dict[str, dict], what: str = "Not run yet"
+) -> list[str]:
     """A sentence with the command that makes those experiments that none of ``groups`` is of; [] where all are."""
     made = {group[0]["experiment"] for group in groups}
     lacking = [name for name in dict.fromkeys(names) if name not in made]
-    return [f"{what}: `make reproduce ONLY={','.join(lacking)}`.\n"] if lacking else []
+    return [f"{what}: {tables.how_to_run(lacking, experiments)}.\n"] if lacking else []
 
 
 def _with_names(lines: list[dict]) -> list[dict]:

@@ -1,0 +1,145 @@
+"""``fer`` and ``make`` as somebody types them: what is refused, in which words, before anything is computed."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from fer_lib import paths
+from fer_lib.__main__ import SCORE, main
+from fer_lib.data import Faces
+from fer_lib.evaluation import prediction_files
+
+
+def said(arguments: str, capsys) -> str:
+    """What a command that is refused says on the standard error; its exit code is not 0."""
+    try:
+        assert main(arguments.split()) != 0
+    except SystemExit as ended:  # argparse's
+        assert ended.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["reproduce", "plan", "runs"])
+@pytest.mark.parametrize("value", ["-1", "0", "abc", "1.5", ""])
+def test_seeds_and_jobs_are_whole_numbers_from_1_on(verb, value, capsys):
+    with pytest.raises(SystemExit):
+        main([verb, "--seeds", value])
+    assert f"argument --seeds: found {value!r}, expected a whole number, 1 or more" in capsys.readouterr().err
+    if verb != "plan":
+        with pytest.raises(SystemExit):
+            main([verb, "--jobs", value])
+        assert f"--jobs: found {value!r}, expected a whole number, 1 or more" in capsys.readouterr().err
+
+
+def test_a_misspelt_profile_is_refused_with_those_that_there_are(capsys):
+    for verb in ("reproduce", "plan", "report"):
+        error = said(f"{verb} --profile ful", capsys)
+        assert "invalid choice: 'ful'" in error and "''" not in error
+        assert all(name in error for name in paths.PROFILES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run nosuch", "no experiment is called 'nosuch', expected the name of a file in experiments/"),
+        ("run table1_feedforward", "is called 'table1_feedforward', expected saravanan2019/table1_feedforward\n"),
+        ("run saravanan2019/table1_feedforwad", "expected saravanan2019/table1_feedforward"),
+        ("run table1_feedforward --seed -1", "argument --seed: found '-1', expected a whole number, 0 or more"),
+        ("run table1_feedforward --threads 0", "argument --threads: found '0', expected a whole number, 1 or more"),
+        ("reproduce --only nosuch", "ONLY: no experiment's name contains 'nosuch', expected the name of a file"),
+        ("reproduce --profile full --only tabel5_adam_64", "expected saravanan2019/table5_adam_64"),
+        ("plan --profile full --only nosuch", "ONLY: no experiment's name contains 'nosuch'"),
+        ("weights --only vgg61", "weights: found 'vgg61', expected some of googlenet"),
+        ("score none.csv", "none.csv: found no such file, expected a CSV file or a record's predictions.npz; correct"),
+        ("score none.npz:best", "none.npz: found no such file, expected a CSV file or a record's predictions.npz"),
+        ("score {folder}", "found a folder, expected a CSV file or a record's predictions.npz; correct the path"),
+        ("score x.csv --json {folder}/none/x.json", "argument --json: found no folder"),
+        ("cross none.csv fer2013", "none.csv: found no such file, expected a CSV file"),
+        ("cross none.keras fer2013", "none.keras: found no such file, expected a network saved by Keras 3; correct"),
+        ("import none.tar", "none.tar: found no such file, expected a tar that `.venv/bin/fer export` made; correct"),
+        ("import {folder}", "found a folder, expected a tar that `.venv/bin/fer export` made; correct the path"),
+        ("export {folder}/none/x.tar", "argument OUT.tar: found no folder"),
+        ("export {folder}", "argument OUT.tar: found the folder"),
+        ("live --source none", "none: found no such file, expected a video, a picture"),
+        ("live --source none.png --yunet none --detector yunet", "detector: found no file none, expected the network"),
+    ],
+)
+def test_what_is_wrong_is_told_first_and_in_full(arguments, message, tmp_path, monkeypatch, capsys):
+    """Before anything is loaded: FER2013 is not here, and nobody complains of that."""
+    monkeypatch.chdir(tmp_path)
+    error = said(arguments.format(folder=tmp_path), capsys)
+    assert message in error
+    assert "Errno" not in error and "FER2013 is not here" not in error and "needs FER2013" not in error
+
+
+def test_what_the_system_says_of_a_file_is_told_in_words(monkeypatch, capsys, tmp_path):
+    def fetch():
+        open(tmp_path / "none" / "file")
+
+    monkeypatch.setattr("fer_lib.data.download.fetch", fetch)
+    expected = (
+        "none/file: found no such file or directory, expected a file or folder that can be used so; correct the path"
+    )
+    assert expected in said("data", capsys)
+
+
+def test_a_report_of_no_run_is_refused_with_the_command_that_makes_some(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    (tmp_path / "runs" / "study" / "small" / "jax-seed0").mkdir(parents=True)
+    (tmp_path / "runs" / "study" / "small" / "jax-seed0" / "metrics.json").touch()
+    error = said("report --profile quick", capsys)
+    assert "found no run, expected some for the report of PROFILE=quick; there are runs of full" in error
+    assert "`make reproduce PROFILE=quick` makes them" in error
+    assert not (tmp_path / "local").exists()
+
+
+def test_the_help_of_score_shows_files_that_it_takes(tmp_path, few_faces: Faces, capsys):
+    with pytest.raises(SystemExit):
+        main(["score", "--help"])
+    assert SCORE in capsys.readouterr().out
+    for example in re.findall(r"\n\n((?:  row,\S+\n)(?:  \d\S+\n)+)", SCORE):
+        text = "\n".join(line.strip() for line in example.splitlines())
+        (tmp_path / "example.csv").write_text(text.replace("28709", "0").replace("28710", "1") + "\n")
+        assert (prediction_files.read(str(tmp_path / "example.csv"), few_faces)["classes"][:2] >= 0).all()
+    assert len(re.findall("row,", SCORE)) == 2
+
+
+# ---- make
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess:
+    """What ``make`` would do: nothing is executed."""
+    return subprocess.run(["make", "-n", *arguments], cwd=paths.ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("wrong", ["SEED=1", "seeds=1", "PROFIL=full", "NAME=table1"])
+def test_make_refuses_an_option_that_it_does_not_know(wrong):
+    done = make("reproduce", wrong)
+    assert done.returncode != 0 and f"found the option {wrong.split('=')[0]}, expected some of PROFILE" in done.stderr
+
+
+def test_make_hands_its_options_on():
+    line = make("plan", "PROFILE=full", "ONLY=a b", "SEEDS=-1", "FORCE=1", "FER2013=/a b/c=d", "CUDA_VISIBLE_DEVICES=0")
+    assert line.stdout.splitlines()[-1].split("fer_lib ")[1] == (
+        'plan --profile "full" --seeds "-1" --only "a b" --force'
+    )
+    assert "--force" not in make("reproduce", "FORCE=0").stdout.splitlines()[-1]
+
+
+def test_jupyterlab_starts_for_root_too():
+    assert ("--allow-root" in make("lab").stdout.splitlines()[-1]) == (os.getuid() == 0)
+
+
+def test_the_help_lists_every_target_in_short_lines():
+    shown = subprocess.run(["make", "help"], cwd=paths.ROOT, capture_output=True, text=True).stdout
+    targets = re.findall(r"^([a-z][a-z-]+):", (paths.ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert re.findall(r"^  make (\S+)", shown, re.MULTILINE) == targets
+    assert max(map(len, shown.splitlines())) <= 110
+    assert all(f"{option}=" in shown for option in ("PROFILE", "ONLY", "SEEDS", "FORCE", "JOBS", "FER2013", "KEEP"))
+
+
+def test_skipped_tests_say_why():
+    text = (paths.ROOT / "Makefile").read_text()
+    assert text.count(".venv/bin/pytest -rs ") == 2
