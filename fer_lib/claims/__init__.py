@@ -1,1 +1,1 @@
-"""What the papers claim, what was measured for each claim, and the verdicts, by rules written before."""
+"""What the papers claim, what our runs measured for each claim, and the verdicts, by fixed rules."""

@@ -1,6 +1,6 @@
-"""The verdicts on the papers' claims, by the records.
+"""The verdicts on the papers' claims, computed from the records.
 
-Evidence comes from records, and from counts of the data that are committed. ``fer_lib.claims.ledger`` reads the claims,
+The evidence is the records, and committed counts of the data. ``fer_lib.claims.ledger`` reads the claims,
 ``fer_lib.claims.rules`` has the rules.
 """
 
@@ -20,7 +20,7 @@ from .rules import Verdict
 
 
 def judge_ledger(all_records: list[dict], experiments: dict[str, dict], results: Path) -> list[dict]:
-    """The project's claims, judged (see ``judge_claims``); none where a record is not of a full run."""
+    """The project's claims, judged (see ``judge_claims``); none if any record is not of a full run."""
     if any(record["profile"] != "full" for record in all_records):
         return []
     return judge_claims(ledger.read(paths.CLAIMS, experiments), all_records, experiments, results)
@@ -29,19 +29,18 @@ def judge_ledger(all_records: list[dict], experiments: dict[str, dict], results:
 def judge_claims(
     claims: list[dict], all_records: list[dict], experiments: dict[str, dict], results: Path
 ) -> list[dict]:
-    """Each claim with what was measured, in which runs, and the verdict, as it stands in ``results/claims.json``.
+    """Each claim with what was measured, in which runs, and the verdict: the content of ``results/claims.json``.
 
     Keys: id, where, claim, kind, about ("own": what the paper ran itself; "data"; "others"), rule, reported, measured,
-    unit, interval, interval_of (one of ``rules.INTERVALS``), values (of an accuracy: each seed's, in percent), seeds,
-    verdict, because (what the rule saw), decides (of an inconclusive one: what would decide it), threshold ("ours"
-    where we set it), flips (how another threshold would change the verdict), why (the cause of a deviation, where one
-    is known), note, label (its name in the forest plot), headline (its place among the first, and what was found, in a
-    sentence; None for most), computed_by, others (groups that are not pooled with the one that was judged),
-    runs (folders below ``results``). Raises ValueError naming the claim whose runs lack the rows or the epoch that it
-    asks for.
+    unit, interval, interval_of (one of ``rules.INTERVALS``), values (for an accuracy: each seed's, in percent), seeds,
+    verdict, because (what the rule saw), decides (for an inconclusive claim: what would decide it), threshold ("ours"
+    where we chose it), flips (how another threshold would change the verdict), why (the cause of a deviation, where one
+    is known), note, label (its name in the forest plot), headline (its place among the first claims, and what was found
+    in a sentence; None for most), computed_by, others (groups not pooled with the one that was judged), runs (folders
+    below ``results``). Raises ValueError naming the claim if its runs lack the rows or the epoch that it asks for.
     """
     evidence = [record for record in all_records if _is_evidence(record, experiments)]
-    surveys = [[record] for record in evidence if "conditions" in record]  # they have no scores and are in no group
+    surveys = [[record] for record in evidence if "conditions" in record]  # without scores, so in no group
     groups: dict[str, list[list[dict]]] = {}
     for group in pooled.groups(evidence, experiments) + surveys:
         groups.setdefault(group[0]["experiment"], []).append(group)
@@ -54,11 +53,11 @@ def judge_claims(
             raise ValueError(f"claim {claim['id']}: {error}") from None
         untested = verdict.verdict == rules.INCONCLUSIVE
         if lacking := [name for name in claim.get("runs", []) if untested and not seeds and name not in groups]:
-            verdict = verdict._replace(because=f"no run yet of {', '.join(lacking)}")
+            verdict = verdict._replace(because=f"no run of {', '.join(lacking)} yet")
         for precision in CHOICES["precision"]:
             if precision != "float32" and f", {precision}," in computed_by:
                 engine = computed_by.split(",")[0]
-                seen = f"in {precision} on {engine}, where the papers had float32 on TensorFlow"
+                seen = f"computed in {precision} on {engine}; the papers used float32 on TensorFlow"
                 verdict = verdict._replace(because=f"{verdict.because}; {seen}")
         folders = [r["folder"].relative_to(results).as_posix() for pair in seeds for r in pair]
         lines.append({
@@ -89,7 +88,7 @@ def judge_claims(
 
 
 def _headline(claim: dict, verdict: Verdict, seeds: int) -> dict | None:
-    """A headline's place and its sentence with the figures in it; what the rule saw where there are none."""
+    """A headline's place and its sentence with the figures filled in; without figures, what the rule saw."""
     if "headline" not in claim:
         return None
     found = f"{verdict.because[:1].upper()}{verdict.because[1:]}."
@@ -101,13 +100,13 @@ def _headline(claim: dict, verdict: Verdict, seeds: int) -> dict | None:
 
 
 def to_json(lines: list[dict]) -> str:
-    """The text of ``claims.json``: how many of each verdict, and the claims. The same records give the same bytes."""
+    """The text of ``claims.json``: the number of each verdict, and the claims. The same records give the same bytes."""
     counts = {name: sum(line["verdict"] == name for line in lines) for name in rules.VERDICTS}
     return json.dumps({"schema": 1, "verdicts": counts, "claims": lines}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _is_evidence(record: dict, experiments: dict[str, dict]) -> bool:
-    """Whether a record is evidence: a full run on the official data, of the parameters that its file states today."""
+    """Whether a record is evidence: a full run on the official data, with the parameters in its experiment's file."""
     stated = experiments.get(record["experiment"], {}).get("parameters")
     if stated is None or record["profile"] != "full" or not records.is_official(record):
         return False
@@ -117,9 +116,9 @@ def _is_evidence(record: dict, experiments: dict[str, dict]) -> bool:
 def _together(claim: dict, groups: dict[str, list[list[dict]]]) -> tuple[list[tuple[dict, ...]], str, list[str]]:
     """The runs that test a claim: for each seed that all its experiments have, their records, in the order of names.
 
-    Backends, precisions and devices are never mixed, but for the tree, which has one of its own: of the groups that
-    computed alike, those with most seeds in common are taken. Fillings need no seed in common: of them all seeds are
-    taken, each record by itself. Also how they computed, and the groups left aside.
+    Backends, precisions and devices are never mixed, except for the tree, which has its own. Of the groups computed the
+    same way, those with the most common seeds are taken. Fillings need no common seeds: all are taken, each record by
+    itself. Also returns how they were computed, and the groups left out.
     """
     names, apart = claim.get("runs", []), claim["kind"] == "fillings"
     known = [group for name in dict.fromkeys(names) for group in groups.get(name, [])]
@@ -153,9 +152,9 @@ class _Judged(NamedTuple):
     verdict: Verdict
     unit: str  # of what was measured
     rule: str  # the name of the one that was applied
-    decides: str = ""  # what would decide it
+    decides: str = ""  # what would decide an inconclusive claim
     flips: str = ""  # how another threshold would change the verdict
-    values: Sequence[float] = ()  # of an accuracy: each seed's
+    values: Sequence[float] = ()  # for an accuracy: each seed's
 
 
 def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> _Judged:
@@ -171,37 +170,38 @@ def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> _Judge
     if not seeds and (lacks := next((key for key in ledger.WAITING if key in claim), "")):
         return _Judged(Verdict(rules.NOT_TESTABLE, None, None, f"{lacks}: {claim[lacks]}"), "", kind)
     if not seeds:
-        verdict = Verdict(rules.INCONCLUSIVE, None, None, "no seed that all were run with alike")
-        return _Judged(verdict, "", kind, f"a first run, and {rules.SEEDS} seeds at least")
+        because = "its experiments have no common seed on the same backend, precision and device"
+        verdict = Verdict(rules.INCONCLUSIVE, None, None, because)
+        return _Judged(verdict, "", kind, f"runs of at least {rules.SEEDS} seeds")
     if kind == "share":
         return _share(claim, seeds[0][0])
     if kind in ("ordering", "no difference"):
         return _compared(claim, seeds)
     measure, unit = measures.MEASURES[claim.get("measure", "accuracy")]
     values = [[float(measure(record, *_reading(claim, record))) for record in pair] for pair in seeds]
-    fallen = [[_collapsed_to(claim, record) for record in pair] for pair in seeds]
+    collapsed = [[_collapsed_to(claim, record) for record in pair] for pair in seeds]
     if kind == "behaviour":
-        return _behaviour(claim, values, fallen, unit)
+        return _behaviour(claim, values, collapsed, unit)
     if kind == "fillings":
         return _fillings(claim, seeds)
-    values, fallen = [value for (value,) in values], [to for (to,) in fallen]
+    values, collapsed_to = [value for (value,) in values], [to for (to,) in collapsed]
     if kind == "speed":
         return _Judged(rules.speed(claim["within"][1], values), unit, kind, "runs on other machines")
     constant, test_rows = {}, 0
     if unit == "%" and claim.get("measure", "accuracy") == "accuracy":
         constant, test_rows = measures.constant_accuracies(seeds[0][0], *_reading(claim, seeds[0][0]))
 
-    def judge(values, fallen):
-        return rules.accuracy(reported, values, fallen, constant, claim.get("unknown_rows", 0), test_rows)
+    def judge(values, collapsed_to):
+        return rules.accuracy(reported, values, collapsed_to, constant, claim.get("unknown_rows", 0), test_rows)
 
-    verdict = judge(values, fallen)
+    verdict = judge(values, collapsed_to)
     counted = isinstance(verdict.measured, int)
-    decides = _more_seeds(verdict, len(seeds), power.accuracy(values, fallen, judge))
+    decides = _more_seeds(verdict, len(seeds), power.accuracy(values, collapsed_to, judge))
     return _Judged(verdict, "seeds" if counted else unit, kind, decides, values=values)
 
 
 def _collapsed_to(claim: dict, record: dict) -> str:
-    """The emotion that a run collapsed to, "" where it learned; judged by its rows, not by which of them are clean."""
+    """The emotion that a run collapsed to, "" if it learned; judged on all its rows, clean or not."""
     return metrics.collapsed(records.scores(record, *_reading(claim, record))) or ""
 
 
@@ -213,14 +213,14 @@ def _share(claim: dict, record: dict) -> _Judged:
 
     ends = _ends(claim, 0, 100)
     faces = power.faces_needed(k, n, *ends)
-    decides = f"about {faces:,} faces" if faces else "no number of faces that can be had"
+    decides = f"about {faces:,} faces" if faces else "no realistic number of faces"
     return _Judged(judge(*ends), "%", "share", decides, _flips(claim, judge, 0, 100))
 
 
-def _behaviour(claim: dict, values: list[list[float]], fallen: list[list[str]], unit: str) -> _Judged:
-    """A behaviour: by its size where that is measured, and by how many seeds show it otherwise."""
+def _behaviour(claim: dict, values: list[list[float]], collapsed: list[list[str]], unit: str) -> _Judged:
+    """A behaviour: by its size where that is measured, otherwise by how many seeds show it."""
     by_size = unit in ("%", "points") and len(values[0]) == 1
-    sizes, learned = [value for value, *_ in values], [not any(pair) for pair in fallen]
+    sizes, learned = [value for value, *_ in values], [not any(pair) for pair in collapsed]
 
     def shown(low, high):
         return [all(low <= value <= high for value in pair) for pair in values]
@@ -231,17 +231,17 @@ def _behaviour(claim: dict, values: list[list[float]], fallen: list[list[str]], 
     ends = _ends(claim, -np.inf, np.inf)
     verdict = judge(*ends)
     listed = ", ".join("/".join(f"{round(value, 2):g}" for value in pair) for pair in values)
-    because = f"{verdict.because} ({claim['measure']}, {_range(*claim['within'])} asked: {listed})"
+    because = f"{verdict.because} ({claim['measure']}, {_range(*claim['within'])} needed; by seed: {listed})"
     can_draw = sum(learned) > 1
     draw = power.margin(sizes, learned, *ends) if by_size and can_draw else power.behaviour(shown(*ends))
-    decides = _more_seeds(verdict, len(values), draw) if can_draw or not by_size else "seeds that learn"
+    decides = _more_seeds(verdict, len(values), draw) if can_draw or not by_size else "more seeds that learn"
     flips = _flips(claim, judge, -np.inf, 100.0 if unit.startswith("%") else np.inf)
     verdict = verdict._replace(because=because)
     return _Judged(verdict, unit if by_size else "seeds", "margin" if by_size else "behaviour", decides, flips)
 
 
 def _fillings(claim: dict, seeds: list[tuple[dict, ...]]) -> _Judged:
-    """An accuracy against every filling, on each of the rows that the paper may have meant."""
+    """An accuracy against every filling, on each set of rows that the paper may have meant."""
     values: dict[str, list[float]] = {}
     for (record,) in seeds:
         for rows in claim["readings"]:
@@ -259,7 +259,7 @@ def _more_seeds(verdict: Verdict, have: int, draw: power.Draw) -> str:
     if verdict.verdict != rules.INCONCLUSIVE:
         return ""
     needed, share = power.seeds_needed(have, draw)
-    return f"{needed} seeds, by {100 * share:.0f} % of the simulated outcomes"
+    return f"{needed} seeds: enough in {100 * share:.0f} % of simulations"
 
 
 def _flips(claim: dict, judge, lowest: float, highest: float) -> str:
@@ -278,53 +278,55 @@ def _flips(claim: dict, judge, lowest: float, highest: float) -> str:
 
 
 def _reading(claim: dict, record: dict) -> tuple[str, str]:
-    """Kept epoch and rows to read: the run's headline, unless the claim is about others."""
+    """Kept epoch and rows to read: the run's headline, unless the claim names others."""
     kept, rows = pooled.reading(record)
     return claim.get("epoch", kept), claim.get("rows", rows)
 
 
 def _ends(claim: dict, lowest: float, highest: float) -> tuple[float, float]:
-    """The range that a claim is about; its open side ends here."""
+    """The range that a claim is about; an open side ends at ``lowest`` or ``highest``."""
     low, high = claim["within"]
     return lowest if low is None else low, highest if high is None else high
 
 
 def _compared(claim: dict, seeds: list[tuple[dict, ...]]) -> _Judged:
-    """Pairs of models by their predictions of the same rows, seed by seed.
+    """Compares models pairwise by their predictions of the same rows, seed by seed.
 
-    Each experiment against the next; with ``first``, or where there shall be no difference, the first against each of
-    the others; with ``average`` the mean of all seeds' probabilities against each seed.
+    Each experiment against the next; with ``first`` or for "no difference", the first against each of the others; with
+    ``average``, the mean of all seeds' probabilities against each seed.
     """
     alike = claim["kind"] == "no difference"
     places = range(1, len(claim["runs"]))
     pairs = [(0, k) for k in places] if claim.get("first") or alike else [(k - 1, k) for k in places]
     predictions = [[records.row_predictions(record, *_reading(claim, record)) for record in pair] for pair in seeds]
-    fallen = [[bool(_collapsed_to(claim, record)) for record in pair] for pair in seeds]
+    is_collapsed = [[bool(_collapsed_to(claim, record)) for record in pair] for pair in seeds]
     if claim.get("average"):
         pairs, mean = [(0, 1)], np.mean([own["probabilities"] for (own,) in predictions], axis=0, dtype=np.float64)
         predictions = [[own | {"classes": mean.argmax(axis=1)}, own] for (own,) in predictions]
-        fallen = [[False, own] for (own,) in fallen]
+        is_collapsed = [[False, own] for (own,) in is_collapsed]
     differences = []
     for better, worse in pairs:
         own = []
         for arrays in predictions:
             if not np.array_equal(arrays[better]["ids"], arrays[worse]["ids"]):
                 names = f"{claim['runs'][better]} and {claim['runs'][worse]}"
-                raise ValueError(f"runs: {names} were scored on different rows; expected the same (rows: would say)")
+                raise ValueError(
+                    f"runs: {names} were scored on different rows, expected the same; give the claim rows:"
+                )
             of_better, of_worse = (_recognised(arrays[k], claim.get("emotion")).mean() for k in (better, worse))
             own.append(100 * (of_better - of_worse))
         differences.append(own)
     differences = np.array(differences)
-    collapsed = np.array([[pair[better] or pair[worse] for pair in fallen] for better, worse in pairs])
+    collapsed = np.array([[pair[better] or pair[worse] for pair in is_collapsed] for better, worse in pairs])
     rule = rules.no_difference if alike else rules.ordering
     verdict = rule(differences, collapsed)
     draw = power.paired(rule, differences, collapsed)
-    decides = _more_seeds(verdict, len(seeds), draw) if len(seeds) > 1 else f"{rules.SEEDS} seeds at least"
+    decides = _more_seeds(verdict, len(seeds), draw) if len(seeds) > 1 else f"at least {rules.SEEDS} seeds"
     return _Judged(verdict, "points", claim["kind"], decides)
 
 
 def _recognised(predictions: dict[str, np.ndarray], emotion: str | None) -> np.ndarray:
-    """Which of the rows are recognised, bool; where an emotion is named, of its rows only."""
+    """Which rows are recognised, (n,) bool; if an emotion is named, only its rows."""
     right = predictions["classes"] == predictions["labels"]
     return right[predictions["labels"] == FER2013.index(emotion)] if emotion else right
 
@@ -342,5 +344,5 @@ def _range(low: float | None, high: float | None) -> str:
 
 
 def _rounded(value):
-    """Figures as they are kept: four decimals, so that a processor's last bit changes no byte."""
+    """A figure rounded to four decimals, so that a processor's last bit changes no byte."""
     return round(float(value), 4) if isinstance(value, float | np.floating) else value

@@ -1,6 +1,6 @@
-"""The ledger of the papers' claims, ``claims/<study>.yaml``: read, and refused where something is wrong with it.
+"""Reads and checks the ledger of the papers' claims, ``claims/<study>.yaml``.
 
-The head of ``claims/saravanan2019.yaml`` explains its keys; ``claims/schema.json`` says which a kind of claim has.
+The head of ``claims/saravanan2019.yaml`` explains the keys; ``claims/schema.json`` says which ones each kind has.
 """
 
 import json
@@ -14,10 +14,10 @@ from .. import paths
 from . import measures
 
 HISTORY = "history"
-"""The folder beside the ledgers with what became of the rules and the verdicts."""
+"""The folder beside the ledgers: how rules and verdicts changed."""
 
 WAITING = ("licence", "weights")
-"""Why not everybody can make a claim's runs, and with what: its verdict as long as there are none."""
+"""Keys for what not everybody has for a claim's runs; the claim is not testable as long as there are none."""
 
 
 @cache
@@ -27,10 +27,10 @@ def schema() -> dict:
 
 
 def read(folder: Path, experiments: dict[str, dict]) -> list[dict]:
-    """The claims of all ledgers in a folder, in their order; each ``id`` with its ledger's name before it.
+    """The claims of all ledgers in a folder, in order; the ledger's name is put before each ``id``.
 
-    Raises ValueError naming file and claim where one lacks a key or has one too many, where its kind or measure is
-    unknown, where two have the same id, and where it names an experiment that has no file.
+    Raises ValueError naming file and claim: for a missing or unknown key, an unknown kind or measure, an id that occurs
+    twice, and an experiment that has no file.
     """
     claims, seen, validator = [], set(), Draft202012Validator(schema())
     for path in sorted(folder.glob("*.yaml")):
@@ -51,15 +51,15 @@ def read(folder: Path, experiments: dict[str, dict]) -> list[dict]:
 
 
 def changes(folder: Path) -> list[dict]:
-    """The history of the rules (see ``claims/history/rules.yaml``), from the first."""
+    """The history of the rules (see ``claims/history/rules.yaml``), oldest first."""
     return yaml.safe_load((folder / HISTORY / "rules.yaml").read_text())
 
 
 def moves(folder: Path) -> list[dict]:
-    """What the last change of the rules did: the claims whose verdict it moved, or that came or went with it.
+    """What the last change of the rules did: the claims whose verdict changed, and those added or removed.
 
-    Of each: id, before, by_old_rules (these on the runs of that day), after ("–": no such claim), reason. Raises
-    ValueError naming the claims that have no reason in the history.
+    For each: id, before, by_old_rules (the old rules on the runs of that day), after ("–": no such claim), reason.
+    Raises ValueError naming the claims that have no reason in the history.
     """
     date = changes(folder)[-1]["date"].isoformat()
     verdicts = json.loads((folder / HISTORY / f"{date}.json").read_text())
@@ -68,7 +68,7 @@ def moves(folder: Path) -> list[dict]:
     for name, (before, by_old_rules, after) in verdicts.items():
         if before == by_old_rules == after:
             continue
-        usual = "A claim that was not in the ledger." if before == "–" else "New runs." * (by_old_rules == after)
+        usual = "A new claim." if before == "–" else "New runs." * (by_old_rules == after)
         reason = reasons.get(name, usual)
         lines.append({"id": name, "before": before, "by_old_rules": by_old_rules, "after": after, "reason": reason})
     if lacking := [line["id"] for line in lines if not line["reason"]]:
@@ -78,12 +78,12 @@ def moves(folder: Path) -> list[dict]:
 
 
 def _message(error: ValidationError, claim: dict) -> str:
-    """What is wrong with a claim, by the schema's first error."""
+    """What is wrong with a claim, from the schema's first error."""
     kind = claim.get("kind")
     if error.validator == "required":
         absent = ", ".join(key for key in error.validator_value if key not in claim)
         is_of_kind = error.validator_value != schema()["required"]
-        needs = f", which kind {kind} needs (or missing: what it would take to test it)"
+        needs = f", which kind {kind} needs (or give missing: what it would take to test it)"
         return f"lacks {absent}{needs if is_of_kind else ''}"
     if error.validator == "unevaluatedProperties":
         own = schema()["$defs"][{"share": "speed"}.get(kind, kind).replace(" ", "_")]["properties"]
@@ -101,7 +101,7 @@ def _message(error: ValidationError, claim: dict) -> str:
 
 
 def _unknown(claim: dict, experiments: dict[str, dict]) -> str:
-    """What a claim names that is not there, or a range that ends before it begins; empty where nothing is wrong."""
+    """An unknown measure or experiment that a claim names, or a range in the wrong order; "" where nothing is wrong."""
     known = {"count": measures.FACTS, "share": measures.SHARES}.get(claim["kind"], measures.MEASURES)
     if "measure" in claim and claim["measure"] not in known:
         return f"measure: found {claim['measure']!r}, expected one of {', '.join(known)}"

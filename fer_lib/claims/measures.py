@@ -1,8 +1,8 @@
 """The figures that claims are about: what one run shows (``MEASURES``), and what is counted of the data (``FACTS``).
 
 A measure is a function of a record, a kept epoch ("last", "best", "milestone") and rows ("PublicTest+PrivateTest" ...),
-in percent, points of percent, epochs or hours. A share is one of a survey's record. A fact is a function of the results
-folder.
+and gives percent, percentage points, epochs or hours. A share is a function of a survey's record. A fact is a function
+of the results folder.
 """
 
 import csv
@@ -20,14 +20,14 @@ from ..evaluation import records
 
 HAPPY, SURPRISE, DISGUST = (FER2013.index(name) for name in ("happy", "surprise", "disgust"))
 EKMAN = ("angry", "disgust", "fear", "happy", "sad", "surprise")
-"""The six expressions that Ekman and Friesen (1971) found everywhere, by their names here."""
+"""The six expressions that Ekman and Friesen (1971) found in all cultures, by their names here."""
 REST = [code for code in range(len(FER2013)) if code not in (HAPPY, SURPRISE)]
 NEGATIVE = [FER2013.index(name) for name in ("angry", "disgust", "fear", "sad")]
 
 
 def constant_accuracies(record: dict, kept: str, rows: str) -> tuple[dict[str, float], int]:
-    """Accuracy in percent of predicting one emotion for every face, by its name, and of how many rows it is; for clean
-    rows those of all of them."""
+    """Accuracy in percent of always predicting one emotion, by its name, and the number of rows. For clean rows, that
+    of all rows."""
     labels = records.row_predictions(record, kept, rows.removesuffix(" clean"))["labels"]
     return dict(zip(FER2013, 100 * np.bincount(labels, minlength=len(FER2013)) / len(labels))), len(labels)
 
@@ -52,7 +52,8 @@ def _predicted(function):
 
 
 def confused_pairs(record, kept, rows):
-    """How often two emotions are taken for each other: the shares of either's faces, added up, by the pair of codes."""
+    """How often two emotions are confused: the share of each one's faces predicted as the other, added up, by the pair
+    of codes."""
     from sklearn.metrics import confusion_matrix  # slow to import
 
     arrays = records.row_predictions(record, kept, rows)
@@ -61,14 +62,14 @@ def confused_pairs(record, kept, rows):
 
 
 def anger_fear_rank(record, kept, rows):
-    """How often angry is taken for fear and fear for angry: its place among the 21 pairs of emotions, 1 the most."""
+    """The rank of angry and fear among the 21 pairs of emotions by how often they are confused; 1 is the most."""
     confused = confused_pairs(record, kept, rows)
     pair = (FER2013.index("angry"), FER2013.index("fear"))
     return 1 + sum(other > confused[pair] for other in confused.values())
 
 
 def first_and_second(record, kept, rows):
-    """Whether a row's label is the likeliest emotion, and whether it is the second likeliest, (n,) bool each."""
+    """Whether each row's label is the most likely emotion, and whether it is the second most likely: two (n,) bool."""
     arrays = records.row_predictions(record, kept, rows)
     p, best = arrays["probabilities"].astype(np.float64), arrays["classes"][:, None].astype(int)
     np.put_along_axis(p, best, -1.0, axis=1)
@@ -81,20 +82,20 @@ def second_right_where_wrong(record, kept, rows):
 
 
 def overfitting(record, kept, rows):
-    """Training accuracy of the last epoch, dropout on, above that on the rows."""
+    """Training accuracy of the last epoch, with dropout on, minus accuracy on the rows, in points."""
     return 100 * record["history"][-1]["accuracy"] - accuracy(record, "last", rows)
 
 
 def all_above_clean(record, kept, rows):
-    """Accuracy on the rows above that on those of them whose image stands in no earlier part (``results/audit``)."""
+    """Accuracy on the rows minus accuracy on those whose image is in no earlier part (``results/audit``), in points."""
     arrays = records.row_predictions(record, kept, rows)
     right = arrays["classes"] == arrays["labels"]
     return 100 * (right.mean() - right[~np.isin(arrays["ids"], list(_leaked()))].mean())
 
 
 def one_above_several(record, kept, rows):
-    """Accuracy on the rows in which FER+'s taggers see one emotion above that on those in which they see several; NaN
-    where there are none of either."""
+    """Accuracy on the rows in which FER+'s taggers see one emotion minus that on the rows in which they see several, in
+    points; NaN where either kind is missing."""
     arrays = records.row_predictions(record, kept, rows)
     several = np.isin(arrays["ids"], list(_several()))
     right = arrays["classes"] == arrays["labels"]
@@ -117,43 +118,43 @@ def _leaked() -> frozenset[int]:
 
 MEASURES = {
     "accuracy": (accuracy, "%"),
-    "share of the most given answer": (_predicted(np.max), "% of predictions"),
-    "recall of happy above the best of the rest": (_recalls(lambda r: r[HAPPY] - np.delete(r, HAPPY).max()), "points"),
-    "recall of happy above surprise": (_recalls(lambda r: r[HAPPY] - r[SURPRISE]), "points"),
-    "recall of surprise above the best of the other five": (_recalls(lambda r: r[SURPRISE] - r[REST].max()), "points"),
-    "spread of recall over the other five": (_recalls(lambda r: np.ptp(r[REST])), "points"),
-    "recall of happy above the mean of angry, disgust, fear and sad": (
+    "share of the most frequent prediction": (_predicted(np.max), "% of predictions"),
+    "recall of happy minus the best other recall": (_recalls(lambda r: r[HAPPY] - np.delete(r, HAPPY).max()), "points"),
+    "recall of happy minus that of surprise": (_recalls(lambda r: r[HAPPY] - r[SURPRISE]), "points"),
+    "recall of surprise minus the best of the other five": (_recalls(lambda r: r[SURPRISE] - r[REST].max()), "points"),
+    "range of recall over the other five": (_recalls(lambda r: np.ptp(r[REST])), "points"),
+    "recall of happy minus the mean of angry, disgust, fear and sad": (
         _recalls(lambda r: r[HAPPY] - r[NEGATIVE].mean()), "points"
     ),
-    "recall of disgust above the worst of the other six": (
+    "recall of disgust minus the worst other recall": (
         _recalls(lambda r: r[DISGUST] - np.delete(r, DISGUST).min()), "points"
     ),
-    "accuracy on all rows above that on clean ones": (all_above_clean, "points"),
-    "accuracy on faces of one emotion above that on faces of several": (one_above_several, "points"),
-    "rank of angry and fear among the 21 pairs mixed up": (anger_fear_rank, ""),
-    "second answer right where the first is wrong": (second_right_where_wrong, "%"),
-    "top-2 accuracy above accuracy": (lambda *of: 100 * first_and_second(*of)[1].mean(), "points"),
-    "PublicTest above PrivateTest": (
+    "accuracy on all rows minus that on clean rows": (all_above_clean, "points"),
+    "accuracy on faces of one emotion minus that on faces of several": (one_above_several, "points"),
+    "rank of angry and fear among the 21 confused pairs": (anger_fear_rank, ""),
+    "second prediction right where the first is wrong": (second_right_where_wrong, "%"),
+    "top-2 accuracy minus accuracy": (lambda *of: 100 * first_and_second(*of)[1].mean(), "points"),
+    "PublicTest minus PrivateTest accuracy": (
         lambda record, kept, rows: accuracy(record, kept, "PublicTest") - accuracy(record, kept, "PrivateTest"),
         "points",
     ),
-    "training accuracy above test accuracy": (overfitting, "points"),
+    "training accuracy minus test accuracy": (overfitting, "points"),
     "epochs": (lambda record, kept, rows: len(record["history"]), "epochs"),
     "hours": (lambda record, kept, rows: record["seconds"] / 3600, "hours"),
 }  # fmt: skip
-"""Measures by the name that claims give them, with their unit."""
+"""Each measure by its name in the claims, with its unit."""
 for _code, _emotion in enumerate(FER2013):
     MEASURES[f"recall of {_emotion}"] = (_recalls(itemgetter(_code)), "%")
-    MEASURES[f"answers {_emotion}"] = (_predicted(itemgetter(_code)), "% of predictions")
+    MEASURES[f"share predicted {_emotion}"] = (_predicted(itemgetter(_code)), "% of predictions")
 
 
 def _share(function, detector: str | None = None):
-    """The share of a survey's faces at its usual level, nothing changed about them: (k, n).
+    """The share of a survey's faces at its usual level, where no condition is changed: (k, n).
 
     ``function`` takes the arrays of that level, (n,) each: labels, first, second and seconds (``survey.predictions``),
-    found, and right_of_found (``records.recognised``). It gives two masks: of which faces, and which of them count. The
-    detector is the survey's first, which is ours, unless one is named: it finds nearly all, so that what is judged is
-    what the network does.
+    found, and right_of_found (``records.recognised``). It returns two masks: the faces looked at (n of them), and those
+    that count (k of these). The detector is the survey's first unless one is named. The first is ours and finds nearly
+    all faces, so the share is about the network.
     """
 
     def share(record):
@@ -169,37 +170,38 @@ def _share(function, detector: str | None = None):
 
 
 def _recognised(*emotions):
-    """Of all faces of these emotions, those that the detector found and whose emotion is predicted from the cut that
-    it made. A face that it missed is not recognised, and counts among them."""
+    """Of all faces of these emotions, those that the detector found and whose emotion is predicted from the detector's
+    crop. A missed face counts as not recognised."""
     codes = [FER2013.index(name) for name in emotions]
     return _share(lambda here: (np.isin(here["labels"], codes), here["right_of_found"]))
 
 
 def _second_right(here):
-    """Of the faces that were found and whose first answer is wrong, those whose second is right.
+    """Of the faces that were found and whose first prediction is wrong, those whose second is right.
 
-    A face that was missed got no answer: no first that could be wrong, and no second. To count it would be to count the
-    detector's misses a second time, as errors of a ranking that was never made. Both answers are of the cut at the
-    face's true place, because a survey keeps no second answer of the detector's own cut, and the second of one cut says
-    nothing about the first of another.
+    A missed face has no prediction, neither a first nor a second. Counting it would count the detector's misses again,
+    as errors of a ranking that was never made. Both predictions are for the crop at the face's true place: a survey
+    keeps no second prediction for the detector's own crop, and the second of one crop says nothing about the first of
+    another.
     """
     return here["found"] & (here["first"] != here["labels"]), here["second"] == here["labels"]
 
 
 def _within(seconds):
-    """Of the frames whose face was found, those answered within so many seconds. To find nothing is no answer, however
-    fast. With the paper's detector: in a survey ours searches all of each frame, which it does once in a video."""
+    """Of the frames whose face was found, those classified within this many seconds. Finding nothing does not count,
+    however fast. With the paper's detector: ours searches every frame of a survey as a whole, but
+    a video only once."""
     return _share(lambda here: (here["found"], here["seconds"] <= seconds), "paper")
 
 
 SHARES = {
-    "second answer right where the first is wrong": _share(_second_right),
-    "frames answered within 0.1 s": _within(0.1),
-    "angry and fear told rightly": _recognised("angry", "fear"),
-    **{f"{emotion} told rightly": _recognised(emotion) for emotion in FER2013},
+    "second prediction right where the first is wrong": _share(_second_right),
+    "frames classified within 0.1 s": _within(0.1),
+    "angry and fear recognised": _recognised("angry", "fear"),
+    **{f"{emotion} recognised": _recognised(emotion) for emotion in FER2013},
 }
-"""Of faces before a camera (``fer_lib.live.survey``), from the frame to the prediction, by the name that claims give
-them: (k, n) of a record."""
+"""Shares of faces in camera frames (``fer_lib.live.survey``), from the frame to the prediction, by their name in the
+claims: functions of a record that give (k, n)."""
 
 
 TRAINING = sum(fer2013.OFFICIAL_COUNTS["Training"])
@@ -223,8 +225,8 @@ FACTS = {
     "share of happy images": lambda _: 100 * OFFICIAL["happy"] / IMAGES,
     "rarest emotion": lambda _: min(OFFICIAL, key=OFFICIAL.get),
     "most frequent emotion": lambda _: max(OFFICIAL, key=OFFICIAL.get),
-    "class beside the six": lambda _: ", ".join(sorted(set(FER2013) - set(EKMAN))),
-    "test images that stand in training": lambda r: _audited(r, "test rows whose image stands in Training"),
-    "flat images": lambda r: _audited(r, "flat images, one grey all over"),
+    "class besides Ekman's six": lambda _: ", ".join(sorted(set(FER2013) - set(EKMAN))),
+    "test images also in training": lambda r: _audited(r, "test rows whose image stands in Training"),
+    "uniform images": lambda r: _audited(r, "flat images, one grey all over"),
 }
-"""Counts of the data by the name that claims give them."""
+"""Counts of the data by their name in the claims."""

@@ -1,7 +1,7 @@
-"""How many runs would decide a claim that is inconclusive: simulated from the runs at hand.
+"""How many runs would decide an inconclusive claim, simulated from the runs at hand.
 
-New runs are drawn as the runs at hand make them likely: shares from their Beta posterior (Jeffreys' prior), means and
-deviations of what was measured from theirs; then the claim's own rule judges old and new runs together.
+New runs are sampled from what the runs at hand make likely: shares from their Beta posterior (Jeffreys' prior), means
+and deviations from theirs. Then the claim's own rule judges old and new runs together.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,19 +13,18 @@ from . import rules
 from .rules import Verdict
 
 LADDER = (3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100)
-"""Numbers of seeds that are tried, the runs at hand among them."""
+"""Numbers of seeds that are tried; they include the runs at hand."""
 DECIDED = 0.8
-"""So many of the simulated outcomes have to be decided."""
+"""The share of simulated outcomes that has to be decided."""
 DRAWS = 100
 
 Draw = Callable[[np.random.Generator, int], Verdict]
-"""Judges the runs at hand with so many new ones."""
+"""Judges the runs at hand together with this many new ones."""
 
 
 def seeds_needed(have: int, draw: Draw) -> tuple[int, float]:
-    """The least number of seeds, old and new, at which ``DECIDED`` of ``DRAWS`` outcomes are decided, and how many are.
-
-    Where that takes more than the ladder's last number, this one and the share decided there.
+    """The smallest number of seeds, old and new, at which the share ``DECIDED`` of ``DRAWS`` outcomes is decided, and
+    the share decided there. If none is enough, the ladder's last number and its share.
     """
 
     def decided(n: int) -> float:
@@ -40,19 +39,19 @@ def seeds_needed(have: int, draw: Draw) -> tuple[int, float]:
 
 
 def share_of(k: int, n: int, rng: np.random.Generator) -> float:
-    """A share that k of n make likely."""
+    """A share sampled from what k of n make likely."""
     return rng.beta(k + 0.5, n - k + 0.5)
 
 
 def like(values: Sequence[float], rng: np.random.Generator, more: int) -> np.ndarray:
-    """``more`` values as these, two at least, make them likely: (more,)."""
+    """``more`` values sampled from what these (at least two) make likely: (more,)."""
     n, own = len(values), np.std(values, ddof=1)
     deviation = own * np.sqrt((n - 1) / rng.chisquare(n - 1))
     return rng.normal(rng.normal(np.mean(values), deviation / np.sqrt(n)), deviation, more)
 
 
 def behaviour(shown: Sequence[bool]) -> Draw:
-    """Of ``rules.behaviour``."""
+    """Simulates ``rules.behaviour``; arguments as there."""
     k, n = sum(shown), len(shown)
 
     def draw(rng, more):
@@ -63,7 +62,7 @@ def behaviour(shown: Sequence[bool]) -> Draw:
 
 
 def margin(values: Sequence[float], learned: Sequence[bool], low: float, high: float) -> Draw:
-    """Of ``rules.margin``."""
+    """Simulates ``rules.margin``; arguments as there."""
     own = [value for value, did in zip(values, learned) if did]
 
     def draw(rng, more):
@@ -75,7 +74,7 @@ def margin(values: Sequence[float], learned: Sequence[bool], low: float, high: f
 
 
 def accuracy(values: Sequence[float], collapsed_to: Sequence[str], judge: Callable[[list, list], Verdict]) -> Draw:
-    """Of ``rules.accuracy``, as ``judge`` of values and what they collapsed to."""
+    """Simulates ``rules.accuracy``; ``judge`` is that rule as a function of values and what they collapsed to."""
     own = [value for value, to in zip(values, collapsed_to) if not to]
     collapsed = [(value, to) for value, to in zip(values, collapsed_to) if to]
 
@@ -95,19 +94,19 @@ def accuracy(values: Sequence[float], collapsed_to: Sequence[str], judge: Callab
 
 
 def paired(rule: Callable, differences: np.ndarray, collapsed: np.ndarray) -> Draw:
-    """Of ``rules.ordering`` and ``rules.no_difference``: arguments as theirs, of two seeds at least."""
+    """Simulates ``rules.ordering`` or ``rules.no_difference``; arguments as there, for at least two seeds."""
     seeds = differences.shape[1]
 
     def draw(rng, more):
-        again = rng.integers(0, seeds, more)  # where one collapsed, whole pairs come again
-        new = [own[again] if fell.any() else like(own, rng, more) for own, fell in zip(differences, collapsed)]
+        again = rng.integers(0, seeds, more)  # where one collapsed, whole pairs are sampled again
+        new = [own[again] if failed.any() else like(own, rng, more) for own, failed in zip(differences, collapsed)]
         return rule(np.hstack([differences, new]), np.hstack([collapsed, collapsed[:, again]]))
 
     return draw
 
 
 def faces_needed(k: int, n: int, low: float, high: float) -> int | None:
-    """The number of faces that would decide ``rules.share``, the share being what it is; None beyond 100 times n."""
+    """The number of faces that would decide ``rules.share`` if the share stays as it is; None beyond 100 times n."""
     for times in (2, 3, 5, 10, 20, 50, 100):
         start, end = (100 * side for side in statistics.clopper_pearson(k * times, n * times))
         if (low <= start and end <= high) or end < low or start > high:

@@ -19,36 +19,36 @@ from .. import paths
 from .emotions import FER2013
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
-"""FER2013's three parts, in the order of their codes 0, 1, 2; every data set here has the same three."""
+"""FER2013's three parts, in the order of their codes 0, 1, 2; all data sets here have the same three."""
 
 SIDE = 48
 """Width and height of the faces that experiments run on, in pixels."""
 
 PROGRESS = {"delay": 1, "disable": None, "leave": False}
-"""How tqdm shows reading: only where it lasts, only on a terminal, and gone when it is done."""
+"""How tqdm shows reading: only on a terminal, only if it takes long, and removed at the end."""
 
 UNKNOWN = 255
-"""The label, or the part, of a face whose file does not tell it; such data is looked at, never trained on or scored."""
+"""The label or part of a face whose file does not give it; such data can be viewed, but not trained on or scored."""
 
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Images, labels (n,) and split (n,), all uint8, as ``Faces`` has them."""
+"""Images, labels (n,) and split (n,), all uint8, as in ``Faces``."""
 
 
 @dataclass(frozen=True)
 class Faces:
-    """Labelled faces, grey and of 48 x 48 pixels unless they were asked for otherwise.
+    """Labelled faces, grey and 48 x 48 pixels unless requested otherwise.
 
-    images: (n, side, side) uint8, 0 black to 255 white, or (n, side, side, 3) in colour, red first; side is ``SIDE`` of
-        all that experiments run on. May be memory-mapped, and larger than memory; never written to.
+    images: (n, side, side) uint8, 0 black to 255 white, or (n, side, side, 3) RGB; side is ``SIDE`` for all
+        experiments. May be memory-mapped and larger than memory; never written to.
     labels: (n,) uint8, an index into ``emotions``, or ``UNKNOWN``.
     split: (n,) uint8, an index into ``SPLITS``, or ``UNKNOWN``.
     ids: (n,) int32, the row's number in its source file, counted from 0 without the header.
-    name: what ``load`` takes.
+    name: the data set's name, as ``load`` takes it.
     sha256: hash of the whole data set's arrays (see ``array_hash``); a selection keeps its source's.
-    source: what a reader needs to find the same data again: file name, MD5 of the file, and so on.
-    targets: (n, len(emotions)) float32, how much of each emotion a face shows, where that is known beyond its label
-        (FER+'s taggers), to be trained towards; else None.
+    source: what identifies the data: file name, MD5 of the file, and so on.
+    targets: (n, len(emotions)) float32, how much of each emotion a face shows, as training targets, where that is known
+        (from FER+'s taggers); else None.
     """
 
     images: np.ndarray
@@ -65,7 +65,7 @@ class Faces:
         return len(self.labels)
 
     def rows(self, splits: str) -> np.ndarray:
-        """Positions (int64, ascending) of the rows in one split or in several joined by ``+``, to train on or to score.
+        """Positions (int64, ascending) of the rows in one split, or in several joined by ``+``, to train on or score.
 
         ``rows("PublicTest+PrivateTest")`` are the papers' 7,178. Raises ValueError for another name, and where a label
         is ``UNKNOWN``.
@@ -91,7 +91,7 @@ class Faces:
 
 
 def refused(place: object, found: str, expected: str, then: str) -> ValueError:
-    """The error for bad data, in the form that all have here: where, what is there, what should be, the next step."""
+    """The error for bad data, in the usual form: where, what was found, what was expected, the next step."""
     return ValueError(f"{place}: found {found}, expected {expected}; {then}")
 
 
@@ -104,7 +104,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str:
     """SHA-256 over the bytes of images, labels and split (uint8, C order), in this order.
 
-    The same pixels, labels and parts give the same hash whatever file they came from.
+    The same pixels, labels and parts give the same hash, whatever file they came from.
     """
     digest = hashlib.sha256()
     for array in (images, labels, split):
@@ -115,12 +115,12 @@ def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str
 def load_faces(name: str) -> Faces:
     """Load a data set to run experiments on, by name, its faces grey and of 48 x 48 pixels.
 
-    "drawn_faces" at their default size; "fer2013", what ``fer2013.find`` sees; "ferplus", the same faces with FER+'s
-    majority as labels, "ferplus_distribution" and "ferplus_multi_label" with the taggers' votes to train towards (see
-    ``ferplus.labelled``); "affectnet" and "affectnet_official", what ``affectnet.find`` sees, with either choice of
-    test rows. To stand in for these "drawn_ferplus" and so on, drawn faces with synthetic taggers, "drawn_affectnet"
+    "drawn_faces" at their default size; "fer2013", what ``fer2013.find`` finds; "ferplus", the same faces with FER+'s
+    majority as labels, "ferplus_distribution" and "ferplus_multi_label" with the taggers' votes as targets (see
+    ``ferplus.labelled``); "affectnet" and "affectnet_official", what ``affectnet.find`` finds, with either choice of
+    test rows. Stand-ins for these: "drawn_ferplus" and so on, drawn faces with synthetic taggers, and "drawn_affectnet"
     and "drawn_affectnet_official", drawn faces in AffectNet's older and newer layout. Raises FileNotFoundError with
-    what to do where the data is not here, ValueError where FER2013 lacks a part or labels (see ``fer2013.load``).
+    what to do if the data is missing, ValueError if FER2013 lacks a part or labels (see ``fer2013.load``).
     """
     from . import affectnet, drawn_affectnet, fer2013, ferplus
 
@@ -146,7 +146,7 @@ def load_faces(name: str) -> Faces:
 
 
 def _drawn() -> Faces:
-    """The default drawn faces, drawn once for each version of the program that draws them."""
+    """The default drawn faces, drawn once for each version of the drawing code."""
     import cv2
 
     from . import drawn_faces
@@ -159,15 +159,15 @@ def _drawn() -> Faces:
         return Faces(images, labels, split, ids, "drawn_faces", about["sha256"], about["source"])
     shutil.rmtree(folder, ignore_errors=True)  # a damaged one
     faces = drawn_faces.load()
-    with suppress(OSError):  # a folder that cannot be written to costs time, nothing else
+    with suppress(OSError):  # a read-only folder only costs time
         keep_arrays(folder, (faces.images, faces.labels, faces.split), {"source": faces.source})
     return faces
 
 
 def kept_arrays(folder: Path) -> tuple[Arrays, dict] | None:
-    """What ``keep_arrays`` kept in a folder: arrays, the images memory-mapped, and what is known about them.
+    """What ``keep_arrays`` kept in a folder: the arrays (images memory-mapped) and their description.
 
-    None where that is missing or damaged.
+    None if it is missing or damaged.
     """
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
@@ -181,9 +181,9 @@ def kept_arrays(folder: Path) -> tuple[Arrays, dict] | None:
 
 
 def keep_arrays(folder: Path, arrays: Arrays, about: dict) -> None:
-    """Keep arrays for ``kept_arrays``, and ``about`` with "rows" and "sha256"; whole or not at all.
+    """Keep arrays for ``kept_arrays``, and ``about`` with "rows" and "sha256" added; all or nothing.
 
-    Raises OSError where it cannot be written.
+    Raises OSError if it cannot be written.
     """
     about = about | {"rows": len(arrays[1]), "sha256": array_hash(*arrays)}
     try:
@@ -196,12 +196,12 @@ def keep_arrays(folder: Path, arrays: Arrays, about: dict) -> None:
             (new / "about.json").write_text(json.dumps(about), encoding="utf-8")
             new.rename(folder)
     except OSError as error:
-        if not kept_arrays(folder):  # else another process was quicker, and its arrays are as good
+        if not kept_arrays(folder):  # else another process was quicker with the same arrays
             raise OSError(f"{folder}: cannot keep the parsed data ({error}); set FER_CACHE elsewhere") from error
 
 
 def banner(faces: Faces) -> str:
-    """One Markdown paragraph that says what data a page was made from, for its top."""
+    """A Markdown paragraph for the top of a page: what data it was made from."""
     counts = ", ".join(f"{np.sum(faces.split == code):,} {name}" for code, name in enumerate(SPLITS))
     if faces.name.startswith("drawn"):
         return (

@@ -1,20 +1,20 @@
-"""AffectNet (Mollahosseini, Hasani and Mahoor 2017): photographs of faces in eight emotions, brought by the reader.
+"""AffectNet (Mollahosseini, Hasani and Mahoor 2017): photographs of faces in eight emotions, supplied by the user.
 
-Its licence is given by request, so it is never in this project. ``affectnet_files`` reads the annotations of both
-layouts that its owners release. Labels are numbered as FER2013's, contempt after them where eight are asked for, so
+Its licence is granted on request, so it is never part of this project. ``affectnet_files`` reads the annotations of
+both layouts that its owners release. Labels are numbered as FER2013's, with contempt last if eight are requested, so
 that a network's outputs mean the same on both.
 
-AffectNet has no test set that anybody can score on. The paper speaks of validation and test rows and does not say
-which; what is one's own choice here, each picture by its name alone:
+AffectNet has no public test set. The paper speaks of validation and test rows and does not say which. So they are our
+choice here, made for each picture by its name alone:
 
-- ``tests="carved"``: a tenth of Training as PublicTest, another as PrivateTest, both as frequent in happy faces as
-  Training is; the owners' validation set is not loaded.
-- ``tests="official"``: PublicTest as before, PrivateTest is the owners' validation set, 500 faces of each emotion, the
-  one that the field reports. Training is the rest, its second tenth included.
+- ``tests="carved"``: a tenth of Training as PublicTest, another as PrivateTest, both with the same share of happy faces
+  as Training; the owners' validation set is not loaded.
+- ``tests="official"``: PublicTest as before, PrivateTest is the owners' validation set, 500 faces of each emotion,
+  which the field reports. Training is the rest, including its second tenth.
 
 Faces are cut out of the pictures once and kept in ``CACHE/affectnet-<digest>/``. Pictures are decoded by threads
 (OpenCV leaves the interpreter's lock), a block at a time, and written in order, without those that cannot be used. A
-block counts as done when it is on the disk; who is killed goes on after the last one.
+block counts as done when it is on the disk; after a kill, the next load continues after the last one.
 """
 
 import csv
@@ -43,26 +43,26 @@ from .emotions import AFFECTNET, EIGHT, mapping
 
 TESTS = ("carved", "official")
 SEED = 0
-"""Seed of the carving: a picture's part follows from it and the picture's name."""
+"""Seed of the split: it and a picture's name decide the picture's part."""
 
 CUT_OUT = 224
-"""Side of the newer layout's pictures, by which a reduced decoding is chosen before a picture's size is known."""
+"""Side of the newer layout's pictures in pixels; it decides the reduced decoding before a picture's size is known."""
 
 _BLOCK_BYTES, _BLOCK_ROWS = 4 << 20, 512
 _HEADER = 128  # bytes that np.save's header takes here, whatever the number of rows
 
 HOW = (
-    "its licence is given by request (mohammadmahoor.com/affectnet); then set AFFECTNET=PATH to the folder that holds "
-    "Manually_Annotated_Images/ and Manually_Annotated_file_lists/, or train_set/ and val_set/, or put it into "
+    "its licence is granted on request (mohammadmahoor.com/affectnet); then set AFFECTNET=PATH to the folder with "
+    "Manually_Annotated_Images/ and Manually_Annotated_file_lists/, or with train_set/ and val_set/, or put it into "
     "data/affectnet"
 )
-"""What to do where ``find()`` finds nothing."""
+"""What to do if ``find()`` finds nothing."""
 
 
 def find() -> Path | None:
     """The folder that ``load()`` would read: the environment variable ``AFFECTNET``, else ``data/affectnet``, or None.
 
-    Raises FileNotFoundError when the variable is set but leads to no folder.
+    Raises FileNotFoundError if the variable is set but is no folder.
     """
     named = os.environ.get("AFFECTNET")
     folder = Path(named).expanduser() if named else paths.DATA / "affectnet"
@@ -76,22 +76,23 @@ def find() -> Path | None:
 def load(
     path: str | Path | None = None, side: int = SIDE, colour: bool = False, classes: int = 7, tests: str = "carved"
 ) -> Faces:
-    """AffectNet as ``Faces``: Training, PublicTest and PrivateTest rows, in this order, each in that of the lists.
+    """AffectNet as ``Faces``: Training, PublicTest and PrivateTest rows, in this order, each part in the order of the
+    lists.
 
-    path: the folder with either layout; None takes what ``find()`` finds.
+    path: a folder with either layout; None uses what ``find()`` finds.
     side, colour: images (n, side, side) grey, or (n, side, side, 3) RGB, uint8, memory-mapped, read-only.
     classes: 7, labelled as ``emotions.FER2013``, or 8, as ``emotions.EIGHT``. Rows of other codes are not loaded.
     tests: which rows are PublicTest and PrivateTest, see above.
 
-    ``ids`` count the faces; ``pictures.csv`` in the cache tells each one's picture. The first load cuts out the faces,
-    some thousand a second, and can be killed at any time: the next goes on. Pictures that are missing or damaged, and
-    faces without a sound box, are left out with a UserWarning that counts them, and listed in ``left_out.csv`` there.
+    ``ids`` count the faces; ``pictures.csv`` in the cache has each one's picture. The first load crops the faces, about
+    a thousand a second, and can be killed at any time: the next one continues. Missing or damaged pictures, and faces
+    without a valid box, are left out with a UserWarning that counts them, and listed in ``left_out.csv`` there.
 
     The faces' ``source``: "file" (the folder's name), "form" (which layout), "official" (whether Training has as many
     rows of each emotion as its owners say), "md5" (of the annotations used), "official_md5" (the same if official, else
     None), "codes" (rows of each of ``emotions.AFFECTNET`` in the lists), "tests", "left_out" (how many), "kept" (the
-    cache's folder). Raises FileNotFoundError where there is no folder, ValueError for one that is not AffectNet or has
-    a malformed annotation, OSError if the cache cannot be written.
+    cache's folder). Raises FileNotFoundError if there is no folder, ValueError if it is not AffectNet or has a
+    malformed annotation, OSError if the cache cannot be written.
     """
     if classes not in (7, 8) or tests not in TESTS or not 8 <= side <= 4096:
         raise ValueError(
@@ -125,27 +126,27 @@ def load(
 def carved(picture: str) -> int:
     """The part of a Training picture, an index into ``SPLITS``: a tenth of names are PublicTest, another PrivateTest.
 
-    It depends on nothing but the seed and the file's name, so that faces of one picture stand in one part, and that
-    other pictures may be missing.
+    It depends only on the seed and the file's name, so that all faces of one picture are in the same part, and missing
+    pictures change nothing.
     """
     digest = hashlib.sha256(f"{SEED} {picture.rsplit('/', 1)[-1]}".encode()).digest()
     return {0: SPLITS.index("PublicTest"), 1: SPLITS.index("PrivateTest")}.get(int.from_bytes(digest[:8]) % 10, 0)
 
 
 class Wanted(NamedTuple):
-    """The faces to cut out, in the order in which they are kept."""
+    """The faces to crop, in the order in which they are kept."""
 
     pictures: list[str]  # path below the data's folder
     boxes: np.ndarray  # (n, 4) int32: x, y, width, height; all 0 for the whole picture
     labels: np.ndarray  # (n,) uint8
     split: np.ndarray  # (n,) uint8
-    unusable: dict[int, str]  # position -> why there is nothing to decode
+    unusable: dict[int, str]  # position -> why it cannot be decoded
     side: int
     colour: bool
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides what is kept, but for the pictures' own bytes."""
+        """SHA-256 of everything that decides what is kept, except the pictures' bytes."""
         digest = hashlib.sha256(f"1 {self.side} {self.colour} {cv2.__version__}\n".encode())
         digest.update("\n".join(self.pictures).encode())
         for array in (self.boxes, self.labels, self.split):
@@ -197,15 +198,15 @@ def _about(annotations: files.Annotations, classes: int) -> dict:
 
 
 class LeftOut(NamedTuple):
-    """A picture whose face is not among the faces, as ``left_out.csv`` lists it."""
+    """A picture that was left out, as ``left_out.csv`` lists it."""
 
     picture: str
-    bytes: int  # the file's size, -1 where there is none
+    bytes: int  # the file's size, -1 if missing
     reason: str
 
 
 class Kept(NamedTuple):
-    """A folder of the cache: arrays as ``kept_arrays`` gives them, what is known about them, and what was left out."""
+    """A folder of the cache: arrays as from ``kept_arrays``, their description, and what was left out."""
 
     folder: Path
     arrays: Arrays
@@ -214,17 +215,17 @@ class Kept(NamedTuple):
 
 
 def _kept(stamp: str) -> Kept | None:
-    """What ``_keep`` kept under a stamp; None where nothing is, or where it is damaged."""
+    """What ``_keep`` kept under a stamp; None if missing or damaged."""
     caches = map(_opened, sorted(paths.CACHE.glob("affectnet-*/")))
     return next((kept for kept in caches if kept and kept.about.get("stamp") == stamp), None)
 
 
 def _keep(folder: Path, wanted: Wanted, about: dict) -> Kept:
-    """Cut the faces out of the pictures below ``folder``, or take them where that was done before.
+    """Crop the faces of the pictures below ``folder``, or use those cropped before.
 
-    ``about`` is kept beside them, and its "stamp" is what ``_kept`` knows them by. The arrays have as many rows as are
-    wanted, less the pictures left out. Raises ValueError where more than half of the pictures cannot be used, OSError
-    where the cache cannot be written. A second process waits for the first.
+    ``about`` is kept with them; ``_kept`` finds them by its "stamp". The arrays have one row for each wanted face,
+    except the pictures left out. Raises ValueError if more than half of the pictures are unusable, OSError if the cache
+    cannot be written. A second process waits for the first.
     """
     place = paths.CACHE / f"affectnet-{wanted.digest[:12]}"
     try:
@@ -234,7 +235,7 @@ def _keep(folder: Path, wanted: Wanted, about: dict) -> Kept:
                 shutil.rmtree(place, ignore_errors=True)
                 _decode_all(folder, wanted, place.with_suffix(".partial"), about)
                 place.with_suffix(".partial").rename(place)
-            elif kept.about.get("stamp") != about["stamp"]:  # moved here, or its lists were written anew
+            elif kept.about.get("stamp") != about["stamp"]:  # moved here, or its lists were rewritten
                 paths.replace_text(place / "about.json", json.dumps(kept.about | about))
             return _opened(place)
     except OSError as error:
@@ -242,7 +243,7 @@ def _keep(folder: Path, wanted: Wanted, about: dict) -> Kept:
 
 
 def _changed(folder: Path, left_out: list[LeftOut]) -> bool:
-    """Whether a picture that was left out has since come, gone or changed its size."""
+    """Whether a picture that was left out has since appeared, disappeared or changed its size."""
     return any(_size(folder / one.picture) != one.bytes for one in left_out)
 
 
@@ -265,15 +266,15 @@ def _opened(folder: Path) -> Kept | None:
 
 
 def face(path: Path, box: tuple[int, int, int, int], side: int, colour: bool) -> np.ndarray | str:
-    """The face in a picture, (side, side) or (side, side, 3) RGB uint8, or why there is none, in words.
+    """The face in a picture, (side, side) or (side, side, 3) RGB uint8, or the reason why there is none.
 
-    box: x to the right, y downwards from the upper left corner, width and height, in pixels; what lies outside of the
-    picture is cut off. All 0: the whole picture. What is not square is made so. Orientation that a camera noted is not
-    heeded: the boxes were drawn on the pixels as they are.
+    box: x to the right, y downwards from the upper left corner, width and height, in pixels; what is outside the
+    picture is cut off. All 0: the whole picture. The box is made square. The camera's orientation tag is ignored: the
+    boxes were drawn on the pixels as stored.
 
-    JPEG pictures are decoded at a half, a quarter or an eighth of their size where the face stays as large as it is
-    wanted; the box is then rounded to pixels of that size. The whole file is read first: from memory OpenCV refuses a
-    file that ends too soon, from disk it would give the upper part of a picture.
+    JPEG pictures are decoded at a half, a quarter or an eighth of their size if the face stays large enough; the box is
+    then rounded to pixels of that size. The whole file is read first: OpenCV refuses a truncated file from memory, but
+    from disk it would return the upper part of the picture.
     """
     try:
         content = np.frombuffer(path.read_bytes(), np.uint8)
@@ -303,7 +304,7 @@ def _decoded(content: np.ndarray, colour: bool, factor: int) -> np.ndarray | Non
     flag = getattr(cv2, f"IMREAD_{kind}" if factor == 1 else f"IMREAD_REDUCED_{kind}_{factor}")
     try:
         return cv2.imdecode(content, flag | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:  # an empty file, or one that claims to be huge
+    except cv2.error:  # an empty file, or one with a huge declared size
         return None
 
 
@@ -311,7 +312,7 @@ def _decoded(content: np.ndarray, colour: bool, factor: int) -> np.ndarray | Non
 
 
 def _decode_all(folder: Path, wanted: Wanted, partial: Path, about: dict) -> None:
-    """Fill ``partial`` with what ``_keep`` keeps, going on with what a killed process left there."""
+    """Fill ``partial`` with what ``_keep`` keeps, continuing after what a killed process left there."""
     n, shape = len(wanted.pictures), (wanted.side, wanted.side, 3)[: 2 + wanted.colour]
     row_bytes = math.prod(shape)
     rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // row_bytes))
@@ -319,7 +320,7 @@ def _decode_all(folder: Path, wanted: Wanted, partial: Path, about: dict) -> Non
     partial.mkdir(parents=True, exist_ok=True)
     done, bad = _log(partial / "blocks.jsonl", rows)
     with open(partial / "images.npy", "ab") as images, open(partial / "blocks.jsonl", "a", encoding="utf-8") as log:
-        # the header is written last, when the number of faces is known; a block that was not logged is cut off
+        # the header is written last, when the number of faces is known; a block that is not in the log is cut off
         images.truncate(_HEADER + (min(n, done * rows) - len(bad)) * row_bytes)
 
         def block(start: int) -> list[np.ndarray | str]:
@@ -329,7 +330,7 @@ def _decode_all(folder: Path, wanted: Wanted, partial: Path, about: dict) -> Non
                 for k in range(start, min(start + rows, n))
             ]  # fmt: skip
 
-        with tqdm(desc="Cutting out faces", total=n, initial=min(n, done * rows), unit=" faces", **PROGRESS) as bar:
+        with tqdm(desc="Cropping faces", total=n, initial=min(n, done * rows), unit=" faces", **PROGRESS) as bar:
             for start, faces in zip(starts[done:], _in_order(block, starts[done:])):
                 reasons = {start + k: one for k, one in enumerate(faces) if isinstance(one, str)}
                 bad |= reasons
@@ -344,7 +345,7 @@ def _decode_all(folder: Path, wanted: Wanted, partial: Path, about: dict) -> Non
                     shutil.rmtree(partial)
                     first, reason = next(iter(bad.items()))
                     found = f"{len(bad):,} of {seen:,} pictures unusable ({wanted.pictures[first]}: {reason})"
-                    raise refused(folder, found, "most of them whole", "unpack all of AffectNet there")
+                    raise refused(folder, found, "most of them readable", "unpack all of AffectNet there")
     good = np.setdiff1d(np.arange(n), list(bad))
     labels, split = wanted.labels[good], wanted.split[good]
     with open(partial / "images.npy", "r+b") as images:
@@ -363,13 +364,13 @@ def _decode_all(folder: Path, wanted: Wanted, partial: Path, about: dict) -> Non
 
 
 def _log(path: Path, rows: int) -> tuple[int, dict[int, str]]:
-    """How many blocks are done, and what could not be used in them; a torn last line is taken off."""
+    """How many blocks are done, and what was unusable in them; an incomplete last line is removed."""
     lines, bad = [], {}
-    with suppress(OSError, ValueError):  # no log yet; a torn line
+    with suppress(OSError, ValueError):  # no log yet; an incomplete line
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
             entry = json.loads(line)
             if (entry["start"], entry["rows"]) != (number * rows, rows):
-                lines, bad = [], {}  # of a program with other blocks
+                lines, bad = [], {}  # written with another block size
                 break
             lines.append(line)
             bad |= {int(row): reason for row, reason in entry["bad"].items()}
@@ -378,7 +379,7 @@ def _log(path: Path, rows: int) -> tuple[int, dict[int, str]]:
 
 
 def _in_order(function, values) -> Iterator:
-    """``function`` of each value by threads, in order, and never more than a few ahead: memory stays bounded."""
+    """``function`` of each value by threads, in order, only a few ahead, so that memory stays bounded."""
     values, threads = iter(values), os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         waiting = deque(pool.submit(function, value) for value in islice(values, threads + 1))
@@ -388,7 +389,7 @@ def _in_order(function, values) -> Iterator:
 
 
 def _hash(images: Path, labels: np.ndarray, split: np.ndarray) -> str:
-    """``data.array_hash``, the images read from their file: mapped, all of them would come to count as memory."""
+    """``data.array_hash`` with the images read from their file: memory-mapped, all of them would count as memory."""
     with open(images, "rb") as file:
         file.seek(_HEADER)
         digest = hashlib.file_digest(file, "sha256")

@@ -1,9 +1,9 @@
-"""AffectNet's annotations as its owners release them, in either layout, and what is not AffectNet refused.
+"""AffectNet's annotations as its owners release them, in either layout; anything else is refused.
 
-The older layout has the pictures as they were found and lists of them: ``Manually_Annotated_Images/<n>/<hash>.<ext>``,
+The older layout has the original pictures and lists of them: ``Manually_Annotated_Images/<n>/<hash>.<ext>``,
 ``Manually_Annotated_file_lists/{training,validation}.csv`` with a face box for each row: x to the right, y downwards
-from the picture's upper left corner, then width and height, in pixels. The newer has faces cut out at 224 x 224 pixels:
-``{train,val}_set/images/<id>.jpg`` and, for each, ``annotations/<id>_exp.npy`` and others.
+from the picture's upper left corner, then width and height, in pixels. The newer one has faces cropped to 224 x 224
+pixels: ``{train,val}_set/images/<id>.jpg`` and, for each, ``annotations/<id>_exp.npy`` and others.
 """
 
 import csv
@@ -25,7 +25,7 @@ COLUMNS = (
     "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height",
     "facial_landmarks", "expression", "valence", "arousal",
 )  # fmt: skip
-"""Columns of the older layout's lists, in their order; some releases' validation.csv comes without this line."""
+"""Columns of the older layout's lists, in order; in some releases validation.csv lacks this line."""
 
 OFFICIAL_TRAINING = (74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882, 3_750)
 """Training rows of the codes 0 to 7, in both layouts."""
@@ -40,18 +40,18 @@ _ORDER = (
     "a re-upload whose labels are the alphabetical order of folder names (anger 0, contempt 1, ... happy 4), which is "
     "not AffectNet's (neutral 0, happiness 1, ...), and which holds about a tenth of it"
 )
-_ASK = "ask the owners for AffectNet (mohammadmahoor.com/affectnet); its licence is given by request"
+_ASK = "ask the owners for AffectNet (mohammadmahoor.com/affectnet); its licence is granted on request"
 
 
 class Annotations(NamedTuple):
-    """What is annotated of each picture, in the order of the lists, training before validation."""
+    """The annotations of each picture, in the order of the lists, training before validation."""
 
     layout: str  # OLDER or NEWER
-    pictures: list[str]  # its path below the folder that ``read`` was given
-    boxes: np.ndarray  # (n, 4) int32: x, y, width, height of the face; all 0 where the picture is the face
-    codes: np.ndarray  # (n,) uint8: code in emotions.AFFECTNET, UNKNOWN of a picture without an annotation
-    validation: np.ndarray  # (n,) bool: whether the owners put it into the validation set
-    unusable: dict[int, str]  # position -> why no face can be cut out of it
+    pictures: list[str]  # path below the folder given to ``read``
+    boxes: np.ndarray  # (n, 4) int32: x, y, width, height of the face; all 0 if the picture is the face
+    codes: np.ndarray  # (n,) uint8: code in emotions.AFFECTNET, UNKNOWN without an annotation
+    validation: np.ndarray  # (n,) bool: whether it is in the owners' validation set
+    unusable: dict[int, str]  # position -> why no face can be cropped
 
 
 class Place(NamedTuple):
@@ -63,9 +63,9 @@ class Place(NamedTuple):
 
 
 def locate(folder: Path) -> Place:
-    """The layout that a folder holds; where it holds both, the faces cut out, which are quicker to read.
+    """The layout of a folder; if it has both, the cropped faces, which are quicker to read.
 
-    Raises ValueError for a folder with neither, with the reason where it is a re-upload known for its wrong labels.
+    Raises ValueError for a folder with neither, and names the reason if it is a re-upload known for its wrong labels.
     """
     for base in (folder, folder / "AffectNet"):
         sets = base / "train_set", base / "val_set"
@@ -102,9 +102,9 @@ def is_alphabetical(folder: Path) -> bool:
 
 
 def stamp(folder: Path) -> str:
-    """What changes when annotations or the set of pictures do, without reading them: places, sizes and times.
+    """What changes when the annotations or the set of pictures change, without reading them: paths, sizes and times.
 
-    A picture that is changed in its place is not seen by it.
+    A picture that is overwritten in place goes unnoticed.
     """
     place = locate(folder)
     paths = [path for path in (*place.lists, *place.pictures) if path.exists()]
@@ -115,8 +115,8 @@ def stamp(folder: Path) -> str:
 def read(folder: Path) -> Annotations:
     """All annotations of a folder.
 
-    Raises ValueError naming file and line for one that is malformed, and where the codes are not AffectNet's but those
-    of the alphabetical order.
+    Raises ValueError naming file and line for a malformed one, and if the codes are in alphabetical order instead of
+    AffectNet's.
     """
     place = locate(folder)
     reader = _older if place.layout == OLDER else _newer
@@ -139,9 +139,9 @@ class _Row(NamedTuple):
     """One annotation."""
 
     picture: str  # path below the folder of pictures
-    box: tuple[int, int, int, int] | str  # as in ``Annotations``, or why there is none
+    box: tuple[int, int, int, int] | str  # as in ``Annotations``, or the reason why there is none
     code: int
-    valence: float  # NaN where it is not known
+    valence: float  # NaN if unknown
 
 
 def _older(path: Path, images: Path) -> Iterator[_Row]:
@@ -189,8 +189,8 @@ def _number(text: str) -> float:
 
 
 def _newer(folder: Path, images: Path) -> Iterator[_Row]:
-    """Those of a folder of ``<id>_exp.npy`` files, in the order of the ids. Valence is read where it is needed to tell
-    the order of the labels: of the first hundred pictures of the two codes that tell it."""
+    """The rows of a folder of ``<id>_exp.npy`` files, in the order of the ids. Valence is read only to check the order
+    of the labels: for the first hundred pictures of the two codes that show it."""
     names = sorted((name.removesuffix("_exp.npy") for name in os.listdir(folder) if name.endswith("_exp.npy")), key=_id)
     extensions = {Path(name).stem: Path(name).suffix for name in os.listdir(images)} if images.is_dir() else {}
     asked = dict.fromkeys(_TELLING, 0)
@@ -215,7 +215,7 @@ def _id(name: str) -> tuple:
 def _value(path: Path) -> float:
     """The number in a file of one number, which may be written as text.
 
-    There are as many files as pictures, and few different heads of such files: each is parsed once.
+    There are as many files as pictures, but few different headers: each is parsed once.
     """
     try:
         with open(path, "rb") as file:
@@ -223,7 +223,7 @@ def _value(path: Path) -> float:
         head = content[: 10 + int.from_bytes(content[8:10], "little")]
         if head not in _DTYPES:
             value = np.load(io.BytesIO(content), allow_pickle=False)
-            value.item()  # raises where it is not one number
+            value.item()  # raises if it is not one number
             _DTYPES[head] = value.dtype
         return float(np.frombuffer(content, _DTYPES[head], 1, len(head))[0])
     except (OSError, ValueError, EOFError) as error:
@@ -235,8 +235,9 @@ _TELLING = (1, 4)  # happiness and fear; in alphabetical order contempt and happ
 
 
 def _check_order(folder: Path, training: np.ndarray, codes: np.ndarray, valence: np.ndarray) -> None:
-    """Raise ValueError where codes are the alphabetical order's: by valence, which is positive of happiness alone, and
-    by how many Training rows have each code (a row is likelier in that order by half or more, as logarithms go)."""
+    """Raise ValueError if the codes are in alphabetical order: by valence, which is positive only for happiness, and by
+    the number of Training rows of each code (if the mean log-likelihood of a row is higher in that order by half or
+    more)."""
     known = np.abs(valence) <= 1  # -2: no valence
     happy, other = (valence[known & (codes == code)] for code in _TELLING)
     if len(happy) > 9 and len(other) > 9 and happy.mean() + 0.2 < other.mean():

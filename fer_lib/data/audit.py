@@ -1,8 +1,8 @@
-"""What is wrong with a data set: images that occur twice, leak from part to part, bear several labels, or show nothing.
+"""What is wrong with a data set: images that occur twice, leak from part to part, have several labels, or show nothing.
 
 Two images are the same when they are equal in every pixel. The *earliest* of several is the first in the order
-Training, PublicTest, PrivateTest, and within a part in the order of the file. A row is *leaked* when its image stands
-in an earlier part, where a network was fitted to it or chosen on it, and *clean* otherwise.
+Training, PublicTest, PrivateTest, and within a part in the order of the file. A row is *leaked* when its image is also
+in an earlier part, on which a network was trained or chosen, and *clean* otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from . import SPLITS, Faces
 
 
 def earliest_twins(faces: Faces) -> np.ndarray:
-    """For each row the position, (n,) int64, of the earliest row with the same image: itself where it is the only.
+    """For each row the position, (n,) int64, of the earliest row with the same image: its own if there is no other.
 
     Rows of no known part come last.
     """
@@ -31,17 +31,17 @@ def earliest_twins(faces: Faces) -> np.ndarray:
 
 
 def clean_rows(faces: Faces) -> np.ndarray:
-    """Which rows are free of leakage, (n,) bool: no image of an earlier split is the same in every pixel.
+    """Which rows are free of leakage, (n,) bool: no row of an earlier split has the same pixels.
 
-    A PrivateTest row is clean when its image stands neither in Training nor in PublicTest, a PublicTest row when it
-    does not stand in Training. Of FER2013's 3,589 PrivateTest rows 3,275 are.
+    A PrivateTest row is clean when its image is neither in Training nor in PublicTest, a PublicTest row when it is not
+    in Training. 3,275 of FER2013's 3,589 PrivateTest rows are clean.
     """
     earliest = faces.split[earliest_twins(faces)]
     return (earliest == faces.split) | (faces.split >= len(SPLITS))
 
 
 def leaking_rows(faces: Faces) -> np.ndarray:
-    """Which Training rows show an image that stands in a test set too, (n,) bool."""
+    """Which Training rows show an image that is also in a test set, (n,) bool."""
     twins = earliest_twins(faces)
     tested = np.zeros(len(faces), bool)
     tested[twins[(faces.split > 0) & (faces.split < len(SPLITS))]] = True
@@ -49,21 +49,22 @@ def leaking_rows(faces: Faces) -> np.ndarray:
 
 
 def marks(faces: Faces) -> dict[str, np.ndarray]:
-    """The marks of each row, (n,) each, bool but for the first two.
+    """The marks of each row, (n,) each; all but the first two are bool.
 
     twin: position of the earliest row with the same image (``earliest_twins``). group_size: rows with that image.
-    in_training, in_public_test: a test row's image stands in this earlier part. clean: in none (``clean_rows``).
+    in_training, in_public_test: a test row's image is also in this earlier part. clean: in no earlier part
+    (``clean_rows``).
     mislabelled_in_training, contradicted: some row of Training, or of any earlier part, shows a test row's image with
-    another label. conflicting: the rows of this image have more than one label. flat: one grey all over.
+    another label. conflicting: the rows of this image have more than one label. flat: one uniform grey.
 
-    A row of no known part leaks from none, a row without a label contradicts none and is not contradicted.
+    A row of no known part does not leak; a row without a label contradicts none and is not contradicted.
     """
     twin, parts, emotions = earliest_twins(faces), np.arange(len(SPLITS)), np.arange(len(faces.emotions))
     in_part = faces.split[:, None] == parts  # (n, 3)
     has_label = faces.labels[:, None] == emotions  # (n, 7)
     shown = np.zeros((len(faces), len(SPLITS) + 1, len(faces.emotions) + 1), bool)
     shown[twin, np.minimum(faces.split, len(SPLITS)), np.minimum(faces.labels, len(faces.emotions))] = True
-    shown = shown[twin]  # (n, 4, 8): in which part each row's image stands with which label, unknown ones last
+    shown = shown[twin]  # (n, 4, 8): whether each row's image is in this part with this label, unknown ones last
     earlier = (parts < faces.split[:, None]) & in_part.any(axis=1, keepdims=True)  # (n, 3): parts before a row's own
     leaked = shown[:, :-1].any(axis=2) & earlier
     other = has_label.any(axis=1)[:, None] & (shown[:, :-1, :-1] & ~has_label[:, None]).any(axis=2) & earlier
@@ -82,9 +83,9 @@ def marks(faces: Faces) -> dict[str, np.ndarray]:
 
 
 def summary(faces: Faces) -> list[dict]:
-    """The findings in the order of a reader's questions, one dict each: finding, the count in each split, and in all.
+    """The findings, one dict each: finding, the count in each split, and in all.
 
-    None where a count has no meaning: an image that stands in several parts belongs to none, and nothing comes before
+    None where a count has no meaning: an image that is in several parts belongs to none, and nothing comes before
     Training.
     """
     mark = marks(faces)
@@ -145,7 +146,7 @@ def row_lists(faces: Faces) -> dict[str, list[dict]]:
 
 
 def folder(faces: Faces) -> Path:
-    """Where the lists of this data belong: those of the official FER2013 are committed, all others are not."""
+    """The folder for the lists of this data; those of the official FER2013 are committed, all others are not."""
     official = faces.name == "fer2013" and faces.source.get("official")
     return (paths.RESULTS if official else paths.RESULTS / "local") / "audit"
 
@@ -153,7 +154,7 @@ def folder(faces: Faces) -> Path:
 def write(faces: Faces, into: Path) -> None:
     """Write ``summary`` and ``row_lists`` as CSV files, and a README on them, into a folder.
 
-    Each is written once all are made, and whole, so that an interruption leaves no torn file.
+    They are written when all are made, each at once, so that an interruption leaves no incomplete file.
     """
     lists = {"summary": summary(faces), **row_lists(faces)}
     texts = {f"{name}.csv": _csv(COLUMNS[name], rows) for name, rows in lists.items()} | {"README.md": _readme(faces)}
@@ -186,19 +187,19 @@ def _readme(faces: Faces) -> str:
 
 *Written by `make audit`* from {faces.name}, {len(faces):,} rows{known}.
 
-A row is the number of a line of the CSV file, counted from 0 without the header. Two images are the same when they are
-equal in every pixel; the parts come in the order Training, PublicTest, PrivateTest.
+`row` is the line of the CSV file, counted from 0 without the header. Two images are the same when they are equal in
+every pixel. The parts have the order Training, PublicTest, PrivateTest.
 
 - `summary.csv`: the counts.
 - `duplicates.csv`: every row whose image occurs more than once. Rows with the same `group` show the same image;
-  `conflict`: they have more than one label.
-- `leaked.csv`: every test row whose image stands in an earlier part, and its `twin`, the first row with that image.
-  `contradicted`: some row of an earlier part has another label.
-- `near_duplicates.csv`: pairs of a test row and a row of an earlier part, its `partner`, that are not equal but
-  correlate 0.85 or more: the middle 40 x 40 pixels of the partner and a square of the row that lies up to 4 pixels
-  `down` and `right`, `mirrored` if so. From 0.90 on they count as near-duplicates.
-- `several_emotions.csv`: test rows in which three or more of FER+'s ten taggers chose a second emotion; written where
-  FER+ is at hand.
-- `flat.csv`: images of one grey (0 black to 255 white) all over.
-- `clean_private_test.csv`: the PrivateTest rows whose image stands neither in Training nor in PublicTest.
+  `conflict` means that they have more than one label.
+- `leaked.csv`: every test row whose image is also in an earlier part, and its `twin`, the first row with that image.
+  `contradicted` means that a row of an earlier part has another label.
+- `near_duplicates.csv`: pairs of a test row and a row of an earlier part, its `partner`, that are not equal but have a
+  correlation of 0.85 or more: between the middle 40 x 40 pixels of the partner and a square of the row that is up to
+  4 pixels `down` and `right`, and possibly `mirrored`. From 0.90 on they count as near-duplicates.
+- `several_emotions.csv`: test rows in which three or more of FER+'s ten taggers chose a second emotion; written if
+  FER+ is there.
+- `flat.csv`: images of one uniform `grey` (0 black to 255 white).
+- `clean_private_test.csv`: the PrivateTest rows whose image is neither in Training nor in PublicTest.
 """

@@ -1,4 +1,4 @@
-"""FER2013 from Kaggle, by kagglehub, Kaggle's own client library (the extra ``data``; nothing else here needs it)."""
+"""FER2013 from Kaggle, through kagglehub, Kaggle's own client library (the extra ``data``; nothing else needs it)."""
 
 import importlib.util
 import shutil
@@ -13,34 +13,35 @@ from . import Faces, fer2013
 TABLE = "deadskull7/fer2013"
 """A public data set with a copy of fer2013.csv; needs no account."""
 PICTURES = "msambare/fer2013"
-"""The public folder copy: JPEG pictures, whose pixels are not quite the table's; needs no account."""
+"""The public folder copy: JPEG pictures, whose pixels differ slightly from the table's; needs no account."""
 
 TERMS = """\
-The faces belong to the people on them. They were gathered for research: do not pass them on, and heed the rules of the
-competition and Kaggle's terms (https://www.kaggle.com/terms)."""
+The faces belong to the people on them. They were collected for research: do not pass them on, and follow the
+competition's rules and Kaggle's terms (https://www.kaggle.com/terms)."""
 
 
 def by_hand() -> str:
-    """How to get the data without ``fetch``, step by step."""
+    """How to get the data by hand, step by step."""
     return f"""\
 To get the official data by hand:
   1. Sign in at https://www.kaggle.com and accept the rules at
      https://www.kaggle.com/c/{fer2013.COMPETITION}/rules
-  2. On the page "Data" beside it, download fer2013.tar.gz or icml_face_data.csv, or all files as one zip.
+  2. On its page "Data", download fer2013.tar.gz or icml_face_data.csv, or all files as one zip.
      Or take fer2013.csv from https://www.kaggle.com/datasets/{TABLE}
-  3. Put the file into {paths.DATA}, packed as it came, or say where it is: make reproduce FER2013=PATH
+  3. Put the file into {paths.DATA}, without unpacking it, or say where it is: make reproduce FER2013=PATH
 For `make data` to do this: create a token at https://www.kaggle.com/settings and set KAGGLE_API_TOKEN to it, or keep it
 in ~/.kaggle/access_token. (KAGGLE_USERNAME with KAGGLE_KEY, and ~/.kaggle/kaggle.json, work too.)
-As JPEG pictures, with slightly other pixels: "Download" at https://www.kaggle.com/datasets/{PICTURES}
-brings an archive.zip for the same folder."""
+As JPEG pictures, with slightly different pixels: "Download" at https://www.kaggle.com/datasets/{PICTURES}
+gives an archive.zip for the same folder."""
 
 
 def fetch() -> int:
-    """Bring FER2013 into ``data/``, unless it is there. Returns the exit code: 0 where a whole data set is there then.
+    """Download FER2013 into ``data/``, unless it is there. Returns the exit code: 0 if a whole data set is there at the
+    end.
 
-    Tried in turn: the competition's table, for which Kaggle wants credentials (kagglehub finds them), the public copy
-    of the table, the pictures. What came is read before it is moved to its place in ``data/``, and nothing there is
-    overwritten. Progress and reasons are printed. Raises ValueError where what is there already is malformed.
+    It tries in turn the competition's table, which needs Kaggle credentials (kagglehub finds them), the public copy of
+    the table, and the pictures. A download is read before it is moved into ``data/``, and nothing there is overwritten.
+    Progress and reasons are printed. Raises ValueError if the data that is already there is malformed.
     """
     there, whole = fer2013.find(), False
     if there:
@@ -60,7 +61,7 @@ def fetch() -> int:
     for name in sources:
         try:
             brought = _bring(name)
-        except Exception as error:  # kagglehub's errors have no class in common
+        except Exception as error:  # kagglehub's errors have no common class
             reason = textwrap.shorten(f"{type(error).__name__}: {error}", 500)
             print(f"Not from Kaggle's {name} ({reason})", flush=True)
         else:
@@ -71,7 +72,7 @@ def fetch() -> int:
 
 
 def _bring(name: str) -> Path:
-    """Download a competition's table or a data set to a folder of its own, read it, and move it into ``data/``."""
+    """Download a competition's table or a data set to a separate folder, read it, and move it into ``data/``."""
     import kagglehub
 
     paths.DATA.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def _bring(name: str) -> Path:
         faces = _read(came, whole=True)
         if name != PICTURES and not faces.source["official"]:
             raise ValueError(f"{came.name} is {fer2013.described(faces)}")
-        shutil.rmtree(folder / ".complete", ignore_errors=True)  # a mark of kagglehub's own
+        shutil.rmtree(folder / ".complete", ignore_errors=True)  # a marker file of kagglehub
         place = paths.DATA / came.name
         if place.exists():
             raise FileExistsError(f"{place} is in the way; move it, then run `make data` again")

@@ -1,7 +1,7 @@
-"""Drawn faces in AffectNet's layouts: what tests and trials read in its place, its traps included.
+"""Drawn faces in AffectNet's layouts, including its traps: what tests and trial runs read instead of it.
 
-Faces of ``drawn_faces`` are tinted, for the older layout put into a larger scene with a box around each, for the newer
-cut out at 224 x 224 pixels, and saved as JPEG with the annotations that go with them. They say nothing about AffectNet.
+Faces of ``drawn_faces`` are tinted and saved as JPEG with their annotations: for the older layout in a larger scene
+with a box around each, for the newer one cropped to 224 x 224 pixels. They say nothing about AffectNet.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from .emotions import AFFECTNET, FER2013, mapping
 TRAPS = (
     "no header", "null box", "negative box", "codes 8 to 10", "contempt", "missing", "corrupted", "not annotated",
 )  # fmt: skip
-"""What can be wrong with a tree, by the name to ask for it: validation.csv without its first line, a Training row
-with NULL for its face box, one of negative size, rows of the codes that are no emotion, rows of contempt, a picture
-that is not there, one that ends too soon, and one that no annotation tells of (newer layout)."""
+"""What can be wrong with a tree, by name: validation.csv without its first line, a Training row with NULL for its face
+box, one of negative size, rows of the codes that are no emotion, rows of contempt, a missing picture, a truncated one,
+and one without an annotation (newer layout)."""
 
 DRAWN = 96  # the side at which a face is drawn, before it is enlarged
 VALENCE = {"happiness": 0.7, "neutral": 0.0, "surprise": 0.1}  # of the other emotions -0.6
@@ -40,7 +40,7 @@ VALENCE = {"happiness": 0.7, "neutral": 0.0, "surprise": 0.1}  # of the other em
 def face(code: int, rng: np.random.Generator, side: int = affectnet.CUT_OUT) -> np.ndarray:
     """A face of an emotion by AffectNet's code, (side, side, 3) uint8, BGR as OpenCV saves it.
 
-    Contempt is drawn from two action units, the codes that are no emotion as neutral.
+    Contempt is drawn from two action units; the codes that are no emotion are drawn as neutral.
     """
     emotion = (
         FER2013[mapping(AFFECTNET[:7], FER2013)[code]] if code < 7 else {12: 0.4, 17: 0.5} if code == 7 else "neutral"
@@ -68,10 +68,10 @@ def scene(code: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, i
 def write(
     folder: Path, layout: str, training: int, validation: int, traps: tuple[str, ...] = TRAPS, seed: int = 0
 ) -> None:
-    """Write a tree of a layout, "older" or "newer", with so many sound pictures of the seven emotions in turn.
+    """Write a tree of a layout, "older" or "newer", with this many valid pictures of the seven emotions in turn.
 
-    What ``traps`` name comes on top of them. Picture i depends on the seed, the part and i alone. All processors draw.
-    Raises ValueError for an unknown layout or trap.
+    Those that ``traps`` name are added. Picture i depends only on the seed, the part and i. All processors draw. Raises
+    ValueError for an unknown layout or trap.
     """
     if layout not in ("older", "newer") or not set(traps) <= set(TRAPS):
         raise ValueError(f"found {layout!r}, {traps!r}; expected older or newer, and traps of {', '.join(TRAPS)}")
@@ -147,8 +147,8 @@ def _write_annotations(folder: Path, rows: list[tuple], bare: bool) -> None:
 
 
 def load(layout: str, tests: str) -> Faces:
-    """700 Training and 140 validation faces with every trap, written once for each version of what draws them, and read
-    as AffectNet is (see ``affectnet.load``); what is left out is known and raises no warning.
+    """700 Training and 140 validation faces with every trap, written once for each version of the drawing code, and
+    read like AffectNet (see ``affectnet.load``). What is left out is known and gives no warning.
     """
     programs = b"".join(Path(module).read_bytes() for module in (__file__, drawn_faces.__file__))
     version = hashlib.sha256(programs + f"{np.__version__} {cv2.__version__}".encode()).hexdigest()[:12]

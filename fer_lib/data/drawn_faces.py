@@ -1,10 +1,10 @@
-"""Drawn faces: a small data set made from FACS action units, for when FER2013 is not there.
+"""Drawn faces: a small data set made from FACS action units, for use without FER2013.
 
 An emotion is a set of action units (Ekman & Friesen's Facial Action Coding System; the sets are EMFACS prototypes);
-each unit moves a few measures of a face; the face belongs to a random person in a random pose and light. Pose is what
-a decision tree on pixels cannot follow: after 2,800 faces a tree gets about 38 %, a feed-forward network 52 to 56 %,
-and a small CNN at least 15 points more. That proves machinery, and nothing about people: no accuracy on drawn faces
-says anything about an accuracy on photographs.
+each unit moves a few measures of a face; the face belongs to a random person in a random pose and light. A decision
+tree on pixels cannot handle the pose: after 2,800 faces a tree reaches about 38 %, a feed-forward network 52 to 56 %,
+and a small CNN at least 15 points more. That shows that the code works. No accuracy on drawn faces says anything about
+an accuracy on photographs.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ RANGES = {
 }  # fmt: skip
 """What differs between two faces of the same expression -> from where to where, uniformly.
 
-Hair, beard, glasses and the like from 0 to 1 are there past a threshold above one half: the middle face has none.
+Hair, beard, glasses and the like, from 0 to 1, appear above a threshold above one half: the middle face has none.
 """
 _LOW, _HIGH = np.array(list(RANGES.values())).T
-_SHIFT = 4  # fractional bits of the coordinates that OpenCV draws at
+_SHIFT = 4  # fractional bits of the coordinates for OpenCV
 _SUPERSAMPLING = 4
 _T = -np.cos(np.linspace(0, np.pi, 13))  # along a lid or a lip, from corner to corner
 _BOW = 1 - _T**2
@@ -172,7 +172,7 @@ def _line(*points: complex) -> np.ndarray:
 
 
 def _between(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The area between two lines that both run from left to right."""
+    """The area between two lines that both go from left to right."""
     return np.concatenate([one, other[::-1]])
 
 
@@ -332,12 +332,12 @@ def _photograph(drawing: list, shading: list, at: dict, rng: np.random.Generator
 
 
 def load(training: int = 1400, public_test: int = 175, private_test: int = 175, seed: int = 0) -> Faces:
-    """Draw the data set: so many faces in each of the three splits, in the order of SPLITS.
+    """Draw the data set: this many faces in each of the three splits, in the order of SPLITS.
 
-    Face i of a split depends on the seed, the split and i alone, not on how many are asked for. Each seven faces in
-    turn hold every emotion once, in random order, so classes are balanced (FER2013's are not).
-    The bytes are the same wherever NumPy and OpenCV are the same; ``sha256`` tells.
-    seed: 0 or more. Raises ValueError for a negative seed or count, or for no faces at all.
+    Face i of a split depends only on the seed, the split and i, not on the number of faces. Every seven faces contain
+    each emotion once, in random order, so classes are balanced (FER2013's are not). The same versions of NumPy and
+    OpenCV give the same bytes; ``sha256`` shows it. seed: 0 or more. Raises ValueError for a negative seed or count, or
+    for no faces at all.
     """
     counts = {"training": training, "public_test": public_test, "private_test": private_test}
     for name, value in (counts | {"seed": seed}).items():

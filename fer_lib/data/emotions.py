@@ -1,7 +1,7 @@
-"""The emotions that the data sets label, in the order of their codes, and how the codes of one become those of another.
+"""The emotions of each data set, in the order of their codes, and the mapping from one data set's codes to another's.
 
-Every data set is loaded with FER2013's order, contempt after it where that is there; the other orders stand here for
-reading files, and for networks that were trained elsewhere.
+Every data set is loaded in FER2013's order, with contempt last if it has that. The other orders are for reading files,
+and for networks trained elsewhere.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """Code 0 to 6 of the ``emotion`` column (Goodfellow et al. 2013; Kaggle's data page)."""
 
 EIGHT = (*FER2013, "contempt")
-"""FER2013's seven and the eighth that AffectNet and FER+ have."""
+"""FER2013's seven emotions and the eighth of AffectNet and FER+."""
 
 FERPLUS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 """Columns of FER+ (Barsoum et al. 2016), in their order; NF is no face."""
@@ -22,10 +22,10 @@ AFFECTNET = (
 """Code 0 to 10 of ``expression`` (Mollahosseini et al. 2017)."""
 
 ALPHABETICAL = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-"""The order that folders named by emotion are numbered in, of re-uploads of AffectNet too: never its codes."""
+"""The order in which folders named by emotion are numbered, also in re-uploads of AffectNet; never its own codes."""
 
 SYNONYMS = {"anger": "angry", "happiness": "happy", "sadness": "sad", "NF": "no face"}
-"""Nouns of AffectNet and FER+, and FER2013's word for the same."""
+"""AffectNet's and FER+'s nouns, with FER2013's word for each."""
 
 LABEL_SETS = {
     "fer2013": FER2013,
@@ -34,15 +34,15 @@ LABEL_SETS = {
     "affectnet": AFFECTNET[:8],
     "affectnet7": AFFECTNET[:7],
 }
-"""Orders that a network's outputs may have, by the name to say them with."""
+"""The orders that a network's outputs may have, by name."""
 
 
 def mapping(source: tuple[str, ...], target: tuple[str, ...], leave_out: tuple[str, ...] = ()) -> np.ndarray:
-    """For each emotion of ``source`` its code in ``target``, (len(source),) int64.
+    """For each emotion of ``source``, its code in ``target``: (len(source),) int64.
 
-    Names are the same emotion when they are equal or ``SYNONYMS`` says so, and nothing else is: contempt is no anger,
-    and none, uncertain, unknown and no face are no neutral. Raises ValueError naming those that ``target`` lacks,
-    unless they are to be left out, which gives -1, and for one to be left out that is not there.
+    Two names are the same emotion only if they are equal or ``SYNONYMS`` says so: contempt is not anger, and none,
+    uncertain, unknown and no face are not neutral. An emotion that is left out gets -1. Raises ValueError naming other
+    emotions that ``target`` lacks, and for an unknown one to leave out.
     """
     names, known = [SYNONYMS.get(name, name) for name in source], [SYNONYMS.get(name, name) for name in target]
     skipped = [SYNONYMS.get(name, name) for name in leave_out]

@@ -1,12 +1,12 @@
-"""FER2013 (Goodfellow et al. 2013): 35,887 grey faces of 48 x 48 pixels in seven emotions, brought by the reader.
+"""FER2013 (Goodfellow et al. 2013): 35,887 grey faces of 48 x 48 pixels in seven emotions, supplied by the user.
 
 ``load()`` reads any file that users have: Kaggle's tables and re-saves of them, archives, the folder copy, an ``.npz``
-(``NAMES`` lists them, ``fer2013_files`` reads them). What is official is decided by the arrays, not the file:
+(``NAMES`` lists them, ``fer2013_files`` reads them). Whether data is official is decided by the arrays, not the file:
 fer2013.csv, icml_face_data.csv, a re-save with semicolons, an archive of one of these and an ``.npz`` of them are the
 same data. ``download.fetch`` downloads it.
 
 What was read is kept in ``CACHE/fer2013-<MD5 of the content>/``. An index beside it, from a file's path, size and times
-to the MD5 of its content, spares reading the file at the next load.
+to the MD5 of its content, saves reading the file at the next load.
 """
 
 import json
@@ -45,7 +45,7 @@ KAGGLE_FILES = {
 rows, test.csv the images of its PublicTest rows and then of its PrivateTest rows, without labels."""
 
 TEST_SHA256 = "57ad8966bb0b70dfe9b5ae3e1485fc4453560efeabbb8327c482c71f879cf8c7"
-"""``array_hash`` of test.csv as it is read, with ``UNKNOWN`` for labels and parts; by it the rows are known again."""
+"""``array_hash`` of test.csv as it is read, with ``UNKNOWN`` for labels and parts; it identifies the rows."""
 
 COMPETITION = "challenges-in-representation-learning-facial-expression-recognition-challenge"
 """Kaggle's name for the competition that FER2013 was made for."""
@@ -64,7 +64,7 @@ NAMES = (
     *(form.format("train") for form in _PACKED),
     *(form.format("test") for form in _PACKED),
 )
-"""What is looked for in a folder, in this order: the whole data exactly, then as pictures, then parts of it."""
+"""The names looked for in a folder, in this order: the exact whole data, then pictures, then parts of it."""
 
 _LOOKED_FOR = (
     "fer2013.csv or icml_face_data.csv (plain, .gz, .xz, .zip or .tar.gz), fer2013.npz, "
@@ -76,7 +76,7 @@ def find() -> Path | None:
     """The file, or folder of pictures, that ``load()`` would read, or None where there is none.
 
     The environment variable ``FER2013`` (a file, or a folder with one of ``NAMES``) precedes the project's ``data/``.
-    Raises FileNotFoundError when it is set but leads to nothing: a wrong path must not fall back silently.
+    Raises FileNotFoundError if it is set but nothing is there: a wrong path must not fall back silently.
     """
     named = os.environ.get("FER2013")
     return _at(Path(named), f"FER2013={named}") if named else first_in(paths.DATA)
@@ -99,20 +99,20 @@ def _at(path: Path, name: str) -> Path:
 def load(path: str | Path | None = None, *, whole: bool = False) -> Faces:
     """FER2013 as ``Faces``: images (n, 48, 48) uint8, memory-mapped, read-only; every row, in the file's order.
 
-    path: a file, or a folder holding one of ``NAMES``; None takes what ``find()`` finds.
+    path: a file, or a folder holding one of ``NAMES``; None uses what ``find()`` finds.
     whole: refuse data that cannot run the experiments, which need rows of all three parts, with labels.
 
     The faces' ``ids`` are rows of the table, counted from 0; those of the competition's train.csv and test.csv are rows
-    of fer2013.csv, those of pictures places in an order that ``fer2013_files`` states. Labels and parts that a table
-    does not tell are ``UNKNOWN``.
+    of fer2013.csv, those of pictures are positions in the order given in ``fer2013_files``. Labels and parts that a
+    table lacks are ``UNKNOWN``.
 
     The faces' ``source``: "file" (its name), "form" ("CSV", "JPEG pictures" and so on, see ``fer2013_files.Content``),
     "official" (whether images, labels and split are those of fer2013.csv), "official_md5" (``OFFICIAL_MD5`` if so, else
     None), "file_md5" (``fer2013_files.content_md5``), "md5" (``OFFICIAL_MD5`` if official, else the file's own),
     "kaggle_file" (which of ``KAGGLE_FILES`` it is byte for byte, or None).
 
-    Sound data other than the official loads with a UserWarning that says how it differs. Raises FileNotFoundError where
-    there is no file, ValueError naming file and row for one that is malformed, OSError if the cache cannot be written.
+    Valid data that is not the official data loads with a UserWarning that says how it differs. Raises FileNotFoundError
+    if there is no file, ValueError naming file and row if it is malformed, OSError if the cache cannot be written.
     """
     path = find() if path is None else _at(Path(path), str(path))
     if path is None:
@@ -146,7 +146,7 @@ def load(path: str | Path | None = None, *, whole: bool = False) -> Faces:
 
 
 def _cached(path: Path) -> tuple[Arrays, dict]:
-    """A file's arrays (images memory-mapped) and what is known of them: rows, md5, form, sha256."""
+    """A file's arrays (images memory-mapped) and their description: rows, md5, form, sha256."""
     index_file, key = paths.CACHE / "fer2013-index.json", files.fingerprint(path)
     try:
         index = {str(known): str(md5) for known, md5 in json.loads(index_file.read_text(encoding="utf-8")).items()}
@@ -176,20 +176,20 @@ def _folder(md5: str) -> Path:
 
 
 def _kept(md5: str) -> tuple[Arrays, dict] | None:
-    """The arrays of a content and what is known of them; None where they are missing, damaged or another content's."""
+    """The arrays of a content and their description; None if they are missing, damaged or of another content."""
     kept = kept_arrays(_folder(md5))
     return kept if kept and kept[1].get("md5") == md5 and "form" in kept[1] else None
 
 
 def described(faces: Faces) -> str:
-    """Whether data that ``load`` gave is the official FER2013, and else how it differs, in words."""
+    """Whether data from ``load`` is the official FER2013, otherwise how it differs, in words."""
     if faces.source["official"]:
         return f"the official FER2013, {len(faces):,} faces"
     return f"not the official FER2013: {lacking(faces) or _difference(faces)}"
 
 
 def lacking(faces: Faces) -> str:
-    """What is there and what the experiments miss, in words; empty where they miss nothing."""
+    """What is there and what the experiments lack, in words; "" if they lack nothing."""
     counts = {part: int(np.sum(faces.split == code)) for code, part in enumerate(SPLITS)}
     there = " and ".join(f"{count:,} {part}" for part, count in counts.items() if count) or f"{len(faces):,}"
     missing = [f"no {part} rows" for part, count in counts.items() if not count]
@@ -198,7 +198,7 @@ def lacking(faces: Faces) -> str:
 
 
 def _difference(faces: Faces) -> str:
-    """How whole data differs from the official; the counts tell only where the number of rows is the same."""
+    """How whole data differs from the official; counts are compared only if the number of rows is the same."""
     expected = np.array(list(OFFICIAL_COUNTS.values()))
     counts = np.zeros_like(expected)
     np.add.at(counts, (faces.split, faces.labels), 1)

@@ -1,14 +1,14 @@
 """The files that FER2013 comes in: CSV tables, archives of them, folders and archives of pictures, ``.npz``.
 
 ``opened(path)`` finds the data inside a file, whatever it is packed in, and ``arrays`` reads it. Nothing is ever
-unpacked to disk. How a file is packed is told by its first bytes, not by its name: Kaggle's clients have saved
-archives as ``.csv`` before.
+unpacked to disk. How a file is packed is decided by its first bytes, not its name: Kaggle's clients have saved archives
+as ``.csv``.
 
 Pictures are those of Kaggle's public folder copy: ``train/<emotion>/Training_3908.jpg``, and
-``test/<emotion>/PublicTest_88305.jpg`` or ``PrivateTest_...``. The label is the name of the folder, the part that of
-the file; folders further up say nothing. The numbers are no rows of the CSV and can occur twice, so a picture's row id
-is its place in the order of part, number, emotion: 0 is the first of Training, and the parts follow one another as they
-do in the CSV.
+``test/<emotion>/PublicTest_88305.jpg`` or ``PrivateTest_...``. The folder's name gives the label, the file's name the
+part; folders further up mean nothing. The numbers are not rows of the CSV and can occur twice, so a picture's row id is
+its position in the order of part, number, emotion: 0 is the first of Training, and the parts have the same order as in
+the CSV.
 """
 
 import csv
@@ -36,14 +36,14 @@ from . import PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, refused
 from .emotions import FER2013 as EMOTIONS
 
 WHOLE_TABLES = ("fer2013.csv", "icml_face_data.csv")
-"""Tables that hold all rows: the one that is taken out of an archive with several, in this order."""
+"""Tables with all rows, in this order of preference if an archive has several."""
 
 COLUMNS = ("pixels", "emotion", "usage")
 """Columns of a table, in lower case, and arrays of an ``.npz``."""
 
 _MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"PK": ".zip"}
 _BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, RuntimeError)
-# zipfile tells of a password or an unknown method by RuntimeError or its NotImplementedError
+# zipfile raises RuntimeError or its NotImplementedError for a password or an unknown method
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Content:
     """What ``opened`` found. form: "CSV", "NumPy arrays", "JPEG pictures", "PNG pictures" or "JPEG and PNG pictures".
 
     data: a stream at its start (CSV, arrays), or the pictures' files by name, in the order of the rows.
-    place: what messages call it: the path, and the member where it is an archive's.
+    place: its name in messages: the path, and the member in an archive.
     """
 
     path: Path
@@ -66,7 +66,7 @@ def may_hold_data(path: Path) -> bool:
 
 
 def fingerprint(path: Path) -> str:
-    """What changes whenever a file does, or one in a folder of pictures: path, sizes and times, nothing being read."""
+    """What changes whenever a file, or one in a folder of pictures, changes: path, sizes and times. Nothing is read."""
     if path.is_dir():
         listed = sorted(f"{name} {_state(status)}" for name, status in _walk(path))
         state = hashlib.md5("\n".join(listed).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
@@ -81,7 +81,7 @@ def _state(status: os.stat_result) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Content]:
-    """The FER2013 data in a file or folder. ValueError for a file that holds none, or that breaks while it is read."""
+    """The FER2013 data in a file or folder. Raises ValueError if a file has none, or turns out damaged."""
     if path.is_dir():
         names = tqdm([name for name, _ in _walk(path)], desc="Reading", unit=" pictures", **PROGRESS)
         yield _pictures(path, {name: (path / name).read_bytes() for name in names})
@@ -105,7 +105,7 @@ def opened(path: Path) -> Iterator[Content]:
 
 
 def _unpacked(path: Path, packing: str, stack: ExitStack) -> Content:
-    """What stands in a file that is packed in this way ("", ".gz", ".xz", ".zip"; tar is looked for)."""
+    """The content of a file that is packed in this way ("", ".gz", ".xz", ".zip"; tar is looked for)."""
     if packing == ".zip":
         archive = stack.enter_context(zipfile.ZipFile(path))
         members, read = {member.filename: member for member in archive.infolist()}, archive.open
@@ -129,7 +129,7 @@ def _unpacked(path: Path, packing: str, stack: ExitStack) -> Content:
 
 
 def _table(path: Path, names: list[str]) -> str | None:
-    """The one table among an archive's members; None where there are pictures instead."""
+    """The one table among an archive's members; None if there are pictures instead."""
     tables = [name for name in names if name.lower().endswith(".csv") and not _is_hidden(name)]
     whole = [[name for name in tables if PurePosixPath(name).name == table] for table in WHOLE_TABLES]
     if not any(whole) and any(map(_is_picture, names)):
@@ -145,7 +145,7 @@ def _table(path: Path, names: list[str]) -> str | None:
 def content_md5(content: Content) -> str:
     """MD5 of a table's or an ``.npz`` file's bytes, or of pictures' names (``<emotion>/<file>``), sizes and bytes.
 
-    So a table has the same however it is packed, and so have pictures in a folder and in an archive of it.
+    So a table has the same MD5 however it is packed, and pictures have the same in a folder and in an archive.
     """
     if not isinstance(content.data, dict):
         digest = hashlib.file_digest(content.data, lambda: hashlib.md5(usedforsecurity=False))
@@ -160,7 +160,7 @@ def content_md5(content: Content) -> str:
 
 
 def arrays(content: Content) -> Arrays:
-    """Read what ``opened`` found; codes that a table does not tell are ``UNKNOWN``.
+    """Read what ``opened`` found; codes that a table lacks are ``UNKNOWN``.
 
     Raises ValueError naming the file or the archive's member, and the row or the picture.
     """
@@ -192,17 +192,17 @@ def _parse_npz(path: Path, file: BinaryIO) -> Arrays:
 
 # ---- tables
 
-_BLOCK = 64  # rows whose pixels are read at a time: what they need then stays in the processor's cache
+_BLOCK = 64  # rows whose pixels are read at a time: few enough for the processor's cache
 _ANEW = "correct this row, or fetch the file again"
 
 
 def _parse_table(place: str, text: TextIO) -> Arrays:
-    """Images, labels and split of a table that messages call ``place``.
+    """Images, labels and split of a table; ``place`` is its name in messages.
 
-    Fields are parted by comma, semicolon or tab. Columns go by their names, in any order, blanks and case aside; those
-    of other names are not read. A table without Usage, as the competition's train.csv, is all Training; one with pixels
-    alone, as its test.csv, has ``UNKNOWN`` labels and parts. Blank lines are passed over. Raises ValueError naming the
-    line and row.
+    Fields are separated by comma, semicolon or tab. Columns are found by name, in any order, ignoring blanks and case;
+    others are not read. A table without Usage, as the competition's train.csv, is all Training; one with pixels alone,
+    as its test.csv, has ``UNKNOWN`` labels and parts. Blank lines are skipped. Raises ValueError naming the line and
+    row.
     """
     first = text.readline()
     if not first:
@@ -256,14 +256,14 @@ def _code(place: str, column: str, text: str, names: Sequence[str]) -> int:
 
 
 def _pixels(block: list[tuple[str, str]]) -> np.ndarray:
-    """(rows, 48, 48) uint8 of rows, of which each is its place and its numbers as text: all digits at once, for speed.
+    """(rows, 48, 48) uint8 from rows, each a place and its numbers as text. All digits are parsed at once, for speed.
 
-    A block of anything but 2,304 numbers a row, 0 to 255, of one to three digits and one blank between, is taken row by
-    row instead, where each is either understood (two blanks, a tab) or refused by name.
+    A block that is not 2,304 numbers a row, 0 to 255, with one to three digits and one blank between, is parsed row by
+    row instead. Each row is then either understood (two blanks, a tab) or named in an error.
     """
     texts = [text for _, text in block]
     characters = np.frombuffer(f"   {' '.join(texts)} ".encode("ascii", "replace"), np.uint8)  # 3 more before, 1 after
-    value = characters - np.uint8(ord("0"))  # wraps round: what is no digit comes out as 10 or more
+    value = characters - np.uint8(ord("0"))  # wraps round: what is not a digit becomes 10 or more
     digit = value < 10
     last = np.flatnonzero(digit[:-1] & ~digit[1:])  # where each number ends
     if (
@@ -300,7 +300,7 @@ _NAME = re.compile(rf"({'|'.join(SPLITS)})_([0-9]+)", re.ASCII)
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether a path in a folder or an archive is clutter of the system or of another program."""
+    """Whether a path in a folder or an archive was left there by the system or another program."""
     return any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in name.split("/"))
 
 
@@ -310,7 +310,7 @@ def _is_picture(name: str) -> bool:
 
 
 def _parts_in(folder: Path) -> list[str]:
-    """Which of train and test a folder has; "" where it has folders of emotions instead; nothing for another folder."""
+    """Which of train and test a folder has; "" if it has folders of emotions instead; nothing for any other folder."""
     parts = [name for name in ("train", "test") if (folder / name).is_dir()]
     return parts or [""] * any((folder / name).is_dir() for name in EMOTIONS)
 
@@ -330,9 +330,9 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _pictures(path: Path, contents: dict[str, bytes]) -> Content:
-    """These files of pictures, by name, of a folder or an archive, put into the order of the rows.
+    """The picture files of a folder or an archive, by name, in the order of the rows.
 
-    Raises ValueError for one that tells no part or emotion, or stands twice.
+    Raises ValueError for a file whose name gives no part or emotion, and for one that occurs twice.
     """
     meanings = {name: _meaning(path, name) for name in contents}
     if not meanings:
@@ -350,7 +350,7 @@ def _meaning(path: Path, name: str) -> tuple[int, int, int, str]:
     folder, file = PurePosixPath(name).parent.name, PurePosixPath(name).name
     match = _NAME.fullmatch(PurePosixPath(name).stem)
     if not match:
-        expected = f"{' or '.join(f'{part}_<number>' for part in SPLITS)}, which tells the part it belongs to"
+        expected = f"{' or '.join(f'{part}_<number>' for part in SPLITS)}, which gives its part"
         then = "take Kaggle's msambare/fer2013, or rename or remove this file"
         raise refused(_place(path, name), f"the file name {file!r}", expected, then)
     if folder.lower() not in EMOTIONS:
@@ -364,14 +364,14 @@ def _place(path: Path, name: str) -> str:
 
 
 def _decoded(path: Path, pictures: dict[str, bytes]) -> Arrays:
-    """Images, labels and split of pictures in the order of the rows; colours become grey.
+    """Images, labels and split of pictures in the order of the rows; colour becomes grey.
 
     Raises ValueError naming the picture that cannot be decoded or has another size.
     """
     images, labels, split = [], [], []
     for name, content in tqdm(pictures.items(), desc="Decoding", unit=" pictures", **PROGRESS):
         image = None
-        with suppress(cv2.error):  # an empty file, or one that claims to be huge
+        with suppress(cv2.error):  # an empty file, or one with a huge declared size
             flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
             image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
         if image is None or image.shape != (SIDE, SIDE):

@@ -1,10 +1,10 @@
-"""FER+ (Barsoum et al. 2016): FER2013's faces labelled anew, each by ten taggers, brought by the reader.
+"""FER+ (Barsoum et al. 2016): FER2013's faces relabelled, each by ten taggers; supplied by the user.
 
 ``fer2013new.csv`` (github.com/microsoft/FERPlus, MIT licence; 35,887 rows) holds no pictures: Usage, Image name, and
 how many of the ten chose each of ``COLUMNS``. Its rows are those of Kaggle's ``fer2013.csv``, in the same order, and
-that order is the only tie between the two: 173 rows have no image name (all ten saw no face), four names occur twice,
+this order is the only link between the two: 173 rows have no image name (all ten saw no face), four names occur twice,
 and the names of rows 5,274 and 34,334 are wrong. Row 28,709 + k is thus FER2013's k-th PublicTest row, whatever its
-name says. In one row only nine taggers are counted.
+name says. One row has only nine taggers.
 """
 
 import csv
@@ -23,7 +23,7 @@ from .emotions import FERPLUS as COLUMNS
 NAME = "fer2013new.csv"
 TAGGERS = 10
 IN_FER2013 = tuple(mapping(COLUMNS[:7], FER2013).tolist())
-"""FER2013's code of each of the first seven columns; the last three have none."""
+"""FER2013's code for each of the first seven columns; the last three have none."""
 
 SCHEMES = {
     "majority": "the one emotion that more than half of the votes are for",
@@ -31,24 +31,23 @@ SCHEMES = {
     "multi-label": "each emotion with three tenths of the votes or more, all as true",
     "drawn": "one emotion sampled from the distribution, anew for each epoch",
 }
-"""The four ways in which Barsoum et al. make labels of votes, by name."""
+"""The four ways in which Barsoum et al. turn votes into labels, by name."""
 
 DATA = {"ferplus": "majority", "ferplus_distribution": "distribution", "ferplus_multi_label": "multi-label"}
 """The scheme of each data set that ``labelled`` makes, by its name; "drawn" samples from the second's targets."""
 
 LEVELS = {"10": (10, 10), "6 to 9": (6, 9), "1 to 5": (1, 5), "0": (0, 0)}
-"""How many of the ten chose FER2013's label: all, most, some, none. These levels need no explanation, and each holds
-583 rows of PrivateTest or more."""
+"""How many of the ten chose FER2013's label: all, most, some, none. Each level has at least 583 rows of PrivateTest."""
 
 HOW = f"get {NAME} from github.com/microsoft/FERPlus, then set FERPLUS=PATH to where it is, or put it into data/"
-"""What to do where ``find()`` finds nothing."""
+"""What to do if ``find()`` finds nothing."""
 _AGAIN = f"fetch {NAME} again"
 
 
 def find() -> Path | None:
     """The FER+ file: the environment variable ``FERPLUS`` (a file, or a folder holding ``NAME``), else in ``data/``.
 
-    None where there is none. Raises FileNotFoundError when the variable is set but leads to no file.
+    None if there is none. Raises FileNotFoundError if the variable is set but no file is there.
     """
     named = os.environ.get("FERPLUS")
     path = Path(named).expanduser() if named else paths.DATA
@@ -63,7 +62,7 @@ def find() -> Path | None:
 def load(path: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The taggers' counts, (n, 10) uint8 in the order of ``COLUMNS``, and each row's split, (n,) uint8.
 
-    Raises FileNotFoundError where there is no file, ValueError naming file and line for one that is malformed.
+    Raises FileNotFoundError if there is no file, ValueError naming file and line if it is malformed.
     """
     path = find() if path is None else Path(path)
     if path is None:
@@ -100,7 +99,7 @@ def _counts(place: str, row: list[str]) -> list[int]:
 
 
 def missing(faces: Faces) -> str:
-    """Why ``counts_for`` these faces cannot be had here, and what to do; "" where they can."""
+    """Why ``counts_for`` does not work for these faces, and what to do; "" if it does."""
     if not faces.source.get("official"):
         return f"FER+ fits the official FER2013 only, row by row; these {faces.name} are other rows."
     return "" if find() else f"FER+ is not here: {HOW}."
@@ -122,9 +121,9 @@ def counts_for(faces: Faces) -> np.ndarray:
 
 
 def plurality(counts: np.ndarray, columns: int = 8) -> np.ndarray:
-    """FER2013's code of what most taggers chose, (n,) int8; -1 where that is contempt, "unknown" or NF.
+    """FER2013's code of the emotion most taggers chose, (n,) int8; -1 for contempt, "unknown" or NF.
 
-    ``columns``: how many of ``COLUMNS`` may win, 8 for the emotions, 10 for all. Where choices tie the first wins, so
+    ``columns``: how many of ``COLUMNS`` may win, 8 for the emotions, 10 for all. In a tie the first column wins:
     neutral in the 176 rows where nobody chose an emotion.
     """
     codes = np.array([*IN_FER2013, -1, -1, -1], np.int8)
@@ -142,24 +141,25 @@ def agreement(counts: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def several(counts: np.ndarray) -> np.ndarray:
-    """In which rows the taggers see several of the eight emotions, each with three votes of ten or more, (n,) bool."""
+    """The rows in which the taggers see several of the eight emotions, each with three or more of ten votes: (n,)
+    bool."""
     return (counts[:, :8] >= 3).sum(axis=1) > 1
 
 
 def targets(counts: np.ndarray, scheme: str) -> np.ndarray:
-    """What to train towards, (n, 8) float32 in the order of ``emotions.EIGHT``; a row of zeros is to be left out.
+    """The training targets, (n, 8) float32 in the order of ``emotions.EIGHT``; rows of zeros are to be left out.
 
-    ``counts`` (n, 10) as ``load`` gives them; ``scheme``: "majority" (one 1), "distribution" (adds up to 1, also what
-    "drawn" is sampled from) or "multi-label" (1 for each). As in the authors' code
-    (github.com/microsoft/FERPlus, src/ferplus.py) a single vote for a column counts for nothing, and rows that are
-    mostly unknown or no face, or whose votes are too scattered, are left out:
+    ``counts`` (n, 10) as from ``load``; ``scheme``: "majority" (one 1), "distribution" (adds up to 1, also what "drawn"
+    is sampled from) or "multi-label" (1 for each). As in the authors' code (github.com/microsoft/FERPlus,
+    src/ferplus.py) a single vote for a column does not count, and rows that are mostly unknown or no face, or whose
+    votes are too scattered, are left out:
 
-    - majority: where no column has more than half of the votes that count, or unknown or NF has;
-    - distribution: columns are taken from the most votes down, equals together, until they hold three quarters of the
-      votes or are three. It ends where unknown or NF is taken, which then is not. Left out is what has not more than
-      half of the votes by then, or more than three columns, or unknown or NF as the first;
-    - multi-label: where the columns of three tenths or more hold not more than half of the votes, or the one with most
-      votes (the first of equals) is unknown or NF.
+    - majority: rows where no column has more than half of the votes that count, or where unknown or NF has;
+    - distribution: columns are taken from the most votes down, ties together, until they have three quarters of the
+      votes or are three. Taking ends before unknown or NF. Rows are left out if the columns taken have at most half of
+      the votes, are more than three, or if unknown or NF comes first;
+    - multi-label: rows where the columns with three tenths or more have at most half of the votes together, or where
+      the column with most votes (the first in a tie) is unknown or NF.
 
     Raises ValueError for another scheme.
     """
@@ -182,7 +182,7 @@ def targets(counts: np.ndarray, scheme: str) -> np.ndarray:
 
 
 def _leading(votes: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """The votes of the columns that make up the distribution, 0 elsewhere; all 0 where there are too many of them."""
+    """The votes of the columns that make up the distribution, 0 elsewhere; all 0 if there are too many of them."""
     kept = np.zeros_like(votes)
     for row, (numbers, all_votes) in enumerate(zip(votes.tolist(), total[:, 0].tolist())):
         taken, held = [], 0.0
@@ -194,7 +194,7 @@ def _leading(votes: np.ndarray, total: np.ndarray) -> np.ndarray:
             taken += emotions
             held += most * len(emotions)
             if len(emotions) < len(equals):
-                taken = taken or equals[:1]  # unknown or NF comes first: nothing of this row is an emotion
+                taken = taken or equals[:1]  # unknown or NF comes first: this row has no emotion
                 break
         if len(taken) <= 3:
             kept[row, taken] = votes[row, taken]
@@ -202,20 +202,19 @@ def _leading(votes: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 
 def labelled(faces: Faces, scheme: str = "majority") -> Faces:
-    """These faces of the official FER2013 as FER+ labels them, of ``emotions.EIGHT``, under the ``ids`` that they have.
+    """These faces of the official FER2013 with FER+'s labels, of ``emotions.EIGHT``; they keep their ``ids``.
 
-    Test rows have the majority as their label, whatever the scheme, and those without one are not there. Training rows
-    are those that the scheme (one of ``DATA``) finds sound; but for "majority", the faces' ``targets`` say what to
-    train towards, and their labels are the likeliest emotion. The name is the scheme's in ``DATA``. Raises what
-    ``counts_for`` raises.
+    Test rows have the majority as their label, whatever the scheme, and rows without a majority are left out. Training
+    rows are those that the scheme (one of ``DATA``) keeps. Except for "majority", the faces have ``targets``, and their
+    labels are the most likely emotion. The name is the scheme's in ``DATA``. Raises what ``counts_for`` raises.
     """
     return _labelled(faces, counts_for(faces), scheme, f"{scheme} of {NAME}'s taggers")
 
 
 def labelled_synthetically(drawn: Faces, scheme: str) -> Faces:
-    """Drawn faces with synthetic taggers, as ``labelled`` makes them of the real ones: the format, and nothing else.
+    """Drawn faces with synthetic taggers, in the form that ``labelled`` gives the real ones.
 
-    Ten taggers see the emotion that was drawn seven times of ten, and any column of FER+ otherwise.
+    Each of ten taggers chooses the drawn emotion with a chance of seven in ten, otherwise any column of FER+.
     """
     rng = np.random.default_rng(0)
     column = np.argsort(IN_FER2013)[drawn.labels]

@@ -1,8 +1,8 @@
-"""Test rows that show nearly the same picture as a row of an earlier part: cut, shifted, mirrored or marked otherwise.
+"""Test rows that show nearly the same picture as a row of an earlier part: cropped, shifted, mirrored or marked.
 
-FER2013 was gathered by image search, so that one photograph stands in it several times, cut or coded a little
-differently; equal pixels (``audit``) miss these. Two images are compared by the correlation of their grey levels on a
-square of ``INNER`` pixels, over every shift of up to ``SHIFT`` pixels and both mirror images.
+FER2013 was collected by image search, so it has some photographs several times, cropped or encoded slightly
+differently. Comparing for equal pixels (``audit``) misses these. Two images are compared by the correlation of their
+grey levels on a square of ``INNER`` pixels, over every shift of up to ``SHIFT`` pixels and both mirror images.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .. import paths
 from . import PROGRESS, SIDE, SPLITS, Faces, array_hash, audit
 
 NEAR = 0.90
-"""Pairs correlated this much or more are near-duplicates. Ours; what other thresholds give, the causes page shows."""
+"""Pairs correlated this much or more are near-duplicates. The threshold is ours; the causes page shows others."""
 
 NAME = "near_duplicates"
 
@@ -32,25 +32,26 @@ SHIFT = 4
 INNER = SIDE - 2 * SHIFT
 
 COMPONENTS = 64
-"""Principal components of the first look; it decides how long the search takes, not what it finds."""
+"""Number of principal components in the first pass; it changes how long the search takes, not what it finds."""
 
 PAIR = np.dtype(
     [("row", np.int64), ("partner", np.int64), ("correlation", np.float32), ("mirrored", bool)]
     + [("down", np.int8), ("right", np.int8)]
 )
-"""``row``: position of a test row; ``partner``: of a row of an earlier part. The square of the row lies ``down`` and
-``right`` (pixels) of the middle, and is ``mirrored`` as it lies there; the partner's lies in the middle."""
+"""``row``: position of a test row; ``partner``: of a row of an earlier part. The row's square is ``down`` and ``right``
+(pixels) of the middle, and is ``mirrored`` there; the partner's is in the middle."""
 
 
 def find(faces: Faces, at_least: float = LISTED) -> np.ndarray:
-    """All pairs of a test row and a row of an earlier part that correlate ``at_least`` so much, (n,) of ``PAIR``.
+    """All pairs of a test row and a row of an earlier part with a correlation of ``at_least`` or more: (n,) of
+    ``PAIR``.
 
     Each pair once, at its best shift, in the order of row and partner; equal images are left out (``audit`` has them).
-    Flat squares correlate with nothing. The first look multiplies a few principal components and the length of what
-    they leave; by Cauchy and Schwarz that product is never below the correlation, so that no pair is missed. FER2013's
-    7,178 test rows against all take some four minutes on two cores, in less than 1 GB.
+    Flat squares correlate with nothing. The first pass multiplies a few principal components and the length of the
+    remainder; by the Cauchy-Schwarz inequality that product is never below the correlation, so no pair is missed.
+    FER2013's 7,178 test rows against all rows take about four minutes on two cores, in less than 1 GB.
 
-    Raises ValueError where faces are not grey and of 48 x 48 pixels.
+    Raises ValueError if the faces are not grey and 48 x 48 pixels.
     """
     if faces.images.shape[1:] != (SIDE, SIDE):
         raise ValueError(f"images: found {faces.images.shape[1:]}, expected grey ones of {SIDE} x {SIDE} pixels")
@@ -97,15 +98,15 @@ def _unit(squares: np.ndarray) -> np.ndarray:
 
 
 def _first_look(values: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Components of (n, d) along a basis (d, k), and the length of what they leave: (n, k + 1) float32."""
+    """Components of (n, d) along a basis (d, k), and the length of the remainder: (n, k + 1) float32."""
     components = values @ basis
     rest = (values**2).sum(axis=1, keepdims=True) - (components**2).sum(axis=1, keepdims=True)
     return np.hstack([components, np.sqrt(np.maximum(rest, 0))])
 
 
 def load(faces: Faces) -> np.ndarray:
-    """``find`` of some faces: of FER2013's official data read from the audit's list, which ``make audit`` writes;
-    of all other data from the cache, and kept there the first time."""
+    """``find`` for these faces: for FER2013's official data read from the audit's list, which ``make audit`` writes;
+    for other data from the cache, where the first call keeps it."""
     official = faces.name.startswith("fer") and faces.source.get("official")
     listed = paths.RESULTS / "audit" / f"{NAME}.csv"
     if official and listed.exists():
@@ -114,7 +115,7 @@ def load(faces: Faces) -> np.ndarray:
     with suppress(OSError, KeyError, ValueError):
         return _read(kept, faces)
     pairs = find(faces)
-    with suppress(OSError):  # a folder that cannot be written to costs time, nothing else
+    with suppress(OSError):  # a read-only folder only costs time
         kept.parent.mkdir(parents=True, exist_ok=True)
         paths.replace_text(kept, as_csv(faces, pairs))
     return pairs
@@ -125,7 +126,7 @@ COLUMNS += ("down", "right")
 
 
 def as_csv(faces: Faces, pairs: np.ndarray) -> str:
-    """Pairs as the text of a CSV file with a header, rows named by their ids."""
+    """Pairs as the text of a CSV file with a header; rows are given by their ids."""
     splits, emotions = (*SPLITS, ""), dict(enumerate(faces.emotions))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -156,7 +157,7 @@ def _read(place: Path, faces: Faces) -> np.ndarray:
 def nearest(faces: Faces) -> np.ndarray:
     """The highest correlation of each row with a row of an earlier part that is not equal to it, (n,) float32.
 
-    0 where none reaches ``LISTED``, and for Training rows.
+    0 if none reaches ``LISTED``, and for Training rows.
     """
     pairs, highest = load(faces), np.zeros(len(faces), np.float32)
     np.maximum.at(highest, pairs["row"], pairs["correlation"])
@@ -164,10 +165,10 @@ def nearest(faces: Faces) -> np.ndarray:
 
 
 def listed_ids(folder: Path | None = None) -> frozenset[int]:
-    """Ids of the official data's test rows that are not near-clean, by the lists of the audit: leaked ones, and those
-    with a near-duplicate in an earlier part. ``folder``: where the lists lie, ``results/audit`` by default.
+    """Ids of the official data's test rows that are not near-clean, from the audit's lists: leaked rows, and those with
+    a near-duplicate in an earlier part. ``folder``: the lists' folder, ``results/audit`` by default.
 
-    Raises FileNotFoundError where a list is missing (``make audit`` writes them).
+    Raises FileNotFoundError if a list is missing (``make audit`` writes them).
     """
     folder = folder or paths.RESULTS / "audit"
     return _listed(
@@ -178,14 +179,14 @@ def listed_ids(folder: Path | None = None) -> frozenset[int]:
 @lru_cache
 def _listed(*lists: tuple[Path, int]) -> frozenset[int]:
     ids = set()
-    for path, _ in lists:  # the time it was written is there so that a new one is read
+    for path, _ in lists:  # the time of writing is an argument, so that a new list is read
         with path.open(encoding="utf-8", newline="") as file:
             ids |= {int(line["row"]) for line in csv.DictReader(file) if float(line.get("correlation", 1)) >= NEAR}
     return frozenset(ids)
 
 
 def summary(faces: Faces, pairs: np.ndarray) -> list[dict]:
-    """What ``find`` gave in the form of ``audit.summary``: finding, the count in each split, and in all."""
+    """What ``find`` found, in the form of ``audit.summary``: finding, the count in each split, and in all."""
     highest, clean = np.zeros(len(faces), np.float32), audit.clean_rows(faces)
     np.maximum.at(highest, pairs["row"], pairs["correlation"])
     tests = (faces.split > 0) & (faces.split < len(SPLITS))
@@ -202,12 +203,12 @@ def summary(faces: Faces, pairs: np.ndarray) -> list[dict]:
 
 
 def near_clean_rows(faces: Faces) -> np.ndarray:
-    """Which rows are ``audit.clean_rows`` and have no near-duplicate in an earlier part either, (n,) bool."""
+    """Which ``audit.clean_rows`` have no near-duplicate in an earlier part either, (n,) bool."""
     return audit.clean_rows(faces) & (nearest(faces) < NEAR)
 
 
 def leaking_rows(faces: Faces) -> np.ndarray:
-    """Which Training rows show the image of a test row, or nearly so, (n,) bool."""
+    """Which Training rows show the image of a test row, exactly or nearly, (n,) bool."""
     pairs, near = load(faces), np.zeros(len(faces), bool)
     near[pairs["partner"][pairs["correlation"] >= NEAR]] = True
     return audit.leaking_rows(faces) | (near & (faces.split == 0))

@@ -1,4 +1,4 @@
-"""Network builders: one module a paper or family, one function an architecture."""
+"""Network builders: one module for each paper or family, one function for each architecture."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ ARCHITECTURES = {
     "resnet152": "pretrained",
     "vgg_face": "pretrained",
 }
-"""The module of each builder. It is imported when it builds: Keras and its engine take seconds to start."""
+"""The module of each builder. It is imported only to build: Keras and its backend take seconds to start."""
 TAKE_0_TO_255 = ("googlenet", "caffenet", "vgg16", "resnet152", "vgg_face")
-"""Networks whose own input stage shifts and scales pixels, and wants them as they are."""
+"""Networks whose own input stage shifts and scales pixels, and needs them unscaled."""
 
 
 def build(name: str, options: dict | None = None) -> keras.Model:
     """Build an architecture by name: (n, 48, 48, 1) grey levels in, (n, 7) float32 logits out (8 of those for FER+).
 
-    ``options`` are arguments of its builder. Raises ValueError for a name that no builder bears, and for an option
-    that the builder does not have.
+    ``options`` are arguments of its builder. Raises ValueError for an unknown name, and for an option that the builder
+    does not have.
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"model: found {name!r}, expected one of {', '.join(ARCHITECTURES)}")
@@ -46,7 +46,7 @@ def build(name: str, options: dict | None = None) -> keras.Model:
 
 
 def sequential(name: str, stack: list[keras.Layer], classes: int = 7) -> keras.Model:
-    """A network as ``build`` promises it: the faces, a ``stack`` of layers, and logits in float32 at any precision."""
+    """A network as ``build`` returns it: the faces, a ``stack`` of layers, and logits in float32 at any precision."""
     import keras
 
     head = keras.layers.Dense(classes, dtype="float32", name="logits")

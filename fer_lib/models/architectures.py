@@ -1,7 +1,7 @@
-"""What the networks are made of, layer by layer, as Keras builds them: shapes, weights, operations.
+"""The networks layer by layer, as Keras builds them: shapes, weights, operations.
 
 ``results/architectures.json`` keeps what was read off the models, so that a report need not wait for Keras and its
-engine; it is written anew when the builders change, or when a run has a network that it lacks.
+backend. It is rewritten when the builders change, or when a run has a network that it lacks.
 """
 
 import contextlib
@@ -14,15 +14,15 @@ from .. import paths
 
 PAPERS = {"feedforward": "Feed-forward network", "simple_cnn": "Simple CNN", "proposed_cnn": "Proposed CNN",
           "eleven_layers": "Eleven-layer network"}  # fmt: skip
-"""The networks of both papers by the name of their builder, as a reader calls them."""
+"""Readable names of both papers' networks, by the name of their builder."""
 
 
 def layers(model) -> list[dict]:
-    """A Keras model's layers in order: kind, details (in words), shape (of the output, rows left out), parameters, and
-    multiply_adds (of one image, forward).
+    """A Keras model's layers in order: kind, details (in words), shape (of the output, without the batch), parameters,
+    and multiply_adds (for one image, forward).
 
-    Exact for dense layers and convolutions, positions on the padding included; biases, activations, pooling, dropout
-    and normalisation count nothing. Raises ValueError for other layers with weights.
+    Exact for dense layers and convolutions, including positions on the padding. Biases, activations, pooling, dropout
+    and normalisation are not counted. Raises ValueError for other layers with weights.
     """
     described = []
     for layer in model.layers:
@@ -43,7 +43,7 @@ def layers(model) -> list[dict]:
 
 
 def _details(kind: str, config: dict) -> str:
-    """What a layer's maker has to know of it: "3×3, same, ReLU", "0.25"."""
+    """A layer's settings in words: "3×3, same, ReLU", "0.25"."""
     side = config.get("kernel_size") or config.get("pool_size") or ()
     details = ["×".join(map(str, side))]
     if kind == "Conv2D":
@@ -60,25 +60,25 @@ def _details(kind: str, config: dict) -> str:
 def training_flop(network: list[dict]) -> int:
     """Floating-point operations of training on one image, by a model's ``layers``; a multiply-add counts as two.
 
-    Once forward, once for the gradient of the weights, and once for that of the input, which the first layer with
-    weights does not need. The loss and the optimiser are left out.
+    Counted once forward, once for the gradient of the weights, and once for that of the input, which the first layer
+    with weights does not need. Loss and optimiser are not counted.
     """
     counts = [layer["multiply_adds"] for layer in network if layer["multiply_adds"]]
     return 2 * (3 * sum(counts) - counts[0]) if counts else 0
 
 
 def key(name: str, options: dict | None = None) -> str:
-    """How a builder with these arguments is called in the file: "eleven_layers(width=64)", or just its name."""
+    """The name in the file of a builder with these arguments: "eleven_layers(width=64)", or just its name."""
     arguments = ", ".join(f"{option}={value}" for option, value in sorted((options or {}).items()))
     return f"{name}({arguments})" if arguments else name
 
 
 def load(all_records: list[dict]) -> dict[str, list[dict]]:
-    """The ``layers`` of both papers' networks and of those that records are of, by ``key``.
+    """The ``layers`` of both papers' networks and of the records' networks, by ``key``.
 
-    They are read from ``results/architectures.json``. Where that lacks one, or the builders have changed since, Keras
-    builds what is needed and the file is written anew; or, for records of other profiles than full, which git ignores
-    too, one below ``results/local``. A network whose builder is gone is left out.
+    They are read from ``results/architectures.json``. If that lacks one, or the builders have changed since, Keras
+    builds what is needed and the file is rewritten; for records of other profiles than full, which git ignores, the
+    file is below ``results/local``. A network whose builder is gone is left out.
     """
     sources = _sources()
     is_full = all(record["profile"] == "full" for record in all_records)
@@ -100,8 +100,8 @@ def load(all_records: list[dict]) -> dict[str, list[dict]]:
 
 
 def _built(networks: dict[str, tuple[str, dict | None]]) -> dict[str, list[dict]]:
-    """The ``layers`` of networks by name and options, built for it; those that no builder makes are left out."""
-    import keras  # here, since it and its engine take longer than all the rest
+    """The ``layers`` of networks by name and options, built for this; those without a builder are left out."""
+    import keras  # here, since it and its backend take longer than all the rest
 
     from .. import models
 
@@ -129,6 +129,6 @@ def _to_json(sources: str, networks: dict[str, list[dict]]) -> str:
 
 
 def _sources() -> str:
-    """SHA-256 of the builders."""
+    """SHA-256 of the builders' source files."""
     texts = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
     return hashlib.sha256(b"\n".join(texts)).hexdigest()

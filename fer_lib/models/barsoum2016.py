@@ -10,8 +10,8 @@ from . import sequential
 def vgg13(classes: int = 8) -> keras.Model:
     """VGG-13 for FER+: ten convolutions and three dense layers, 8,757,704 parameters with eight ``classes``.
 
-    It sees faces of 64 x 64 pixels; those of 48 x 48 are enlarged here, by bilinear interpolation. Dropout of a quarter
-    follows each pooling, of a half the dense layers. (n, 48, 48, 1) float32 in, (n, classes) float32 logits out.
+    It works on faces of 64 x 64 pixels; those of 48 x 48 are enlarged here by bilinear interpolation. Dropout of 0.25
+    follows each pooling, dropout of 0.5 the dense layers. (n, 48, 48, 1) float32 in, (n, classes) float32 logits out.
     """
     stack = [layers.Resizing(64, 64)]
     for filters, convolutions in ((64, 2), (128, 2), (256, 3), (256, 3)):

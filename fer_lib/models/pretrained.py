@@ -1,22 +1,21 @@
-"""The five networks of Vorontsov and Averkin 2018, Table 1, which others pre-trained, then trained on FER2013.
+"""The five networks of Vorontsov and Averkin 2018, Table 1, which others pre-trained and then trained on FER2013.
 
 As FER networks they take (n, 48, 48, 1) float32 grey levels of **0 to 255** (``input_scale`` "0..255") and give (n, 7)
-float32 logits. Their input stage enlarges the faces (bilinearly) to ``side`` pixels, by default those that the owners
-trained with, copies grey into three channels, and shifts and scales each as the owners' weights want it. The stage and
-the logits stay in float32 under mixed precision. VGG16 and ResNet152 are Keras' own; the layers of the others bear the
-names that they have in their owners' files (``fer_lib.models.weight_files``), but for the last, which is "logits" in
-all.
+float32 logits. Their input stage enlarges the faces (bilinearly) to ``side`` pixels, by default the owners' training
+size, copies grey into three channels, and shifts and scales each as the owners' weights need it. The stage and the
+logits stay in float32 under mixed precision. VGG16 and ResNet152 are Keras' own; the layers of the others have the
+names from their owners' files (``fer_lib.models.weight_files``), except the last, which is always "logits".
 """
 
 import keras
 from keras import layers, ops
 
 IMAGENET_BGR = (103.939, 116.779, 123.68)
-"""Mean of ImageNet's pixels, blue first, as the owners of VGG16 and ResNet took it off; nothing is divided."""
+"""Mean of ImageNet's pixels, BGR, as subtracted by the owners of VGG16 and ResNet; they divide by nothing."""
 CAFFENET_BGR = (104.00698793, 116.66876762, 122.67891434)
-"""Mean of the mean picture that Caffe takes off."""
+"""Mean of the mean picture that Caffe subtracts."""
 VGG_FACE_BGR = (93.59396362, 104.76238251, 129.1862793)
-"""Mean of the faces that VGG-Face learnt from."""
+"""Mean of the faces that VGG-Face was trained on."""
 
 
 def googlenet(side: int = 224, batch_normalisation: bool = True) -> keras.Model:
@@ -24,14 +23,15 @@ def googlenet(side: int = 224, batch_normalisation: bool = True) -> keras.Model:
 
     With ``batch_normalisation`` it is torchvision's, of which weights are published: normalised, convolutions without
     biases, and 3 x 3 where the paper has 5 x 5. Without, it is the paper's: biases, 5 x 5, local response
-    normalisation. Pixels of both go to -1..1: torchvision's usual shift and scale, undone by its ``transform_input``.
+    normalisation. Both scale pixels to -1..1: torchvision's usual shift and scale, undone by its ``transform_input``.
     """
     pixels, x = _stage(side, (127.5,) * 3, 127.5)
     return _network(pixels, _googlenet(x, batch_normalisation), "googlenet")
 
 
 def caffenet(side: int = 227) -> keras.Model:
-    """CaffeNet: Caffe's AlexNet (Krizhevsky et al. 2012), with normalisation behind the pooling. ``side``: from 63."""
+    """CaffeNet: Caffe's AlexNet (Krizhevsky et al. 2012), with normalisation after the pooling. ``side``: 63 or
+    more."""
     pixels, x = _stage(side, CAFFENET_BGR, least=63)
     return _network(pixels, _caffenet(x), "caffenet")
 
@@ -83,9 +83,9 @@ def _network(inputs, features, name: str) -> keras.Model:
 
 
 def _pool(x, size: int, name: str):
-    """Max pooling by steps of 2 whose last window may stand over the edge, as Caffe and torchvision round.
+    """Max pooling with stride 2 whose last window may cross the edge, as Caffe and torchvision round.
 
-    Keras pads at the end, and only there, where one row is missing.
+    Keras pads only at the end, where one row is missing.
     """
     return layers.MaxPooling2D(size, 2, "same" if (x.shape[1] - size) % 2 else "valid", name=name)(x)
 
@@ -104,7 +104,7 @@ INCEPTIONS = {
     "4d": (112, 144, 288, 32, 64, 64), "4e": (256, 160, 320, 32, 128, 128),
     "5a": (256, 160, 320, 32, 128, 128), "5b": (384, 192, 384, 48, 128, 128),
 }  # fmt: skip
-"""Filters of the blocks: the first branch, the two convolutions of the second and of the third, the pooled branch."""
+"""Filters of the blocks: first branch, the two convolutions of the second and of the third, pooled branch."""
 
 
 def _googlenet(x, batch_normalisation: bool = True):

@@ -2,8 +2,8 @@
 
 Each network takes (n, 48, 48, 1) float32 grey levels and gives (n, 7) float32 *logits*: the softmax that the papers
 draw as the last layer belongs to the loss here (``training.losses``), because the form of the loss at saturated outputs
-is a factor of this study. Initialisation is Keras' default of then and now, Glorot uniform with zero biases.
-The last layer stays in float32 under mixed precision. The decision tree, which needs no Keras, is ``training.tree``.
+is a factor of this study. Initialisation is Keras' default, then and now: Glorot uniform with zero biases. The last
+layer stays in float32 under mixed precision. The decision tree, which needs no Keras, is ``training.tree``.
 """
 
 import keras
@@ -46,10 +46,10 @@ def _two_convolutions(name: str, dense: int) -> keras.Model:
 def proposed_cnn(dropout: float = 0.25, dense_dropout: float = 0.5) -> keras.Model:
     """The proposed CNN of Table IV: 22,386,119 parameters.
 
-    The paper does not say which convolutions are padded; in the released notebook the first of each pair is
-    (``same``), the second is not (``valid``), which leaves 20,736 features after the last pooling. ``dropout`` (0 to 1,
-    after each pooling) and ``dense_dropout`` (after the dense layer) are the notebook's; to change them asks what they
-    do against overfitting.
+    The paper does not say which convolutions are padded; in the released notebook the first of each pair is (``same``),
+    the second is not (``valid``), which leaves 20,736 features after the last pooling. The defaults of ``dropout`` (0
+    to 1, after each pooling) and ``dense_dropout`` (after the dense layer) are the notebook's; other values test their
+    effect on overfitting.
     """
     stack = [_conv(64, "same"), _conv(64), layers.MaxPooling2D(), layers.Dropout(dropout)]
     stack += [_conv(128, "same"), _conv(128), _conv(256, "same"), _conv(256), layers.MaxPooling2D()]

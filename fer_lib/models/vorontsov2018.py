@@ -1,9 +1,9 @@
 """The network of Vorontsov and Averkin 2018 (GRID 2018, CEUR vol. 2267, pp. 342-345, section 2).
 
-All that the paper tells of it: eleven layers, "4 consecutive blocks of a convolutional layer and a pooling layer and 3
-fully connected layers". Widths, kernels, activations, dropout and everything about its training are left open, so they
-are arguments here. The defaults are one plain filling, chosen before any result was seen: what Keras' own examples of
-the time would have made of that sentence.
+All that the paper says about it: eleven layers, "4 consecutive blocks of a convolutional layer and a pooling layer and
+3 fully connected layers". Widths, kernels, activations, dropout and everything about the training are left open, so
+they are arguments here. The defaults are one plain filling, chosen before any result was seen, in the style of Keras'
+own examples of the time.
 """
 
 import keras
@@ -19,7 +19,7 @@ def eleven_layers(
 
     ``width``: filters of the first convolution, doubled in each block; ``kernel``: side of every convolution, padded
     ("same"); each pooling halves the side (48, 24, 12, 6, 3). ``dense``: units of the first fully connected layer, the
-    second has half; ``dropout`` (0 to 1) follows both. ``batch_normalisation`` stands between convolution and ReLU.
+    second has half; ``dropout`` (0 to 1) follows both. ``batch_normalisation`` goes between convolution and ReLU.
 
     (n, 48, 48, 1) float32 in, (n, 7) float32 logits out.
     """

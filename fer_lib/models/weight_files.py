@@ -1,10 +1,10 @@
-"""Published weights, from their owners' files into the networks of ``fer_lib.models.pretrained``.
+"""Loads published weights from their owners' files into the networks of ``fer_lib.models.pretrained``.
 
 Each reader returns a dictionary from a layer's name to its arrays, in Keras' order and layout: convolutions (height,
 width, in, out), dense layers (in, out), batch normalisation scale, shift, mean, variance. The last layer is always
 called "logits". Nothing in a file is executed: HDF5 and MATLAB files are read as arrays, PyTorch's by
 ``torch_tensors``, and Caffe's by OpenCV, whose reader knows its format. Every reader raises ValueError naming the file
-where it does not hold what it should.
+if its content is not what is expected.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from ..data import refused
 
 HEAD = "logits"
 HEADS = ("predictions", "fc", "fc8")
-"""What the owners call the last layer: Keras, torchvision, Caffe and VGG-Face."""
+"""The owners' names of the last layer: Keras, torchvision, Caffe and VGG-Face."""
 
 Weights = dict[str, list[np.ndarray]]
 
 
 def read(path: Path) -> Weights:
-    """The weights in a file, by the reader that its ending asks for."""
+    """The weights in a file, read according to its ending."""
     return {HEAD if name in HEADS else name: arrays for name, arrays in READERS[path.suffix](path).items()}
 
 
 def assign(network, weights: Weights, place: str) -> None:
     """Put the arrays into a Keras network, layer by layer, by name.
 
-    A head of other classes than the file's keeps its fresh weights; all else has to fit. Raises ValueError naming
-    ``place`` (the file) and the layer.
+    A head for other classes than the file's keeps its fresh weights; everything else has to fit. Raises ValueError
+    naming ``place`` (the file) and the layer.
     """
     layers = {layer.name: layer for layer in network.layers if layer.weights}
     if differing := sorted(weights.keys() ^ layers.keys()):
@@ -68,7 +68,7 @@ def keras_h5(path: Path) -> Weights:
 
 
 def _names(group, attribute: str) -> list[str]:
-    """An attribute that lists names; where it was too long for HDF5, Keras split it into numbered parts."""
+    """An attribute that lists names; if it was too long for HDF5, Keras split it into numbered parts."""
     parts = [attribute] if attribute in group.attrs else []
     while not (parts and parts[0] == attribute) and f"{attribute}{len(parts)}" in group.attrs:
         parts.append(f"{attribute}{len(parts)}")
@@ -79,7 +79,7 @@ def _names(group, attribute: str) -> list[str]:
 
 
 def caffenet(path: Path) -> Weights:
-    """Caffe's CaffeNet. Its first dense layer takes channels one after the other, and Keras' channels last."""
+    """Caffe's CaffeNet. Its first dense layer takes one channel after the other, Keras' takes channels last."""
     import cv2
 
     try:
@@ -105,8 +105,8 @@ def caffenet(path: Path) -> Weights:
 def vgg_face_mat(path: Path) -> Weights:
     """VGG-Face as MatConvNet keeps it, alone (``vgg-face.mat``) or as ``net`` (``vgg_face.mat``, its owners' archive).
 
-    Kernels are in Keras' layout there, dense ones as convolutions over all of the picture; the first takes red first,
-    where the network here, as in Caffe's and Keras' forms of it, takes blue first.
+    Kernels are in Keras' layout there, dense ones as convolutions over the whole picture. The first takes RGB, while
+    the network here, as in Caffe's and Keras' versions, takes BGR.
     """
     from scipy import io
 
@@ -136,7 +136,7 @@ def vgg_face_mat(path: Path) -> Weights:
 
 
 def torchvision_googlenet(path: Path) -> Weights:
-    """torchvision's GoogLeNet; its auxiliary heads, which help in training only, are left in the file."""
+    """torchvision's GoogLeNet; its auxiliary heads, which only help in training, are not read."""
     tensors = {name: t for name, t in torch_tensors(path).items() if not name.startswith("aux")}
 
     def tensor(name: str) -> np.ndarray:
@@ -157,16 +157,17 @@ def torchvision_googlenet(path: Path) -> Weights:
 
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-"""The first number in a file from before the zips."""
+"""The first number in a file older than the zip format."""
 TORCH_STORAGES = {
     "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2",
     "LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1",
 }  # fmt: skip
-"""The types of numbers, little-endian, by the names that PyTorch gives to arrays of them."""
+"""The types of numbers, little-endian, by PyTorch's names for arrays of them."""
 
 
 class _Tensor(NamedTuple):
-    """A tensor by its place: an array of numbers ``(type, key)``, and offset, shape and strides in it, in numbers."""
+    """A tensor's place: an array of numbers ``(type, key)``, and offset, shape and strides in it, counted in
+    numbers."""
 
     storage: tuple[str, str]
     offset: int
@@ -177,11 +178,11 @@ class _Tensor(NamedTuple):
 def torch_tensors(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a PyTorch state dictionary by name, in the file's order, each of its own type and shape.
 
-    ``torch.save`` pickles a dictionary of tensors that say where in the file their numbers lie: an entry of a zip
+    ``torch.save`` pickles a dictionary of tensors that say where in the file their numbers are: an entry of a zip
     (since PyTorch 1.6), or what follows the pickle (before). A pickle can name any function to call. Here it can name
-    only what such a dictionary needs, and gets plain data in its place; anything else is refused before it is called,
-    as by ``torch.load(weights_only=True)``. Raises ValueError where the file is no such dictionary, is damaged, or
-    names anything else to be called.
+    only what such a dictionary needs, and gets plain data instead; anything else is refused before it is called, as by
+    ``torch.load(weights_only=True)``. Raises ValueError if the file is no such dictionary, is damaged, or names
+    anything else to be called.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -217,7 +218,7 @@ def _from_stream(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _unpickled(file: BinaryIO):
-    """The next pickle of a file, in which nothing can be called but what is made here, anew each time."""
+    """The next pickle of a file, in which only what is defined here, anew each time, can be called."""
 
     known = {
         ("collections", "OrderedDict"): OrderedDict,
@@ -242,7 +243,7 @@ def _unpickled(file: BinaryIO):
 
 
 def _arrays(tensors: dict[str, _Tensor], numbers: dict[str, bytes]) -> dict[str, np.ndarray]:
-    """NumPy checks that no tensor reaches beyond the numbers that are there."""
+    """NumPy checks that no tensor reaches beyond the stored numbers."""
     arrays = {}
     for name, tensor in tensors.items():
         kind, key = tensor.storage

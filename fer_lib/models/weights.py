@@ -1,7 +1,7 @@
-"""Pretrained weights: where their owners publish them, how they come into ``data/weights``, and into a network.
+"""Pretrained weights: where their owners publish them, and how they get into ``data/weights`` and into a network.
 
-Each file is pinned by what its owners publish of it: torchvision's name carries the first digits of its SHA-256, Caffe
-gives a SHA-1, Keras and MatConvNet an MD5. What was loaded is known by its whole SHA-256, which a run's record keeps.
+Each file is pinned by the checksum that its owners publish: torchvision's name contains the first digits of its
+SHA-256, Caffe gives a SHA-1, Keras and MatConvNet an MD5. A run's record keeps the whole SHA-256 of the loaded file.
 """
 
 import http.client
@@ -26,7 +26,7 @@ class Source(NamedTuple):
     url: str
     pin: str
     licence: str
-    also: tuple[str, ...] = ()  # other files of the same weights, taken where somebody has one
+    also: tuple[str, ...] = ()  # other files of the same weights, used if one is there
 
     @property
     def file(self) -> str:
@@ -38,7 +38,7 @@ SOURCES = {
     "googlenet": Source(
         "https://download.pytorch.org/models/googlenet-1378be20.pth",
         "sha256:1378be20",
-        "published by torchvision (BSD 3-clause), converted from TensorFlow's; learnt from ImageNet, whose pictures "
+        "published by torchvision (BSD 3-clause), converted from TensorFlow's; trained on ImageNet, whose pictures "
         "are for non-commercial research",
     ),
     "caffenet": Source(
@@ -63,7 +63,7 @@ SOURCES = {
         ("vgg_face.mat", "rcmalli_vggface_tf_vgg16.h5"),
     ),
 }
-"""By the name of the network's builder."""
+"""The published files, by the name of the network's builder."""
 
 
 def folder() -> Path:
@@ -71,23 +71,23 @@ def folder() -> Path:
 
 
 def find(name: str) -> Path | None:
-    """The file of a network's weights that is here: its owners', else another form of them, else None."""
+    """The file of a network's weights that is here: the owners' file, else another form, else None."""
     source = SOURCES[name]
     return next((path for file in (source.file, *source.also) if (path := folder() / file).is_file()), None)
 
 
 def instructions(name: str) -> str:
-    """What to do where ``find`` finds nothing."""
+    """What to do if ``find`` finds nothing."""
     source = SOURCES[name]
     files = " or ".join((source.file, *source.also))
     return f"`make weights ONLY={name}` fetches them from {source.url}; or put {files} into {folder()}"
 
 
 def load(network, name: str) -> dict:
-    """Put a network's published weights into it (a Keras model), all but a head of other classes.
+    """Put a network's published weights into it (a Keras model), except a head for other classes.
 
-    Returns {"file", "sha256"}. Raises FileNotFoundError with what to do where they are not here, ValueError where the
-    file is not what its owners published, or does not fit the network.
+    Returns {"file", "sha256"}. Raises FileNotFoundError with what to do if they are not here, ValueError if the file is
+    not what its owners published, or does not fit the network.
     """
     if name not in SOURCES:
         raise ValueError(
@@ -102,7 +102,7 @@ def load(network, name: str) -> dict:
 
 
 def check(path: Path, name: str) -> None:
-    """Raise ValueError where a file is not the one that its owners published. Other forms of it have no pin."""
+    """Raise ValueError if a file is not the one that its owners published. Other forms of it have no pin."""
     source = SOURCES[name]
     algorithm, _, expected = source.pin.partition(":")
     if path.name.removesuffix(".partial") == source.file:
@@ -113,10 +113,10 @@ def check(path: Path, name: str) -> None:
 
 
 def fetch(only: str = "") -> int:
-    """Bring the weights that are not here (``only``: comma-separated networks, "" for all). Returns the exit code.
+    """Download missing weights (``only``: comma-separated networks, "" for all). Returns the exit code.
 
-    A download that was stopped goes on where it was at the next call. Nothing that is there is overwritten. What came
-    is checked against its pin before it gets its name.
+    A stopped download continues at the next call. Nothing that is there is overwritten. A download is checked against
+    its pin before it gets its name.
     """
     names = list(filter(None, only.split(","))) or list(SOURCES)
     if unknown := [name for name in names if name not in SOURCES]:
@@ -151,20 +151,20 @@ def fetch(only: str = "") -> int:
 
 
 def download(url: str, path: Path) -> None:
-    """Fetch a file, or the rest of it, where ``path`` holds its beginning.
+    """Download a file, or the rest of it if ``path`` has its beginning.
 
-    Raises OSError where it breaks off; what came stays, for the next call.
+    Raises OSError if it breaks off; the part that came is kept for the next call.
     """
     start = path.stat().st_size if path.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
         response = urllib.request.urlopen(request, timeout=60)
     except urllib.error.HTTPError as error:
-        if start and error.code == 416:  # nothing is left to send: it was whole
+        if start and error.code == 416:  # nothing is left to send: it was complete
             return
         raise
     with response:
-        if response.status != 206:  # all of it is sent, whatever was asked for
+        if response.status != 206:  # the whole file is sent, not only the rest
             start = 0
         left, free = int(response.headers.get("Content-Length", 0)), shutil.disk_usage(path.parent).free
         total = start + left if left else None
@@ -174,4 +174,4 @@ def download(url: str, path: Path) -> None:
         with open(path, "ab" if start else "wb") as file, shown as body:
             shutil.copyfileobj(body, file)
         if total and (size := path.stat().st_size) < total:
-            raise ConnectionError(f"{url} broke off after {size:,} of {total:,} bytes; the same command goes on")
+            raise ConnectionError(f"{url} broke off after {size:,} of {total:,} bytes; the same command continues")

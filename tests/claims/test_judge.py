@@ -194,10 +194,8 @@ def test_changed_predictions_change_the_order(results, tmp_path):
 
     before = judged()
     assert (before["verdict"], before["seeds"], len(before["runs"])) == ("inconclusive", 3, 6)
-    assert (
-        before["because"]
-        == "in 3 of 3 seeds a network collapsed; counted, 3 are as claimed; an interval spans the line"
-    )
+    counted = "a network collapsed in 3 of 3 seeds; counted by seed, 3 have the claimed order"
+    assert before["because"] == f"{counted}; an interval includes no difference"
     (place,) = (results / run for run in before["runs"] if order[1] in run and run.endswith("seed1"))
     record = json.loads((place / "metrics.json").read_text())
     arrays = records.predictions({"folder": place})
@@ -205,7 +203,7 @@ def test_changed_predictions_change_the_order(results, tmp_path):
     records.write(place, record, arrays)
     after = judged()
     assert after["verdict"] == "inconclusive" and after["because"].endswith(
-        "counted, 2 are as claimed; an interval spans the line"
+        "counted by seed, 2 have the claimed order; an interval includes no difference"
     )
     assert after["measured"] == pytest.approx(before["measured"] - (100 - 24.728) / 3, abs=0.01)
 
@@ -218,7 +216,7 @@ def test_a_damaged_prediction_file_is_an_error(results):
 
 
 def test_without_the_audit_its_counts_are_not_testable(tmp_path):
-    entry = {"kind": "count", "measure": "flat images", "reported": 0}
+    entry = {"kind": "count", "measure": "uniform images", "reported": 0}
     line = only(tmp_path, entry, [])
     assert line["verdict"] == "not testable" and "missing: audit/summary.csv" in line["because"]
 
@@ -272,7 +270,7 @@ def test_cut_down_runs_and_drawn_faces_are_judged_by_nothing(tmp_path):
             "measure: found 'epochs', expected one of",
         ),
         (
-            {"kind": "share", "runs": [A, B], "measure": "happy told rightly", "within": [0, 9]},
+            {"kind": "share", "runs": [A, B], "measure": "happy recognised", "within": [0, 9]},
             "runs: found 2 experiments, expected one",
         ),
     ],
@@ -324,7 +322,7 @@ def test_accuracy_equals_a_hand_calculation(tmp_path):
     assert line["measured"] == pytest.approx(np.mean(values), abs=1e-4) and line["unit"] == "%"
     assert line["interval"] == pytest.approx([low, high], abs=1e-4) and high - low > 6
     assert line["verdict"] == "inconclusive" and line["why"] == "It was late." and line["note"] == "Or early."
-    assert re.fullmatch(r"\d+ seeds, by \d+ % of the simulated outcomes", line["decides"])
+    assert re.fullmatch(r"\d+ seeds: enough in \d+ % of simulations", line["decides"])
     assert line["computed_by"] == "TensorFlow, float32, CPU" and line["others"] == []
     assert line["runs"] == [f"runs/saravanan2019/a/tensorflow-seed{seed}" for seed in range(5)]
     exact = only(tmp_path, {"runs": [A], "reported": 80.0, "why": "It was late."}, learned(tmp_path, (5, 5, 5)))
@@ -335,7 +333,7 @@ def test_accuracy_equals_a_hand_calculation(tmp_path):
 def test_a_verdict_from_another_precision_says_so(tmp_path, precision):
     whole = only(tmp_path, {"runs": [A]}, learned(tmp_path, (3, 3, 4)))
     half = only(tmp_path, {"runs": [A]}, learned(tmp_path, (3, 3, 4), parameters={"precision": precision}))
-    seen = f"in {precision} on TensorFlow, where the papers had float32 on TensorFlow"
+    seen = f"computed in {precision} on TensorFlow; the papers used float32 on TensorFlow"
     assert half["because"] == f"{whole['because']}; {seen}"
     assert (half["verdict"], half["computed_by"]) == (whole["verdict"], f"TensorFlow, {precision}, CPU")
 
@@ -351,7 +349,7 @@ def test_rows_and_epoch_can_be_others_than_the_headline(tmp_path):
 def test_an_experiment_without_runs_is_inconclusive_until_they_come(tmp_path):
     line = only(tmp_path, {"runs": [A]}, [])
     assert (line["verdict"], line["seeds"], line["runs"]) == ("inconclusive", 0, [])
-    assert line["because"] == f"no run yet of {A}"
+    assert line["because"] == f"no run of {A} yet"
     assert only(tmp_path, {"runs": [A], "reported": 80.0}, learned(tmp_path, (5, 5, 5)))["verdict"] == "reproduced"
 
 
@@ -399,7 +397,7 @@ def test_fillings_are_judged_on_every_reading_with_all_their_seeds(tmp_path):
     entry = {"kind": "fillings", "runs": [A, B], "readings": ["PublicTest", "PrivateTest"], "reported": 75.0}
     line = only(tmp_path, entry, found)
     assert (line["verdict"], line["unit"], line["seeds"]) == ("reproduced", "%", 6)
-    assert line["because"].startswith("2 of 4 fillings give it (b on PublicTest, b on PrivateTest)")
+    assert line["because"].startswith("2 of 4 fillings would give it (b on PublicTest, b on PrivateTest)")
     assert only(tmp_path, entry | {"reported": 99.0}, found)["verdict"] == "not reproduced"
     line = only(tmp_path, entry, found + learned(tmp_path, (2,) * 7, "b", backend="jax"))
     assert line["seeds"] == 7 and "saravanan2019/a: TensorFlow, float32, CPU, 3 seeds" in line["others"]
@@ -411,7 +409,7 @@ def test_behaviour_over_several_experiments_is_shown_by_a_seed_that_shows_it_in_
     entry = {"kind": "behaviour", "runs": [A, B], "measure": "epochs", "within": [None, 5]}
     line = only(tmp_path, entry, found)
     assert (line["measured"], line["seeds"], len(line["runs"])) == (2, 3, 6)
-    assert line["because"].endswith("(epochs, 5 or less asked: 4/4, 4/4, 4/9)")
+    assert line["because"].endswith("(epochs, 5 or less needed; by seed: 4/4, 4/4, 4/9)")
     assert line["interval"] == pytest.approx(statistics.clopper_pearson(2, 3), abs=1e-4)
 
 
@@ -432,15 +430,17 @@ def test_a_behaviour_that_is_measured_is_judged_by_its_size_and_ours_by_what_wou
 def test_a_share_is_judged_over_the_faces_of_a_survey(tmp_path):
     record, name = survey(tmp_path, wrong_every=5), "saravanan2019/a"
     record = record | {"experiment": name, "parameters": record["parameters"] | EXPERIMENTS[name]["parameters"]}
-    entry = {"kind": "share", "runs": [A], "measure": "happy told rightly", "within": [60, None]}
+    entry = {"kind": "share", "runs": [A], "measure": "happy recognised", "within": [60, None]}
     line = only(tmp_path, entry, [record])
     k, n = 24, 30  # of 210 faces every fifth is wrong, and every seventh happy
     assert (line["verdict"], line["unit"], line["measured"]) == ("reproduced", "%", 100 * k / n)
     assert line["interval"] == pytest.approx([100 * end for end in statistics.clopper_pearson(k, n)], abs=1e-3)
-    assert line["because"] == "24 of 30 faces: within 60 to 100 %" and line["computed_by"].startswith("ONNX Runtime")
+    assert line["because"] == "24 of 30 faces: interval inside 60 to 100 %" and line["computed_by"].startswith(
+        "ONNX Runtime"
+    )
     assert line["runs"] == ["runs/ours/live_conditions/onnxruntime-seed0"]
-    second = {"measure": "second answer right where the first is wrong", "within": [None, 50]}
-    assert only(tmp_path, entry | second, [record])["because"] == "42 of 42 faces: outside 0 to 50 %"
+    second = {"measure": "second prediction right where the first is wrong", "within": [None, 50]}
+    assert only(tmp_path, entry | second, [record])["because"] == "42 of 42 faces: interval outside 0 to 50 %"
     assert only(tmp_path, entry, [])["verdict"] == "inconclusive"
 
 
@@ -450,7 +450,7 @@ def test_a_face_that_was_missed_is_not_recognised_and_stays_among_the_faces(tmp_
     happy, found = arrays["labels"] == 3, arrays["found_first"][0, usual] != records.MISSED
     right = arrays["first"][usual] == arrays["labels"]
     assert 0 < (happy & right & found).sum() < (happy & right).sum()
-    share = measures.SHARES["happy told rightly"]
+    share = measures.SHARES["happy recognised"]
     assert share(before) == ((happy & right).sum(), happy.sum())
     assert share(after) == ((happy & right & found).sum(), happy.sum())
 
@@ -464,7 +464,7 @@ def test_shares_before_a_camera_are_counted_from_the_frame_to_the_prediction(mon
         (happy, happy, sad, sad, 0.3),  # the detector's own cut is taken for sad
         (happy, sad, happy, happy, 0.1),  # ... and here for happy
         (angry, sad, angry, sad, 0.05),
-        (angry, sad, angry, missed, 0.02),  # got no answer that could be wrong
+        (angry, sad, angry, missed, 0.02),  # has no prediction that could be wrong
         (fear, sad, happy, sad, 0.05),
         (fear, fear, happy, fear, 0.05),
     ])  # fmt: skip
@@ -480,12 +480,12 @@ def test_shares_before_a_camera_are_counted_from_the_frame_to_the_prediction(mon
     asked = {"conditions": [{"usual": False}, {"usual": True}], "parameters": {"detectors": ["paper"]}}
     counted = {name: share(asked) for name, share in
                measures.SHARES.items()}  # fmt: skip
-    assert counted["happy told rightly"] == (2, 4)
-    assert counted["angry told rightly"] == (0, 2) and counted["fear told rightly"] == (1, 2)
-    assert counted["angry and fear told rightly"] == (1, 4)
-    assert counted["disgust told rightly"] == (0, 0)
-    assert counted["second answer right where the first is wrong"] == (2, 3)  # rows 4 and 5 of 4, 5 and 7
-    assert counted["frames answered within 0.1 s"] == (5, 6)
+    assert counted["happy recognised"] == (2, 4)
+    assert counted["angry recognised"] == (0, 2) and counted["fear recognised"] == (1, 2)
+    assert counted["angry and fear recognised"] == (1, 4)
+    assert counted["disgust recognised"] == (0, 0)
+    assert counted["second prediction right where the first is wrong"] == (2, 3)  # rows 4 and 5 of 4, 5 and 7
+    assert counted["frames classified within 0.1 s"] == (5, 6)
 
 
 def test_seeds_that_only_one_experiment_has_do_not_count(tmp_path):
@@ -506,7 +506,7 @@ def test_ordering_never_mixes_backends_but_takes_the_tree(tmp_path):
     found += [tree(tmp_path, seed, name="fixed", wrong_every=5) for seed in range(3)]
     line = only(tmp_path, {"kind": "ordering", "runs": [B, A]}, found)
     assert (line["verdict"], line["seeds"], line["runs"]) == ("inconclusive", 0, [])
-    assert line["because"] == "no seed that all were run with alike"
+    assert line["because"] == "its experiments have no common seed on the same backend, precision and device"
     line = only(tmp_path, {"kind": "ordering", "runs": [FIXED, A]}, found)
     assert line["verdict"] == "reproduced"
     assert line["computed_by"] == "scikit-learn, float32, CPU; TensorFlow, float32, CPU"
@@ -553,7 +553,7 @@ def test_an_average_of_seeds_is_held_against_each_of_them(tmp_path):
     entry = {"kind": "ordering", "runs": [A], "average": True}
     line = only(tmp_path, entry, found)
     assert line["verdict"] == "reproduced" and line["measured"] > 30
-    assert line["because"] == "the interval lies above 0"
+    assert line["because"] == "the interval is above 0"
     assert only(tmp_path, entry, found[:1])["verdict"] == "inconclusive"
 
 
@@ -564,7 +564,7 @@ def test_no_difference_gives_the_largest_with_its_interval(tmp_path):
     assert (line["verdict"], line["measured"], line["rule"]) == ("reproduced", 0, rules.RULES["no difference"])
     line = only(tmp_path, {"kind": "no difference", "runs": [A, FIXED, B]}, found)
     assert (line["verdict"], line["measured"]) == ("not reproduced", pytest.approx(30))
-    assert line["because"] == "1 of 2 lie within 1 point of 0, 1 wholly beyond"
+    assert line["because"] == "1 of 2 are within 1 point of 0, 1 entirely beyond"
 
 
 def test_speed_takes_the_slowest_run(tmp_path):
@@ -597,8 +597,8 @@ def test_measures_of_one_run(tmp_path):
         given = np.eye(7)[labels] * 4
         place = np.arange(len(labels)) // 7 % 10  # each emotion has 20 and 30 rows
         angry, fear, happy = (labels == code for code in (0, 2, 3))
-        given[angry & (place < 4)] = 4 * np.eye(7)[2] + 2 * np.eye(7)[0]  # fear, the second answer right
-        given[fear & (place < 2)] = 4 * np.eye(7)[0] + 2 * np.eye(7)[5]  # angry, the second answer wrong
+        given[angry & (place < 4)] = 4 * np.eye(7)[2] + 2 * np.eye(7)[0]  # fear, the second prediction right
+        given[fear & (place < 2)] = 4 * np.eye(7)[0] + 2 * np.eye(7)[5]  # angry, the second prediction wrong
         given[happy & (place < 1)] = 4 * np.eye(7)[5] + 2 * np.eye(7)[3]
         return given.astype(np.float32)
 
@@ -608,24 +608,24 @@ def test_measures_of_one_run(tmp_path):
         [60, 80, 90, 100]
     )
     assert value["accuracy"] == pytest.approx(90)
-    assert value["answers surprise"] == pytest.approx(100 * (50 + 5) / 350)
-    assert value["share of the most given answer"] == pytest.approx(100 * (40 + 20) / 350)  # fear
-    assert value["recall of happy above the best of the rest"] == pytest.approx(-10)
-    assert value["recall of happy above surprise"] == pytest.approx(-10)
-    assert value["recall of surprise above the best of the other five"] == pytest.approx(0)
-    assert value["spread of recall over the other five"] == pytest.approx(40)
-    assert value["recall of happy above the mean of angry, disgust, fear and sad"] == pytest.approx(90 - 85)
-    assert value["rank of angry and fear among the 21 pairs mixed up"] == 1
-    assert value["second answer right where the first is wrong"] == pytest.approx(100 * 25 / 35)
-    assert value["top-2 accuracy above accuracy"] == pytest.approx(100 * 25 / 350)
-    assert value["PublicTest above PrivateTest"] == pytest.approx(0)
-    assert value["training accuracy above test accuracy"] == pytest.approx(60 - 90)
+    assert value["share predicted surprise"] == pytest.approx(100 * (50 + 5) / 350)
+    assert value["share of the most frequent prediction"] == pytest.approx(100 * (40 + 20) / 350)  # fear
+    assert value["recall of happy minus the best other recall"] == pytest.approx(-10)
+    assert value["recall of happy minus that of surprise"] == pytest.approx(-10)
+    assert value["recall of surprise minus the best of the other five"] == pytest.approx(0)
+    assert value["range of recall over the other five"] == pytest.approx(40)
+    assert value["recall of happy minus the mean of angry, disgust, fear and sad"] == pytest.approx(90 - 85)
+    assert value["rank of angry and fear among the 21 confused pairs"] == 1
+    assert value["second prediction right where the first is wrong"] == pytest.approx(100 * 25 / 35)
+    assert value["top-2 accuracy minus accuracy"] == pytest.approx(100 * 25 / 350)
+    assert value["PublicTest minus PrivateTest accuracy"] == pytest.approx(0)
+    assert value["training accuracy minus test accuracy"] == pytest.approx(60 - 90)
     assert (value["epochs"], value["hours"]) == (4, 0.025)
 
 
 def test_the_pair_that_nobody_mixes_up_comes_last(tmp_path):
     record = network(tmp_path, 0, lambda y: answers(y, 2), name="a")  # each emotion is taken for the next
-    measure, _ = measures.MEASURES["rank of angry and fear among the 21 pairs mixed up"]
+    measure, _ = measures.MEASURES["rank of angry and fear among the 21 confused pairs"]
     assert measure(record, "last", ROWS) == 8  # after the seven pairs of neighbours
 
 
@@ -706,10 +706,10 @@ def test_measures_that_look_at_some_rows_alone(tmp_path):
     found = {
         key: measures.MEASURES[key][0](record, "last", ROWS) for key in measures.MEASURES if key.startswith("accu")
     }
-    assert found["accuracy on all rows above that on clean ones"] == pytest.approx(
+    assert found["accuracy on all rows minus that on clean rows"] == pytest.approx(
         100 * (right.mean() - right[~of["leaked"]].mean())
     )
     several = of["several_emotions"]
-    assert several.sum() == 1613 and found["accuracy on faces of one emotion above that on faces of several"] == (
+    assert several.sum() == 1613 and found["accuracy on faces of one emotion minus that on faces of several"] == (
         pytest.approx(100 * (right[~several].mean() - right[several].mean()))
     )

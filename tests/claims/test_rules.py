@@ -112,14 +112,17 @@ def test_accuracy_of_two_seeds_or_one_decides_nothing():
 def test_width_buys_no_verdict_but_what_is_outside_is_outside():
     values = [59.0, 60.0, 61.0]  # +- 4.97; in the long run +- 1.96
     found = rules.accuracy(60.0, values)
-    assert found.verdict == INCONCLUSIVE and "inside, but the interval is ±5.0 points, wider than ±3" in found.because
+    assert (
+        found.verdict == INCONCLUSIVE
+        and "inside a new run's interval, but that is ±5.0 points, wider than ±3" in found.because
+    )
     assert rules.accuracy(10.0, values).verdict == NOT_REPRODUCED
 
 
 def test_runs_that_differ_support_no_figure():
     found = rules.accuracy(60.0, [57.0, 60.0, 63.0, 59.0])  # s 2.5: +- 4.9 in the long run
     assert found.verdict == UNSTABLE and found.measured == 59.75
-    assert found.because.startswith("runs lie ±4.9 points apart in the long run [2.8, 18.3]")
+    assert found.because.startswith("runs vary by ±4.9 points [2.8, 18.3]")
     assert rules.accuracy(10.0, [57.0, 60.0, 63.0, 59.0]).verdict == NOT_REPRODUCED
 
 
@@ -154,7 +157,7 @@ def test_the_mean_is_never_refuted(values):
 def test_a_collapse_is_an_outcome_with_a_share():
     found = judged(24.72, *["happy"] * 6, *["neutral"] * 3, "sad")  # the paper's simple CNN
     assert found[:3] == (REPRODUCED, 6, statistics.clopper_pearson(6, 10))
-    assert found.because.startswith("answering happy alone scores this; 6 of 10 seeds collapse to it")
+    assert found.because.startswith("always predicting happy scores this; 6 of 10 seeds collapsed to it")
     assert judged(17.38, "sad", "neutral", "sad", "fear").verdict == REPRODUCED  # 2 of 4 begin at 6.8 %
     found = judged(17.38, *["happy", "angry", "neutral", "fear", "angry"] * 2)  # none of ten, which allows 31 %
     assert found[:2] == (INCONCLUSIVE, 0) and found.interval[1] == pytest.approx(0.308, abs=1e-3)
@@ -191,10 +194,10 @@ def test_fillings_are_judged_together():
     assert found.verdict == NOT_REPRODUCED and found.measured == pytest.approx(58.2)
     half = 3.182446 * math.sqrt(0.08) * math.sqrt(1.5)
     assert found.interval == pytest.approx((56.2 - half, 58.2 + half), abs=1e-4)
-    assert "above what one new run of any of 3 fillings gives; the highest mean is 58.20 % (sgd)" in found.because
+    assert "above the intervals of a new run of all 3 fillings; the highest mean is 58.20 % (sgd)" in found.because
     found = rules.fillings(60, values, unknown_rows=3589)  # +- hypot(1.10, 1.61)
-    assert found.verdict == REPRODUCED and "1 of 3 fillings give it (sgd)" in found.because
-    assert rules.fillings(50, values).because.startswith("the reported figure lies below")
+    assert found.verdict == REPRODUCED and "1 of 3 fillings would give it (sgd)" in found.because
+    assert rules.fillings(50, values).because.startswith("the reported figure is below")
     assert rules.fillings(57.2, {"a": [56.0, 56.01, 56.0], "b": [58.0, 58.01, 58.0]}).verdict == NOT_REPRODUCED
     assert rules.fillings(60, {"a": [60.0], "b": [61.0, 60.0]}).verdict == INCONCLUSIVE
 
@@ -235,7 +238,7 @@ def test_a_margin_is_judged_by_its_size():
 def test_a_margin_is_that_of_the_seeds_that_learned():
     found = rules.margin([3.0, 3.1, 3.2, -100.0], [True, True, True, False], 0, np.inf)
     assert found.verdict == REPRODUCED and found.measured == pytest.approx(3.1)
-    assert found.because == "the mean is within the range; 1 of 4 seeds collapsed and have none"
+    assert found.because == "the interval of the mean is inside the range; left out, because collapsed: 1 of 4 seeds"
     assert rules.margin([3.0] + [0.0] * 9, [True] + [False] * 9, 0, np.inf).verdict == NOT_REPRODUCED  # most collapse
     assert rules.margin([3.0, 3.1, 0.0], [True, True, False], 0, np.inf).verdict == INCONCLUSIVE
 
@@ -287,7 +290,7 @@ def test_an_order_of_several_is_refuted_by_chance_in_one_of_twenty_tries_or_fewe
 
 
 @pytest.mark.parametrize(("deviation", "verdict"), [(0.5, REPRODUCED), (4.0, UNSTABLE)])
-def test_spread_is_told_from_few_seeds(deviation, verdict):
+def test_spread_is_distinguished_from_too_few_seeds(deviation, verdict):
     rng = np.random.default_rng(0)
     found = [rules.accuracy(60.0, 60 + deviation * own).verdict for own in rng.normal(0, 1, (500, 8))]
     assert np.mean([one == verdict for one in found]) > 0.9
@@ -337,17 +340,17 @@ def test_faces_needed():
 @pytest.mark.parametrize(
     ("k", "n", "low", "high", "verdict", "place"),
     [
-        (95, 100, 80, 100, REPRODUCED, "within"), (95, 100, 90, 100, INCONCLUSIVE, "across an end of"),
+        (95, 100, 80, 100, REPRODUCED, "inside"), (95, 100, 90, 100, INCONCLUSIVE, "partly outside"),
         (95, 100, 0, 80, NOT_REPRODUCED, "outside"), (50, 1000, 40, 60, NOT_REPRODUCED, "outside"),
-        (500, 1000, 40, 60, REPRODUCED, "within"), (5, 10, 40, 60, INCONCLUSIVE, "across an end of"),
-        (0, 100, 0, 10, REPRODUCED, "within"), (100, 100, 95, 100, REPRODUCED, "within"),
+        (500, 1000, 40, 60, REPRODUCED, "inside"), (5, 10, 40, 60, INCONCLUSIVE, "partly outside"),
+        (0, 100, 0, 10, REPRODUCED, "inside"), (100, 100, 95, 100, REPRODUCED, "inside"),
     ],
 )  # fmt: skip
 def test_share(k, n, low, high, verdict, place):
     found = rules.share(k, n, low, high)
     assert found[:2] == (verdict, 100 * k / n)
     assert found.interval == tuple(100 * end for end in statistics.clopper_pearson(k, n))
-    assert found.because == f"{k:,} of {n:,} faces: {place} {low} to {high} %"
+    assert found.because == f"{k:,} of {n:,} faces: interval {place} {low} to {high} %"
 
 
 def test_the_share_of_no_face_is_an_error():
@@ -364,7 +367,7 @@ def test_an_order_that_holds():
     found = rules.ordering([[5.0, 4.0, 3.0], [9.0, 8.0, 7.0]], LEARNED)
     assert found[:2] == (REPRODUCED, 4.0) and found.because == "2 of 2 comparisons hold"
     assert found.interval == statistics.t_interval([5.0, 4.0, 3.0])[1:]
-    assert rules.ordering([[5.0, 4.0, 3.0]], LEARNED[:1]).because == "the interval lies above 0"
+    assert rules.ordering([[5.0, 4.0, 3.0]], LEARNED[:1]).because == "the interval is above 0"
 
 
 def test_an_order_that_the_seeds_cannot_tell():
@@ -373,7 +376,7 @@ def test_an_order_that_the_seeds_cannot_tell():
 
 def test_an_order_that_one_comparison_turns_round():
     found = rules.ordering([[5.0, 4.0, 3.0], [-2.0, -2.2, -1.8]], LEARNED)
-    assert found.verdict == NOT_REPRODUCED and found.because.endswith("1 the other way round")
+    assert found.verdict == NOT_REPRODUCED and found.because.endswith("1 reversed")
     assert rules.ordering([[5.0, 4.0, 3.0], [-2.0, 3.0, 1.0]], LEARNED).verdict == INCONCLUSIVE
 
 
@@ -388,7 +391,7 @@ def test_seeds_are_counted_where_a_network_collapsed():
     collapsed = [[False] * 5 + [True] + [False] * 3]
     found = rules.ordering(differences, collapsed)  # the interval of the mean spans 0; 8 of 9 is more than half
     assert found[:3] == (REPRODUCED, pytest.approx(3.31, abs=0.01), None)
-    assert found.because == "in 1 of 9 seeds a network collapsed; counted, 8 are as claimed"
+    assert found.because == "a network collapsed in 1 of 9 seeds; counted by seed, 8 have the claimed order"
     assert rules.ordering([[5.0, 5.0, 5.0]], [[True] * 3]).verdict == INCONCLUSIVE
     assert rules.ordering([[-5.0] * 6], [[True] * 6]).verdict == NOT_REPRODUCED
 
@@ -442,7 +445,7 @@ def test_every_rule_is_written_down():
 def test_no_difference_is_less_than_a_point_by_its_interval():
     found = rules.no_difference([[0.3, 0.2, 0.4], [-0.4, -0.5, -0.4]], LEARNED)
     assert (found.verdict, found.measured) == (REPRODUCED, pytest.approx(-13 / 30))
-    assert found.because == "2 of 2 lie within 1 point of 0, 0 wholly beyond"
+    assert found.because == "2 of 2 are within 1 point of 0, 0 entirely beyond"
     assert rules.no_difference([[0.5, -1.1, 0.2]], LEARNED[:1]).verdict == INCONCLUSIVE  # it may be more
     assert rules.no_difference([[0.5, -0.9]], [[False] * 2]).verdict == INCONCLUSIVE  # two seeds
     assert rules.no_difference([[0.1, 0.1, 0.1]], [[False, True, False]]).verdict == INCONCLUSIVE

@@ -265,7 +265,7 @@ def test_other_choices_are_refused(tmp_path, wrong):
 
 def test_it_is_found_by_the_variable_or_in_data(tmp_path, monkeypatch):
     assert affectnet.find() is None
-    with pytest.raises(FileNotFoundError, match="AffectNet is not here: its licence is given by request .*AFFECTNET="):
+    with pytest.raises(FileNotFoundError, match="AffectNet is not here: its licence is granted .*AFFECTNET="):
         load_faces("affectnet")
     (paths.DATA / "affectnet").mkdir(parents=True)
     assert affectnet.find() == paths.DATA / "affectnet"

@@ -168,10 +168,10 @@ def test_a_survey_has_a_record_that_is_checked(survey, drawn, tmp_path):
     record = records.read(tmp_path / "good")
     records.check(record)
     # The emotion is right in each cut at the true place and wrong in each that was found.
-    assert measures.SHARES["happy told rightly"](record) == (0, 1)
-    assert measures.SHARES["angry and fear told rightly"](record) == (0, 2)
-    assert measures.SHARES["second answer right where the first is wrong"](record) == (0, 0)
-    assert measures.SHARES["frames answered within 0.1 s"](record) == (5, 5)
+    assert measures.SHARES["happy recognised"](record) == (0, 1)
+    assert measures.SHARES["angry and fear recognised"](record) == (0, 2)
+    assert measures.SHARES["second prediction right where the first is wrong"](record) == (0, 0)
+    assert measures.SHARES["frames classified within 0.1 s"](record) == (5, 5)
     assert "another network ships now" in provenance.stale(record)
     lines[1]["found"]["tuned"] = 6
     records.write(tmp_path / "wrong", kept, rest | arrays)

@@ -78,7 +78,7 @@ def test_what_broke_off_goes_on_where_it_was(site, capsys):
     site.breaks_off = 2**20
     assert __main__.main(["weights", "--only", "caffenet"]) == 1
     said = capsys.readouterr().out
-    assert f"broke off after 1,048,576 of {len(CONTENT):,} bytes; the same command goes on" in said
+    assert f"broke off after 1,048,576 of {len(CONTENT):,} bytes; the same command continues" in said
     assert in_folder() == ["bvlc_reference_caffenet.caffemodel.partial"] and weights.find("caffenet") is None
     site.breaks_off = None
     assert __main__.main(["weights", "--only", "caffenet"]) == 0
