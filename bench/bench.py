@@ -1,4 +1,4 @@
-"""How fast the study loads, trains and starts: measured by ``measure.py``, given as one table and one JSON file."""
+"""How fast the study loads, trains and starts: measured by ``measure.py``, written as one table and one JSON file."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ SETTINGS = (
 
 
 def table(figures: dict) -> str:
-    """The figures as Markdown: a table, and what they were measured on. Goals are this study's own."""
+    """The figures as Markdown: a table, and what they were measured on. The goals are this study's own."""
     load, start = figures["loading"], figures["starting"]
     lines = [
         *keeping.HEAD,
         line("fer2013.csv as torchvision reads it, s", load["torchvision_s"], ".3g"),
         line("with pandas and `numpy.fromstring`, nothing checked, s", load["pandas_s"], ".3g"),
         line("`fer2013.load()`, first time, s", load["first_s"], ".3g"),
-        line("torchvision's way takes so many times longer", load["times_torchvision"], ".2f", "4", lambda x: x >= 4),
+        line("time of torchvision's way, as a multiple", load["times_torchvision"], ".2f", "4", lambda x: x >= 4),
         line("`fer2013.load()`, cached, s", load["cached_s"], ".2g", "under 0.05", lambda x: x < 0.05),
-        line("the same, and every pixel read, s", load["cached_read_s"], ".2g"),
+        line("the same with every pixel read, s", load["cached_read_s"], ".2g"),
     ]
     for precision, rate in figures["training"].items():
         lines += [
             line(f"proposed CNN, {precision}, training images/s", rate["images_per_s"], ".3g"),
             line("... in GFLOP/s", rate["gflop_per_s"], ".0f"),
             line(f"matrix product, {precision}, GFLOP/s", rate["matmul_gflop_per_s"], ".0f"),
-            line("training, as a share of it", rate["share"], ".0%", "75%", lambda x: x >= 0.75),
+            line("training, as a share of that", rate["share"], ".0%", "75%", lambda x: x >= 0.75),
         ]
         if "share_by_processor_time" in rate:
             lines.append(line("the same, by processor time", rate["share_by_processor_time"], ".0%"))
@@ -66,11 +66,11 @@ def table(figures: dict) -> str:
 
 def measured(scratch: Path) -> dict:
     """The figures of loading, training and starting."""
-    threads = str(os.cpu_count())  # as the Snakefile sets them for a run on all cores
+    threads = str(os.cpu_count())  # as in the Snakefile for a run on all cores
     for name, value in zip(SETTINGS[1:4], (threads, threads, "1"), strict=True):
         os.environ.setdefault(name, value)
     path, about = measure.csv_to_read(scratch)
-    os.environ["FER_CACHE"] = str(scratch / "cache")  # of the processes that follow
+    os.environ["FER_CACHE"] = str(scratch / "cache")  # for the processes that follow
     measure.say(f"loading: {about['data']}")
     return {
         "versions": provenance.versions() | {"pandas": importlib.metadata.version("pandas")},

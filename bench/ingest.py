@@ -1,8 +1,8 @@
-"""How fast AffectNet is taken in: generated pictures of both layouts, against a plain loop of cv2.imread.
+"""How fast AffectNet is read: generated pictures of both layouts, compared with a plain loop of cv2.imread.
 
-The loop does in one process what notebooks do: read a picture whole, cut the face out, resize it, keep it in a list.
-Ours reads the same annotations, cuts the faces out, writes and hashes the cache. Every reading is a process of its own,
-so that its peak memory is its own too. What is compared is measured in turns, and a ratio is taken within each turn.
+The loop does in one process what notebooks do: read the whole picture, crop the face, resize it, keep it in a list.
+Ours reads the same annotations, crops the faces, writes and hashes the cache. Every reading is a separate process with
+its own peak memory. What is compared is measured in turns, and ratios are taken within each turn.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def timed(reader, tree: Path, side: int, colour: bool) -> dict:
 
 
 def layout_figures(tree: Path, cache: Path, side: int, colour: bool, turns: int) -> dict:
-    """Both readers in turns on one tree. Raises RuntimeError where they do not read as many faces."""
+    """Both readers in turns on one tree. Raises RuntimeError if they do not read the same number of faces."""
     figures = {"plain_images_per_s": [], "images_per_s": [], "times_plain": [], "peak_mb": [], "plain_peak_mb": []}
     for turn in range(turns):
         shutil.rmtree(cache, ignore_errors=True)
@@ -82,7 +82,7 @@ def table(figures: dict) -> str:
         lines += [
             line(f"{name}: cv2.imread and cv2.resize, one process, images/s", plain, ".4g"),
             line(f"{name}: `affectnet.load()`, first time, images/s", layout["images_per_s"], ".4g"),
-            line(f"{name}: so many times as many", times, ".4g", f"{GOAL}", lambda x: x >= GOAL),
+            line(f"{name}: ours relative to the loop", times, ".4g", f"{GOAL}", lambda x: x >= GOAL),
             line(f"{name}: peak memory, MB", layout["peak_mb"], ".4g", f"under {LIMIT}", lambda x: x < LIMIT, "max"),
         ]
     facts = keeping.conditions(figures) + (
@@ -96,7 +96,7 @@ def measured(scratch: Path, pictures: int, turns: int) -> dict:
     """The figures of both layouts, grey and in colour."""
     import cv2
 
-    os.environ["FER_CACHE"] = str(scratch / "cache")  # of the processes that follow
+    os.environ["FER_CACHE"] = str(scratch / "cache")  # for the processes that follow
     validation = pictures // 20
     for layout in ("newer", "older"):
         measure.say(f"drawing {pictures:,} pictures of the {layout} layout")
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         "pictures": (20_000, 100, "of each layout"),
         "turns": (5, 1, "how often each is measured"),
     }
-    description = "Measure how fast AffectNet is taken in, on generated pictures."
+    description = "Measure how fast AffectNet is read, on generated pictures."
     return keeping.main("ingest", description, measured, table, counts, arguments)
 
 

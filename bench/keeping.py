@@ -1,5 +1,5 @@
-"""What every bench begins and ends with: its options read, its table printed and its figures kept, the table in
-``docs/benchmarks.md`` too where they are to commit."""
+"""What all benches share: reading options, printing the table and keeping the figures; if they are to be committed,
+also writing the table into ``docs/benchmarks.md``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fer_lib.report import parts
 
 
 def facts() -> dict:
-    """When, on what and with which code: what the figures of every bench begin with."""
+    """When, on what and with which code: the first figures of every bench."""
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": records.cpu() | {"cores": os.cpu_count()},
@@ -39,8 +39,8 @@ def main(
 ) -> int:
     """The command of a bench: read its options, measure, ``finish``. Returns 1 where measuring ended in an error.
 
-    ``counts`` are its options that take a number: default, least, help. ``measured(scratch, **counts)`` gives the
-    figures that come after ``facts``; ``scratch`` is a folder that is removed afterwards.
+    ``counts`` are its numeric options: default, minimum, help. ``measured(scratch, **counts)`` returns the figures that
+    come after ``facts``; ``scratch`` is a temporary folder.
     """
     parser = argparse.ArgumentParser(
         prog=f"{name}.py",
@@ -58,7 +58,7 @@ def main(
     for option, (_, least, _) in counts.items():
         if options[option] < least:
             parser.error(f"--{option}: found {options[option]}, expected {least} or more")
-    os.environ["TQDM_DISABLE"] = "1"  # the lines of the turns are progress enough
+    os.environ["TQDM_DISABLE"] = "1"  # the lines of the turns show the progress
     figures = facts()
     try:
         with tempfile.TemporaryDirectory(prefix=f"fer-{name}-") as scratch:
@@ -76,9 +76,9 @@ def kept(name: str, commit: bool) -> Path:
 
 
 def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool) -> None:
-    """Print the figures' table, and keep them in ``kept``; to commit them, put the table into docs/benchmarks.md.
+    """Print the figures' table and keep them in ``kept``; to commit them, write the table into docs/benchmarks.md.
 
-    ``table`` makes Markdown of the figures, to which the load average at the end is added here.
+    ``table`` turns the figures into Markdown; the load average at the end is added here.
     """
     figures["load_average"].append(round(os.getloadavg()[0], 1))
     measure.say("\n" + table(figures))
@@ -93,7 +93,8 @@ def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool)
 def line(
     what: str, values: dict, form: str, goal: str = "", met: Callable[[float], bool] | None = None, by: str = "median"
 ) -> str:
-    """A row of a table: the median of some values, the smallest and the largest; a goal is met by one of these."""
+    """A row of a table: the median of some values, the smallest and the largest; one of these meets or misses a
+    goal."""
     if met is not None:
         goal += ": met" if met(values[by]) else ": missed"
     low, middle, high = (format(values[name], form) for name in ("min", "median", "max"))

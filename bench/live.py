@@ -1,11 +1,12 @@
-"""How fast faces are found and classified live, detector by detector and beside the usual way, and which are found.
+"""How fast faces are found and classified live, by detector and compared with the usual way, and which are found.
 
-A video of 640 x 480 or 1280 x 720 with 1 or 10 faces that move before a photograph, read, searched and classified frame
-by frame: by ``fer_lib.live`` with its own detector, with the tuned and with the paper's Haar cascade, and as most
-repositories do it: Haar(1.3, 5) on the whole frame, each face through ``predict`` of the proposed CNN (its weights do
-not matter for its speed). That one lives in a process of its own, so that no TensorFlow is in ours. What is compared is
-measured in turns, and a ratio is taken within each turn. Faces and photograph are NASA's portrait of Eileen Collins and
-a cup of coffee, which come with scikit-image. Then faces tilted, dark, blurred, half hidden and small, one a frame.
+A video of 640 x 480 or 1280 x 720 with 1 or 10 faces that move in front of a photograph is read, searched and
+classified frame by frame: by ``fer_lib.live`` with its own detector, with the tuned and with the paper's Haar cascade,
+and as most repositories do it: Haar(1.3, 5) on the whole frame, each face through ``predict`` of the proposed CNN (its
+weights do not affect its speed). The usual way runs in a separate process, so that ours has no TensorFlow. What is
+compared is measured in turns, and ratios are taken within each turn. Faces and photograph are NASA's portrait of Eileen
+Collins and a cup of coffee, which come with scikit-image. Then faces that are tilted, dark, blurred, partly hidden or
+small, one in each frame.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import live_ways
 import measure
 
 GOALS = {"all_p50_ms": 5, "all_p95_ms": 13}
-"""Milliseconds a frame of 640 x 480 with one face, on two quiet cores."""
+"""Milliseconds for each frame of 640 x 480 with one face, on two idle cores."""
 TIMES_USUAL = 8
 
 NAMES = {
@@ -32,16 +33,16 @@ NAMES = {
     "paper": "ours with the paper's Haar",
     "usual": "the usual way, Haar(1.3, 5) and Keras' `predict`",
 }
-"""Of the ways, as the table calls them."""
+"""The ways' names in the table."""
 
 
 def found(speed: dict, way: str, faces: int) -> str:
-    """How many of the faces of a frame a way found, in the mean: "9.5 of 10"."""
+    """How many of a frame's faces a way found, on average: "9.5 of 10"."""
     return f"{faces * speed[way]['faces_found']['median']:.3g} of {faces}"
 
 
 def goals(size: str, faces: int, way: str, speed: dict) -> str:
-    """The goals of a way at this size and number of faces, each met or missed by the median; "" where it has none."""
+    """The goals of a way at this size and number of faces, each met or missed by the median; "" if it has none."""
     if way == "blaze" and faces == 1 and size == next(iter(live_ways.SIZES)):
         met = {f"under {goal}": speed[way][name]["median"] < goal for name, goal in GOALS.items()}
     elif way == "usual" and faces == 1:
@@ -52,7 +53,7 @@ def goals(size: str, faces: int, way: str, speed: dict) -> str:
 
 
 def no_results(speeds: dict) -> str:
-    """A sentence on the rows that say nothing, because too few of the faces were found."""
+    """A sentence on the rows that are no result, because too few faces were found."""
     few = [
         f"{NAMES[way]} found {found(by_faces[str(faces)], way, faces)} at {size}"
         for size, by_faces in speeds.items()
@@ -64,10 +65,10 @@ def no_results(speeds: dict) -> str:
 
 
 def table(figures: dict) -> str:
-    """The figures as Markdown: a row for each way, the stages of ours folded away, and what each detector finds."""
-    lines = ["| frame, faces | way | found | ms a frame | slowest 5 % from, ms | times as long as `blaze` | goals |"]
+    """The figures as Markdown: a row for each way, our stages folded away, and what each detector finds."""
+    lines = ["| frame, faces | way | found | ms per frame | 95th percentile, ms | time relative to `blaze` | goals |"]
     lines.append("|---|---|--:|--:|--:|--:|---|")
-    stages = ["| frame, faces | stage | ms a frame | slowest 5 % from, ms |", "|---|---|--:|--:|"]
+    stages = ["| frame, faces | stage | ms per frame | 95th percentile, ms |", "|---|---|--:|--:|"]
     for size, by_faces in figures["speed"].items():
         for faces in live_ways.FACES:
             speed, many = by_faces[str(faces)], f"{size}, {faces}"
@@ -91,13 +92,13 @@ def table(figures: dict) -> str:
                  f"{each['p50_ms']:.1f}" for each in by_name.values())  # fmt: skip
         lines.append(f"| {condition} | {' | '.join(cells)} |")
     alarms = " | | ".join(f"{under['false_alarms_a_picture'][name]:.2f}" for name in names)
-    lines.append(f"| false alarms a picture without people | {alarms} | |")
+    lines.append(f"| false alarms per picture without people | {alarms} | |")
     facts = (
         keeping.conditions(figures)
         + ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
-        + f". Found: {under['faces']} of {under['data']}, one a frame of 640 x 480, all of it searched as if none "
-        f"came before; false alarms on {under['pictures']} pictures, among them a cat and coins with heads. All "
-        "figures: [bench/live.json](../bench/live.json)."
+        + f". Found: {under['faces']} of {under['data']}, one in each frame of 640 x 480, each searched like a "
+        f"video's first frame; false alarms on {under['pictures']} pictures, among them a cat and coins with heads. "
+        "All figures: [bench/live.json](../bench/live.json)."
     )
     return "\n".join([*lines, "", facts, ""])
 
@@ -109,7 +110,7 @@ def measured(scratch: Path, turns: int, frames: int) -> dict:
     versions = {"OpenCV": cv2.__version__, "ONNX Runtime": onnxruntime.__version__, "PyAV": av.__version__,
                 "LiteRT": version("ai-edge-litert")}  # fmt: skip
     figures = {"versions": versions, "speed": {}}
-    live_ways.classifier()  # where there is none, this raises before anything long
+    live_ways.classifier()  # without it, this raises before anything long
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         for size, (width, height) in live_ways.SIZES.items():
             figures["speed"][size] = {}

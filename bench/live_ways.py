@@ -1,4 +1,4 @@
-"""What ``live.py`` measures: frames to look at, the ways to look at them, and which faces a detector finds."""
+"""What ``live.py`` measures: the frames, the ways to process them, and which faces a detector finds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fer_lib.live.boxes import overlap
 SIZES = {"640 x 480": (640, 480), "1280 x 720": (1280, 720)}
 FACES = (1, 10)
 NEARLY_ALL = 0.9
-"""Share of the faces that a way must find for its speed to be one."""
+"""Share of the faces that a way must find for its speed to count."""
 CONDITIONS = {
     "plain (160 px)": {},
     "tilt 20": {"tilt": 20}, "tilt 30": {"tilt": 30}, "tilt 45": {"tilt": 45}, "tilt 60": {"tilt": 60},
@@ -39,14 +39,14 @@ OTHER_THINGS = ("brick", "cat", "clock", "coffee", "coins", "grass", "gravel", "
 
 
 def photograph(width: int, height: int) -> np.ndarray:
-    """What is behind the faces, (height, width, 3) uint8, blue first."""
+    """The background of the faces, (height, width, 3) uint8 BGR."""
     from skimage import data
 
     return cv2.resize(np.ascontiguousarray(data.coffee()[..., ::-1]), (width, height), interpolation=cv2.INTER_AREA)
 
 
 def frames(faces: int, count: int, width: int = 640, height: int = 480) -> list[np.ndarray]:
-    """Frames with one large face, or with ten in two rows, that sway."""
+    """Frames with one large face, or with ten in two rows, that move."""
     from skimage import data
 
     head = np.ascontiguousarray(data.astronaut()[20:190, 140:310, ::-1])  # of which the face is 0.56
@@ -97,7 +97,7 @@ def classifier():
 
 
 def usual(path: Path, detector: str) -> tuple[int, dict[str, list[float]]]:
-    """The lines of most repositories, in a process that has Keras."""
+    """The usual lines of most repositories, in a process with Keras."""
     model, find = proposed_cnn(), detectors.detector(detector)
     video, count, seconds = cv2.VideoCapture(str(path)), 0, {"read": [], "detect": [], "classify": []}
     while True:
@@ -131,10 +131,11 @@ WAYS = {"usual": (usual, "usual"), "paper": (ours, "paper"), "tuned": (ours, "tu
 
 
 def speed(video: Path, faces: int, count: int, pool: ProcessPoolExecutor, turns: int) -> dict:
-    """Milliseconds a frame of all ways, by stage and in all: median and 95th percentile of each turn.
+    """Milliseconds per frame of all ways, by stage and in total: median and 95th percentile of each turn.
 
-    video: of ``count`` frames with so many faces each. pool: a process, which alone loads Keras. Raises RuntimeError
-    where ours does not find nearly all faces, because it would be fast for that reason; of others the table says it.
+    video: of ``count`` frames with this many faces each. pool: a process, the only one that loads Keras. Raises
+    RuntimeError if ours does not find nearly all faces, because then its speed would mean nothing; for the other ways
+    the table says so.
     """
     measured: dict[str, dict[str, list[float]]] = {way: {} for way in WAYS}
     times_usual: list[float] = []
@@ -168,15 +169,15 @@ def speed(video: Path, faces: int, count: int, pool: ProcessPoolExecutor, turns:
 
 def found_under(count: int) -> dict:
     """How many faces each detector finds in a video's first frame under each of ``CONDITIONS``, with 95 % intervals,
-    the milliseconds that it took, and how often it takes other things for faces.
+    the milliseconds it takes, and its number of false alarms.
 
-    FER2013's PublicTest where it is here, drawn faces else, put into frames by ``survey.compose``.
+    FER2013's PublicTest if it is here, otherwise drawn faces, put into frames by ``survey.compose``.
     """
     real = fer2013.find() is not None
     faces = load_faces("fer2013" if real else "drawn_faces")
     rows = np.random.default_rng(0).permutation(faces.rows("PublicTest"))[:count]
     finders = {name: detectors.detector(name, moving=False) for name in ("blaze", "usual", "paper")}
-    finders["tuned"] = detectors.Tuned(every=1)  # each frame as if it were a video's first
+    finders["tuned"] = detectors.Tuned(every=1)  # each frame is like a video's first
     table: dict[str, dict] = {}
     for condition, changed in CONDITIONS.items():
         hits, seconds = dict.fromkeys(finders, 0), {name: [] for name in finders}

@@ -1,8 +1,8 @@
 """What the bench measures: loading FER2013, training the proposed CNN, starting the study.
 
-Every figure is the median of several runs, with the smallest and the largest beside it. What is compared is measured
-in turns, so that a noisy machine hurts both alike, and a ratio is taken within each turn. Every load and every start
-is a process of its own; what a load imports is not counted, what a start imports is.
+Every figure is the median of several runs, with the smallest and the largest. What is compared is measured in turns, so
+that a noisy machine affects both, and ratios are taken within each turn. Every load and every start is a separate
+process. Imports are not counted for a load, but for a start.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def say(text: str) -> None:
 
 
 def spread(values: list[float]) -> dict:
-    """Median, smallest and largest of some figures, and how many they are; four significant digits."""
+    """Median, smallest and largest of some figures, and their number; four significant digits."""
     low, middle, high = (float(f"{value:.4g}") for value in (min(values), np.median(values), max(values)))
     return {"median": middle, "min": low, "max": high, "n": len(values)}
 
 
 def apart(function, *arguments):
-    """What a function returns when a fresh process calls it."""
+    """The result of a function called in a fresh process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
@@ -53,21 +53,21 @@ def apart(function, *arguments):
 
 
 def ours(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """``fer2013.load``: checksum, parsing, checks, and the cache written; or, where that stands, the cache opened."""
+    """``fer2013.load``: checksum, parsing, checks, and writing the cache; or, if there is a cache, opening it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that drawn faces are not the official data
+        warnings.simplefilter("ignore")  # the warning that drawn faces are not the official data
         faces = fer2013.load(path)
     return faces.images, faces.labels
 
 
 def ours_read_through(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The same, and every pixel copied: what a memory map spares ``load`` and a reader pays later."""
+    """The same with every pixel copied: the time that a memory map saves in ``load`` and costs the reader later."""
     images, labels = ours(path)
     return np.array(images), labels
 
 
 def as_torchvision(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The rows as torchvision.datasets.FER2013 reads them, without its checksum and with arrays for its tensors."""
+    """The rows as torchvision.datasets.FER2013 reads them, without its checksum and with arrays instead of tensors."""
     with open(path, newline="") as file:
         samples = [
             (np.array([int(pixel) for pixel in row["pixels"].split()], np.uint8).reshape(48, 48), int(row["emotion"]))
@@ -77,7 +77,7 @@ def as_torchvision(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_pandas(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The usual lines of FER2013 notebooks: read_csv, then one string of numbers after the other. No checks."""
+    """The usual lines of FER2013 notebooks: read_csv, then one string of numbers after another. No checks."""
     import pandas
 
     rows = pandas.read_csv(path)
@@ -95,7 +95,7 @@ def load_seconds(reader, path: Path) -> tuple[float, str]:
 
 
 def write_csv(faces: Faces, path: Path, rows: int) -> None:
-    """``rows`` faces in the form of fer2013.csv, from the first again when they come to an end."""
+    """``rows`` faces in the form of fer2013.csv, starting again from the first at the end."""
     with open(path, "w", newline="") as file:
         file.write("emotion,pixels,Usage\n")
         for row in np.arange(rows) % len(faces):
@@ -104,7 +104,7 @@ def write_csv(faces: Faces, path: Path, rows: int) -> None:
 
 
 def csv_to_read(scratch: Path) -> tuple[Path, dict]:
-    """A plain CSV of FER2013's size, and what it is: ``data`` as text, ``rows``, ``megabytes``."""
+    """A plain CSV of FER2013's size, and its description: ``data`` as text, ``rows``, ``megabytes``."""
     found = fer2013.find()
     faces = fer2013.load(found) if found else None
     if faces and faces.source["official"]:
@@ -122,9 +122,9 @@ def csv_to_read(scratch: Path) -> tuple[Path, dict]:
 def loading(path: Path, cache: Path, turns: int = 5) -> dict:
     """Seconds of each reader. ``cache`` is emptied before each first load; the environment's FER_CACHE must name it.
 
-    Raises RuntimeError where the readers differ in what they read.
+    Raises RuntimeError if the readers differ in what they read.
     """
-    path.read_bytes()  # the first reader finds the file in memory, as the others do
+    path.read_bytes()  # so that the first reader finds the file in memory, as the others do
     seconds = {"torchvision": [], "pandas": [], "first": [], "cached": [], "cached_read": []}
     readers = as_torchvision, with_pandas, ours, ours, ours_read_through
     hashes = set()
@@ -169,12 +169,12 @@ def multiply(square, count: int) -> None:
 def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024, 2048, 4096), seconds=4.0) -> dict:
     """Training beside the product of square matrices of the same precision, by the same engine and threads.
 
-    The network trains as ``fer_lib.training.loop`` trains it, ``seconds`` a turn or one batch, on the faces from the
-    first again when they come to an end. The size of the matrices is the fastest of ``sizes``; they are multiplied
-    before and after each turn's training, for a tenth of ``seconds`` each.
+    The network trains as in ``fer_lib.training.loop``, for ``seconds`` in each turn or one batch, starting again from
+    the first face at the end. The size of the matrices is the fastest of ``sizes``; they are multiplied before and
+    after each turn's training, for a tenth of ``seconds`` each.
 
-    On a machine that does other things too the share by the clock tells of them as well. The share by processor time,
-    given for a CPU, leaves them out, and with them the time in which a thread has nothing to do.
+    On a busy machine the share by wall-clock time depends on the other work. The share by processor time, given for a
+    CPU, does not, but it also leaves out the time in which a thread is idle.
     """
     import keras
     from keras import ops
@@ -228,14 +228,14 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
             f"training in {protocol.precision} {turn + 1}/{turns}: {images / trained[0]:.3g} images/s, "
             f"{rate[0]:.0f} of {ceiling[0]:.0f} GFLOP/s: {share[0]:.0%}, {share[1]:.0%} by processor time"
         )
-    if device["kind"] == "gpu":  # the processor only hands over
+    if device["kind"] == "gpu":  # the processor only hands work over
         del rates["share_by_processor_time"]
     facts = {"backend": backends.BACKEND, "device": device, "batches_a_turn": count, "matmul_size": size}
     return facts | {"gflop_an_image": gflop[0]} | {name: spread(values) for name, values in rates.items()}
 
 
 def training_rates() -> dict[str, dict]:
-    """``training_rate`` of the proposed CNN on drawn faces by precision; bfloat16 only where there are units for it."""
+    """``training_rate`` of the proposed CNN on drawn faces by precision; bfloat16 only if there are units for it."""
     from fer_lib.training import backends
 
     faces, device = data.load_faces("drawn_faces"), backends.device()
@@ -248,7 +248,7 @@ def training_rates() -> dict[str, dict]:
 
 
 def command_seconds(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, str]:
-    """How long a command takes, and what it prints. Raises RuntimeError with that where it fails."""
+    """How long a command takes, and what it prints. Raises RuntimeError with the output if it fails."""
     started = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     took = time.perf_counter() - started
@@ -258,9 +258,9 @@ def command_seconds(command: list[str], folder: Path, environment: dict[str, str
 
 
 def starting(scratch: Path, turns: int = 7) -> dict:
-    """Seconds of ``python -m fer_lib --help``, and of ``make reproduce`` where a smoke run and its report stand.
+    """Seconds of ``python -m fer_lib --help``, and of ``make reproduce`` when a smoke run and its report exist.
 
-    These are made first, in a copy of the project: a checkout's own results may lack runs, and take hours to complete.
+    They are made first, in a copy of the project: a checkout's own results may lack runs and take hours to complete.
     """
     copy = scratch / "project"
 
@@ -269,7 +269,7 @@ def starting(scratch: Path, turns: int = 7) -> dict:
         return shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", *own)(folder, names)
 
     shutil.copytree(paths.ROOT, copy, ignore=left_out)
-    # The copy's .venv is this Python under a name that make knows, with stamps younger than the locks.
+    # The copy's .venv is this Python under a name that make expects, with stamps newer than the locks.
     python = copy / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')

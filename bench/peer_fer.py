@@ -1,9 +1,9 @@
-"""The PyPI package ``fer`` on what ``peers.py`` hands over. Runs in ``.venv-peers``, which has no fer_lib.
+"""Runs the PyPI package ``fer`` on the input from ``peers.py``, in ``.venv-peers``, which has no fer_lib.
 
 ``python peer_fer.py video.mkv ...`` prints a JSON object: for each video and each of its two detectors the faces found
-and the seconds a frame, from reading it to having its emotions; MTCNN is left out where there is no PyTorch.
-``python peer_fer.py faces.npy predictions.npz`` reads faces, (n, 48, 48) uint8, and writes the probabilities of its two
-networks, (n, 7): ``int8``, which it takes by default, and ``float``.
+and the seconds for each frame, from reading it to its emotions; MTCNN is left out without PyTorch. ``python peer_fer.py
+faces.npy predictions.npz`` reads faces, (n, 48, 48) uint8, and writes the probabilities of its two networks, (n, 7):
+``int8``, which it takes by default, and ``float``.
 """
 
 import json
@@ -17,8 +17,8 @@ from fer.fer import FER
 
 
 def has_mtcnn() -> bool:
-    """Whether its second detector runs: by this environment's PyTorch, or Debian's, where that is for this Python."""
-    sys.path.append("/usr/lib/python3/dist-packages")  # the last place that is looked in
+    """Whether its second detector runs: with this environment's PyTorch, or Debian's if that is for this Python."""
+    sys.path.append("/usr/lib/python3/dist-packages")  # the last place to look
     try:
         import facenet_pytorch  # noqa: F401
     except (ImportError, OSError):
@@ -27,7 +27,7 @@ def has_mtcnn() -> bool:
 
 
 def watch(path: str, mtcnn: bool) -> dict:
-    """As its README calls it: ``FER().detect_emotions(frame)``, or ``FER(mtcnn=True)``."""
+    """Called as in its README: ``FER().detect_emotions(frame)``, or ``FER(mtcnn=True)``."""
     detector, video, seconds, found = FER(mtcnn=mtcnn), cv2.VideoCapture(path), [], 0
     detector.detect_emotions(np.zeros((480, 640, 3), np.uint8))
     while True:
@@ -40,7 +40,7 @@ def watch(path: str, mtcnn: bool) -> dict:
 
 
 def predict(faces: np.ndarray) -> dict[str, np.ndarray]:
-    """Both networks' probabilities of faces prepared as ``detect_emotions`` prepares what it has cut out."""
+    """Both networks' probabilities for faces prepared as ``detect_emotions`` prepares its crops."""
     faces = np.stack([cv2.resize(face, (64, 64)) for face in faces]).astype(np.float32)
     faces = (faces / 255 - 0.5) * 2
     network = FER(use_tflite=False)

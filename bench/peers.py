@@ -1,9 +1,9 @@
-"""Ours beside the PyPI package ``fer``: speed on the same video, accuracy on the same faces of PrivateTest.
+"""Ours compared with the PyPI package ``fer``: speed on the same video, accuracy on the same faces of PrivateTest.
 
-``fer`` runs in an environment of its own, ``.venv-peers``, as its README calls it. The videos are those of ``live.py``,
-each read, searched and classified frame by frame, in turns. For the accuracy its two networks, the one in 8 bits that
-it takes by default and the one that this was made from, get FER2013's pictures as it prepares what it has cut out
-itself; ours gets the same pictures. ``fer``'s was chosen on these very rows, ours on PublicTest.
+``fer`` runs in a separate environment, ``.venv-peers``, called as in its README. The videos are those of ``live.py``,
+each read, searched and classified frame by frame, in turns. For the accuracy its two networks, the default one in 8
+bits and the one it was made from, get FER2013's pictures prepared like its own crops; ours gets the same pictures.
+``fer``'s network was chosen on these same rows, ours on PublicTest.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from fer_lib.live import inference, model_card
 
 FACES = (1, 10)
 TIMES = 4
-"""How many times faster than `fer` ours is to be with ten faces."""
+"""Goal: how many times faster than `fer` ours is with ten faces."""
 WAYS = {"ours": "ours, `blaze`", "haar": "`fer`", "mtcnn": "`fer` with MTCNN"}
 ENVIRONMENT = {"PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3"}
 PEER = [str(paths.ROOT / ".venv-peers" / "bin" / "python"), str(Path(__file__).with_name("peer_fer.py"))]
 
 
 def speed(videos: dict[int, Path], count: int, turns: int) -> dict:
-    """Milliseconds a frame of both, and what share of the faces each finds, by the faces in a frame.
+    """Milliseconds per frame of both, and the share of faces that each finds, by the number of faces in a frame.
 
-    Raises RuntimeError with what it prints where the other one fails.
+    Raises RuntimeError with its output if the other one fails.
     """
     measured: dict[str, dict[str, list]] = {str(faces): {} for faces in videos}
     for turn in range(turns):
@@ -67,7 +67,8 @@ def speed(videos: dict[int, Path], count: int, turns: int) -> dict:
 
 
 def accuracy(scratch: Path) -> dict | None:
-    """Of all three networks on PrivateTest and its clean rows: correct, n, accuracy, interval. None without FER2013."""
+    """For all three networks on PrivateTest and its clean rows: correct, n, accuracy, interval. None without
+    FER2013."""
     if fer2013.find() is None:
         return None
     faces = data.load_faces("fer2013")
@@ -101,12 +102,12 @@ def table(figures: dict) -> str:
         for name, what in WAYS.items():
             if f"{name}_p50_ms" not in speed:
                 continue
-            lines.append(line(f"{many}: {what}, ms a frame", speed[f"{name}_p50_ms"], ".3g"))
-            lines.append(line("... slowest 5 % from", speed[f"{name}_p95_ms"], ".3g"))
+            lines.append(line(f"{many}: {what}, ms per frame", speed[f"{name}_p50_ms"], ".3g"))
+            lines.append(line("... 95th percentile", speed[f"{name}_p95_ms"], ".3g"))
             lines.append(line("... faces found", speed[f"{name}_found"], ".0%"))
             if f"{name}_times" in speed:
                 goal = (f"{TIMES}", lambda x: x >= TIMES) if name == "haar" and faces != "1" else ()
-                lines.append(line("... takes so many times longer than ours", speed[f"{name}_times"], ".1f", *goal))
+                lines.append(line("... time relative to ours", speed[f"{name}_times"], ".1f", *goal))
     if all("mtcnn_p50_ms" not in speed for speed in figures["speed"].values()):
         lines += ["", "`fer` with MTCNN was not measured: it needs PyTorch (`make torch`)."]
     if accuracies := figures["accuracy"]:
@@ -115,7 +116,7 @@ def table(figures: dict) -> str:
         rows = dict(accuracies)
         if lead:
             both = rows.pop("ours")
-            rows |= {"ours, a single look": about["without_mirror"], "ours, two looks": both}
+            rows |= {"ours, one look": about["without_mirror"], "ours, two looks": both}
         lines += ["", "| network | PrivateTest, % | interval | clean rows, % | interval |", "|---|--:|--:|--:|--:|"]
         for name, sets in rows.items():
             cells = (f"{100 * s['accuracy']:.2f} | {100 * s['interval'][0]:.2f} to {100 * s['interval'][1]:.2f}"
@@ -141,7 +142,7 @@ def measured(scratch: Path, turns: int, frames: int) -> dict:
 def main(arguments: list[str] | None = None) -> int:
     counts = {"turns": (3, 1, "how often speed is measured"), "frames": (60, 1, "of each video")}
     description = (
-        "Measure speed and accuracy beside the PyPI package fer. FER2013=PATH or data/ brings the faces; without it "
+        "Compare speed and accuracy with the PyPI package fer. FER2013=PATH or data/ brings the faces; without it "
         "the accuracies are left out."
     )
     return keeping.main("peers", description, measured, table, counts, arguments)

@@ -3,15 +3,15 @@ import * as ort from "./ort/ort.mjs";
 import { detector, network } from "./blaze.js";
 import { grey, overlap, turned } from "./faces.js";
 
-// Longer side that a larger picture, or a frame of a video, is made smaller to.
+// Larger pictures and video frames are reduced to this longer side.
 const LARGEST = { picture: 2000, video: 1280 };
 const byId = (id) => document.getElementById(id);
 const canvas = byId("picture"), context = canvas.getContext("2d");
-// What is looked at; it is shown when it has been, with the boxes.
+// The current frame; it is shown with its boxes after classification.
 const taken = document.createElement("canvas"), takenContext = taken.getContext("2d", { willReadFrequently: true });
 const say = (text) => { if (byId("status").textContent !== text) byId("status").textContent = text; };
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
-let opened = 0; // counts what was opened or stopped: only the latest is looked at
+let opened = 0; // counts what was opened or stopped: only the latest is processed
 
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = { wasm: new URL("ort/ort-wasm-simd-threaded.wasm", location.href).href };
@@ -88,7 +88,7 @@ function show(faces, { emotions, threshold }) {
     context.setTransform(Math.cos(turn), Math.sin(turn), -Math.sin(turn), Math.cos(turn), x, y);
     context.strokeRect(-side / 2, -side / 2, side, side);
     context.font = `600 ${Math.min(8 * line, Math.max(5 * line, side / 3))}px system-ui`;
-    if (faces.length > 1) context.fillText(k + 1, -side / 2, -side / 2 - line); // above, so that it hides no face
+    if (faces.length > 1) context.fillText(k + 1, -side / 2, -side / 2 - line); // above, so that it covers no face
   });
   const list = byId("faces");
   while (list.children.length > faces.length) list.lastElementChild.remove();
@@ -158,7 +158,7 @@ async function openVideo(file) {
     return;
   }
   if (mine !== opened) return;
-  if (!video.videoWidth) return stop(`${file.name} could not be played: it holds no picture.`);
+  if (!video.videoWidth) return stop(`${file.name} could not be played: it has no picture.`);
   byId("pause").hidden = byId("stop").hidden = false;
   await watch(mine);
 }
@@ -167,19 +167,19 @@ async function openCamera() {
   const mine = stop();
   await ready;
   if (!navigator.mediaDevices) {
-    return say("Browsers give the camera only to pages of this machine or over https. A picture or a video works.");
+    return say("Browsers allow the camera only on this machine or over https. A picture or a video works.");
   }
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, facingMode: "user" } });
   } catch (error) {
-    return say(`The camera could not be opened (${error.name}). Is it there, free, and allowed? A picture works.`);
+    return say(`The camera could not be opened (${error.name}). Check that it is connected, free and allowed. A picture works.`);
   }
   if (mine !== opened) return stream.getTracks().forEach((track) => track.stop());
   byId("camera").setAttribute("aria-pressed", "true");
   byId("camera").textContent = "Stop the camera";
   video.srcObject = stream;
-  await video.play().catch(() => {}); // where it was stopped meanwhile
+  await video.play().catch(() => {}); // it may have been stopped meanwhile
   await watch(mine);
 }
 
@@ -223,7 +223,7 @@ function stop(text = "") {
 video.onplay = () => { byId("pause").textContent = "Pause"; };
 video.onpause = () => {
   if (byId("pause").hidden) return;
-  byId("pause").textContent = video.ended ? "Play again" : "Go on";
+  byId("pause").textContent = video.ended ? "Play again" : "Continue";
   say(video.ended ? "The video is at its end." : "The video is paused.");
 };
 byId("camera").onclick = () => (video.srcObject ? stop("The camera is off.") : openCamera());

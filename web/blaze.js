@@ -1,4 +1,4 @@
-// Faces by BlazeFace, upright or tilted, as fer_lib/live/blaze.py finds them; build.py hands its constants over.
+// Face detection with BlazeFace, upright or tilted, as in fer_lib/live/blaze.py; build.py passes its constants.
 import { overlap, part, rounded, turned } from "./faces.js";
 
 /** A network: a cut in, faces out, with their log-odds, and middle, side and turn in the cut's pixels. */
@@ -99,7 +99,7 @@ export function detector({ search, near }, constants, moving) {
         if (counts(face)) known.push(face);
       }
     }
-    for (const face of known) { // where the search finds it no more, it takes it for less than SIGN
+    for (const face of known) { // a face that the search no longer finds falls below SIGN
       if (searched.some((square) => `${square}` === `${face.square}`) && !again.includes(face)) {
         face.searched = Math.min(face.searched, logOdds(SIGN));
       }
@@ -123,6 +123,6 @@ function parts({ width, height }, { TILE, STILL_TILE, LARGE }, moving) {
 }
 
 function starts(length, side) {
-  const steps = length <= side ? 0 : Math.ceil((length - side) / (0.8 * side)); // over one another by a fifth or more
+  const steps = length <= side ? 0 : Math.ceil((length - side) / (0.8 * side)); // overlapping by a fifth or more
   return Array.from({ length: steps + 1 }, (_, k) => rounded(steps && (k * (length - side)) / steps));
 }

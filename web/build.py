@@ -1,5 +1,5 @@
-"""The web page in one folder that any web server can serve: what lies beside this file, the shipped network, the two
-that find faces, made ONNX, and ONNX Runtime's build for browsers, fetched by npm once and checked."""
+"""Builds the web page into one folder for any web server: the files beside this one, the live model, the two face
+detection networks converted to ONNX, and ONNX Runtime for browsers, downloaded once by npm and checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NETWORKS = {"search": (blaze.SEARCHED, 256), "near": (blaze.NEAR, 128)}
 CONSTANTS = (
     "SIDE", "UP", "ROOM", "SIGN", "LEAST", "CENTRAL", "SHARED", "SURE", "TILE", "STILL_TILE", "LARGE", "EVERY", "ONE",
 )  # fmt: skip
-"""What blaze.js needs of blaze.py."""
+"""The constants of blaze.py that blaze.js needs."""
 RUNTIME = "onnxruntime-web@1.30.0"
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 """SHA-512 of that package."""
@@ -33,8 +33,8 @@ FILES = {"ort.wasm.bundle.min.mjs": "ort.mjs", "ort-wasm-simd-threaded.wasm": "o
 def build(into: Path) -> None:
     """Write the page into a folder.
 
-    Raises what ``inference.load`` and ``blaze`` raise, and RuntimeError where ONNX Runtime for browsers cannot be
-    fetched or tf2onnx is not installed.
+    Raises what ``inference.load`` and ``blaze`` raise, and RuntimeError if ONNX Runtime for browsers cannot be
+    downloaded or tf2onnx is not installed.
     """
     classifier = inference.load()
     into.mkdir(parents=True, exist_ok=True)
@@ -59,25 +59,27 @@ def build(into: Path) -> None:
 
 
 def about() -> str:
-    """The text on the networks in the page's foot."""
+    """The text on the networks in the page's footer."""
     score = json.loads(inference.MODEL.with_suffix(".json").read_text())["scores"]["model.onnx"]["PrivateTest"]
     low, high = (100 * end for end in score["interval"])
     return (
-        f"The network was right on {100 * score['accuracy']:.1f} % [{low:.1f}, {high:.1f}] of FER2013's PrivateTest, "
+        f"The network is right on {100 * score['accuracy']:.1f} % [{low:.1f}, {high:.1f}] of FER2013's PrivateTest, "
         "whose labels people agree with on about 65 %. Its card, docs/model_card.md, says how it fails and what it "
         "must not be used for. Faces are found by BlazeFace, two networks of Google's MediaPipe (Apache License 2.0), "
-        f"as the package {blaze.PACKAGE.replace('==', ' ')} carries them. All three run on ONNX Runtime Web."
+        f"from the package {blaze.PACKAGE.replace('==', ' ')}. All three run on ONNX Runtime Web."
     )
 
 
 def converted(file: tuple[str, str], into: Path) -> None:
-    """One of the detector's files, name and SHA-256, as ONNX, unless it is there already."""
+    """Converts one of the detector's files (name and SHA-256) to ONNX, unless it is there already."""
     stamp = into.with_suffix(".sha256")
     if into.exists() and stamp.exists() and stamp.read_text() == file[1]:
         return
     if find_spec("tf2onnx") is None:
-        raise RuntimeError("tf2onnx, which makes the detector's networks ONNX, is not installed; the lock has it")
-    # In a process of its own, as it imports TensorFlow.
+        raise RuntimeError(
+            "detector: found no tf2onnx, expected it for the conversion to ONNX; install requirements.lock"
+        )
+    # In a separate process, because it imports TensorFlow.
     done = subprocess.run(
         [sys.executable, "-m", "tf2onnx.convert", "--opset", "13", "--tflite", blaze._file(*file), "--output", into],
         capture_output=True,
@@ -89,7 +91,7 @@ def converted(file: tuple[str, str], into: Path) -> None:
 
 
 def runtime(into: Path) -> None:
-    """ONNX Runtime for browsers, fetched by npm unless this version is there already."""
+    """ONNX Runtime for browsers, downloaded by npm unless this version is there already."""
     stamp = into / "version"
     if stamp.exists() and stamp.read_text() == RUNTIME:
         return
@@ -100,13 +102,17 @@ def runtime(into: Path) -> None:
                 ["npm", "pack", RUNTIME, "--silent"], cwd=folder, capture_output=True, text=True, timeout=300
             )
         except FileNotFoundError:
-            raise RuntimeError("npm is not here, and fetches ONNX Runtime for browsers; install Node.js") from None
+            raise RuntimeError(f"{RUNTIME}: found no npm, expected it for the download; install Node.js") from None
         if done.returncode:
-            raise RuntimeError(f"npm could not fetch {RUNTIME}: {done.stderr.strip()}; is there a network?")
+            raise RuntimeError(
+                f"{RUNTIME}: npm could not download it ({done.stderr.strip()}); check the network connection"
+            )
         (archive,) = Path(folder).glob("*.tgz")
         found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
         if found != INTEGRITY:
-            raise RuntimeError(f"{RUNTIME}: found SHA-512 {found}, expected {INTEGRITY}; it is not what was tested")
+            raise RuntimeError(
+                f"{RUNTIME}: found SHA-512 {found}, expected {INTEGRITY}; do not use it, it is not the tested version"
+            )
         into.mkdir(parents=True)
         with tarfile.open(archive) as tar:
             for name, as_ in FILES.items():

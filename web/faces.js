@@ -1,4 +1,4 @@
-// Cuts of a picture, as fer_lib.live.boxes makes them. A cut is a square of side times side pixels, RGB, one after the
+// Crops of a picture, as in fer_lib.live.boxes. A crop is a square of side times side pixels, RGB, one after the
 // other; a picture is an ImageData.
 
 /** As Python rounds: a half to the even number beside it. A square moved by one pixel may hold another face. */
@@ -13,7 +13,7 @@ export function part({ data, width, height }, [left, top, length], side) {
   const across = spans(left, w, Math.max(1, rounded((side * w) / length)), width);
   const down = spans(top, h, Math.max(1, rounded((side * h) / length)), height);
   const line = new Float32Array(3 * side), made = new Uint8ClampedArray(3 * side * side), rows = new Map();
-  const row = (y) => { // made as narrow as the cut; two rows of the cut may need it
+  const row = (y) => { // reduced to the crop's width; two rows of the crop may need it
     if (!rows.has(y)) rows.set(y, narrowed(data, 4 * y * width, across, new Float32Array(3 * side)));
     return rows.get(y);
   };
@@ -63,7 +63,7 @@ function spans(start, length, n, end) {
  * covers, larger by cubic interpolation; beyond the picture's edge its last pixels go on. */
 export function turned(image, { x: left, y: top }, length, turn, side) {
   length = Math.max(1, length);
-  const times = Math.min(8, Math.ceil(length / side)); // of so many places each way a mean is taken
+  const times = Math.min(8, Math.ceil(length / side)); // the mean of this many places each way is taken
   const step = length / (side * times), c = step * Math.cos(turn), s = step * Math.sin(turn);
   const made = new Uint8ClampedArray(3 * side * side), level = new Float64Array(3), middle = (side * times - 1) / 2;
   const look = length > side ? mean : cubic;
@@ -89,7 +89,7 @@ function mean({ data, width, height }, x, y, level, times, c, s) {
   for (let j = 0; j < times; j++) {
     for (let i = 0; i < times; i++) {
       const toX = x + i * c - j * s, toY = y + i * s + j * c;
-      const u = Math.floor(toX) | 0, v = Math.floor(toY) | 0; // as whole numbers engines index with them at once
+      const u = Math.floor(toX) | 0, v = Math.floor(toY) | 0; // as integers, which are fast to index with
       const above = Math.imul(width, within(v, height)), below = Math.imul(width, within(v + 1, height));
       const before = within(u, width), after = within(u + 1, width), p = toX - u, q = toY - v;
       const a = 4 * (above + before), b = 4 * (above + after), d = 4 * (below + before), e = 4 * (below + after);

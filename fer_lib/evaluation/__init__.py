@@ -1,1 +1,1 @@
-"""How good predictions are and how sure that is: metrics, intervals, records of runs, anybody's predictions scored."""
+"""How good predictions are and how certain that is: metrics, intervals, records of runs, scores of any predictions."""

@@ -1,7 +1,7 @@
-"""One network on several data sets: what it learned from one, scored on the test rows of others.
+"""One network on several data sets: trained on one, scored on the test rows of others.
 
-Emotions are matched by name, never by number (``emotions.mapping``), and what has no counterpart is refused or left out
-by name. A network comes as a Keras file, or as its predictions (see ``prediction_files``).
+Emotions are matched by name, never by number (``emotions.mapping``). One without a counterpart is an error, unless it
+is left out by name. A network is a Keras file or a file of its predictions (see ``prediction_files``).
 """
 
 import zipfile
@@ -17,25 +17,25 @@ from ..markdown import table
 from . import prediction_files, scoring
 
 DIVISORS = {"0..255": 1.0, "0..1": 255.0}
-"""What grey levels are divided by, by the name of the input scale."""
+"""The divisor of grey levels for each input scale."""
 BATCH = 256
 
 
 def score(
     network: str, names: list[str], outputs: str = "", input_scale: str = "0..1", leave_out: tuple[str, ...] = ()
 ) -> dict:
-    """Score a network on PublicTest and PrivateTest of each data set named; made of what JSON knows.
+    """Score a network on PublicTest and PrivateTest of each data set; the result can be written as JSON.
 
-    network: a ``.keras`` file whose input is (n, side, side, 1) grey or (n, side, side, 3) RGB and whose output is one
-        number for each emotion, logits or probabilities; or a file of predictions for the one data set named.
-    outputs: the order of its outputs, a name in ``emotions.LABEL_SETS``; "" is FER2013's, of a network with seven.
-    input_scale: "0..1" or "0..255", what its input was scaled to when it was trained. Nothing tells it from the file.
-    leave_out: emotions whose rows are not scored, because the network does not know them.
+    network: a ``.keras`` file whose input is (n, side, side, 1) grey or (n, side, side, 3) RGB and whose output has one
+        number for each emotion, logits or probabilities; or a file of predictions for a single data set.
+    outputs: the order of its outputs, a name in ``emotions.LABEL_SETS``; "" is FER2013's seven.
+    input_scale: "0..1" or "0..255", the scale of its input in training, which the file does not say.
+    leave_out: emotions that the network does not know; their rows are not scored.
 
-    Returns network, outputs, and rows, for each data set and part: data, part, n, left_out (rows), other_answers
-    (predictions of an emotion that the data does not have; they count as wrong), accuracy and its Wilson interval,
-    balanced_accuracy (mean recall of the emotions that are there; what a set with as many of each would show), recall
-    by emotion. Raises ValueError where label sets do not map, or for a network of another form, and what
+    Returns network, outputs, and rows; for each data set and part these have data, part, n, left_out (rows),
+    other_answers (predictions of an emotion that the data does not have; they count as wrong), accuracy and its Wilson
+    interval, balanced_accuracy (mean recall of the emotions that occur, as in a set with equally many of each), and
+    recall by emotion. Raises ValueError if label sets do not match or the network has another form, and what
     ``data.load_faces`` raises.
     """
     for name in leave_out:
@@ -85,7 +85,7 @@ def score(
 
 
 def markdown(result: dict) -> str:
-    """What ``score`` gave, as a Markdown table that reads well in a terminal, and what is to be known of it."""
+    """The result of ``score`` as a Markdown table that is readable in a terminal, with remarks."""
     lines = [
         {
             "Data": row["data"],
@@ -99,10 +99,10 @@ def markdown(result: dict) -> str:
     ]
     columns = dict.fromkeys(key for line in lines for key in line)
     lines = [{key: line.get(key, "–") for key in columns} for line in lines]
-    text = f"{result['network']}, its outputs read as {', '.join(result['outputs'])}. The last columns are recall."
+    text = f"{result['network']}, its outputs read as {', '.join(result['outputs'])}. The last columns are recalls."
     if others := sum(row["other_answers"] for row in result["rows"]):
-        text += f" {others:,} predictions were emotions that the data does not have; they are wrong."
-    return f"{table(lines, padded=True)}\n{text} Which rows it was trained on is not known here.\n"
+        text += f" {others:,} predictions were emotions that the data does not have; they count as wrong."
+    return f"{table(lines, padded=True)}\n{text} It is not known which rows it was trained on.\n"
 
 
 def _model(path: Path, outputs: str):
@@ -129,7 +129,7 @@ def _model(path: Path, outputs: str):
 
 
 def _faces(name: str, model) -> Faces:
-    """A data set; AffectNet as large and as colourful as the network wants it, the others as they are."""
+    """A data set; AffectNet in the size and colours that the network needs, the others as they are."""
     if model is None or not name.startswith("affectnet") or tuple(model.input_shape[1:]) == (SIDE, SIDE, 1):
         return data.load_faces(name)
     _, side, _, channels = model.input_shape
@@ -149,8 +149,8 @@ def _classes(model, faces: Faces, input_scale: str) -> np.ndarray:
 
 
 def fitted(images: np.ndarray, side: int, channels: int) -> np.ndarray:
-    """(b, s, s) or (b, s, s, 3) uint8 as (b, side, side, channels) float32 of 0 to 255: resized where the side differs,
-    grey repeated for three channels; colour becomes grey for one."""
+    """(b, s, s) or (b, s, s, 3) uint8 as (b, side, side, channels) float32 of 0 to 255: resized if the side differs;
+    grey is repeated for three channels, colour becomes grey for one."""
     if images.shape[1] != side:
         how = cv2.INTER_AREA if images.shape[1] > side else cv2.INTER_CUBIC
         images = np.stack([cv2.resize(image, (side, side), interpolation=how) for image in images])

@@ -1,4 +1,4 @@
-"""What was scored: accuracy, loss, and which classes a model predicts."""
+"""Scores of predictions: accuracy, loss, and which classes a model predicts."""
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -9,7 +9,7 @@ EPSILON = 1e-7
 """Where old Keras clipped probabilities (``K.epsilon()``)."""
 
 COLLAPSED = 0.99
-"""A network that predicts one class for this share of the rows, or for more, is called collapsed."""
+"""A network that predicts one class for this share of the rows or more is called collapsed."""
 
 SEVEN = len(FER2013)
 
@@ -22,7 +22,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 def cross_entropy(logits: np.ndarray, labels: np.ndarray, loss: str) -> np.ndarray:
     """Cross-entropy of each row in nats, (n,) float32, in a form of the loss (see ``losses.loss_function``).
 
-    A row is scored by one label, where the loss "any of" is the same as "logits".
+    Each row has one label here, for which the loss "any of" is the same as "logits".
     """
     logits = np.asarray(logits, np.float32)
     rows = np.arange(len(labels))
@@ -37,7 +37,7 @@ def score(classes: np.ndarray, labels: np.ndarray, losses: np.ndarray | None = N
 
     Returns n, correct, accuracy (a fraction), predicted (how often each class was predicted, ``count`` numbers), recall
     (per class, None where the class has no row) and, where each row's ``losses`` are given, their mean as loss.
-    Raises ValueError where there is no row to score.
+    Raises ValueError if there is no row to score.
     """
     classes, labels = np.asarray(classes), np.asarray(labels)
     if len(labels) == 0:
@@ -78,6 +78,6 @@ def score_splits(
 
 
 def collapsed(score: dict) -> str | None:
-    """The one emotion that a collapsed network predicts ("sad"), by its score; None where it has not collapsed."""
+    """The one emotion that a collapsed network predicts ("sad"), from its score; None if it has not collapsed."""
     counts = score["predicted"]
     return EIGHT[int(np.argmax(counts))] if max(counts) >= COLLAPSED * sum(counts) else None

@@ -1,5 +1,5 @@
-"""Records taken together: what may be pooled, how accurate it was, how sure that is. Numbers only; accuracies are
-fractions of 0 to 1. Every one of them is computed from records."""
+"""Records taken together: which may be pooled, how accurate they are, how certain that is. Only numbers, all computed
+from records; accuracies are fractions of 0 to 1."""
 
 import json
 from collections import Counter
@@ -14,14 +14,14 @@ BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "sklearn": "scikit-learn",
 HONEST = ("PublicTest", "PrivateTest", "PrivateTest clean")
 NEAR_CLEAN = "PrivateTest" + records.NEAR_CLEAN
 DIAGNOSTIC = ("4_first_steps", "6_live_conditions")
-"""Notebooks whose runs score no network on a test set: they stand in no table of accuracies."""
+"""Notebooks whose runs score no network on a test set; they are in no table of accuracies."""
 
 
 def reading(record: dict) -> tuple[str, str]:
     """Which score is a record's headline: (kept epoch, rows), such as ("last", "PublicTest+PrivateTest").
 
-    Its own parameters say so. A tree has no epochs and keeps its last and only state; its rows are those held out
-    where it was fitted on a random part, the papers' 7,178 otherwise.
+    Its own parameters say it. A tree has no epochs and keeps its last and only state; its rows are the held-out ones if
+    it was fitted on a random part, otherwise the papers' 7,178.
     """
     parameters = record["parameters"]
     kept = parameters.get("kept_epoch", "last")
@@ -36,7 +36,7 @@ def headline(record: dict) -> dict:
 
 
 def with_milestones(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
-    """The records, and those that are read off them: the first epochs of a longer run, where it kept their end."""
+    """The records, and those derived from them: the first epochs of a longer run that kept a milestone."""
     result = list(all_records)
     for name, experiment in experiments.items():
         for record in all_records:
@@ -55,12 +55,12 @@ def with_milestones(all_records: list[dict], experiments: dict[str, dict]) -> li
 
 
 def groups(all_records: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
-    """Records that may be pooled: they differ in nothing but the seed.
+    """Groups of records that may be pooled: they differ only in the seed.
 
-    Another backend, precision, kind of device, profile, data set or parameter makes another group; a record from before
-    a parameter existed did what its default does. In the order of ``experiments``, those without an experiment file
-    last. A row of a table that is the first epochs of another row's runs is a group too. A record without scores, a
-    sweep's or a survey's, is in none.
+    Another backend, precision, kind of device, profile, data set or parameter makes another group; a record older than
+    a parameter counts as having its default. In the order of ``experiments``, those without an experiment file last. A
+    table row that is the first epochs of another row's runs is a group too. A record without scores (of a sweep or a
+    survey) is in none.
     """
     order = {name: place for place, name in enumerate(experiments)}
 
@@ -83,11 +83,12 @@ def computed_by(group: list[dict]) -> str:
 
 
 def spread(scores: list[dict]) -> dict:
-    """Of the scores of several seeds on one set of rows: the accuracies and their mean with its two kinds of spread.
+    """For several seeds' scores on one set of rows: the accuracies, and their mean with its two kinds of spread.
 
-    Mean and t interval (``low``, ``high``) are of the seeds that learned, as the claims' are, or of all where all
-    collapsed: a mean over both is a figure of neither. The interval is NaN for one seed, and for seeds that collapsed
-    to different emotions. ``wilson_low`` and ``wilson_high``: sampling of the ``n`` test rows, at the mean accuracy.
+    Mean and t interval (``low``, ``high``) are over the seeds that learned, as for the claims, or over all if all
+    collapsed; a mean over both would describe neither. The interval is NaN for one seed, and for seeds that collapsed
+    to different emotions. ``wilson_low`` and ``wilson_high``: the sampling of the ``n`` test rows, at the mean
+    accuracy.
     """
     accuracies, n = [score["accuracy"] for score in scores], scores[0]["n"]
     learned = [score["accuracy"] for score in scores if not metrics.collapsed(score)]
@@ -100,7 +101,7 @@ def spread(scores: list[dict]) -> dict:
 
 
 def accuracies(all_records: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
-    """One row for each group of records, read as the experiment's own protocol says.
+    """One row for each group of records, read by the experiment's own protocol.
 
     Columns: experiment, title, where, reported (the paper's accuracy in percent, or None), rows (scored), epochs (a
     list, None for a tree), computed_by, the columns of ``spread``, remarks (a list of sentences).
@@ -153,18 +154,17 @@ def remarks(group: list[dict], experiment: dict) -> list[str]:
 
 
 def comparable(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
-    """The records, but for those of experiments that call themselves ``diagnostic`` and are compared with nothing."""
+    """The records without those of experiments marked ``diagnostic``, which are compared with nothing."""
     return [record for record in all_records if not experiments.get(record["experiment"], {}).get("diagnostic")]
 
 
 def honest(all_records: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
-    """The honest reading of the same runs: the epoch chosen on PublicTest, scored on PrivateTest and its clean rows.
+    """The honest reading of the same runs: epoch chosen on PublicTest, scored on PrivateTest and its clean rows.
 
-    A model without epochs has nothing to choose and is read as it is; groups without such a reading are left out, and
-    what is not ``comparable``.
-    Columns: experiment, title, epochs, computed_by, stopped_on (the rows that decided how long training went on, where
-    PrivateTest was among them, else ""), and for each of ``HONEST`` and for ``NEAR_CLEAN`` the dict of ``spread``, for
-    the last None where the data is not the official.
+    A model without epochs has nothing to choose and is read as it is. Groups without such a reading, and those that are
+    not ``comparable``, are left out. Columns: experiment, title, epochs, computed_by, stopped_on (the rows that decided
+    how long training went on, where PrivateTest was among them, else ""), and for each of ``HONEST`` and for
+    ``NEAR_CLEAN`` the dict of ``spread``, for the last None where the data is not the official.
     """
     lines = []
     for group in groups(comparable(all_records, experiments), experiments):
@@ -193,7 +193,7 @@ def _near_clean(group: list[dict]) -> dict | None:
 
 
 def outcomes(sweep: list[dict]) -> list[dict]:
-    """What became of the settings of a sweep, those pooled that differ in nothing but the seed, as lines of a table."""
+    """The outcomes of a sweep's settings as lines of a table; settings that differ only in the seed are pooled."""
     settings = pd.DataFrame(sweep).groupby(["input_scale", "loss", "learning_rate"], sort=False)
     lines = []
     for (scale, loss, rate), some in settings:
@@ -214,7 +214,7 @@ def outcomes(sweep: list[dict]) -> list[dict]:
 
 
 def confusion(group: list[dict]) -> np.ndarray:
-    """Counts (k, k) int64 over the headline's rows, true emotion down, predicted across, a group's seeds added up.
+    """Counts (k, k) int64 over the headline's rows, true emotion down, predicted across, summed over a group's seeds.
 
     k emotions are those of ``records.emotions``.
     """
@@ -226,8 +226,8 @@ def confusion(group: list[dict]) -> np.ndarray:
 
 
 def per_class(counts: np.ndarray) -> np.ndarray:
-    """Precision, recall and F1 (3, k) of each emotion, by ``confusion``'s counts; NaN where there is none to divide by:
-    precision of an emotion that was never predicted, recall and F1 of one that has no row."""
+    """Precision, recall and F1 (3, k) of each emotion, from ``confusion``'s counts; NaN where the divisor is 0:
+    precision of an emotion that was never predicted, recall and F1 of one without rows."""
     from sklearn.metrics import precision_recall_fscore_support  # slow to import
 
     true, predicted = np.indices(counts.shape).reshape(2, -1)
@@ -238,9 +238,9 @@ def per_class(counts: np.ndarray) -> np.ndarray:
 
 
 def reliability(group: list[dict]) -> dict:
-    """How often a group's predictions are right, by their confidence, over the headline's rows of all seeds.
+    """How often a group's predictions are right, by confidence, over the headline's rows of all seeds.
 
-    Of ``calibration.BINS`` equal bins of confidence, empty ones left out: confidence and accuracy (means) and counts
+    For ``calibration.BINS`` equal bins of confidence without the empty ones: confidence and accuracy (means) and counts
     (of predictions). errors: each seed's expected calibration error, a fraction.
     """
     seeds = []

@@ -1,9 +1,9 @@
-"""Predictions of somebody's network, read from a file.
+"""Reads the predictions of any network from a file.
 
 A CSV file has a column ``row`` (the row of FER2013's CSV, counted from 0 without the header: PublicTest begins at
 28709) and either ``emotion`` (a name of ``emotions.FER2013``, or its code) or seven columns of probabilities named by
-emotion. Columns of other names are not read. The ``predictions.npz`` of one of our records is taken too, its last epoch
-unless the file is named as "predictions.npz:best".
+emotion. Other columns are ignored. The ``predictions.npz`` of one of our records works too, with its last epoch unless
+the file is given as "predictions.npz:best".
 """
 
 import csv
@@ -17,7 +17,7 @@ from ..data.emotions import FER2013
 from . import records
 
 SUM_TOLERANCE = 0.01
-"""How far seven probabilities may be from adding up to 1; rounding to three decimals moves it by 0.0035 at most."""
+"""How far the sum of seven probabilities may be from 1; rounding to three decimals changes it by 0.0035 at most."""
 
 EXPECTED = f"a column row, and either emotion or a column of probabilities for each of {', '.join(FER2013)}"
 
@@ -41,11 +41,11 @@ def _path_and_epoch(file: str) -> tuple[Path, str | None]:
 
 
 def read(file: str, faces: Faces) -> dict:
-    """A file's predictions, put in the order of ``faces``.
+    """A file's predictions, in the order of ``faces``.
 
-    Returns file (what to call it), classes (n,) int16, -1 where it has none, and probabilities (n, 7) float64, NaN
-    where it has none, or None. Raises ValueError naming file and line where something is wrong, and what ``check``
-    raises.
+    Returns file (its display name), classes (n,) int16, -1 for rows without a prediction, and probabilities (n, 7)
+    float64, NaN for such rows, or None. Raises ValueError naming file and line if something is wrong, and what
+    ``check`` raises.
     """
     positions = {row: position for position, row in enumerate(faces.ids.tolist())}
     path, epoch = _path_and_epoch(file)
@@ -58,7 +58,7 @@ def read(file: str, faces: Faces) -> dict:
     if probabilities is not None:
         values = np.asarray(probabilities, np.float64)
         probabilities = np.full((len(faces), len(FER2013)), np.nan)
-        probabilities[rows] = values / values.sum(axis=1, keepdims=True)  # they were rounded when they were written
+        probabilities[rows] = values / values.sum(axis=1, keepdims=True)  # they were rounded when written
     return {"file": name, "classes": classes, "probabilities": probabilities}
 
 
@@ -66,7 +66,7 @@ def read(file: str, faces: Faces) -> dict:
 
 
 def _read_csv(path: Path, positions: dict[int, int]):
-    """What to call the file, positions of its rows, their classes, and probabilities where it has them."""
+    """The file's display name, positions of its rows, their classes, and their probabilities if it has them."""
     lines, predictions = {}, []  # position -> its line, in the file's order
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file)
@@ -97,7 +97,7 @@ def _read_csv(path: Path, positions: dict[int, int]):
 
 
 def _parser(path: Path, header: list[str]):
-    """The function that reads the prediction of one line, by the columns that there are."""
+    """The function that reads the prediction of one line, chosen by the columns."""
     named = [name for name in FER2013 if name in header]
     if not header:
         raise refused(path, "an empty file", EXPECTED, "write the predictions into it")
@@ -129,7 +129,7 @@ def _probabilities(place: str, cell: dict[str, str]) -> list[float]:
             values.append(float(cell[name]))
         except ValueError:
             raise refused(place, f"{name} {cell[name]!r}", "a number from 0 to 1", "correct the line") from None
-        if not 0 <= values[-1] <= 1:  # so that NaN is refused too
+        if not 0 <= values[-1] <= 1:  # so that NaN fails too
             then = "apply softmax to logits, divide percents by 100"
             raise refused(place, f"{name} {cell[name]}", "a probability from 0 to 1", then)
     if abs(sum(values) - 1) > SUM_TOLERANCE:
@@ -142,7 +142,7 @@ def _probabilities(place: str, cell: dict[str, str]) -> list[float]:
 
 
 def _read_npz(path: Path, epoch: str | None, faces: Faces, positions: dict[int, int]):
-    """What to call the file, positions of its rows, their classes and probabilities."""
+    """The file's display name, positions of its rows, their classes and probabilities."""
     expected, then = "the predictions.npz of a record (see fer_lib/evaluation/records.py)", "restore it, or give a CSV"
     try:
         arrays = records.read_arrays(path)

@@ -1,4 +1,4 @@
-"""Where a record's numbers come from: the code, its commit, the lock file and versions, and whether code moved on."""
+"""Where a record's numbers come from: code, commit, lock file and versions, and whether the code changed since."""
 
 import ast
 import importlib.metadata
@@ -14,9 +14,9 @@ WATCHED = (
     "training/augmentation.py", "training/backends.py", "training/protocol.py", "training/tree.py",
     "models", "evaluation/metrics.py", "data/audit.py",
 )  # fmt: skip
-"""Files and folders that can move a run's numbers."""
+"""Files and folders that can change a run's numbers."""
 WATCHED_BY_SWEEPS = (*WATCHED, "training/first_steps.py")
-"""Those that can move a sweep's."""
+"""Those that can change a sweep's numbers."""
 WATCHED_BY_SURVEYS = (
     "live/survey.py",
     "live/blaze.py",
@@ -24,31 +24,32 @@ WATCHED_BY_SURVEYS = (
     "live/detectors.py",
     "live/inference.py",
 )
-"""Those that can move a survey's, beside the network that ships."""
+"""Those that can change a survey's numbers, besides the live model."""
 FORMERLY = {name: (name.rpartition("/")[2],) for name in WATCHED_BY_SWEEPS} | {
     "training/loop.py": ("training.py",),
     "training/tree.py": ("trees.py",),
     "models": ("converters.py", "torch_files.py"),
     "live/survey.py": ("live_conditions.py",),
 }
-"""Where they stood before, most under the same name: what changed there after a record was made, and before the move,
-counts as well."""
+"""Their former paths. Changes there, after a record was made and before the move, count too."""
 WATCHED_SINCE = {
     "data/audit.py": "aedb13ab7ce5",
     "live/survey.py": "7d3296fd4424",
     "live/detectors.py": "7d3296fd4424",
 }
-"""Files with the commit up to which they were checked by hand. The audit came to be watched late: today's clean rows
-give every record of that time the scores that it holds. The survey's moved a function and its detectors learned to do
-without OpenCV's cascades, in a commit that does not say so: faces of each level, predicted again, are as recorded."""
+"""Files with the commit up to which they were checked by hand. The audit was added to the watched files late: today's
+clean rows give every older record the scores that it has. The survey and its detectors changed (a function moved,
+OpenCV's cascades became optional) in a commit without a "Same numbers" line: faces of each level, predicted again, are
+as recorded."""
 NOT_WATCHED = ("models/architectures.py", "models/weights.py")
-"""Files in watched folders that move no number: what layers a network has, and where weights are fetched."""
+"""Files in watched folders that change no number: the list of a network's layers, and the download of weights."""
 
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scikit-learn")
 
 
 def code() -> dict:
-    """Commit and dirty flag of the code that runs; ``FER_COMMIT`` (and ``FER_DIRTY=1``) where there is no git."""
+    """Commit and dirty flag of the running code; ``FER_COMMIT`` (and ``FER_DIRTY=1``) replace git where there is
+    none."""
     if commit := os.environ.get("FER_COMMIT"):
         return {"commit": commit, "dirty": os.environ.get("FER_DIRTY") == "1"}
     commit = git("rev-parse", "HEAD")
@@ -57,7 +58,7 @@ def code() -> dict:
 
 
 def git(*arguments: str) -> str | None:
-    """What a git command prints about this checkout; None where git or the repository is absent."""
+    """What a git command prints about this checkout; None if it fails or there is no git."""
     try:
         done = subprocess.run(
             ["git", "-C", paths.ROOT, *arguments],
@@ -75,7 +76,7 @@ def lock_hash() -> str | None:
 
 
 def versions() -> dict:
-    """Python's version and those of the packages that can change a number."""
+    """Versions of Python and of the packages that can change a number."""
     result = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -86,11 +87,11 @@ def versions() -> dict:
 
 
 def stale(record: dict) -> list[str]:
-    """Why a record's numbers may differ from what today's code would give; empty where nothing says so.
+    """Why a record's numbers may differ from what today's code would give; empty if there is no reason.
 
-    Only flags: what makes a record worth running again is its parameters and data, not a commit. Comments and
-    docstrings count for nothing, nor does a commit whose message has a line "Same numbers: how that was checked". Data
-    sets are watched by the data's hash; checkpoints are not watched: a resumed run equals an unbroken one.
+    These are only flags: a record is run again because of its parameters or data, not because of a commit. Comments and
+    docstrings do not count, nor does a commit whose message has a line "Same numbers: how that was checked". Data sets
+    are checked by their hash. Checkpoints are not watched: a resumed run equals an uninterrupted one.
     """
     commit = record["code"]["commit"]
     reasons = ["ran from uncommitted changes"] if record["code"]["dirty"] else []
@@ -109,7 +110,7 @@ def stale(record: dict) -> list[str]:
 
 @lru_cache
 def _changed_since(commit: str, names: tuple[str, ...]) -> list[str]:
-    """Which of these files changed their meaning after a commit, commits that say otherwise aside."""
+    """Which of these files changed their meaning after a commit, except in commits with a "Same numbers" line."""
     changed = set()
     for since in {None, *WATCHED_SINCE.values()}:
         alike = [name for name in names if WATCHED_SINCE.get(name) == since]
@@ -119,7 +120,7 @@ def _changed_since(commit: str, names: tuple[str, ...]) -> list[str]:
         watched += [f":(exclude)fer_lib/{name}" for name in NOT_WATCHED]
         seen = [f"^{since}"] if since and git("cat-file", "-e", since) is not None else []
         log = ["log", "--format=%H", "--no-merges", "--invert-grep", "--grep=^Same numbers:", f"{commit}..HEAD", *seen]
-        for after in [*git(*log, "--", *watched).split(), None]:  # None: what is not committed yet
+        for after in [*git(*log, "--", *watched).split(), None]:  # None: uncommitted changes
             before = f"{after}^" if after else "HEAD"
             differing = git("diff", "--name-only", "--relative", before, *filter(None, [after]), "--", *watched)
             for name in differing.split("\n") if differing else []:
@@ -135,7 +136,7 @@ def _text(name: str) -> str | None:
 
 
 def _meaning(source: str | None, name: str) -> str | None:
-    """A module without what does not run: its syntax tree, docstrings taken out. Of another file, all of it."""
+    """A module's syntax tree without docstrings; of any other file, the whole text."""
     if source is None or not name.endswith(".py"):
         return source and source.strip()  # as ``git`` gives it
     tree = ast.parse(source)

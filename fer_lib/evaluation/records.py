@@ -1,17 +1,17 @@
-"""The records of runs, in ``results/runs``: each is written whole or not at all, and read only when it is whole.
+"""The records of runs, in ``results/runs``: each is written completely or not at all, and read only when complete.
 
 A record is a folder ``runs/<study>/<name>/<backend>-seed<k>/`` with ``predictions.npz`` (``ids`` int32, ``labels`` and
 ``split`` uint8, and for each kept epoch E, "last", "best" or "milestone", ``probabilities_E`` (m, k) float16 and
 ``classes_E`` uint8, the argmax before rounding), ``run.ipynb``, the executed notebook, and ``metrics.json``, which is
-written last, by rename, and holds the SHA-256 of the predictions. The file holds nothing twice (see ``pack``): it is
-read by ``read_arrays``. Git keeps the executed notebook of seed 0 alone; to see another one, make that run again.
+written last, by rename, and holds the SHA-256 of the predictions. The file stores nothing twice (see ``pack``);
+``read_arrays`` reads it. Git keeps only the executed notebook of seed 0; to see another one, make that run again.
 
 The record of a sweep (``training.first_steps``) is a diagnostic: it has no scores (``metrics`` is empty), but a line
 for each of its settings under ``sweep``, and beside ids, labels and split of the PublicTest rows that were predicted
 the classes, ``answers`` (settings, m) uint8, and for each traced quantity Q ``trace_Q`` (settings, steps) float32.
 
-That of a survey (``live.survey``) has no scores either, but its lines under ``conditions``, its arrays
-beside ids, labels and split of the faces that were put into frames, and the SHA-256 of the network that was asked.
+The record of a survey (``live.survey``) has no scores either, but its lines under ``conditions``, its arrays beside
+ids, labels and split of the faces that were put into frames, and the SHA-256 of the network that it used.
 """
 
 import json
@@ -35,19 +35,19 @@ from . import metrics, provenance
 
 SCHEMA = 1
 FILES = ("predictions.npz", "run.ipynb", "metrics.json")
-"""A record's files, in the order in which they are put in place; ``keeps_notebook`` says where the second may lack."""
+"""A record's files, in the order in which they are written; ``keeps_notebook`` says when the second may be missing."""
 KEPT = ("probabilities_", "classes_")
-"""The beginnings of the names of what a record has of each kept epoch."""
+"""The name prefixes of the arrays that a record has for each kept epoch."""
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-"""What a damaged archive raises."""
+"""The errors of a damaged archive."""
 MISSED, NOT_ASKED = 255, 254
-"""Stand among a survey's predicted classes where the detector found no face, and where a face was not asked."""
+"""Values in a survey's predicted classes: the detector found no face; the face was not used."""
 NETWORK = "network.keras"
-"""The trained network, where the protocol said to keep it: beside the record, not part of it, and ignored by git."""
+"""The trained network, if the protocol says to keep it: next to the record, not part of it, and ignored by git."""
 
 
 def label(backend: str, precision: str = "float32") -> str:
-    """What computed, as the folder's name has it: runs of different backends or precisions never mix."""
+    """The backend and precision in the folder's name: runs of different ones never mix."""
     return backend if precision == "float32" else f"{backend}-{precision}"
 
 
@@ -67,11 +67,11 @@ def assemble(
     parameter_count: int = 0,
     weights: dict | None = None,
 ) -> tuple[dict, dict[str, np.ndarray]]:
-    """Score a run: its record, and the arrays of its predictions, as ``write`` wants them.
+    """Score a run: its record, and the arrays of its predictions, as ``write`` takes them.
 
     ``kept`` maps "last" (and "best") to ``{"epoch": int}`` with ``"logits"`` (m, k) float32 for k emotions, or with
-    ``"probabilities"`` where a model has no logits; rows in the order of ``evaluated``, ids ascending. ``faces`` is the
-    whole data set. ``weights``: file and SHA-256 of those that the model began with, where it did not begin afresh.
+    ``"probabilities"`` if a model has no logits; rows in the order of ``evaluated``, ids ascending. ``faces`` is the
+    whole data set. ``weights``: file and SHA-256 of the pretrained weights, if there were any.
     """
     is_clean = audit.clean_rows(faces)[np.searchsorted(faces.ids, evaluated.ids)]
     arrays = {"ids": evaluated.ids.astype(np.int32), "labels": evaluated.labels, "split": evaluated.split}
@@ -121,7 +121,7 @@ def assemble(
 
 
 def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
-    """Keep a record: the predictions first, then, by renaming, the metrics that hold their checksum."""
+    """Write a record: first the predictions, then, by renaming, the metrics with their checksum."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "predictions.partial.npz"
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_LZMA) as archive:  # a tenth smaller than what NumPy writes
@@ -135,10 +135,11 @@ def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
 
 
 def pack(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A record's arrays without what others tell.
+    """A record's arrays without redundant ones.
 
-    Of ``classes_E`` stay the rows in which rounding the probabilities moved their argmax, (r, 2) int32 of row and
-    class, as ``moved_E``; of an epoch that is another one too (the best is often the last) its name, as ``same_E``.
+    Of ``classes_E`` only the rows whose argmax changed when the probabilities were rounded are kept, (r, 2) int32 of
+    row and class, as ``moved_E``. An epoch equal to another one (the best is often the last) is kept as that one's
+    name, ``same_E``.
     """
     packed = {name: array for name, array in arrays.items() if not name.startswith(KEPT)}
     epochs = [name.removeprefix("classes_") for name in arrays if name.startswith("classes_")]
@@ -156,7 +157,7 @@ def pack(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def unpack(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of which ``pack`` made these; arrays from before it are as they were."""
+    """The arrays that ``pack`` made these from; older arrays are returned unchanged."""
     arrays = {name: array for name, array in packed.items() if not name.startswith(("moved_", "same_"))}
     for name in packed:
         if name.startswith("moved_"):
@@ -174,21 +175,19 @@ def unpack(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def keeps_notebook(seed: int) -> bool:
-    """Whether git, ``export`` and the report's links have the executed notebook of a run with this seed."""
+    """Whether git, ``export`` and the report's links include the executed notebook of a run with this seed."""
     return seed == 0
 
 
 def put(source: Path, folder: Path) -> None:
-    """Move a whole record from one folder to another, over an older one.
+    """Move a complete record from one folder to another, replacing an older one.
 
-    Whoever is killed here leaves the old record, none or the new one: files of two records never pass for one. Raises
-    FileNotFoundError where the source is not whole; the old record then stays as it is.
+    A kill here leaves the old record, none or the new one, never a mixture of two. Raises FileNotFoundError if the
+    source is incomplete; the old record then stays as it is.
     """
     for name in ("predictions.npz", "metrics.json"):
         if not (source / name).exists():
-            raise FileNotFoundError(
-                f"{source / name}: not there, so that no record was written; look into its notebook"
-            )
+            raise FileNotFoundError(f"{source / name}: not there, so no record was written; see the executed notebook")
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("metrics.json", NETWORK, "run.ipynb"):
         (folder / name).unlink(missing_ok=True)
@@ -217,8 +216,7 @@ def summary(record: dict) -> str:
 def read(folder: Path) -> dict:
     """Read one record, with its ``folder`` added.
 
-    Raises ValueError naming the file where it is no record, or where the predictions are not the ones it was written
-    for.
+    Raises ValueError naming the file if it is no record, or if the predictions are not the ones it was written with.
     """
     path = folder / "metrics.json"
     try:
@@ -246,7 +244,7 @@ def load(results: Path) -> list[dict]:
 
 
 def predictions(record: dict) -> dict[str, np.ndarray]:
-    """The arrays of a record's predictions, read once, not to be written to."""
+    """The arrays of a record's predictions, read once, read-only."""
     path = record["folder"] / "predictions.npz"
     return dict(_read_arrays(path, path.stat().st_mtime_ns))
 
@@ -260,7 +258,7 @@ def _read_arrays(path: Path, modified: int) -> dict[str, np.ndarray]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a ``predictions.npz``, with all that its head names. Raises ValueError where it holds none."""
+    """The arrays of a ``predictions.npz``, complete. Raises ValueError if it has none."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return unpack({name: archive[name] for name in archive.files})
@@ -269,13 +267,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 NEAR_CLEAN = " near-clean"
-"""After PublicTest or PrivateTest: those of its rows whose image stands in no earlier part, nor nearly."""
+"""Suffix of PublicTest or PrivateTest: its rows whose image is in no earlier part, neither exactly nor nearly."""
 
 
 def scores(record: dict, kept: str, rows: str) -> dict:
-    """A record's scores on some rows. Raises ValueError where it has none.
+    """A record's scores on some rows. Raises ValueError if it has none.
 
-    Those on near-clean rows of the official data are computed from its predictions and the lists of the audit.
+    Scores on near-clean rows of the official data are computed from its predictions and the audit's lists.
     """
     if rows.endswith(NEAR_CLEAN) and is_official(record):
         arrays = row_predictions(record, kept, rows.removesuffix(NEAR_CLEAN))
@@ -290,7 +288,7 @@ def scores(record: dict, kept: str, rows: str) -> dict:
 
 
 def row_predictions(record: dict, kept: str, rows: str) -> dict[str, np.ndarray]:
-    """Row by row: ids, labels and classes (n,), probabilities (n, 7). Raises ValueError where the rows are unknown."""
+    """Row by row: ids, labels and classes (n,), probabilities (n, 7). Raises ValueError if the rows are unknown."""
     scores(record, kept, rows)
     arrays = predictions(record)
     if rows != "held out" and not set(rows.split("+")) <= set(SPLITS):
@@ -308,24 +306,24 @@ def is_official(record: dict) -> bool:
 
 
 def emotions(record: dict) -> tuple[str, ...]:
-    """The emotions whose codes a record's labels and classes are; one from before they were named has FER2013's."""
+    """The emotions of a record's labels and classes, by code; an old record that does not name them has FER2013's."""
     return tuple(record["data"].get("emotions", FER2013))
 
 
 def traces(record: dict) -> dict[str, np.ndarray]:
-    """What a sweep traced: of each quantity (settings, steps) float32, in the order of ``record["sweep"]``."""
+    """What a sweep traced: each quantity (settings, steps) float32, in the order of ``record["sweep"]``."""
     arrays = predictions(record)
     return {name.removeprefix("trace_"): values for name, values in arrays.items() if name.startswith("trace_")}
 
 
 def usual_level(conditions: list[dict]) -> int:
-    """The place of the first of a survey's levels where nothing is changed, in its lines and its arrays."""
+    """The position of a survey's first unchanged level, in its lines and its arrays."""
     return [line["usual"] for line in conditions].index(True)
 
 
 def recognised(arrays: dict[str, np.ndarray], level: int, detector: int) -> dict[str, np.ndarray]:
-    """Of a survey's faces at one of its levels, (n,) bool each: found by one of its detectors; right, whose emotion is
-    recognised where the face is cut at its true place; right_of_found, found, and recognised as it was cut there."""
+    """For a survey's faces at one of its levels, (n,) bool each: found, by one of its detectors; right, recognised when
+    cropped at the true place; right_of_found, found and recognised in the detector's crop."""
     labels, found_first = arrays["labels"], arrays["found_first"][detector, level]
     return {
         "found": found_first < NOT_ASKED,
@@ -335,7 +333,7 @@ def recognised(arrays: dict[str, np.ndarray], level: int, detector: int) -> dict
 
 
 def survey_counts(arrays: dict[str, np.ndarray], level: int, detectors: list[str]) -> dict:
-    """How many faces were asked of a survey's level (n), are right, and by detector are found and right_of_found."""
+    """How many faces of a survey's level were used (n), are right, and by detector are found and right_of_found."""
     by_detector = {name: recognised(arrays, level, k) for k, name in enumerate(detectors)}
     first = arrays["first"][level]
     counts = {"n": int((first != NOT_ASKED).sum()), "right": int((first == arrays["labels"]).sum())}
@@ -345,8 +343,8 @@ def survey_counts(arrays: dict[str, np.ndarray], level: int, detectors: list[str
 
 
 def share(line: dict, name: str, detector: str | None = None) -> tuple[float, float, float]:
-    """Of the faces of a survey's line, the share right, or by a detector found or right_of_found, with its Wilson
-    interval: (share, low, high), NaN of no face."""
+    """For a survey's line, the share of faces that are right, or by a detector found or right_of_found, with its Wilson
+    interval: (share, low, high), NaN without faces."""
     from . import statistics  # slow to import
 
     k, n = (line[name] if detector is None else line[name][detector]), line["n"]
@@ -354,10 +352,10 @@ def share(line: dict, name: str, detector: str | None = None) -> tuple[float, fl
 
 
 def check(record: dict) -> None:
-    """Raise ValueError where a record's predictions, scores and counts of rows do not belong together.
+    """Raise ValueError if a record's predictions, scores and counts of rows do not fit together.
 
-    The scores of PublicTest, PrivateTest and both, or of the rows held out, are computed again, and the accuracies of a
-    sweep. Losses are not: they need more digits than the predictions keep.
+    The scores of PublicTest, PrivateTest and both, or of the held-out rows, are computed again, and a sweep's
+    accuracies. Losses are not: they need more digits than the predictions have.
     """
     arrays, place = predictions(record), record["folder"] / "predictions.npz"
     kept, sweep, conditions = record["metrics"], record.get("sweep"), record.get("conditions")
@@ -409,9 +407,9 @@ def check(record: dict) -> None:
 
 
 def is_current(folder: Path, parameters: dict, data_sha256: str, defaults: dict) -> bool:
-    """Whether a folder holds a whole record of these parameters on this data. A broken record is not current.
+    """Whether a folder has a complete record of these parameters on this data. A damaged record is not current.
 
-    A record from before a parameter existed lacks its name: it did what ``defaults``, its notebook's, say.
+    A record older than a parameter lacks it and counts as having the notebook's ``defaults``.
     """
     try:
         record = read(folder)

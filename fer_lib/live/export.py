@@ -1,10 +1,10 @@
-"""A trained network as files that need no Keras: ONNX, and LiteRT in 8 bits. Both take faces and give probabilities.
+"""Exports a trained network to files that need no Keras: ONNX, and LiteRT in 8 bits. Both map faces to probabilities.
 
-Each face is looked at twice, as it is and as a mirror shows it, and the logits are averaged: the usual test-time
-augmentation of one flip (Krizhevsky et al. 2012). Emotions have no left and right.
+Each face is looked at twice, as it is and mirrored, and the logits are averaged: the usual test-time augmentation by a
+flip (Krizhevsky et al. 2012). Emotions have no left and right.
 
-The ONNX graph is written out node by node: for a plain stack of layers that is less code than a converter's patches,
-and works the same whatever engine runs below Keras.
+The ONNX graph is written node by node: for a plain stack of layers this is less code than patching a converter, and
+works with every Keras backend.
 """
 
 import tempfile
@@ -19,16 +19,16 @@ from ..training import backends
 from ..training.batches import each_standardised
 
 OPSET, IR = 17, 8
-"""Versions of ONNX that are old enough for every runtime of the last years."""
+"""Versions of ONNX that every recent runtime supports."""
 
 
 def trained(file: Path, name: str, options: dict) -> keras.Model:
-    """The network that a run kept (``records.NETWORK``), in float32 and without what only training needs.
+    """The network that a run kept (``records.NETWORK``), in float32 and without layers that only training needs.
 
-    ``name`` and ``options``: its builder and that one's arguments.
+    ``name`` and ``options``: its builder and the builder's arguments.
     """
     kept = keras.saving.load_model(file, compile=False, safe_mode=True)
-    inner = kept.layers[-1] if isinstance(kept.layers[-1], keras.Model) else kept  # behind augmentation, if there is
+    inner = kept.layers[-1] if isinstance(kept.layers[-1], keras.Model) else kept  # after augmentation, if there is any
     keras.config.set_dtype_policy("float32")
     network = models.build(name, options)
     network.set_weights([keras.ops.convert_to_numpy(weight) for weight in inner.weights])
@@ -38,7 +38,7 @@ def trained(file: Path, name: str, options: dict) -> keras.Model:
 def view_logits(network: keras.Model, faces: np.ndarray) -> np.ndarray:
     """Logits of each face and of its mirror image, (2, k, 7) float32, for ``faces`` (k, 48, 48) uint8.
 
-    Their mean is what the files compute before the temperature.
+    The files compute their mean, then apply the temperature.
     """
     seen = each_standardised(faces)
     return np.stack([network.predict(view, batch_size=256, verbose=0) for view in (seen, seen[:, :, ::-1])])
@@ -47,9 +47,9 @@ def view_logits(network: keras.Model, faces: np.ndarray) -> np.ndarray:
 def to_onnx(network: keras.Model, temperature: float, facts: dict[str, str]) -> bytes:
     """A network as an ONNX file: ``faces`` (k, 48, 48) uint8 in, ``probabilities`` (k, 7) float32 out.
 
-    For networks that were trained on faces each standardised by its own mean and deviation, which the graph does first;
-    it divides the logits' mean by ``temperature`` last. ``facts`` go into the file's metadata, with the emotions' names
-    and the temperature. Raises ValueError for a layer that it cannot write.
+    For networks trained on faces standardised each by its own mean and deviation. The graph does this first, and
+    divides the mean logits by ``temperature`` last. ``facts`` go into the file's metadata, with the emotions' names and
+    the temperature. Raises ValueError for a layer that it cannot write.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -67,7 +67,7 @@ def to_onnx(network: keras.Model, temperature: float, facts: dict[str, str]) -> 
     x = node("Unsqueeze", node("Cast", "faces", to=TensorProto.FLOAT), constant("channel", [1], np.int64))
     # Of one channel, this is (x - mean) / sqrt(variance + 1) of each picture: ``batches.each_standardised``.
     x = node("InstanceNormalization", x, constant("one", [1.0]), constant("zero", [0.0]), epsilon=1.0)
-    # The second half of the batch is the first in the mirror: its columns from the last one backwards to the first.
+    # The second half of the batch is the first mirrored: its columns from last to first.
     mirror = {"start": -1, "end": -(2**63), "axis": 3, "step": -1}
     slices = [constant(f"mirror_{name}", [value], np.int64) for name, value in mirror.items()]
     x = node("Concat", x, node("Slice", x, *slices), axis=0)
@@ -116,8 +116,8 @@ def to_onnx(network: keras.Model, temperature: float, facts: dict[str, str]) -> 
 def to_litert(network: keras.Model, temperature: float, faces: np.ndarray) -> bytes:
     """A network in 8 bits as a LiteRT file: one *standardised* face (1, 48, 48, 1) float32 in, (1, 7) float32 out.
 
-    ``faces`` (k, 48, 48, 1) float32, standardised, some hundreds of those it was trained on, show the ranges of its
-    activations. Raises RuntimeError but on TensorFlow, whose converter this is.
+    ``faces`` (k, 48, 48, 1) float32, standardised, some hundreds of its training faces, give the ranges of its
+    activations. Raises RuntimeError on any backend but TensorFlow, whose converter this is.
     """
     if backends.BACKEND != "tensorflow":
         raise RuntimeError(f"LiteRT files are written by TensorFlow: found Keras on {backends.BACKEND}; make it there")

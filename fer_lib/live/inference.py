@@ -1,4 +1,4 @@
-"""The network that ships with this package, or another, run by ONNX Runtime or LiteRT: faces in, probabilities out."""
+"""Runs the live model of this package, or another, with ONNX Runtime or LiteRT: faces in, probabilities out."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import numpy as np
 from ..data.emotions import FER2013
 
 MODEL = Path(__file__).with_name("model.onnx")
-"""The network that ships. Beside it ``model.json``: its checksum, and how it was made and scored."""
+"""The live model. ``model.json`` next to it has its checksum, and how it was made and scored."""
 
 
 class Classifier:
@@ -26,7 +26,7 @@ class Classifier:
         self._run = run
 
     def classify(self, faces: np.ndarray) -> np.ndarray:
-        """Probabilities of the emotions, (k, 7) float32, calibrated if the file was: each row of sum 1.
+        """Probabilities of the emotions, (k, 7) float32, calibrated if the file is: each row sums to 1.
 
         ``faces``: (k, 48, 48) uint8, grey, 0 black to 255 white, k of 0 or more. Raises TypeError for another dtype and
         ValueError for another shape.
@@ -40,10 +40,10 @@ class Classifier:
 
 
 def load(path: Path | None = None) -> Classifier:
-    """The network in a file: ONNX (``.onnx``), or LiteRT (``.tflite``) where ``ai-edge-litert`` is installed.
+    """The network in a file: ONNX (``.onnx``), or LiteRT (``.tflite``) if ``ai-edge-litert`` is installed.
 
-    Without a path it is the one that ships, whose SHA-256 must be the one in ``model.json``. Raises FileNotFoundError
-    where there is none, ValueError for a file that is no such network or has another checksum.
+    Without a path it is the live model, whose SHA-256 must match ``model.json``. Raises FileNotFoundError if there is
+    no file, ValueError if it is no such network or has another checksum.
     """
     file = Path(path or MODEL)
     if not file.is_file():
@@ -65,7 +65,7 @@ def _onnx(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors are raised
-    # Threads that spin between two faces take the processor from the detector, which finds the next ones.
+    # Threads that spin between two faces take processor time from the detector.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -77,7 +77,7 @@ def _onnx(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
         expected = f"(k, 48, 48) uint8 in and (k, {len(FER2013)}) float32 out"
         raise ValueError(f"{file}: found {found}, expected {expected}; `make live-model` writes such a file")
     emotions = session.get_modelmeta().custom_metadata_map.get("emotions", "none")
-    if emotions != ",".join(FER2013):  # the classic silent bug is a network whose outputs have another order
+    if emotions != ",".join(FER2013):  # outputs in another order are a classic silent bug
         raise ValueError(f"{file}: found the emotions {emotions} in its metadata, expected {','.join(FER2013)}")
     return lambda faces: session.run([output.name], {input_.name: faces})[0]
 
@@ -102,7 +102,7 @@ def _litert(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     def run(faces: np.ndarray) -> np.ndarray:
         probabilities = np.empty((len(faces), len(FER2013)), np.float32)
         for place, face in enumerate(faces.astype(np.float32)):
-            # In 8 bits the mean and the deviation of a picture would be too coarse, so that these are taken here.
+            # In 8 bits a picture's mean and deviation would be too coarse, so they are computed here.
             face = face - face.mean()
             interpreter.set_tensor(input_["index"], (face / np.sqrt((face**2).mean() + 1))[None, :, :, None])
             interpreter.invoke()

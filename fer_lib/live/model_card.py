@@ -1,5 +1,5 @@
-"""The card of the network that ships: what it is, how good, how it fails and what it is not for. Every figure of it is
-computed, and stands in ``fer_lib/live/model.json`` too."""
+"""The card of the live model: what it is, how good it is, how it fails, and what it is not for. Every figure is
+computed and also in ``fer_lib/live/model.json``."""
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
@@ -16,7 +16,7 @@ SETS = ("PublicTest", "PrivateTest", "PrivateTest clean", "PrivateTest near-clea
 def scores(probabilities: np.ndarray, tests: Faces, faces: Faces) -> dict[str, dict]:
     """``scoring.score_set`` of each set, and second: the top-2 accuracy.
 
-    ``probabilities`` (m, 7) are of the ``tests``, PublicTest and PrivateTest, of all ``faces``.
+    ``probabilities`` (m, 7) belong to the ``tests``, PublicTest and PrivateTest, of all ``faces``.
     """
     p = np.zeros((len(faces), len(FER2013)), np.float32)
     p[np.searchsorted(faces.ids, tests.ids)] = probabilities
@@ -47,11 +47,11 @@ def abstaining(probabilities: np.ndarray, tests: Faces) -> list[dict]:
 
 
 def beside_fer(about: dict, peers: dict | None) -> str:
-    """How much of the lead over the PyPI package ``fer`` is the second look's, what was known before it was tried, and
-    which rows decided that it stays: sentences, Markdown.
+    """Sentences in Markdown: how much of the lead over the PyPI package ``fer`` comes from the second look, what was
+    known before it was tried, and which rows decided to keep it.
 
-    about: ``model.json``. peers: "accuracy" of ``bench/peers.json``. Empty where the two are not of the same number of
-    rows of PrivateTest, as where the network was not made from FER2013.
+    about: ``model.json``. peers: "accuracy" of ``bench/peers.json``. "" if the two differ in the number of rows of
+    PrivateTest, for example because the network was not made from FER2013.
     """
     both_looks = about["without_mirror"], about["scores"]["model.onnx"]
     once, twice = (scores["PrivateTest"] for scores in both_looks)
@@ -64,25 +64,24 @@ def beside_fer(about: dict, peers: dict | None) -> str:
     single, both = (each["correct"] - theirs["correct"] for each in (once, twice))
     lines = [
         f"On the same {twice['n']:,} rows of PrivateTest the better network of the PyPI package `fer` recognises "
-        f"{shares[0]} %, the one",
-        f"that ships here {shares[1]} % with a single look ({single:+,} faces) and {shares[2]} % with two ({both:+,}).",
-        "The score at a single look, on these rows, and that of `fer`, which looks once, were known before the second "
-        "look was tried.",
-        f"PublicTest decided that there are two: {decided[1]} % of its rows against {decided[0]} %.",
+        f"{shares[0]} %,",
+        f"the live model {shares[1]} % with one look ({single:+,} faces) and {shares[2]} % with two ({both:+,}).",
+        "The scores with one look on these rows, ours and that of `fer`, were known before the second look was tried.",
+        f"PublicTest decided to use two: {decided[1]} % of its rows against {decided[0]} %.",
     ]
     if both > 0:
-        lines.insert(2, f"Of the lead of {both:,} faces, {both - single:,} are the second look's.")
+        lines.insert(2, f"Of the lead of {both:,} faces, {both - single:,} come from the second look.")
     return "\n".join(lines)
 
 
 def markdown(about: dict, peers: dict | None = None) -> str:
-    """The card, Markdown, from what ``ship.write_files`` computed, and ``peers`` as ``beside_fer`` takes them."""
+    """The card in Markdown, from what ``ship.write_files`` computed; ``peers`` as for ``beside_fer``."""
     float_, int8 = (about["scores"][name] for name in ("model.onnx", "model.int8.tflite"))
     made, source = about["made_by"], about["data"]["source"]
     files = ", ".join(f"`{name}` {content['bytes'] / 1e6:.2f} MB" for name, content in about["files"].items())
     private = float_["PrivateTest"]
     twice, once = (_percent(scores["PublicTest"]["accuracy"]) for scores in (float_, about["without_mirror"]))
-    warning = "> ⚠ **Not made from FER2013.** The figures show that the machinery works, and nothing else.\n\n"
+    warning = "> ⚠ **Not made from FER2013.** The figures only show that the code works.\n\n"
     warning = "" if source.get("official") else warning
     accuracies = [
         {
@@ -115,9 +114,9 @@ def markdown(about: dict, peers: dict | None = None) -> str:
     beside = f"{lead}\n\n" if (lead := beside_fer(about, peers)) else ""
     return f"""# Model card: the network of fer_lib.live
 
-{warning}A small convolutional network that classifies a face, cut out and grey, as one of seven emotions:
+{warning}A small convolutional network that classifies a cropped grey face as one of seven emotions:
 {", ".join(FER2013)}.
-`make live-model` trained it, fitted its confidence, exported it and wrote this page; none of its figures is typed.
+`make live-model` trained it, calibrated its confidence, exported it and wrote this page, with all its figures.
 
 | | |
 |:--|:--|
@@ -128,24 +127,24 @@ def markdown(about: dict, peers: dict | None = None) -> str:
 {made["seconds"] / 60:.0f} minutes on {made["device"]["name"]}, {made["backend"]} {made["precision"]} |
 | data | {about["data"]["name"]}, {about["data"]["rows"]["Training"]:,} Training rows; SHA-256 of its arrays \
 `{about["data"]["sha256"][:16]}…` |
-| input | `faces` (k, 48, 48) uint8: grey, a face's box as a detector cuts it out |
-| output | `probabilities` (k, 7) float32, calibrated, of the mean over the face and its mirror image |
+| input | `faces` (k, 48, 48) uint8: grey faces, cropped to a detector's box |
+| output | `probabilities` (k, 7) float32, calibrated, from the mean logits of the face and its mirror image |
 
 ## How good it is
 
-Training taught it, and the last epoch is kept, whatever its score. PublicTest decided two things: that each face is
-looked at twice, the second time in the mirror (an accuracy of {twice} %, against {once} % at one look),
-and the temperature {about["temperature"]:.3f} that the logits are divided by. PrivateTest was only scored. *Clean* rows
-of PrivateTest show an image that no other part has, *near-clean* ones none that another part has nearly, cut or marked
-otherwise; rows that are not clean are *leaked*. Brackets: Wilson's 95 % interval for the
-sampling of the rows; another seed would move the figures too.
+The network is trained on Training, and the last epoch is kept, whatever its score. PublicTest decided two things: that
+each face is looked at twice, the second time mirrored (an accuracy of {twice} %, against {once} % with one look),
+and the temperature {about["temperature"]:.3f} by which the logits are divided. PrivateTest was only scored. Its *clean*
+rows show images that no other part has, its *near-clean* rows images that no other part has even in cropped or marked
+form; rows that are not clean are *leaked*. Brackets: Wilson's 95 % interval for the sampling of the rows; another seed
+would change the figures too.
 
 {table(accuracies)}
-Looking once, it scores {_percent(about["without_mirror"]["PrivateTest"]["accuracy"])} % on PrivateTest. In 8 bits
+With one look it scores {_percent(about["without_mirror"]["PrivateTest"]["accuracy"])} % on PrivateTest. In 8 bits
 (`model.int8.tflite`) it scores {_percent(int8["PrivateTest"]["accuracy"])} % on PrivateTest
-{interval(int8["PrivateTest"]["interval"])}, with the prediction of float32 on
-{100 * about["int8_agreement"]:.1f} % of the test rows. In `model.onnx` no probability is more than
-{about["off_keras"]:.1g} off Keras' own.
+{interval(int8["PrivateTest"]["interval"])} and predicts the same as float32 on
+{100 * about["int8_agreement"]:.1f} % of the test rows. The probabilities of `model.onnx` differ from Keras' by at most
+{about["off_keras"]:.1g}.
 
 {beside}People agree with FER2013's labels on about 65 ± 5 % of its faces (Goodfellow et al. 2013).
 
@@ -157,29 +156,29 @@ Looking once, it scores {_percent(about["without_mirror"]["PrivateTest"]["accura
 Calibration error: the mean gap between confidence and accuracy, over {calibration.BINS} bins.
 
 {table(before_and_after)}
-Whoever wants fewer and surer predictions takes those above a threshold (PrivateTest):
+If you want fewer but more reliable predictions, use only those above a threshold (PrivateTest):
 
 {table(abstained)}
 ## Known failures
 
 {_failures(private, about["confusion"])}
-- It saw faces of 48x48 pixels, mostly frontal, found by a face detector in pictures from the web. Half-hidden, turned
-  or badly lit faces, and boxes cut otherwise than in FER2013, cost accuracy that no figure on this page shows:
+- It was trained on faces of 48x48 pixels, mostly frontal, found by a face detector in pictures from the web. Partly
+  hidden, turned or badly lit faces, and other crops than FER2013's, cost accuracy that no figure on this page shows:
   "Faces in use" in the [report](../results/report.html) measures how much.
-- Its labels are what people guessed from one picture. They are wrong or doubtful for many rows, and so are some
-  predictions that count as right.
-- Who is on FER2013's pictures (age, skin, culture) was never recorded: whether it is worse for some groups of people
-  cannot be measured with this data, and should be expected.
+- Its labels are what people guessed from one picture. Many are wrong or doubtful, and so are some predictions that
+  count as right.
+- FER2013 does not record who the people are (age, skin colour, culture). Whether the network is worse for some groups
+  of people cannot be measured with this data, but has to be expected.
 
 ## What it is for, and what it must not be used for
 
-For demonstrations, teaching, and comparing methods on FER2013's terms. It names the expression that a picture shows, as
-raters would name it; it does not know what anybody feels. It must not be used to judge, score or watch people: not in
-hiring, school, policing, credit, insurance or health, and not without the knowledge and consent of who is filmed. The
+It is for demonstrations, teaching, and comparing methods under FER2013's terms. It names the expression in a picture as
+raters would; it does not know what anybody feels. It must not be used to judge, score or watch people: not in hiring,
+school, policing, credit, insurance or health, and never without the knowledge and consent of the people filmed. The
 European Union's AI Act (article 5) forbids inferring emotions at work and in education.
 
-The weights come under this repository's licence. FER2013's pictures, which belong to the people on them, were collected
-from the web for research; whether what was learned from them may be sold is a question that this card cannot answer.
+The weights are under this repository's licence. FER2013's pictures, which belong to the people on them, were collected
+from the web for research. This card cannot say whether a network trained on them may be used commercially.
 """
 
 
@@ -199,20 +198,20 @@ def _emotions(score: dict, counts: list[list[int]]) -> list[dict]:
             "n": f"{recall['n']:,}",
             "Recall, %": f"{_percent(recall['recall'])} {interval(recall['interval'])}",
             "Precision, %": _percent(of[code] / predicted) if predicted else "–",
-            "Most often taken for": ", ".join(f"{FER2013[c]} {100 * of[c] / recall['n']:.0f} %" for c in others[:2]),
+            "Often predicted as": ", ".join(f"{FER2013[c]} {100 * of[c] / recall['n']:.0f} %" for c in others[:2]),
         })  # fmt: skip
     return lines
 
 
 def _failures(score: dict, counts: list[list[int]]) -> str:
-    """The three commonest confusions in shares of the emotion, and the emotion of the lowest recall."""
+    """The three most common confusions, as shares of the emotion, and the emotion with the lowest recall."""
     shares = np.array(counts) / np.maximum(1, np.sum(counts, axis=1, keepdims=True))
     np.fill_diagonal(shares, 0)
     worst = zip(*np.unravel_index(np.argsort(-shares, axis=None, kind="stable")[:3], shares.shape))
-    texts = [f"{FER2013[row]} taken for {FER2013[column]} ({100 * shares[row, column]:.0f} %)" for row, column in worst]
+    texts = [f"{FER2013[of]} predicted as {FER2013[given]} ({100 * shares[of, given]:.0f} %)" for of, given in worst]
     least = min(score["recall"], key=lambda name: score["recall"][name]["recall"])
     recall = score["recall"][least]
     return (
-        f"- Its commonest mistakes: {'; '.join(texts)}.\n"
-        f"- It recognises {least} least: {100 * recall['recall']:.0f} % of {recall['n']}."
+        f"- Its most common mistakes: {'; '.join(texts)}.\n"
+        f"- It recognises {least} least often: {100 * recall['recall']:.0f} % of {recall['n']} faces."
     )

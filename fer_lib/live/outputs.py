@@ -1,8 +1,7 @@
-"""Where results go: lines, a CSV file, a video, a picture, a window; and how faces are drawn on their frames.
+"""Outputs for results: lines, a CSV file, a video, a picture, a window; and the drawing of faces on frames.
 
-Each output is a context that gives a function to call with every result, and with whether its source moves; what is
-written is whole when the context is left, however it is left. A window's function returns True when its user wants to
-see no more.
+Each output is a context manager. It gives a function to call with every result and whether its source moves. What is
+written is complete when the context ends, however it ends. A window's function returns True when its user closes it.
 """
 
 import csv
@@ -36,7 +35,7 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def as_dict(result: Result, face: Face) -> dict:
-    """A face as JSON takes it: the line of ``--json``."""
+    """A face as a dict for JSON: a line of ``--json``."""
     return _about(result) | _face(face)
 
 
@@ -56,18 +55,18 @@ def _face(face: Face) -> dict:
 
 
 def print_json(result: Result, moving: bool) -> None:
-    """One line a face on the standard output, each frame's at once."""
+    """One line for each face on standard output, written frame by frame."""
     for face in result.faces:
         print(json.dumps(as_dict(result, face)), flush=True)
 
 
 def print_json_frame(result: Result, moving: bool) -> None:
-    """One line a frame, where no face is in it too."""
+    """One line for each frame, even without a face."""
     print(json.dumps(_about(result) | {"faces": [_face(face) for face in result.faces]}), flush=True)
 
 
 def print_text(result: Result, moving: bool, several: bool = False) -> None:
-    """The same for people. several: say of which source it is."""
+    """The same in readable form. several: name the source in each line."""
     for face in result.faces:
         (first, likely), (second, less) = face.top2
         place = f"{result.time:8.2f} s" if moving else result.name
@@ -85,8 +84,8 @@ def print_text(result: Result, moving: bool, several: bool = False) -> None:
 
 @contextmanager
 def csv_file(path: Path) -> Iterator[Output]:
-    """A CSV file with one line a face. Each frame's lines are handed over to the system in one piece."""
-    with open(path, "w", newline="", encoding="utf-8", buffering=2**20) as file:  # bytes: more than a frame's lines
+    """A CSV file with one line for each face. Each frame's lines are written to the system at once."""
+    with open(path, "w", newline="", encoding="utf-8", buffering=2**20) as file:  # bytes: more than one frame's lines
         box = ["left", "top", "width", "height", "turn"]
         csv.writer(file).writerow(["frame", "time", "name", "track", *box, "first", "second", "abstained", *FER2013])
         file.flush()
@@ -109,7 +108,8 @@ def csv_file(path: Path) -> Iterator[Output]:
 def overlay(result: Result, rate: float | None = None) -> np.ndarray:
     """A copy of a result's frame with its faces drawn on it, (height, width, 3) uint8, blue first.
 
-    A face that was abstained from has a grey box and a question mark. rate: frames a second, for the upper left corner.
+    A face without a predicted emotion (abstained) has a grey box and a question mark. rate: frames per second, for the
+    upper left corner.
     """
     image = result.image.copy()
     size = max(0.35, min(image.shape[:2]) / 960)
@@ -150,13 +150,13 @@ def _draw_text(image: np.ndarray, text: str, place: tuple[int, int], size: float
 
 
 class Rate:
-    """Frames a second, as they went lately."""
+    """Recent frames per second."""
 
     def __init__(self):
         self.before, self.seconds = time.perf_counter(), None
 
     def now(self) -> float:
-        """The rate; to be called once a frame."""
+        """The rate; to be called once for each frame."""
         moment = time.perf_counter()
         took, self.before = moment - self.before, moment
         self.seconds = took if self.seconds is None else 0.9 * self.seconds + 0.1 * took
@@ -169,7 +169,7 @@ def _write_picture(path: Path, result: Result) -> None:
 
 
 def drawn_file(path: Path, one_picture: bool) -> AbstractContextManager[Output]:
-    """The output to a video, or to a picture where the source is one picture: by the file's name.
+    """The output to a video, or to a picture if the source is one picture, chosen by the file's name.
 
     Raises ValueError for any other name.
     """
@@ -184,9 +184,9 @@ def drawn_file(path: Path, one_picture: bool) -> AbstractContextManager[Output]:
 def video_file(path: Path) -> Iterator[Output]:
     """A Matroska file of the frames with their faces drawn on them.
 
-    Every frame is a cluster of its own and is on its way to the disk before the next is read, so that a file that was
-    never closed plays up to the last frame but one. Frames keep their time; pictures follow at one a second, and what
-    comes after the first source begins a second after it, all on a canvas of the first frame's size.
+    Every frame is its own cluster and is written before the next is read, so that a file that was never closed plays up
+    to the last frame but one. Frames keep their time; pictures come one per second. Each further source begins a second
+    after the one before. All have the size of the first frame.
     """
     import av
 
@@ -205,7 +205,7 @@ def video_file(path: Path) -> Iterator[Output]:
                 stream.codec_context.time_base = MILLISECOND
             image = _on_canvas(image, stream.width, stream.height)
             frame = av.VideoFrame.from_ndarray(image, "bgr24")
-            if result.index <= before:  # another source: there, numbers begin anew
+            if result.index <= before:  # another source: numbers start again
                 begin = last + 1000
             before = result.index
             moment = result.time if moving else result.index
@@ -221,7 +221,7 @@ def video_file(path: Path) -> Iterator[Output]:
 
 
 def _on_canvas(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """An image in a frame of this size: made smaller where it is larger, its edge black where it is smaller."""
+    """An image in a frame of this size: reduced if it is larger, with a black border if it is smaller."""
     scale = min(1.0, width / image.shape[1], height / image.shape[0])
     if scale < 1:
         size = max(1, int(image.shape[1] * scale)), max(1, int(image.shape[0] * scale))
@@ -232,10 +232,10 @@ def _on_canvas(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 @contextmanager
 def window() -> Iterator[Output]:
-    """A window, in which a video runs no faster than it was taken, and a picture stays until a key is pressed. It ends
-    with q, Escape, or when it is closed.
+    """A window. A video runs no faster than it was recorded, a picture stays until a key is pressed. It ends with q,
+    Escape, or when it is closed.
 
-    Raises RuntimeError where OpenCV has no windows, or there is no display to show one on.
+    Raises RuntimeError if OpenCV has no windows or there is no display.
     """
     if re.search(r"^\s*GUI:\s*NONE", cv2.getBuildInformation(), re.MULTILINE):
         from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""From frames to labelled faces: detect them, cut them out as those of the training were, classify, track."""
+"""From frames to labelled faces: detect, crop as in training, classify, track."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from .inference import Classifier
 
 SAME = 0.3
-"""Overlap from which on two boxes may be of one face."""
+"""From this overlap on, two boxes may be the same face."""
 PATIENCE = 0.5
-"""Seconds after which a face that is not found any more is forgotten; one of the frame before never is."""
+"""Seconds after which a face that is no longer found is forgotten; a face of the last frame never is."""
 AT_ONCE = 3
-"""How many of the faces that are known already are classified in one frame of a video: those for which that is longest
-ago. The others keep their probabilities; with ten faces at 30 frames a second, for a tenth of a second."""
+"""How many of the known faces are classified in one frame of a video: those not classified for longest. The others keep
+their probabilities; with ten faces at 30 frames per second, for a tenth of a second."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Face:
     """A face in a frame.
 
     box: left, top, width, height in pixels.
-    track: the number of the person, as long as they are in sight; from 1.
-    probabilities: (7,) float, in the order of ``emotions``, smoothed over the track's frames; sums to 1.
-    abstained: whether the most likely emotion is less likely than the threshold, so that no emotion is predicted.
-    turn: degrees by which the face is turned clockwise; 0 where the detector does not see that.
+    track: the face's number, from 1, the same as long as it is in sight.
+    probabilities: (7,) float, in the order of ``emotions``, smoothed over the track's frames; they sum to 1.
+    abstained: whether the most likely emotion is below the threshold, so that no emotion is predicted.
+    turn: the face's rotation in degrees clockwise; 0 if the detector does not measure it.
     """
 
     box: tuple[int, int, int, int]
@@ -54,9 +54,9 @@ class Face:
 
 @dataclass(frozen=True)
 class Result(sources.Frame):
-    """A frame, and what is in it; the image is as it came, nothing is drawn on it.
+    """A frame and the faces in it; nothing is drawn on its image.
 
-    faces: from left to right; none is an empty tuple.
+    faces: from left to right; an empty tuple if there are none.
     seconds: how long each stage took: "read", "detect", "crop", "classify" (with tracking).
     """
 
@@ -76,8 +76,8 @@ def matches(before: list[np.ndarray], now: list[np.ndarray]) -> dict[int, int]:
 
 @dataclass
 class Track:
-    """A face over time: its number, its box and time when it was seen last, and its smoothed probabilities and the time
-    of the last that went into them."""
+    """A face over time: its number, its last box and time, its smoothed probabilities, and the time of the last ones
+    included."""
 
     number: int
     box: np.ndarray
@@ -87,10 +87,10 @@ class Track:
 
 
 class Tracks:
-    """The faces seen lately.
+    """The faces seen recently.
 
-    smoothing: seconds in which a face's earlier probabilities fall to 1/e of their weight; 0 takes each frame by
-        itself. The weight goes by the time between two frames, so that it means the same at every frame rate.
+    smoothing: seconds in which the weight of a face's earlier probabilities falls to 1/e; 0 uses each frame alone. The
+        weight depends on the time between two frames, so it means the same at every frame rate.
     """
 
     def __init__(self, smoothing: float = 0.3):
@@ -100,9 +100,9 @@ class Tracks:
         self.latest = 0.0  # the time of the frame before
 
     def update(self, boxes: np.ndarray, time: float) -> list[Track]:
-        """The tracks of a frame's faces, in the order of their boxes, (k, 4) or (k, 5); those of new faces have no
+        """The tracks of a frame's faces, in the order of their boxes, (k, 4) or (k, 5); tracks of new faces have no
         probabilities yet. time: of the frame, in seconds."""
-        before, self.latest = self.latest, time  # frames may lie farther apart than the patience
+        before, self.latest = self.latest, time  # frames may be further apart than the patience
         self.tracks = [each for each in self.tracks if time - each.time <= PATIENCE or each.time >= before]
         known = matches([track.box for track in self.tracks], list(boxes))
         current = []
@@ -118,7 +118,7 @@ class Tracks:
         return current
 
     def classified(self, track: Track, probabilities: np.ndarray) -> None:
-        """Average the probabilities, (7,), of a track's face in the latest frame into those it has."""
+        """Average the probabilities, (7,), from the latest frame into a track's."""
         past = 0.0
         if track.probabilities is not None and self.smoothing:
             past = math.exp(-max(0.0, track.time - track.classified) / self.smoothing)
@@ -127,23 +127,23 @@ class Tracks:
 
 
 def due(tracks: list[Track]) -> list[int]:
-    """Positions of the faces that are to be classified now: all new ones, and ``AT_ONCE`` others in turn."""
+    """Positions of the faces to classify now: all new ones, and ``AT_ONCE`` others in turn."""
     oldest = sorted(range(len(tracks)), key=lambda k: tracks[k].classified)
     new = sum(track.probabilities is None for track in tracks)
     return sorted(oldest[: max(new, AT_ONCE)])
 
 
 class Watcher:
-    """Looks at frames of your own, one after the other: what ``watch`` does with those of a source.
+    """Finds faces in your own frames, one after the other, as ``watch`` does for a source.
 
-    detector: a name out of ``detectors.NAMES``, or a function of your own, or None for the best that is installed;
-        yunet: the file that "yunet" needs.
-    classifier: ``inference.load()`` where none is given.
-    threshold: probability under which a face's emotion is left open. Under one half, a calibrated classifier is more
-        often wrong than right.
+    detector: a name from ``detectors.NAMES``, your own function, or None for the best installed one; yunet: the file
+        for "yunet".
+    classifier: None for ``inference.load()``.
+    threshold: below this probability no emotion is predicted. Below one half, a calibrated classifier is more often
+        wrong than right.
     smoothing: seconds over which a face's probabilities are averaged (see ``Tracks``).
-    moving: whether the frames follow one another in time; pictures do not, and each has other people in it.
-    Raises ValueError for a threshold outside 0..1, a negative smoothing, and what ``detectors.detector`` refuses.
+    moving: whether the frames follow one another in time; separate pictures do not. Raises ValueError for a threshold
+    outside 0..1, a negative smoothing, and what ``detectors.detector`` refuses.
     """
 
     def __init__(
@@ -203,16 +203,16 @@ def watch(
     smoothing: float = 0.3,
     yunet: str | Path | None = None,
 ) -> Iterator[Result]:
-    """What is in every frame of a source, one ``Result`` a frame, as they come.
+    """The faces in every frame of a source, one ``Result`` for each frame.
 
-    source: as ``sources.frames`` takes it, whose errors and warnings these are too; the others as in ``Watcher``.
+    source: as for ``sources.frames``, with the same errors and warnings; the other arguments as for ``Watcher``.
     """
     watcher = Watcher(detector, classifier, threshold, smoothing, yunet, sources.moves(source))
     return results(sources.frames(source), watcher)
 
 
 def results(frames: Iterator[sources.Frame], watcher: Watcher) -> Iterator[Result]:
-    """What a watcher sees in each of these frames."""
+    """A watcher's result for each of these frames."""
     started = time.perf_counter()
     for frame in frames:
         read = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""Frames of a camera, a video file, a stream, a folder of pictures or one picture, in one form."""
+"""Frames of a camera, a video file, a stream, a folder of pictures or one picture, all in the same form."""
 
 import glob
 import os
@@ -20,21 +20,21 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", "
 SEE_THROUGH = (".png", ".webp", ".gif", ".tif", ".tiff")
 ANIMATED = (".webp", ".gif")
 PATIENCE = 10.0
-"""Seconds for which a stream may be silent."""
+"""Seconds after which a silent stream is an error."""
 
 Source = str | int | Path | list[Path]
-"""A camera's number, such as 0; a video file, or the URL of a stream; a picture, which may be animated; a folder, whose
+"""A camera's number, such as 0; a video file, or a stream's URL; a picture, which may be animated; a folder, whose
 pictures come in the order of their names; or a list of pictures."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a source.
+    """One frame of a source.
 
-    index: its number, from 0; one that cannot be decoded has a number too, and is left out.
-    time: seconds since the first frame: a video's own clock, a camera's arrival; 0 of a picture.
-    name: the picture's file name, its path where it came in a list, or the source, a URL without its password.
-    image: (height, width, 3) uint8, blue first, the right way up.
+    index: its number, from 0; frames that cannot be decoded are left out but counted.
+    time: seconds since the first frame: a video's own clock, a camera frame's arrival; 0 for a picture.
+    name: the picture's file name, its path if it came in a list, or the source (a URL without its password).
+    image: (height, width, 3) uint8 BGR, upright.
     """
 
     index: int
@@ -44,7 +44,7 @@ class Frame:
 
 
 def moves(source: Source) -> bool:
-    """Whether a source's frames follow one another in time; a picture's, a folder's and a list's do not."""
+    """Whether a source's frames follow one another in time; pictures, folders and lists do not."""
     if isinstance(source, list):
         return False
     path = Path(str(source))
@@ -54,10 +54,10 @@ def moves(source: Source) -> bool:
 
 
 def parts(given: Sequence[str]) -> list[Source]:
-    """What to watch one after the other, in the order given, where several sources are, or patterns such as "*.mp4".
+    """What to watch, in the given order, for several sources, or patterns such as "*.mp4".
 
-    Pictures, and those in folders, that follow one another are one list. A pattern stands for the files that match it,
-    in the order of their names; where only folders do, for these. Raises ValueError where nothing matches one.
+    Consecutive pictures and folders of pictures become one list. A pattern stands for the files that match it, in the
+    order of their names, or for folders if only these match. Raises ValueError if nothing matches.
     """
     named = [each for source in given for each in _matching(source)]
     if len(named) == 1:
@@ -70,7 +70,7 @@ def parts(given: Sequence[str]) -> list[Source]:
 
 
 def length(source: Source) -> float | None:
-    """How many seconds a video file has, or how many pictures there are; None where that is not known."""
+    """The length of a video file in seconds, or the number of pictures; None if unknown."""
     if not moves(source):
         return len(source) if isinstance(source, list) else len(_files(Path(str(source))))
     if not os.path.isfile(str(source)) or _is_animated(Path(str(source))):
@@ -81,17 +81,17 @@ def length(source: Source) -> float | None:
         with av.open(str(source)) as container:
             return container.duration / av.time_base if container.duration else None
     except (av.error.FFmpegError, OSError):
-        return None  # who reads it says why
+        return None  # reading it gives the reason
 
 
 def frames(source: Source, every: int = 1) -> Iterator[Frame]:
-    """The frames of a source, one after the other, none kept.
+    """The frames of a source, one after the other; none is kept.
 
-    every: of a video or a stream, give only each frame whose number is a multiple of this. The others are decoded, as
-        those that follow are built on them, and nothing more.
-    What cannot be decoded is left out, with a warning that says what and where; of a list this may be all. Raises
-    FileNotFoundError where there is no such file, ValueError where a file holds no picture or video that can be read,
-    or for an ``every`` under 1, OSError where a camera does not open or a stream is silent for ``PATIENCE`` seconds.
+    every: for a video or a stream, give only frames whose number is a multiple of this. The others are only decoded,
+        because later frames depend on them.
+    What cannot be decoded is left out, with a warning that says what and where; for a list this may be everything.
+    Raises FileNotFoundError if there is no such file, ValueError if a file has no readable picture or video, or for an
+    ``every`` under 1, OSError if a camera does not open or a stream is silent for ``PATIENCE`` seconds.
     """
     if every < 1:
         raise refused("every", str(every), "1 or more", "1 looks at all frames")
@@ -126,7 +126,7 @@ def _matching(source: str) -> list[str]:
 
 
 def _camera(source: str | int | Path) -> int | None:
-    """The number of a camera, given as such or as Linux' device; None where the source is none."""
+    """A camera's number, given as a number or a Linux device; None if the source is no camera."""
     device = re.fullmatch(r"(?:/dev/video)?(\d+)", str(source))
     return int(device[1]) if device and not os.path.isfile(str(source)) else None
 
@@ -138,7 +138,7 @@ def _is_picture(path: Path) -> bool:
 def _is_animated(path: Path) -> bool:
     if path.suffix.lower() not in ANIMATED or not path.is_file():
         return False
-    from PIL import Image  # here and below, so that what needs no such thing need not wait for it
+    from PIL import Image  # here and below, so that other sources need not wait for it
 
     try:
         with Image.open(path) as file:
@@ -148,12 +148,12 @@ def _is_animated(path: Path) -> bool:
 
 
 def _files(path: Path) -> list[Path]:
-    """A folder's pictures, or the one file itself."""
+    """A folder's pictures, or the single file."""
     return sorted(each for each in path.iterdir() if _is_picture(each)) if path.is_dir() else [path]
 
 
 def _pictures(files: list[Path], place: Path | None, names: list[str]) -> Iterator[Frame]:
-    """Raises ValueError where there is none, or none at this place that can be read."""
+    """Raises ValueError if there is none, or none here that can be read."""
     if not files:
         raise refused(
             place or "folders",
@@ -175,7 +175,7 @@ def _pictures(files: list[Path], place: Path | None, names: list[str]) -> Iterat
 
 
 def _picture(path: Path) -> np.ndarray | None:
-    """A picture, turned as its EXIF data says, what is transparent over white; None where it cannot be read."""
+    """A picture, rotated as its EXIF data says, transparency over white; None if it cannot be read."""
     image = _by_pillow(path, only_transparent=True) if path.suffix.lower() in SEE_THROUGH else None
     if image is None:
         with _silent_opencv():
@@ -183,14 +183,14 @@ def _picture(path: Path) -> np.ndarray | None:
                 image = cv2.imread(str(path), cv2.IMREAD_COLOR)
             except cv2.error:  # larger than OpenCV takes
                 image = None
-    return _by_pillow(path) if image is None else image  # OpenCV reads no TIFF that lies on its side
+    return _by_pillow(path) if image is None else image  # OpenCV reads no rotated TIFF
 
 
 def _by_pillow(path: Path, only_transparent: bool = False) -> np.ndarray | None:
     from PIL import Image, ImageOps
 
     try:
-        with open(path, "rb") as content, Image.open(content) as file:  # by its name, Pillow 13 garbles a turned TIFF
+        with open(path, "rb") as content, Image.open(content) as file:  # by its name, Pillow 13 garbles a rotated TIFF
             if only_transparent and not file.has_transparency_data or file.mode[0] in "IF":  # it would cut off 16 bits
                 return None
             return _over_white(ImageOps.exif_transpose(file))
@@ -214,10 +214,10 @@ def _animation_frames(path: Path, every: int) -> Iterator[Frame]:
     try:
         with Image.open(path) as file:
             for index, picture in enumerate(ImageSequence.Iterator(file)):
-                picture.load()  # only then its duration is known
+                picture.load()  # its duration is known only then
                 if index % every == 0:
                     yield Frame(index, moment, str(path), _over_white(picture))
-                moment += (picture.info.get("duration") or 100) / 1000  # none is a tenth of a second, as in browsers
+                moment += (picture.info.get("duration") or 100) / 1000  # none means a tenth of a second, as in browsers
     except (OSError, ValueError, SyntaxError) as error:
         if not moment:
             raise refused(path, f"no picture that can be read ({error})", "an animation", "name another") from error
@@ -226,7 +226,7 @@ def _animation_frames(path: Path, every: int) -> Iterator[Frame]:
 
 @contextmanager
 def _silent_opencv() -> Iterator[None]:
-    """It says more than what is wrong: every driver that it tried, every line of its own that gave up."""
+    """Keeps OpenCV from listing every driver that it tried and every internal failure."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
@@ -244,7 +244,7 @@ def _camera_frames(number: int) -> Iterator[Frame]:
                 f"camera {number}: found none that opens, expected a camera with this number; see that it is plugged "
                 "in, that no other program has it, and that you may read it (on Linux: /dev/video*, group video)"
             )
-        camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the oldest that waits
+        camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the oldest waiting one
         started = time.monotonic()
         for index in count():
             whole, image = camera.read()
@@ -258,7 +258,7 @@ def _camera_frames(number: int) -> Iterator[Frame]:
 def _video_frames(url: str, every: int) -> Iterator[Frame]:
     import av
 
-    name = re.sub("//[^/@]*@", "//", url)  # no password goes into files and messages
+    name = re.sub("//[^/@]*@", "//", url)  # keeps passwords out of files and messages
     try:
         container = av.open(url, timeout=(PATIENCE, PATIENCE))
     except (av.error.FFmpegError, OSError) as error:
@@ -277,7 +277,7 @@ def _video_frames(url: str, every: int) -> Iterator[Frame]:
                 damaged.append(f"frame {index}: {_reason(decoded)}")
                 continue
             moment = index / rate if decoded.time is None else decoded.time
-            if first is None:  # of a damaged first frame only the file knows the time
+            if first is None:  # only the file knows the time of a damaged first frame
                 known = damaged and stream.start_time is not None
                 first = float(stream.start_time * stream.time_base) if known else moment
             if index % every:
@@ -301,9 +301,9 @@ def _no_video(name: str, found: str) -> ValueError:
 
 
 def _decoded(container, stream, name: str) -> Iterator:
-    """The frames of a stream, and in the place of what is damaged the error that it gives.
+    """The frames of a stream, with the error in place of each damaged one.
 
-    Raises OSError where the stream falls silent, or whoever sends it has gone.
+    Raises OSError if the stream falls silent or its sender has gone.
     """
     import av
 
@@ -319,7 +319,7 @@ def _decoded(container, stream, name: str) -> Iterator:
                 return
             except av.error.FFmpegError as error:
                 raise OSError(
-                    f"{name}: found no further frame after {index} ({_reason(error)}); see who sends it"
+                    f"{name}: found no further frame after {index} ({_reason(error)}); check the sender"
                 ) from error
             try:
                 decoded = packet.decode()

@@ -1,4 +1,4 @@
-"""What was seen of each face from its first frame to its last: a table, a picture over time, or a page of both."""
+"""Summary of each face from its first frame to its last: a table, a timeline, or a page with both."""
 
 import base64
 import csv
@@ -18,10 +18,10 @@ from .outputs import Output
 from .pipeline import Face, Result
 
 FINEST, LIMIT = 0.02, 20_000
-"""Seconds that one point of a face's timeline stands for, and how many of them are kept of all faces together. Where
-there would be more, each comes to stand for twice the time: however long a video is, memory stays as it is."""
+"""Seconds for each point of a face's timeline, and how many points are kept for all faces together. If there would be
+more, each point covers twice the time: memory stays bounded, however long a video is."""
 PANELS = 20
-"""Faces that are drawn; more than these, the ones seen in the most frames."""
+"""Maximum number of faces drawn; if there are more, those seen in most frames."""
 COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#56B4E9", "#BBBBBB")
 HEAD = ("name", "track", "first", "last", "frames", *(f"share_{name}" for name in FER2013), "share_open",
         *(f"mean_{name}" for name in FER2013))  # fmt: skip
@@ -32,11 +32,11 @@ td, th { padding: 2px 8px; text-align: right; border-bottom: 1px solid #ddd } td
 
 @dataclass
 class Seen:
-    """One face: when, and what it showed.
+    """One face: when it was seen, and what it showed.
 
-    A frame counts for the time until the next one of the same face, the last one for their mean.
-    totals: (15,), the seconds in which each emotion was predicted, in which none was, and each one's probability times
-        seconds. points: time in ``Summary.width`` -> (8,), the probabilities' sums, and how many they are of.
+    A frame counts for the time until the face's next frame; the last one counts for the mean of these times. totals:
+    (15,): the seconds in which each emotion was predicted, those in which none was, and each emotion's probability
+        times seconds. points: time in ``Summary.width`` -> (8,), the sums of the probabilities, and their number.
     """
 
     name: str
@@ -50,18 +50,18 @@ class Seen:
 
     @property
     def usual(self) -> float:
-        """Seconds from one frame to the next, their mean."""
+        """Mean seconds from one frame to the next."""
         return max(0.0, self.last - self.first) / max(1, self.frames - 1)  # a broken clock may go back
 
     def row(self) -> list:
-        """The line of the table, as ``HEAD`` has it, without the name and the number."""
+        """The line of the table, in the columns of ``HEAD``, without name and number."""
         totals = self.totals + (self.usual or 1) * self.latest
         shares = [round(float(share), 4) for share in totals / totals[: len(FER2013) + 1].sum()]
         return [round(self.first, 3), round(self.last, 3), self.frames, *shares]
 
 
 class Summary:
-    """All faces of all sources, by the number of their track."""
+    """All faces of all sources, by their track number."""
 
     def __init__(self):
         self.seen: dict[int, Seen] = {}
@@ -96,7 +96,7 @@ class Summary:
 
 
 def _shown(face: Face) -> np.ndarray:
-    """What one second of this adds to ``Seen.totals``."""
+    """What one second of this face adds to ``Seen.totals``."""
     predicted = np.zeros(len(FER2013) + 1)
     predicted[-1 if face.abstained else int(np.argmax(face.probabilities))] = 1
     return np.concatenate([predicted, face.probabilities])
@@ -104,8 +104,8 @@ def _shown(face: Face) -> np.ndarray:
 
 @contextmanager
 def summary_file(path: Path) -> Iterator[Output]:
-    """A file about all faces, written at the end, whole or not at all: a table (``.csv``), a timeline (``.png``), or a
-    page with both (``.html``)."""
+    """A file about all faces, written at the end, completely or not at all: a table (``.csv``), a timeline (``.png``),
+    or a page with both (``.html``)."""
     summary = Summary()
     try:
         yield summary.add
@@ -114,8 +114,7 @@ def summary_file(path: Path) -> Iterator[Output]:
 
 
 def check(path: Path) -> None:
-    """Refuse, with ValueError, a file whose ending no summary has, before the long while after which it would be
-    written."""
+    """Raise ValueError early for a file whose ending no summary has."""
     if path.suffix.lower() not in KINDS:
         raise refused("--summary", str(path), f"a name that ends in {', '.join(KINDS)}", "name such a file")
 
@@ -140,9 +139,9 @@ def _as_html(summary: Summary) -> bytes:
 <html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style></head><body>
 <h1>{escape(title)}</h1>
 <p>{SENTENCE}</p>
-<img src="data:image/png;base64,{picture}" alt="The probabilities of seven emotions over time, one panel a face">
-<p>One line a face: when it was seen, in seconds; the share of that time in which each emotion was predicted, or none
-(open); and the mean probability of each.</p>
+<img src="data:image/png;base64,{picture}" alt="The probabilities of seven emotions over time, one panel for each face">
+<p>One line for each face: when it was seen, in seconds; the share of that time in which each emotion was predicted, or
+none (open); and the mean probability of each emotion.</p>
 <table><thead><tr>{head}</tr></thead><tbody>
 {rows}
 </tbody></table></body></html>
@@ -161,8 +160,8 @@ def _title(summary: Summary) -> str:
 
 
 def figure(summary: Summary):
-    """The timeline of each face's probabilities, one panel a face, as a figure of matplotlib."""
-    from matplotlib.figure import Figure  # without pyplot: no window system is asked for, no state is left
+    """The timeline of each face's probabilities, one panel for each face, as a matplotlib figure."""
+    from matplotlib.figure import Figure  # without pyplot: it needs no window system and leaves no state
     from matplotlib.patches import Patch
 
     often = sorted(summary.seen, key=lambda track: -summary.seen[track].frames)[:PANELS]
@@ -176,7 +175,7 @@ def figure(summary: Summary):
         seen = summary.seen[track]
         places = sorted(seen.points)
         means = np.array([seen.points[place][:-1] / seen.points[place][-1] for place in places])
-        # Each height is held until the next begins.
+        # Each height is kept until the next begins.
         times = [*(summary.width * place for place in places), seen.last + max(seen.usual, summary.width)]
         axes.stackplot(times, np.vstack([means, means[-1:]]).T, colors=COLOURS, step="post")
         row = dict(zip(HEAD[2:], seen.row()))

@@ -1,8 +1,8 @@
-"""What a face's size, light, sharpness, turn and cover do to its detection and to the prediction of its emotion.
+"""How size, light, sharpness, rotation and occlusion of a face affect its detection and the prediction of its emotion.
 
-Faces of a data set are put into frames of 640 x 480 pixels, one a frame, and one thing is changed at a time; every
-detector looks at the same frames. A picture of FER2013 ends at the face's edge, so that a detector misses the hair and
-neck it knows: the rates show what changes, and are lower than they would be in a room.
+Faces of a data set are put into frames of 640 x 480 pixels, one in each, and one condition is changed at a time. All
+detectors get the same frames. FER2013's pictures end at the face's edge, without the hair and neck that detectors
+expect: the rates show the effect of each condition, but are lower than in a real room.
 """
 
 import multiprocessing
@@ -35,16 +35,16 @@ LEVELS = {
     "detail": (0.125, 0.25, 0.5, 1.0),
     "jpeg": (5, 10, 30, 100),
 }
-"""What is changed -> to what, all else as in ``USUAL``: the side of the face's picture in pixels; what the light is
-multiplied by, white staying white; a Gaussian blur's standard deviation in pixels, where the face is 160; the share of
-the picture that is covered in one grey, from below, as by a scarf; the share of its width over which another face lies;
-degrees of its turn about its middle; degrees by which it is turned away, as a flat picture seen in perspective; how
-much of the frame's width and height a poor camera keeps; the quality of JPEG in which the frame came, 100 for none."""
+"""Condition -> its levels, everything else as in ``USUAL``: the side of the face's picture in pixels; the factor of the
+light, white stays white; the standard deviation of a Gaussian blur in pixels, for a face of 160; the share of the
+picture that is covered in one grey from below, as by a scarf; the share of its width that another face covers; its
+rotation about its middle in degrees; its turn away from the camera in degrees, as a flat picture in perspective; the
+share of the frame's width and height that a poor camera keeps; the frame's JPEG quality, 100 for none."""
 
 SAME = 0.3
-"""Overlap from which on a box is held to be the face's (``boxes.overlap``)."""
+"""From this overlap on, a box counts as the face's (``boxes.overlap``)."""
 DISTANCE = 2.5
-"""From where a picture that is turned away is seen, in its sides."""
+"""Distance from which a picture that is turned away is seen, in multiples of its side."""
 
 
 def compose(
@@ -53,8 +53,8 @@ def compose(
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:  # fmt: skip
     """A grey frame, (480, 640) uint8, with a face, (48, 48) uint8, in it, and the face's box: left, top, width, height.
 
-    rng: samples the place and the soft greys behind it, before anything else is done. other: the face that lies over it
-    where some is ``covered``. The others: see ``LEVELS``.
+    rng: samples the place and the soft greys behind it, before anything else. other: the face that covers it if
+    ``covered``. The other arguments: see ``LEVELS``.
     """
     left, top = int(rng.integers(WIDTH - size + 1)), int(rng.integers(HEIGHT - size + 1))
     greys = rng.uniform(60, 190, (6, 8)).astype(np.float32)
@@ -92,10 +92,10 @@ def _enlarged(face: np.ndarray, size: int) -> np.ndarray:
 
 
 def _yaw(size: int, degrees: float) -> np.ndarray:
-    """The (3, 3) matrix that shows a square picture as if it were turned about its upright middle line."""
+    """The (3, 3) matrix that shows a square picture as if rotated about its vertical middle line."""
     half, turn = (size - 1) / 2, np.radians(degrees)
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float32)
-    away = 2 * DISTANCE / (2 * DISTANCE + corners[:, 0] * np.sin(turn))  # how much smaller what is farther looks
+    away = 2 * DISTANCE / (2 * DISTANCE + corners[:, 0] * np.sin(turn))  # how much smaller the farther side looks
     seen = np.stack((corners[:, 0] * np.cos(turn) * away, corners[:, 1] * away), 1).astype(np.float32)
     return cv2.getPerspectiveTransform(half * (corners + 1), half * (seen + 1))
 
@@ -103,15 +103,15 @@ def _yaw(size: int, degrees: float) -> np.ndarray:
 def predictions(
     faces: Faces, rows: np.ndarray, classifier, names: tuple[str, ...], seed: int = 0, **changed
 ) -> dict[str, np.ndarray]:
-    """The emotions predicted of each row's face when it is composed with ``changed`` over ``USUAL``.
+    """The predictions for each row's face, composed with ``changed`` over ``USUAL``.
 
-    names: of the detectors that look for it. Returns first and second, (len(rows),) uint8, the two likeliest emotions
-    of a cut at the face's true place; and by detector, (len(names), len(rows)): found_first, uint8, the likeliest of
-    the cut where it found the face at first sight, ``records.MISSED`` where it did not; and seconds, float32, from the
-    frame to the predictions of all that it found. A row's place and background depend on seed and row, and the face
-    that covers it is the next row's.
+    names: of the detectors. Returns first and second, (len(rows),) uint8, the two most likely emotions for a crop at
+    the face's true place; and by detector, (len(names), len(rows)): found_first, uint8, the most likely emotion for the
+    detector's crop, ``records.MISSED`` if it did not find the face at first sight; and seconds, float32, from the frame
+    to the predictions for all that it found. A row's place and background depend on seed and row; the face that covers
+    it is the next row's.
     """
-    # Each frame is as a video's first: nothing is known of a face before.
+    # Each frame is like a video's first: no face is known yet.
     finders = [
         detectors.Tuned(every=1) if name == "tuned" else detectors.detector(name, moving=False) for name in names
     ]
@@ -139,7 +139,7 @@ def predictions(
 
 
 def _alone(faces: Faces, names: tuple[str, ...], seed: int, task: tuple[dict, np.ndarray]) -> dict:
-    """``predictions`` of a level by the network that ships, in a process of its own on one core."""
+    """``predictions`` for a level with the live model, in a separate process on one core."""
     from . import inference
 
     cv2.setNumThreads(1)
@@ -151,20 +151,20 @@ def survey(
     faces: Faces, rows: np.ndarray, classifier, names: tuple[str, ...] = ("blaze", "tuned"), some: int = 0,
     seed: int = 0, jobs: int = 1, progress=print,
 ) -> tuple[list, dict]:  # fmt: skip
-    """Every level of every condition: a line each, and the predictions of each row.
+    """Every level of every condition: one line for each, and the predictions for each row.
 
-    classifier: None is the network that ships. some: how many of the rows, sampled, are asked where something is
-    changed; 0: all. jobs: how many levels are looked at side by side; with more than one, by the network that ships.
-    Lines: condition, level, usual (whether nothing is changed), n, how many of n are right, and by detector how many
-    are found and right_of_found (``records.recognised``). Arrays: first and second, (levels, n) uint8; found_first,
-    (detectors, levels, n) uint8; ``records.NOT_ASKED`` in place of rows that were not; and of the usual level seconds,
-    (detectors, n) float32; as ``predictions`` has them. ``progress`` takes a line of text a level, with the time left.
+    classifier: None is the live model. some: the number of rows, sampled, for levels with a changed condition; 0: all.
+    jobs: the number of levels processed in parallel; with more than one, always by the live model. Lines: condition,
+    level, usual (whether nothing is changed), n, how many of n are right, and by detector how many are found and
+    right_of_found (``records.recognised``). Arrays, as in ``predictions``: first and second, (levels, n) uint8;
+    found_first, (detectors, levels, n) uint8; ``records.NOT_ASKED`` for rows that were not used; and for the usual
+    level seconds, (detectors, n) float32. ``progress`` takes one line of text for each level, with the time left.
     """
     levels = [(condition, level) for condition, levels in LEVELS.items() for level in levels]
-    # The same frames in every condition where nothing is changed: these are looked at once, and first.
+    # The unchanged frames are the same for every condition: they are processed once, and first.
     keys = [None if level == USUAL[condition] else (condition, level) for condition, level in levels]
     wanted = sorted(dict.fromkeys(keys), key=lambda key: key is not None)
-    faces, everyone = faces.select(rows), np.arange(len(rows))  # no more than that travels to another process
+    faces, everyone = faces.select(rows), np.arange(len(rows))  # only this is sent to another process
     asked = np.sort(np.random.default_rng(seed).permutation(everyone)[: some or None])
     tasks = [({}, everyone) if key is None else (dict([key]), asked) for key in wanted]
     effort, done, started = sum(len(of) for _, of in tasks), 0, time.monotonic()
@@ -203,8 +203,8 @@ def survey(
 
 
 def by_emotion(labels: np.ndarray, first: np.ndarray, second: np.ndarray, emotions: tuple[str, ...]) -> list[dict]:
-    """For each emotion of (n,) labels: emotion, n; first and either, the shares of its faces whose likeliest
-    emotion it is, and one of whose two likeliest it is, each (share, low, high)."""
+    """For each emotion of (n,) labels: emotion, n, and first and either: the shares of its faces for which it is the
+    most likely emotion, and one of the two most likely, each (share, low, high)."""
     lines = []
     for code, emotion in enumerate(emotions):
         here = labels == code

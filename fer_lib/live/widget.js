@@ -23,7 +23,7 @@ function render({ model, el }) {
 
   function draw({ faces }) {
     if (!stream) return;
-    [canvas.width, canvas.height] = [kept.width, kept.height]; // which clears it
+    [canvas.width, canvas.height] = [kept.width, kept.height]; // this clears it
     context.drawImage(kept, 0, 0);
     const line = Math.max(2, canvas.width / 200);
     context.font = `600 ${7 * line}px system-ui`;

@@ -1,4 +1,4 @@
-"""The camera of the browser that shows a notebook; the kernel looks at its frames. Needs ``anywidget``."""
+"""The camera of the browser that shows a notebook; the kernel processes its frames. Needs ``anywidget``."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from .pipeline import Watcher
 
 
 class Camera(anywidget.AnyWidget):
-    """A button that starts the browser's camera, and its picture with the predicted emotion of each face.
+    """A button that starts the browser's camera, and its picture with each face's predicted emotion.
 
-    The browser sends a frame as JPEG, and the next when it has the faces; the kernel may be on another machine, which
-    then sees the frames. ``faces``: the latest frame's, ``frames``: how many there were. The arguments are those
-    of ``pipeline.Watcher``, whose errors are these too.
+    The browser sends a frame as JPEG, and the next one when it has received the faces. If the kernel is on another
+    machine, that machine receives the frames. ``faces``: the latest frame's; ``frames``: their number. Arguments and
+    errors are those of ``pipeline.Watcher``.
     """
 
     _esm = Path(__file__).with_name("widget.js")
@@ -26,7 +26,7 @@ class Camera(anywidget.AnyWidget):
         self.on_msg(self._look)
 
     def _look(self, widget, content: dict, buffers: list) -> None:
-        """Look at a frame: ``content`` has its time in seconds, ``buffers`` its JPEG."""
+        """Process a frame: ``content`` has its time in seconds, ``buffers`` its JPEG."""
         image = cv2.imdecode(np.frombuffer(buffers[0], np.uint8), cv2.IMREAD_COLOR)
         self.faces, _ = self.watcher.look(image, float(content["time"]))
         self.frames += 1

@@ -1,15 +1,15 @@
-"""The first steps of many trainings that differ in a few factors, each step looked at: where and how networks collapse.
+"""The first steps of many trainings that differ in a few factors: where and how networks collapse.
 
-A sweep takes the steps that ``loop.train`` would, on the same batches with the same dropout, and after each of them
-notes ``QUANTITIES`` of the batch, before it moved the weights:
+A sweep takes the same steps as ``loop.train``, on the same batches with the same dropout. For each step it records
+``QUANTITIES`` of the batch, before the weights changed:
 
 loss: mean cross-entropy of the batch, without weight penalty.
 accuracy: share of its rows predicted correctly, dropout on.
-saturated: share of its rows where the label's probability lies outside [1e-7, 1 - 1e-7]: so sure that clipping it takes
-    all gradient from the row.
-gradient_norm: Euclidean norm of the gradient of ``loss`` over all weights; the penalty's is left out, which pulls at
-    some of them whatever the faces show.
-dead: share of the hidden ReLU units (of convolutions: filters) that are 0 on every row of the batch, at every place.
+saturated: share of its rows where the label's probability is outside [1e-7, 1 - 1e-7], so that clipping removes the
+    row's gradient.
+gradient_norm: Euclidean norm of the gradient of ``loss`` over all weights; the weight penalty's is left out, which does
+    not depend on the faces.
+dead: share of the hidden ReLU units (in convolutions: filters) that are 0 for every row of the batch, at every place.
 most_given_share: share of the batch for which the most frequent class is predicted.
 """
 
@@ -38,25 +38,25 @@ QUANTITIES = ("loss", "accuracy", "saturated", "gradient_norm", "dead", "most_gi
 
 @dataclass
 class Sweep:
-    """What a sweep leaves; the arrays' first axis follows ``settings``."""
+    """The result of a sweep; the arrays' first axis follows ``settings``."""
 
-    settings: list[dict]  # a line each, as it stands in the record under "sweep": see ``line``
-    traces: dict[str, np.ndarray]  # of each of QUANTITIES, (settings, steps) float32
+    settings: list[dict]  # one line each, as in the record under "sweep": see ``line``
+    traces: dict[str, np.ndarray]  # for each of QUANTITIES, (settings, steps) float32
     predictions: np.ndarray  # (settings, m) uint8: the classes of the evaluated faces, after each setting's last step
     parameter_count: int
     seconds: float
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What a record keeps beside the evaluated rows."""
+        """What a record keeps besides the evaluated rows."""
         return {"answers": self.predictions} | {f"trace_{name}": values for name, values in self.traces.items()}
 
 
 def factorial(
     base: Protocol, input_scales: list[str], losses: list[str], rate_factors: list[float], seeds: list[int]
 ) -> list[tuple[Protocol, int]]:
-    """Every combination of the factors' levels over what they share: (protocol, seed) of each setting.
+    """Every combination of the factors' levels, everything else shared: (protocol, seed) of each setting.
 
-    ``rate_factors`` multiply the learning rate. Raises ValueError where a factor has no level, or one twice, and what
+    ``rate_factors`` multiply the learning rate. Raises ValueError if a factor has no level, or one twice, and what
     ``Protocol`` raises.
     """
     factors = {"input_scales": input_scales, "losses": losses, "rate_factors": rate_factors, "seeds": seeds}
@@ -80,10 +80,10 @@ def evaluated_rows(faces: Faces, count: int) -> np.ndarray:
 def sweep(
     faces: Faces, settings: list[tuple[Protocol, int]], steps: int, evaluated: Faces, folder: Path | None = None
 ) -> Sweep:
-    """Take the first ``steps`` steps of each setting, and predict the ``evaluated`` faces then.
+    """Take the first ``steps`` steps of each setting, then predict the ``evaluated`` faces.
 
-    With a ``folder`` each setting is kept there when it is done, and a sweep that finds some goes on with the rest.
-    Raises ValueError where there are no steps to take, and for settings that ``take_steps`` cannot show.
+    With a ``folder`` each finished setting is kept there, and a later sweep continues with the rest. Raises ValueError
+    if there are no steps to take, and for settings that ``take_steps`` does not support.
     """
     if steps < 1:
         raise ValueError(f"steps: found {steps}, expected 1 or more")
@@ -112,7 +112,7 @@ def take_steps(
     """One setting: its trace (steps, QUANTITIES) float32, the predicted classes of ``evaluated``, (m,) uint8, and its
     number of weights.
 
-    Raises ValueError for what a sweep does not show: augmentation, class weights, another precision than float32.
+    Raises ValueError for what a sweep does not support: augmentation, class weights, another precision than float32.
     """
     for name in ("augmentation", "class_weights", "precision"):
         if getattr(protocol, name) != getattr(Protocol(), name):
@@ -140,7 +140,7 @@ def take_steps(
 
 
 def _stepper(network: keras.Model, optimizer: keras.Optimizer, loss):
-    """A function of inputs (b, 48, 48, 1) and labels (b,) that takes one step, and gives the batch's QUANTITIES."""
+    """A function of inputs (b, 48, 48, 1) and labels (b,) that takes one step and returns the batch's QUANTITIES."""
     relus = [layer.output for layer in network.layers if _is_relu(layer)]
     watched = keras.Model(network.inputs, [network.outputs[0], *relus])
     variables, others = watched.trainable_variables, watched.non_trainable_variables
@@ -184,11 +184,11 @@ def _is_relu(layer: keras.Layer) -> bool:
 
 
 def line(protocol: Protocol, seed: int, trace: np.ndarray, predicted: np.ndarray, evaluated: Faces) -> dict:
-    """What the record says of one setting, as plain values.
+    """The record's line for one setting, as plain values.
 
     Its factors; ``steps``; ``collapsed_to``, the emotion that it predicts for 99 % of the ``evaluated`` faces or more,
     or None; ``most_given_share`` and ``accuracy``, 0 to 1, on these; ``first_loss`` and ``final_loss`` of the batches;
-    ``stuck_since``, the step (from 1) from which on the gradient is 0 to the end, or None.
+    ``stuck_since``, the step (from 1) from which the gradient stays 0 to the end, or None.
     """
     loss, norm = (trace[:, QUANTITIES.index(name)] for name in ("loss", "gradient_norm"))
     score = metrics.score(predicted, evaluated.labels)
@@ -215,7 +215,7 @@ def _setting_line(number: int, count: int, line: dict) -> str:
 
 
 def _save(path: Path | None, identity: dict, done: dict) -> None:
-    """Keep a setting that is done, whole or not at all."""
+    """Keep a finished setting, completely or not at all."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -225,7 +225,7 @@ def _save(path: Path | None, identity: dict, done: dict) -> None:
 
 
 def _restore(path: Path | None, identity: dict) -> dict | None:
-    """A setting that is done; None where it is not, or was another."""
+    """A finished setting; None if it is not finished, or was another one."""
     if path is None or not path.exists():
         return None
     with np.load(path, allow_pickle=False) as arrays:

@@ -1,4 +1,4 @@
-"""What a training run does, as explicit fields; no engine is imported here."""
+"""What a training run does, as explicit fields; imports no Keras backend."""
 
 from dataclasses import dataclass, field, fields
 
@@ -13,7 +13,7 @@ AS_PUBLISHED = {
     "kept_epoch": "last",
 }
 """What the released code of Saravanan et al. did, flaws included: unscaled pixels, the clipped loss of old Keras,
-validation (and so early stopping) on the very rows that are scored, the last epoch kept."""
+validation (and so early stopping) on the same rows that are scored, the last epoch kept."""
 
 HONEST = {
     "input_scale": "0..1",
@@ -28,10 +28,10 @@ HONEST = {
 PROTOCOLS = {"as_published": AS_PUBLISHED, "honest": HONEST}
 
 WITHOUT_TWINS = "Training without twins"
-"""Training but for the rows whose image also stands in PublicTest or PrivateTest."""
+"""Training without the rows whose image is also in PublicTest or PrivateTest."""
 
 WITHOUT_NEAR = "Training without near-duplicates"
-"""Training but for these and for the rows that show a test row's image nearly (see ``data.near_duplicates``)."""
+"""Training without these and without the rows that show nearly a test row's image (see ``data.near_duplicates``)."""
 
 CHOICES = {
     "input_scale": ("0..255", "0..1", "standardised", "each standardised"),
@@ -51,17 +51,17 @@ LEAST = {
     "batch_size": 1, "epochs": 1, "patience": 0, "rows": 0, "test_rows": 0, "milestone": 0, "frozen_epochs": 0,
     "learning_rate": 0, "body_rate": 0, "decay": 0, "momentum": 0, "weight_decay": 0,
 }  # fmt: skip
-"""The lowest value that a field may have."""
+"""The lowest allowed value of a field."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Every choice that makes a training run, checked when it is made: TypeError or ValueError name the parameter."""
+    """Every choice of a training run, checked on creation: TypeError or ValueError name the parameter."""
 
     model: str = "simple_cnn"  # a builder of fer_lib.models
-    model_options: dict = field(default_factory=dict)  # arguments of that builder: what its paper leaves open
-    weights: str = ""  # "pretrained": what the network's owners published (`make weights`), but for the last layer
-    frozen_epochs: int = 0  # so many epochs train the last layer alone; then a fresh optimiser trains all of them
+    model_options: dict = field(default_factory=dict)  # the builder's arguments: what its paper leaves open
+    weights: str = ""  # "pretrained": the owners' published weights (`make weights`), except the last layer
+    frozen_epochs: int = 0  # this many epochs train only the last layer; then a fresh optimiser trains all layers
     body_rate: float = 1.0  # learning rate of all layers but the last, as a share of learning_rate
     # what is made of the pixels: "0..255" (as they are), "0..1", "standardised" (by mean and deviation in training),
     # "each standardised" (each face by its own)
@@ -70,32 +70,32 @@ class Protocol:
     # no gradient where the clip is reached; "any of" several labels
     loss: str = "logits"
     targets: str = "given"  # "drawn": one emotion of a face's targets, sampled anew each epoch; see Faces.targets
-    label_smoothing: float = 0.0  # this share of each label goes to all emotions alike, in training
+    label_smoothing: float = 0.0  # in training, this share of each label is spread evenly over all emotions
     train_rows: str = "Training"  # splits, joined by "+", or WITHOUT_TWINS, or WITHOUT_NEAR
-    at_most: dict = field(default_factory=dict)  # {"happy": 3582}: of an emotion only so many rows, sampled once
-    validation_rows: str = "PublicTest"  # whose loss early stopping watches; "" for none
+    at_most: dict = field(default_factory=dict)  # {"happy": 3582}: at most this many rows of an emotion, sampled once
+    validation_rows: str = "PublicTest"  # the rows whose loss early stopping watches; "" for none
     evaluation_rows: str = "PrivateTest"  # the rows whose accuracy is the run's headline
     kept_epoch: str = "best"  # the headline's epoch: "last", or "best" on PublicTest (both are stored)
     optimizer: str = "adam"  # "adam", "rmsprop", "sgd"
     learning_rate: float = 1e-3  # how far a step goes, at the start
-    schedule: str = "constant"  # "cosine": down to nothing at the end of the last epoch, along half a cosine
+    schedule: str = "constant"  # "cosine": falls to 0 at the end of the last epoch, along half a cosine
     decay: float = 0.0  # learning rate / (1 + decay x step), as old Keras had it
     epsilon: float = 1e-7  # of adam and rmsprop: keeps them from dividing by 0
     momentum: float = 0.0  # of sgd: the share of the last step that is taken again
-    weight_decay: float = 0.0  # each step takes this times the learning rate off every weight (decoupled)
+    weight_decay: float = 0.0  # each step reduces every weight by this times the learning rate (decoupled)
     batch_size: int = 128  # training rows of one step
     epochs: int = 10  # how often each training row is seen, unless training stops early
-    patience: int = 0  # stop after so many epochs without a lower validation loss; 0: never
+    patience: int = 0  # stop after this many epochs without a lower validation loss; 0: never
     # "bfloat16": matrix products and activations, weights stay float32; "tensorfloat32": factors of products, on a GPU
     precision: str = "float32"
-    rows: int = 0  # use so many training rows, sampled once; 0: all
-    test_rows: int = 0  # predict so many of the PublicTest and PrivateTest rows, sampled once; 0: all
+    rows: int = 0  # use this many training rows, sampled once; 0: all
+    test_rows: int = 0  # predict this many of the PublicTest and PrivateTest rows, sampled once; 0: all
     milestone: int = 0  # keep the predictions after this epoch too; 0: of the last and the best epoch only
-    class_weights: str = "none"  # "balanced": a rare emotion's loss counts as much in all as a frequent one's
-    sampling: str = "shuffled"  # "balanced": as many rows an epoch, sampled with replacement, each emotion as often
+    class_weights: str = "none"  # "balanced": in total, a rare emotion's loss counts as much as a frequent one's
+    sampling: str = "shuffled"  # "balanced": as many rows, sampled with replacement, each emotion equally often
     # "flip", "flip and affine", "flip, affine and erasing": random changes of training faces, see augmentation.py
     augmentation: str = "none"
-    keep_network: bool = False  # the network of the last epoch stays beside the record, where git ignores it
+    keep_network: bool = False  # keep the last epoch's network beside the record, where git ignores it
 
     def __post_init__(self):
         for item in fields(self):

@@ -116,7 +116,7 @@ def test_what_was_measured_is_printed_and_kept(tmp_path, monkeypatch, capsys, ti
     assert table.count("under 5") == table.count("under 13") == 1
     folded = table.split("<details>")[1].split("</details>")[0]
     assert folded.count("| detect |") == table.count("| detect |") == 4
-    assert "| dark | 50 [10, 90] | 7.0 |" in table and "| false alarms a picture without people | 0.25 | |" in table
+    assert "| dark | 50 [10, 90] | 7.0 |" in table and "| false alarms per picture without people | 0.25 | |" in table
 
 
 def test_each_row_says_what_it_found_and_one_that_found_nothing_is_no_result():
@@ -169,12 +169,12 @@ def test_the_other_package_sees_the_same_videos_and_faces(tmp_path, monkeypatch,
     assert peers.table(kept) in capsys.readouterr().out
 
 
-def test_the_comparison_shows_a_single_look_too_and_what_the_second_adds():
+def test_the_comparison_shows_one_look_too_and_what_the_second_adds():
     figures = json.loads(keeping.kept("peers", commit=True).read_text())
     about = json.loads(inference.MODEL.with_suffix(".json").read_text())
     table = peers.table(figures)
     for name, sets in {
-        "ours, a single look": about["without_mirror"],
+        "ours, one look": about["without_mirror"],
         "ours, two looks": figures["accuracy"]["ours"],
     }.items():
         score = sets["PrivateTest"]

@@ -140,7 +140,7 @@ def test_the_command_prints_a_table_and_writes_the_figures(tmp_path, capsys):
     file, into = network(tmp_path / "x.keras", FER2013), tmp_path / "figures.json"
     assert __main__.main(["cross", file, "seven", "eight", "--leave-out", "contempt", "--json", str(into)]) == 0
     printed = capsys.readouterr().out
-    assert "| seven | PublicTest" in printed and "Which rows it was trained on is not known here" in printed
+    assert "| seven | PublicTest" in printed and "It is not known which rows it was trained on" in printed
     assert len(json.loads(into.read_text())["rows"]) == 4
     assert __main__.main(["cross", file, "eight"]) == 1
     assert "error: eight: labels: found contempt" in capsys.readouterr().err

@@ -375,7 +375,7 @@ def test_what_is_no_whole_record_is_not_put_in_place_of_one(made, tmp_path):
     folder, _, _ = made
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "run.ipynb").write_text("{}")
-    with pytest.raises(FileNotFoundError, match="new/predictions.npz: not there, so that no record was written"):
+    with pytest.raises(FileNotFoundError, match="new/predictions.npz: not there, so no record was written"):
         records.put(tmp_path / "new", folder)
     assert records.read(folder) and (tmp_path / "new" / "run.ipynb").exists()
 

@@ -57,10 +57,10 @@ def test_what_the_second_look_adds_to_the_lead_over_fer_is_counted():
     others = {"fer, 8 bits": sets(640), "fer, float": sets(650), "ours": sets(690)}
     text = model_card.beside_fer(about, others).replace("\n", " ")
     assert "the same 1,000 rows" in text and "`fer` recognises 65.00 %" in text
-    assert "65.20 % with a single look (+2 faces) and 69.00 % with two (+40)." in text
-    assert "Of the lead of 40 faces, 38 are the second look's." in text
-    assert "on these rows, and that of `fer`, which looks once, were known before the second look was tried." in text
-    assert "PublicTest decided that there are two: 70.50 % of its rows against 65.00 %." in text
+    assert "65.20 % with one look (+2 faces) and 69.00 % with two (+40)." in text
+    assert "Of the lead of 40 faces, 38 come from the second look." in text
+    assert "on these rows, ours and that of `fer`, were known before the second look was tried." in text
+    assert "PublicTest decided to use two: 70.50 % of its rows against 65.00 %." in text
     behind = model_card.beside_fer(about, others | {"fer, float": sets(700)})
     assert "(-48 faces)" in behind and "(-10)" in behind and "Of the lead" not in behind
     assert model_card.beside_fer(about, None) == model_card.beside_fer(about, {"ours": sets(690)}) == ""

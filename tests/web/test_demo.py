@@ -260,7 +260,7 @@ def test_a_dropped_video_plays_and_its_face_is_followed(browser, address, webm):
     wait_for(tab, r"faces?\. \d+ ms a frame, \d+ frames a second")
     pause.click()
     wait_for(tab, "The video is paused")
-    assert pause.inner_text() == "Go on"
+    assert pause.inner_text() == "Continue"
     tab.wait_for_timeout(300)
     before = largest(tab)[0]
     tab.wait_for_timeout(300)
