@@ -26,7 +26,7 @@ help: ## List the targets
 #: Options of reproduce and plan, for example make plan PROFILE=full ONLY=table1
 #:   PROFILE=   smoke, quick, full or copy (default: what data and machine allow)
 #:   ONLY=      comma-separated experiments, or parts of their names: the files in experiments/
-#:   SEEDS=     so many of each experiment
+#:   SEEDS=     seeds of each experiment
 #:   FORCE=1    again, where a record is there (reproduce: and replace it)
 #:   JOBS=      CPU cores to use (reproduce only)
 #: Data, for every target: FER2013=PATH FERPLUS=PATH AFFECTNET=PATH
@@ -56,7 +56,7 @@ data: $(ENV) ## Fetch FER2013 from Kaggle into data/, or say how to get it
 weights: $(ENV) ## Fetch pretrained weights, or say how to get them. Option: ONLY=vgg16,caffenet
 	@.venv/bin/python -m fer_lib weights $(if $(ONLY),--only "$(ONLY)")
 
-report: $(ENV) ## Write the report anew from the runs that are there. Option: PROFILE=
+report: $(ENV) ## Write the report again from the runs that are there. Option: PROFILE=
 	@.venv/bin/python -m fer_lib report $(if $(PROFILE),--profile "$(PROFILE)")
 
 article: $(ENV) ## Print docs/article.md, which report writes, as docs/article.pdf
@@ -65,7 +65,7 @@ article: $(ENV) ## Print docs/article.md, which report writes, as docs/article.p
 audit: $(ENV) ## List FER2013's duplicates, leaked rows, conflicting labels and flat images
 	@.venv/bin/python -m fer_lib audit
 
-live-model: $(ENV) ## Train, calibrate and export the network that ships. Option: PROFILE=
+live-model: $(ENV) ## Train, calibrate and export the live model. Option: PROFILE=
 	@exec .venv/bin/python -m fer_lib live-model --parent $$PPID $(if $(PROFILE),--profile "$(PROFILE)")
 
 demo: $(ENV) ## Show the network at work on your camera, in your browser; nothing leaves the machine

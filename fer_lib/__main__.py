@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--outputs", default="", help="order of its outputs: fer2013 (default), eight, affectnet, ...")
     verb.add_argument("--input-scale", default="0..1", help="what pixels are scaled to: 0..1 (default) or 0..255")
     verb.add_argument("--leave-out", default="", help="comma-separated emotions that are not to be scored")
-    add("live-model", "train, calibrate and export the network that ships, and write its card", profile, parent)
+    add("live-model", "train, calibrate and export the live model, and write its card", profile, parent)
     verb = add("export", "pack a profile's records into a tar, to take them to another machine", profile, only)
     verb.add_argument("archive", type=new_file, metavar="OUT.tar")
     verb.add_argument("--checkpoints", action="store_true", help="those of unfinished runs too, to go on elsewhere")

@@ -27,7 +27,7 @@ COMPARED = {
     "saravanan2019/table1_decision_tree_fixed_split": "Decision tree of Table I",
     BEST: "Best network of Table V",
     "vorontsov2018/eleven_layers": "Eleven layers, first version",
-    "ours/live_model": "Ours: the network that ships",
+    "ours/live_model": "Ours: the live model",
 }
 """Experiments whose honest scores are shown, and what they are called there."""
 FOOTER = (

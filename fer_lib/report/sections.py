@@ -251,7 +251,7 @@ def protocols() -> str:
 
 
 def two_intervals(judged: list[dict], all_records: list[dict], experiments: dict[str, dict]) -> str:
-    """How one mean stands with several intervals, told of the tree of Table I: for ``docs/results.md``."""
+    """How one mean stands with several intervals, shown on the tree of Table I: for ``docs/results.md``."""
     line = next(line for line in judged if line["id"] == "saravanan2019/tree-accuracy")
     tree = [record for record in all_records if record["experiment"] == "saravanan2019/table1_decision_tree"]
     row = pooled.accuracies(tree, experiments).iloc[0]
@@ -262,7 +262,7 @@ def two_intervals(judged: list[dict], all_records: list[dict], experiments: dict
         f"is {mean:.2f} %.\n\n"
         f"- [{start:.2f}, {end:.2f}] stands beside its verdict: the prediction interval of *one new run*.\n"
         f"- [{low:.2f}, {high:.2f}] stands in the tables: the t interval of the *mean over seeds*.\n"
-        f"- [{wilson_low:.2f}, {wilson_high:.2f}] stands there too: the Wilson interval, for another sample of "
+        f"- [{wilson_low:.2f}, {wilson_high:.2f}] stands in the tables too: the Wilson interval, for another sample of "
         f"{row['n']:,} *test rows*.\n\n"
         f"The verdict asks whether one new run could give {line['reported']:.2f} %, so it takes the first: "
         f"{line['verdict']}. The second says how well the mean is known, and shrinks with more seeds.\n"
@@ -336,7 +336,7 @@ TOLD = {
     "vorontsov2018/validation-accuracy": "the {reported} % on its validation rows (our best filling: {measured})",
     "vorontsov2018/validation-above-test": "that validation is {reported} points above test (ours: {measured})",
 }
-"""The claims that say most of a paper, as they are told after "reproduced:" or "not reproduced:"."""
+"""The claims that say most of a paper, as they are written after "reproduced:" or "not reproduced:"."""
 MADE_FROM = "Data, runs, devices, versions and commits"
 FINDINGS = 5
 """So many headlines open the report."""
@@ -355,14 +355,13 @@ Some rules were made or changed when runs were there that they judge. Each stand
 """
 MOVES = "The change of {date}: verdicts that it or the new runs of that day moved, and claims that came or went:"
 READING = """\
-Each line is a group of runs that differ in nothing but the seed; backends, precisions and devices are never pooled.
-Two kinds of spread stand apart, both at 95 %: the *t interval* says how far other seeds would move the mean, the
-*Wilson interval* how far another sample of test rows of this size would move an accuracy like that mean. Rows, kept
-epoch and loss are those of the paper's released code, its flaws included, where the protocol is *as_published*.
+Each line is a group of runs that differ only in the seed. Backends, precisions and devices are never pooled. Means are
+of the seeds that learned; the remarks count those that collapsed. There are two 95 % intervals: the *t interval* says
+how far other seeds would move the mean, the *Wilson interval* how far another sample of as many test rows would move an
+accuracy like that mean. Under *as_published*, rows, kept epoch and loss are those of the paper's released code.
 """
 HONEST = """\
-The same runs, read as one should: of each run the epoch that is best on PublicTest, scored on PrivateTest, and on the
-*clean* rows of PrivateTest, whose image stands neither in Training nor in PublicTest, and its *near-clean* rows, whose
-image does not stand there nearly either (`results/audit/near_duplicates.csv`). PublicTest is optimistic here, since it
-chose. A tree has no epochs to choose from.
+The same runs, read as one should: the epoch of each run that is best on PublicTest, scored on PrivateTest; then on its
+*clean* rows, whose image is in no earlier part; then on its *near-clean* rows, which have no near-duplicate there
+either (`results/audit/near_duplicates.csv`). PublicTest itself is optimistic, since it chose. A tree has no epochs.
 """

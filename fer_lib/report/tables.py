@@ -57,7 +57,7 @@ def _not_run(name: str, experiments: dict[str, dict]) -> str:
     cost = [f"{hours[f'hours_{kind}']:g} h on a {kind.upper()}" for kind in ("cpu", "gpu") if f"hours_{kind}" in hours]
     why = "not run yet"
     if parameters.get("data", "").startswith("affectnet"):
-        why = "needs AffectNet, whose licence is given by request"
+        why = "needs AffectNet, whose licence is granted on request"
     elif parameters.get("weights"):
         why = "waits for pretrained weights"
     return f"{why}: {how}" + (f" (a seed about {', '.join(cost)})" if cost else "")
@@ -151,13 +151,14 @@ def _outcome(line: dict) -> dict[str, str]:
 def _reasons(line: dict) -> dict[str, str]:
     """What a verdict rests on, by name, in Markdown: how the claim is tested, what the rule saw, causes, runs."""
     tested = line["claim"].removeprefix(short(line).rstrip(".")).strip(" .")
-    threshold = f"The threshold is ours{', and sways it: ' + line['flips'] if line['flips'] else ''}."
+    flips = f"; another would change the verdict: {line['flips']}" if line["flips"] else ""
+    threshold = f" The threshold is ours{flips}." if line["threshold"] else ""
     others = f"Not pooled with: {'; '.join(line['others'])}." if line["others"] else ""
     seeds = f"{line['seeds']} seed{'s' * (line['seeds'] != 1)}, {line['computed_by']}" if line["runs"] else ""
     runs = f"{seeds}: [records]({line['runs'][0].rpartition('/')[0]}/). {others}" if line["runs"] else ""
     named = {
         "Tested here": tested and f"{tested[1:2].upper()}{tested[2:-1]}.",
-        "Seen": f"{line['because'][:1].upper()}{line['because'][1:]}. {threshold if line['threshold'] else ''}",
+        "Seen": f"{line['because'][:1].upper()}{line['because'][1:]}.{threshold}",
         "Would decide": line["decides"] and f"{line['decides'][:1].upper()}{line['decides'][1:]}.",
         "Cause": line["why"],
         "Note": line["note"],

@@ -96,7 +96,7 @@ def size(count: float) -> str:
 
 def default_profile(seeds: int | None = None, only: str = "") -> str:
     """What data and machine allow: smoke without FER2013, full (or copy) with a GPU, else quick; says why."""
-    plan.chosen(runs.experiments(), only)  # a wrong name is told before anything else
+    plan.chosen(runs.experiments(), only)  # a wrong name is reported before anything else
     file = fer2013.find()
     if not file:
         print("Profile smoke, because no FER2013 is here (FER2013=PATH or data/ brings it); PROFILE= chooses another.")
@@ -184,7 +184,7 @@ def make_missing(
 ) -> int:
     """Make the missing runs, ``jobs`` at a time. Returns 1 where one failed, else 0.
 
-    The first seeds of all come before the second ones, of these what is soonest done: a time too short for all leaves
+    The first seeds of all come before the second ones, shortest first: a time too short for all leaves
     a run of everything, not all seeds of one thing.
 
     After ``minutes`` none is under way any more; what was goes on after its last whole epoch in the next call.

@@ -17,7 +17,7 @@ from .. import data, paths, system
 QUIET = 14.0
 """Seconds after which a run that prints nothing tells how far it is."""
 CLEAR = "\r\x1b[K"
-"""To a terminal: begin the line anew."""
+"""To a terminal: start the line again."""
 
 
 def defaults(notebook: str) -> dict:

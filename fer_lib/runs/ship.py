@@ -1,4 +1,4 @@
-"""The network that ships, from its training to its card: what ``make live-model`` does."""
+"""The live model, from its training to its card: what ``make live-model`` does."""
 
 import json
 import os

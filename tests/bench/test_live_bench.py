@@ -212,7 +212,7 @@ def test_the_page_shows_the_figures_that_were_kept(name, program):
     figures = json.loads(kept.read_text())
     shown = parts.BENCHMARKS.read_text()
     assert parts.with_part(parts.BENCHMARKS, f"bench/{name}.py", program.table(figures)) == shown
-    if name == "peers":  # the accuracy is that of the network that ships now
+    if name == "peers":  # the accuracy is that of the live model now
         about = json.loads(inference.MODEL.with_suffix(".json").read_text())
         ours, shipped = figures["accuracy"]["ours"]["PrivateTest"], about["scores"]["model.onnx"]["PrivateTest"]
         assert abs(ours["correct"] - shipped["correct"]) <= 2

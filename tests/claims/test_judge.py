@@ -421,7 +421,7 @@ def test_a_behaviour_that_is_measured_is_judged_by_its_size_and_ours_by_what_wou
     assert line["rule"] == rules.RULES["margin"] and line["threshold"] == "ours"
     assert line["flips"] == "not reproduced at 84 instead of 70"
     seen = tables._reasons(line)["Seen"]
-    assert seen.endswith("The threshold is ours, and sways it: not reproduced at 84 instead of 70.")
+    assert seen.endswith("The threshold is ours; another would change the verdict: not reproduced at 84 instead of 70.")
     assert only(tmp_path, entry | {"within": [50, None]}, found)["flips"] is None
     del entry["threshold"]
     assert only(tmp_path, entry, found)["flips"] is None

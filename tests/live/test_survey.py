@@ -85,7 +85,7 @@ def test_predictions_are_of_the_found_and_of_the_true_place(drawn):
 
 
 def test_levels_looked_at_side_by_side_are_the_same(drawn, monkeypatch):
-    """Processes of their own ask the network that ships, and find what this one does."""
+    """Processes of their own ask the live model, and find what this one does."""
     monkeypatch.setattr(surveys, "LEVELS", {"size": (96, 160)})
     both = [surveys.survey(drawn, np.array([1, 3, 6]), None, ("tuned",), jobs=jobs)[0] for jobs in (1, 2)]
     assert both[0] == both[1] and both[0][0]["n"] == 3

@@ -107,7 +107,7 @@ def test_a_kept_network_becomes_files_and_a_card(few_faces, tmp_path):
 @pytest.fixture
 def shipped() -> dict:
     if not inference.MODEL.exists():
-        pytest.skip("the network that ships is not made yet: `make live-model` makes it")
+        pytest.skip("the live model is not made yet: `make live-model` makes it")
     return json.loads(inference.MODEL.with_suffix(".json").read_text())
 
 
