@@ -48,7 +48,7 @@ def judge_claims(
     for claim in claims:
         seeds, computed_by, others = _together(claim, groups)
         try:
-            verdict, unit, rule, decides, flips, values = _judged(claim, seeds, results)
+            verdict, unit, rule, decides, flips, collapsed, values = _judged(claim, seeds, results)
         except ValueError as error:
             raise ValueError(f"claim {claim['id']}: {error}") from None
         untested = verdict.verdict == rules.INCONCLUSIVE
@@ -79,7 +79,7 @@ def judge_claims(
             "why": claim.get("why") if verdict.verdict != rules.REPRODUCED else None,
             "note": claim.get("note"),
             "label": claim.get("label"),
-            "headline": _headline(claim, verdict, len(seeds)),
+            "headline": _headline(claim, verdict, values, collapsed, len(seeds)),
             "computed_by": computed_by,
             "others": others,
             "runs": list(dict.fromkeys(folders)),
@@ -87,7 +87,7 @@ def judge_claims(
     return lines
 
 
-def _headline(claim: dict, verdict: Verdict, seeds: int) -> dict | None:
+def _headline(claim: dict, verdict: Verdict, values: Sequence[float], collapsed: int, seeds: int) -> dict | None:
     """A headline's place and its sentence with the figures filled in; without figures, what the rule saw."""
     if "headline" not in claim:
         return None
@@ -95,6 +95,7 @@ def _headline(claim: dict, verdict: Verdict, seeds: int) -> dict | None:
     if verdict.measured is not None:
         low, high = verdict.interval or (None, None)
         figures = {"measured": verdict.measured, "low": low, "high": high, "seeds": seeds}
+        figures |= {"collapsed": collapsed, "best": max(values, default=None)}
         found = claim["headline"]["found"].format(**figures)
     return {"place": claim["headline"]["place"], "found": found}
 
@@ -154,6 +155,7 @@ class _Judged(NamedTuple):
     rule: str  # the name of the one that was applied
     decides: str = ""  # what would decide an inconclusive claim
     flips: str = ""  # how another threshold would change the verdict
+    collapsed: int = 0  # of the seeds
     values: Sequence[float] = ()  # for an accuracy: each seed's
 
 
@@ -197,7 +199,9 @@ def _judged(claim: dict, seeds: list[tuple[dict, ...]], results: Path) -> _Judge
     verdict = judge(values, collapsed_to)
     counted = isinstance(verdict.measured, int)
     decides = _more_seeds(verdict, len(seeds), power.accuracy(values, collapsed_to, judge))
-    return _Judged(verdict, "seeds" if counted else unit, kind, decides, values=values)
+    return _Judged(
+        verdict, "seeds" if counted else unit, kind, decides, values=values, collapsed=sum(map(bool, collapsed_to))
+    )
 
 
 def _collapsed_to(claim: dict, record: dict) -> str:

@@ -45,7 +45,8 @@ RULES = {
     "network's accuracy is compared with all fillings that were run, on each set of rows that the paper may have "
     "meant: could one new run of any of them give it? The spread over seeds is pooled over the fillings, and each "
     "interval includes the sampling of as many rows as the paper may have had. Reproduced when the interval of at "
-    "least one filling contains the figure (which one is named), not reproduced when none does.",
+    "least one filling contains the figure (which one is named), not reproduced when none does. Never unstable: "
+    "fillings differ because they are different networks, not because runs of one do.",
     "behaviour": "k of N seeds show it. Reproduced when the exact 95 % interval of k of N is above one half, not "
     "reproduced when it is below, otherwise inconclusive. So 6 of 6 seeds decide, 5 of 5 do not. A behaviour that "
     "half of all runs show is decided wrongly, one way or the other, at most once in twenty.",

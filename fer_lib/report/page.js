@@ -89,6 +89,11 @@ function addFilter(table, rows) {
       tools.append(button);
     }
   }
+  const all = document.createElement("button");
+  all.type = "button";
+  all.textContent = "all";
+  all.addEventListener("click", () => { groups.forEach((group) => group.chosen.clear()); input.value = ""; show(); });
+  if (groups.some((group) => group.buttons.size)) tools.append(all);
   const [first] = groups[0].buttons.keys();
   if (first) groups[0].chosen.add(first);
   tools.append(count);

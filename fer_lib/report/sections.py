@@ -143,8 +143,9 @@ def counts(judged: list[dict], all_records: list[dict], experiments: dict[str, d
     accuracies = [line for line in own if line["label"]]
     waiting = sum(line["verdict"] == rules_of.INCONCLUSIVE and not line["seeds"] for line in own)
     right, wrong = ([line["verdict"] for line in lines] for lines in (data, others))
-    of_papers = {title: n for title, n in tables.coverage(all_records, experiments).items() if title != STUDIES["ours"]}
-    ran = " and ".join(f"{ran} of {known} experiments of {title}" for title, (ran, known) in of_papers.items())
+    names = {title: f"experiments of {title}" for title in STUDIES.values()} | {STUDIES["ours"]: "of our own"}
+    covered = tables.coverage(all_records, experiments)
+    ran = joined(f"{ran} of {known} {names.get(title, title)}" for title, (ran, known) in covered.items())
     return [
         f"**{len(accuracies)} accuracies** that the papers report for models of their own: {tally(accuracies)}. "
         "The figure has them all.",
@@ -153,7 +154,7 @@ def counts(judged: list[dict], all_records: list[dict], experiments: dict[str, d
         f"Beside them, **{len(data)} facts** about the data, {right.count(rules_of.REPRODUCED)} of them right, and "
         f"**{len(others)} statements** on the work of others or the released code: "
         f"{wrong.count(rules_of.NOT_REPRODUCED)} are refuted, the rest cannot be tested here.",
-        f"Run so far: {ran}. The others need AffectNet, published weights or a GPU.",
+        f"Run so far: {ran}. The others need AffectNet, FER+, published weights or a GPU.",
     ]
 
 
@@ -203,6 +204,7 @@ def in_short(judged: list[dict], all_records: list[dict], experiments: dict[str,
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{images}{FOREST_DARK}">'
         f'<img src="{images}{FOREST}" width="680" alt="{html.escape(forest_in_words(judged))}"></picture>\n\n'
+        f"*{CAPTION}*\n\n"
         f"{tables.headlines(judged)}\n{listed}\n"
     )
 
@@ -340,6 +342,13 @@ TOLD = {
 MADE_FROM = "Data, runs, devices, versions and commits"
 FINDINGS = 5
 """So many headlines open the report."""
+CAPTION = (
+    "Where the paper's diamond lies on the bar, one more run could give its figure; where the bar is long, no single "
+    "run says much. A dot is the mean of the runs that learned. *k of n*: always predicting one emotion scores the "
+    "paper's figure, and k of n runs collapse to that; such rows have rings alone. Vorontsov and Averkin leave their "
+    "network open: rings are runs of all plausible versions, the dot is the best version's mean, and the bar holds a "
+    "new run of any."
+)
 FOREST, FOREST_DARK = "forest.png", "forest-dark.png"
 """The forest plot, as files beside ``README.md``."""
 VERDICTS = """\

@@ -22,13 +22,8 @@ def show_first(judged: list[dict], all_records: list[dict], experiments: dict[st
         return
     from nbconvert.filters import markdown2html  # here: it is slow to import
 
-    caption = (
-        "Where the paper's diamond lies on the bar, one more run of the same code could give its figure; where the bar "
-        "is long, no single run says much. Rings far from the bar are networks that collapsed to one emotion, and "
-        "figures that such a network scores have rings alone. Bars are 95 % prediction intervals over seeds."
-    )
     wide, narrow = figures.forest(judged), figures.forest(judged, narrow=True)
-    plot = figures.captioned(wide, caption, sections.forest_in_words(judged), narrow).data
+    plot = figures.captioned(wide, sections.CAPTION.replace("*", ""), sections.forest_in_words(judged), narrow).data
     found = "\n".join(f"- {sentence}" for sentence in sections.findings(judged))
     accuracies, own, *rest = sections.counts(judged, all_records, experiments)
     beside = markdown2html(f"{accuracies}\n\n{own}\n\n{found}")

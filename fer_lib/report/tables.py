@@ -144,7 +144,8 @@ def claims_in_html(judged: list[dict]) -> str:
 
 def _outcome(line: dict) -> dict[str, str]:
     percent = " %" if line["kind"] in ("accuracy", "fillings") else ""
-    ours = " ".join(filter(None, [measured(line), line["interval_of"]]))
+    where = line["computed_by"] if line["kind"] == "speed" else line["interval_of"]
+    ours = " ".join(filter(None, [measured(line), where]))
     return {"Reported": _figure(line["reported"]) + percent, "Ours [95 % interval]": ours}
 
 

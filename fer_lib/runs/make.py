@@ -147,7 +147,7 @@ def duration(todo: list[Run]) -> str:
     hours = sum(map(plan.hours, todo))
     if hours > 1.6:
         return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"
-    return f"{60 * hours:.0f} minutes" if 60 * hours > 1.5 else "a minute"
+    return f"{60 * hours:.0f} minutes" if 60 * hours > 1.5 else "a minute or less"
 
 
 def snakemake(todo: list[Run], jobs: int | None, lock: int) -> int:

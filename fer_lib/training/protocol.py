@@ -58,7 +58,7 @@ LEAST = {
 class Protocol:
     """Every choice of a training run, checked on creation: TypeError or ValueError name the parameter."""
 
-    model: str = "simple_cnn"  # a builder of fer_lib.models
+    model: str = "simple_cnn"  # the network: "feedforward", "proposed_cnn" and others in fer_lib/models
     model_options: dict = field(default_factory=dict)  # the builder's arguments: what its paper leaves open
     weights: str = ""  # "pretrained": the owners' published weights (`make weights`), except the last layer
     frozen_epochs: int = 0  # this many epochs train only the last layer; then a fresh optimiser trains all layers
@@ -71,7 +71,7 @@ class Protocol:
     loss: str = "logits"
     targets: str = "given"  # "drawn": one emotion of a face's targets, sampled anew each epoch; see Faces.targets
     label_smoothing: float = 0.0  # in training, this share of each label is spread evenly over all emotions
-    train_rows: str = "Training"  # splits, joined by "+", or WITHOUT_TWINS, or WITHOUT_NEAR
+    train_rows: str = "Training"  # splits, joined by "+"; or "Training without twins", or "... near-duplicates"
     at_most: dict = field(default_factory=dict)  # {"happy": 3582}: at most this many rows of an emotion, sampled once
     validation_rows: str = "PublicTest"  # the rows whose loss early stopping watches; "" for none
     evaluation_rows: str = "PrivateTest"  # the rows whose accuracy is the run's headline

@@ -416,7 +416,7 @@ def what_the_paper_leaves_open(groups: list[list[dict]], experiments: dict[str, 
     for scored, reported in REPORTED.items():
         means = [line[scored]["mean"] for line in lines]
         where = "above" if reported > 100 * max(means) else "below" if reported < 100 * min(means) else "within"
-        where += (" their range" if where == "within" else " all of them") * several
+        where += (" their range" if where == "within" else " all their means") * several
         parts.append(f"{_range(means)}\u00a0% on {scored} (reported: {reported:g}, {where})")
     text = f"{_number(len(lines), 'filling').capitalize()} of the eleven-layer network "
     text += f"{'reach' if several else 'reaches'} {joined(parts)}."
