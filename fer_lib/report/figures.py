@@ -111,7 +111,11 @@ def captioned(figure: Figure, caption: str, alternative: str = "", narrow: Figur
     text = html.escape(alternative or caption)
     small = f'<source media="(max-width: 44rem)" srcset="{_source(narrow)}">' if narrow else ""
     width = round(figure.get_figwidth() * 100)
-    kinds = ["photographs" if getattr(figure, "photographs", False) else "chart"] + ["half"] * (width <= 500)
+    kinds = (
+        ["photographs" if getattr(figure, "photographs", False) else "chart"]
+        + ["half"] * (width <= 500)
+        + ["wide"] * (width > 800)
+    )
     return HTML(
         f'<figure class="{" ".join(kinds)}"><picture>{small}<img src="{_source(figure)}" width="{width}" alt="{text}">'
         f"</picture><figcaption>{html.escape(caption)}</figcaption></figure>"

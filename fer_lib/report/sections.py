@@ -204,7 +204,7 @@ def in_short(judged: list[dict], all_records: list[dict], experiments: dict[str,
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{images}{FOREST_DARK}">'
         f'<img src="{images}{FOREST}" width="680" alt="{html.escape(forest_in_words(judged))}"></picture>\n\n'
-        f"*{CAPTION}*\n\n"
+        f"{CAPTION}\n\n"
         f"{tables.headlines(judged)}\n{listed}\n"
     )
 
@@ -308,9 +308,9 @@ def markdown(
     is folded at its end."""
     return "\n".join([
         "# Results\n",
-        warning(all_records),
-        failed(list(failures)),
-        in_short(list(judged), all_records, experiments) if judged else "",
+        "What two papers claim about recognising emotions on faces, and what came out here.\n",
+        *filter(None, [warning(all_records), failed(list(failures))]),
+        *([in_short(list(judged), all_records, experiments)] if judged else []),
         "The whole report is one file to open in a browser: [report.html](report.html), and beside it "
         "[causes.html](causes.html), why the numbers are what they are, [runs.html](runs.html), run by run, and "
         "[dataset.html](dataset.html), the data.\n",
