@@ -36,10 +36,10 @@ help: ## List the targets
 OPTIONS := PROFILE ONLY SEEDS FORCE JOBS KEEP UPGRADE FER2013 FERPLUS AFFECTNET PRECISION KERAS_BACKEND PYTHON LOCK
 blank := $(subst ,, )
 given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))
-unknown := $(filter-out $(OPTIONS) FER% KERAS% KAGGLE% TF_% XLA_% JAX_% CUDA_% OMP_% MAKE% SHELL --,$(given))
+unknown := $(filter-out $(OPTIONS) FER_% KERAS% KAGGLE% TF_% XLA_% JAX_% CUDA_% OMP_% MAKE% SHELL --,$(given))
 $(if $(unknown),$(error found the option $(unknown), expected some of $(OPTIONS); \
 	correct the name, or set it in the environment))
-yes = $(filter-out 0 no false,$(1))
+yes = $(filter-out 0 no No false False off,$(1))
 
 WHICH = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(ONLY),--only "$(ONLY)") \
 	$(if $(call yes,$(FORCE)),--force)
@@ -141,6 +141,10 @@ $(ENV) $(JAX_ENV):
 	if [ -z "$$python" ]; then \
 		echo "No Python 3.11, 3.12 or 3.13 found as python3.11, python3.12 or python3." >&2; \
 		echo "Install one (on Debian and Ubuntu: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python" >&2; \
+		exit 1; \
+	fi; \
+	if [ -L $(@D) ]; then \
+		echo "$(@D): found a link, which would be emptied where it points; expected a folder of this checkout; remove the link" >&2; \
 		exit 1; \
 	fi; \
 	if [ -e $@ ]; then new=; else new=--clear; fi; \

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from live_frames import video
 from made_up_fer2013 import csv_text
 
@@ -364,3 +365,11 @@ def test_the_live_commands_and_the_example_run(pictures, monkeypatch, capsys):
         if language == "python":
             exec(compile(block, "an example", "exec"), {})
             assert "happy" in capsys.readouterr().out
+
+
+def test_the_experiment_that_the_readme_shows_is_the_one_that_it_names():
+    text = (paths.ROOT / "README.md").read_text()
+    shown = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.S)[1])
+    name = re.search(r"`(ours/\w+)`, asks", text)[1]
+    whole = yaml.safe_load((paths.EXPERIMENTS / f"{name}.yaml").read_text())
+    assert shown == {key: value for key, value in whole.items() if key not in ("order", "seeds")}

@@ -115,7 +115,9 @@ def make(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(["make", "-n", *arguments], cwd=paths.ROOT, env=alone, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("wrong", ["SEED=1", "seeds=1", "PROFIL=full", "NAME=table1"])
+@pytest.mark.parametrize(
+    "wrong", ["SEED=1", "seeds=1", "PROFIL=full", "NAME=table1", "FER2103=/data", "FERPLUSS=/data"]
+)
 def test_make_refuses_an_option_that_it_does_not_know(wrong):
     done = make("reproduce", wrong)
     assert done.returncode != 0 and f"found the option {wrong.split('=')[0]}, expected some of PROFILE" in done.stderr

@@ -213,19 +213,19 @@ def per_class(models: list[tuple[str, np.ndarray]], emotions: Sequence[str] = FE
 
     ``models``: names with (3, k) arrays as ``pooled.per_class`` gives them; NaN where there is nothing to divide.
     """
-    figure, panels = canvas(9.6, 1.3 + 0.3 * len(models), 1, 3, sharey=True)
+    figure, panels = canvas(10.4, 1.7 + 0.32 * len(models), 1, 3, sharey=True)
     for place, (axes, title) in enumerate(zip(panels, ("Precision", "Recall", "F1"))):
         values = np.array([scores[place] for _, scores in models])
         _heat(axes, values, emotions, rotation=40, aspect="auto")
         for (row, column), value in np.ndenumerate(values):
             text, colour = "–" if np.isnan(value) else f"{100 * value:.0f}", "white" if value > DARK else "0.15"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-        axes.set_title(title, pad=34)
+        axes.set_title(title, pad=38)
         top = axes.secondary_xaxis("top")
         top.set_xticks(range(len(emotions)), emotions, rotation=40, ha="left", rotation_mode="anchor")
         top.tick_params(length=0)
         top.spines["top"].set_visible(False)
-    panels[0].set_yticks(range(len(models)), [name for name, _ in models])
+    panels[0].set_yticks(range(len(models)), [textwrap.fill(name, 32) for name, _ in models])
     return figure
 
 

@@ -101,7 +101,7 @@ function addFilter(table, rows) {
   show();
   // A link to a row that is filtered out shows all rows.
   const reach = () => {
-    const row = rows.find((row) => row.id && row.id === decodeURIComponent(location.hash.slice(1)));
+    const row = rows.find((row) => row.id && `#${row.id}` === location.hash);
     if (!row) return;
     groups.forEach((group) => group.chosen.clear());
     input.value = "";
@@ -127,4 +127,11 @@ function addFilter(table, rows) {
 }
 
 // ---- paper: what is folded is printed too, also where the style does not do it
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
+{
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")];
+    opened.forEach((details) => { details.open = true; });
+  });
+  addEventListener("afterprint", () => opened.forEach((details) => { details.open = false; }));
+}

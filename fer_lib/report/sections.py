@@ -19,6 +19,8 @@ from . import tables
 
 def folder(results: str, profile: str) -> Path:
     """Where to read records: ``results`` where given, else the profile's folder or, if that has none, the full one."""
+    if profile not in paths.PROFILES:
+        raise ValueError(f"profile: found {profile!r}, expected one of {', '.join(paths.PROFILES)}; correct it")
     places = [paths.results_folder(profile), paths.results_folder("full")]
     return Path(results) if results else next((p for p in places if any(p.glob("runs/*/*/*/metrics.json"))), places[0])
 

@@ -132,8 +132,15 @@ def from_experiment(
     cut |= experiment.get(profile, {}) if profile in ("smoke", "quick") else {}
     values = notebooks.checked(experiment["notebook"], asked | experiment["parameters"] | cut | {"seed": seed})
     values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
-    backend = experiment.get("backend") or backend or os.environ.get("KERAS_BACKEND", "tensorflow")
+    engine = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if engine not in ENGINES:
+        raise ValueError(f"KERAS_BACKEND: found {engine!r}, expected one of {', '.join(ENGINES)}; unset or correct it")
+    backend = experiment.get("backend") or backend or engine
     return Run(name, seed, profile, experiment, values, backend)
+
+
+ENGINES = ("tensorflow", "jax")
+"""What Keras may compute with here; training/backends.py has what each needs."""
 
 
 def check_profile(profile: str) -> None:

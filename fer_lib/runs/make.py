@@ -75,7 +75,7 @@ def show_plan(profile: str = "", seeds: int | None = None, only: str = "", force
         print(f"\n{table(lines, padded=True)}\n{disk_in_words(todo)}")
     if heavy := plan.left_to_name(profile, only):
         print(f"A GPU's work, made here only when ONLY= names it: {', '.join(heavy)}.")
-    how = f"`make reproduce PROFILE={profile}`, with the same ONLY= and SEEDS=, makes them"
+    how = f"`make reproduce PROFILE={profile}`, with the same ONLY=, SEEDS= and FORCE=, makes them"
     print(f"Nothing was made; {how}." if todo else f"All {len(wanted)} runs are there: nothing to make.")
 
 
@@ -108,7 +108,7 @@ def default_profile(seeds: int | None = None, only: str = "") -> str:
     todo = plan.missing(plan.wanted(whole, seeds, only))
     print(
         f"Profile quick, because FER2013 is here ({file.name}), but no GPU. PROFILE={whole} is the papers' protocol: "
-        + (f"what is missing of it takes about {duration(todo)} here." if todo else "all of it is there.")
+        + (f"what is missing of it takes {about(todo)} here." if todo else "all of it is there.")
     )
     return "quick"
 
@@ -126,8 +126,9 @@ def planned(profile: str, seeds: int | None = None, only: str = "", force: bool 
         print(f"Left out: {sentence}.", flush=True)
     todo = plan.missing(wanted, force)
     if todo:
-        done = len(wanted) - len(todo)
-        print(f"{done} of {len(wanted)} runs are there; {len(todo)} to make, about {duration(todo)}.", flush=True)
+        done = len(wanted) - len(plan.missing(wanted))
+        again = f" ({len(todo) - len(plan.missing(wanted))} of them again)" if force else ""
+        print(f"{done} of {len(wanted)} runs are there; {len(todo)} to make{again}, {about(todo)}.", flush=True)
     return wanted, todo
 
 
@@ -140,6 +141,12 @@ def prepare(profile: str, seeds: int | None = None, only: str = "", force: bool 
     if sum(plan.disk(todo)) > MUCH:
         print(disk_in_words(todo), flush=True)
     return wanted, todo
+
+
+def about(todo: list[Run]) -> str:
+    """``duration`` within a sentence: "about 3 hours", "a minute or less"."""
+    words = duration(todo)
+    return words if words.endswith("less") else f"about {words}"
 
 
 def duration(todo: list[Run]) -> str:
@@ -203,7 +210,7 @@ def make_missing(
         for run in group:
             print(f"{state:<9}  {run}{_remark(state, run)}")
     if rest := [*states["under way"], *states["left"]]:
-        print(f"The same command goes on; about {duration(rest)}.")
+        print(f"The same command goes on; {about(rest)}.")
     return 1 if states["FAILED"] else 0
 
 
@@ -251,7 +258,7 @@ def _remark(state: str, run: Run) -> str:
         return f": {' '.join(plan.failures([run])) or 'see above'}"
     epochs = runs.epochs_done(run)
     kept = f"checkpoint after epoch {epochs} of {run.parameters['epochs']}, " if epochs else ""
-    return "" if state == "done" else f": {kept}about {duration([run])}"
+    return "" if state == "done" else f": {kept}{about([run])}"
 
 
 def _share_of(jobs: int) -> dict[str, str]:

@@ -67,7 +67,8 @@ def check_parameters(notebook: str, variables: dict) -> None:
     """
     put_in = [source for source in variables.get("In", []) if source.startswith("# Parameters\n")]
     nodes = ast.parse(put_in[-1]).body if put_in else []
-    named = {node.targets[0].id for node in nodes if isinstance(node, ast.Assign)}
+    targets = [target for node in nodes if isinstance(node, ast.Assign) for target in node.targets]
+    named = {target.id for target in targets if isinstance(target, ast.Name)}
     if unset := [name for name in defaults(notebook) if name not in variables]:
         raise ValueError(
             f"{notebook}: found no value of {', '.join(unset)}; execute the first cell of code before this"

@@ -265,3 +265,7 @@ def test_on_paper_every_reason_is_there(browser, report):
     tab, _ = opened(browser, report, 1400, java_script_enabled=False)
     tab.emulate_media(media="print")
     assert tab.locator(".claims tbody tr").nth(0).locator("dl").bounding_box()["height"] > 20
+    tab, errors = opened(browser, report, 1400)
+    tab.evaluate("location.hash = '100%'")
+    tab.emulate_media(media="print")  # every claim, also those that the screen's filter leaves out
+    assert tab.locator(".claims tbody tr:visible").count() == tab.locator(".claims tbody tr").count() and errors == []

@@ -122,6 +122,18 @@ def test_a_notebook_refuses_what_papermill_put_in_wrongly():
         notebooks.check_parameters("2_decision_tree", given("2_decision_tree", "del seed"))
 
 
+def test_a_readers_own_cell_is_no_parameter_of_papermills():
+    variables = given("2_decision_tree", "# Parameters\nfirst, second = 1, 2\nglobals()['a'] = seed = 3\n")
+    notebooks.check_parameters("2_decision_tree", variables)
+    assert variables["seed"] == 3
+
+
+def test_an_engine_that_there_is_not_is_refused(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "nosuch")
+    with pytest.raises(ValueError, match="KERAS_BACKEND: found 'nosuch', expected one of tensorflow, jax"):
+        runs.run("saravanan2019/table1_feedforward", 0, "smoke")
+
+
 def test_a_notebook_takes_what_is_right_in_jupyterlab_too():
     """There cells are executed again, after they were mended, and others beside them."""
     cells = ("# Parameters\nepoch = 1\n", "# Parameters\nepochs = 1\nlearning_rate = 1\n", "mine = 'anything'")
