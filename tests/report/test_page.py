@@ -155,6 +155,7 @@ def test_light_and_dark_follow_the_system_until_the_button_is_pressed(browser, s
     assert white == "rgb(255, 255, 255)" and black != white
     dark.locator("#theme").click()
     assert background(dark) == white
+    dark.wait_for_timeout(500)  # a busy browser hands what a page keeps to the next process in its own time
     dark.reload()
     assert background(dark) == white  # it remembers
     light.locator("#theme").click()
