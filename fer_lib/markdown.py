@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 STUDIES = {"saravanan2019": "Saravanan et al. 2019", "vorontsov2018": "Vorontsov & Averkin 2018", "ours": "Ours"}
 
-
 LONGEST_NUMBER = 40
 """Characters of a number with its intervals; a longer cell that begins with a digit is a sentence."""
 
@@ -40,6 +39,11 @@ def interval(ends: tuple[float, float], sign: str = "") -> str:
     """ "[17.21, 17.53]": two fractions in percent, which no line break parts."""
     low, high = (format(100 * end, f"{sign}.2f") for end in ends)
     return f"[{low},\u00a0{high}]"
+
+
+def capitalised(text: str) -> str:
+    """The text with a capital letter at its start; all others stay, as those of "seeds on JAX" have to."""
+    return text[:1].upper() + text[1:]
 
 
 def joined(parts: Iterable[str]) -> str:

@@ -1,21 +1,19 @@
-"""Headless Chromium for tests that look at pages: the system's, or the one that `playwright install chromium` brings
-(`make browser` gets one of the two)."""
+"""Headless Chromium for tests that look at pages: the one that prints the article (`make browser` gets one)."""
 
 import contextlib
-import os
-import shutil
 
 import pytest
+
+from fer_lib.report import article
 
 
 @contextlib.contextmanager
 def chromium(*arguments: str):
     """A browser, started with these arguments; the test is skipped where there is none."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; the lock has it")
-    system = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with api.sync_playwright() as started:
-        if not system and not os.path.exists(started.chromium.executable_path):
-            pytest.skip("no Chromium here: `make browser` gets one")
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # which root cannot have
-        with started.chromium.launch(executable_path=system, args=[*sandbox, *arguments]) as launched:
-            yield launched
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed; the lock has it")
+    with contextlib.ExitStack() as stack:
+        try:
+            browser = stack.enter_context(article.chromium(*arguments))
+        except RuntimeError as error:
+            pytest.skip(str(error))
+        yield browser

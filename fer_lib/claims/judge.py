@@ -14,6 +14,7 @@ import numpy as np
 from .. import paths
 from ..data.emotions import FER2013
 from ..evaluation import metrics, pooled, records
+from ..markdown import capitalised
 from ..training.protocol import CHOICES
 from . import ledger, measures, power, rules
 from .rules import Verdict
@@ -91,7 +92,7 @@ def _headline(claim: dict, verdict: Verdict, values: Sequence[float], collapsed:
     """A headline's place and its sentence with the figures filled in; without figures, what the rule saw."""
     if "headline" not in claim:
         return None
-    found = f"{verdict.because[:1].upper()}{verdict.because[1:]}."
+    found = f"{capitalised(verdict.because)}."
     if verdict.measured is not None:
         low, high = verdict.interval or (None, None)
         figures = {"measured": verdict.measured, "low": low, "high": high, "seeds": seeds}

@@ -237,6 +237,11 @@ def read(folder: Path) -> dict:
     return record | {"folder": folder}
 
 
+def are_in(folder: Path) -> bool:
+    """Whether a results folder has a record, of which nothing is read."""
+    return any(folder.glob("runs/*/*/*/metrics.json"))
+
+
 def load(results: Path) -> list[dict]:
     """All records below a results folder, ordered by experiment, backend, precision and seed."""
     all_records = [read(path.parent) for path in (results / "runs").glob("*/*/*/metrics.json")]

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..evaluation import metrics, pooled, records, statistics
 from ..markdown import interval, table
 from . import sections, tables
 from .causes import collapse, networks, rows
+from .page import tidy
 
 MARKDOWN, PDF = (paths.ROOT / "docs" / f"article.{kind}" for kind in ("md", "pdf"))
 TEMPLATE = Path(__file__).with_name("article.md.j2")
@@ -170,14 +172,10 @@ def _honest(all_records: list[dict], experiments: dict[str, dict]) -> str:
         pooled.honest(all_records, experiments).to_dict("records"), key=lambda line: line["PrivateTest"]["seeds"]
     )}  # fmt: skip
 
-    def percent(spread):
-        ends = spread["low"], spread["high"]
-        return f"{100 * spread['mean']:.2f}" + ("" if np.isnan(ends[0]) else f" {interval(ends)}")
-
     return table([
         {"Model": title, "Seeds": line["PrivateTest"]["seeds"],
-         "PrivateTest": percent(line["PrivateTest"]), "Clean": percent(line["PrivateTest clean"]),
-         "Near-clean": percent(line[pooled.NEAR_CLEAN])}
+         "PrivateTest": tables.percent(line["PrivateTest"]), "Clean": tables.percent(line["PrivateTest clean"]),
+         "Near-clean": tables.percent(line[pooled.NEAR_CLEAN])}
         for name, title in COMPARED.items()
         for line in [_there(read.get(name), f"run of {name} that can be read honestly")]
     ])  # fmt: skip
@@ -202,8 +200,7 @@ def html(text: str, folder: Path) -> str:
     from nbconvert.filters import markdown2html
 
     soup = BeautifulSoup(markdown2html(re.sub(r"(?<=\d) %", "\u00a0%", text)), "html.parser")
-    for anchor in soup.select("a.anchor-link"):
-        anchor.decompose()
+    tidy(soup)
     for link in soup.select("a"):
         if not link["href"].startswith("http"):
             link.unwrap()
@@ -212,8 +209,6 @@ def html(text: str, folder: Path) -> str:
         _in_one_piece(soup, picture.parent, picture.parent.find_next_sibling("p"))
     for each in soup.select("table"):
         _in_one_piece(soup, each.find_previous_sibling("p"), each)
-    for strong in soup.find_all("strong", string=rules.VERDICTS):
-        strong["class"] = f"verdict {strong.string.replace(' ', '-')}"
     style = "".join(Path(__file__).with_name(name).read_text() for name in ("page.css", "article.css"))
     head = f'<meta charset="utf-8"><title>{soup.h1.get_text()}</title><style>{style}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body><main>{soup}</main></body></html>'
@@ -230,21 +225,31 @@ def print_pdf(page: Path = MARKDOWN, pdf: Path = PDF) -> None:
 
     Raises RuntimeError where there is no Chromium.
     """
+    text = page.read_text(encoding="utf-8")
+    with chromium() as browser:
+        tab = browser.new_page()
+        tab.set_content(html(text, page.parent))
+        printed = tab.pdf(
+            prefer_css_page_size=True, display_header_footer=True, header_template="<i></i>", footer_template=FOOTER
+        )
+    paths.replace_bytes(pdf, printed + made_of(text))
+
+
+@contextmanager
+def chromium(*arguments: str):
+    """A headless browser, started with these arguments: the system's Chromium, or playwright's own.
+
+    Raises RuntimeError where there is none.
+    """
     from playwright.sync_api import sync_playwright
 
-    text = page.read_text(encoding="utf-8")
     system = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as started:
         if not system and not Path(started.chromium.executable_path).exists():
             raise RuntimeError("article: found no Chromium, expected one to print with; `make browser` gets it")
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # which root cannot have
-        with started.chromium.launch(executable_path=system, args=sandbox) as browser:
-            tab = browser.new_page()
-            tab.set_content(html(text, page.parent))
-            printed = tab.pdf(
-                prefer_css_page_size=True, display_header_footer=True, header_template="<i></i>", footer_template=FOOTER
-            )
-    paths.replace_bytes(pdf, printed + made_of(text))
+        with started.chromium.launch(executable_path=system, args=[*sandbox, *arguments]) as launched:
+            yield launched
 
 
 def made_of(text: str) -> bytes:

@@ -295,8 +295,7 @@ def forest(judged: list[dict], dark: bool = False, narrow: bool = False) -> Figu
     A line for each claim of ``judged`` (see ``judge.judge_claims``) that has a label. A diamond is the paper's figure,
     rings are our seeds, a dot their mean and the bar the 95 % interval of one new run, by which the claim was judged;
     a figure that collapsed networks score has rings alone. ``dark``: for dark paper; ``narrow``: for a telephone,
-    without the figures in numbers. Raises ValueError where no claim
-    has a label.
+    without the figures in numbers. Raises ValueError where no claim has a label.
     """
     lines = [line for line in judged if line["label"]]
     if not lines:

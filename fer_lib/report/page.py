@@ -20,8 +20,6 @@ def to_html(notebook: Path, page: Path, without: str = "") -> None:
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    from ..claims.rules import VERDICTS
-
     leave_out = {"TagRemovePreprocessor": {"enabled": True, "remove_all_outputs_tags": {without}}} if without else {}
     exporter = HTMLExporter(
         config=Config(leave_out),
@@ -33,15 +31,12 @@ def to_html(notebook: Path, page: Path, without: str = "") -> None:
     )
     html, _ = exporter.from_filename(str(notebook))
     soup = BeautifulSoup(html, "html.parser")
-    for anchor in soup.select("a.anchor-link"):
-        anchor.decompose()
+    tidy(soup)
     for cell in soup.select('[id^="cell-id="]'):
         del cell["id"]  # some are random, and would change a page whose content did not
     for quote in soup.find_all("blockquote"):
         if quote.get_text().lstrip().startswith("⚠"):
             quote["class"] = "warning"
-    for strong in soup.find_all("strong", string=VERDICTS):
-        strong["class"] = f"verdict {strong.string.replace(' ', '-')}"
     for table in soup.select("table:not(.claims)"):
         # Each in a box of its own that scrolls, so that a wide one never widens the page; called by its heading.
         heading = table.find_previous(["h1", "h2", "h3", "h4"])
@@ -56,3 +51,13 @@ def to_html(notebook: Path, page: Path, without: str = "") -> None:
         soup.nav.extend([link, "\n"])
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(str(soup), encoding="utf-8")
+
+
+def tidy(soup) -> None:
+    """Of HTML made of Markdown, drop the links that headings have to themselves, and class verdicts by their words."""
+    from ..claims.rules import VERDICTS
+
+    for anchor in soup.select("a.anchor-link"):
+        anchor.decompose()
+    for strong in soup.find_all("strong", string=VERDICTS):
+        strong["class"] = f"verdict {strong.string.replace(' ', '-')}"

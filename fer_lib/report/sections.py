@@ -12,7 +12,7 @@ import numpy as np
 from .. import paths
 from ..claims import rules as rules_of
 from ..evaluation import pooled, records
-from ..markdown import STUDIES, joined, study, table
+from ..markdown import STUDIES, capitalised, joined, study, table
 from ..training import protocol
 from . import tables
 
@@ -22,7 +22,7 @@ def folder(results: str, profile: str) -> Path:
     if profile not in paths.PROFILES:
         raise ValueError(f"profile: found {profile!r}, expected one of {', '.join(paths.PROFILES)}; correct it")
     places = [paths.results_folder(profile), paths.results_folder("full")]
-    return Path(results) if results else next((p for p in places if any(p.glob("runs/*/*/*/metrics.json"))), places[0])
+    return Path(results) if results else next((p for p in places if records.are_in(p)), places[0])
 
 
 def warning(all_records: list[dict]) -> str:
@@ -90,11 +90,6 @@ def facts(all_records: list[dict]) -> str:
         "Lock file": each(lambda r: f"SHA-256 `{r['lock_sha256'][:16]}`" if r["lock_sha256"] else "none"),
     }
     return "\n".join(f"- **{name}**: {value}" for name, value in listed.items()) + "\n"
-
-
-def banner(all_records: list[dict]) -> str:
-    """The head of a page: ``warning``, then ``facts``."""
-    return f"{warning(all_records)}\n{facts(all_records)}"
 
 
 def _duration(group: list[dict], runs: int = 1) -> str:
@@ -184,8 +179,7 @@ def papers(judged: list[dict]) -> str:
 
 def findings(judged: list[dict]) -> list[str]:
     """The ``FINDINGS`` first headlines, each a sentence with its figure and its verdict."""
-    headlines = [line for line in judged if line["headline"]]
-    first = sorted(headlines, key=lambda line: line["headline"]["place"])[:FINDINGS]
+    first = tables.first(judged)[:FINDINGS]
     return [f"{tables.short(line)} **{line['verdict']}** {line['headline']['found']}" for line in first]
 
 
@@ -221,7 +215,7 @@ def forest_in_words(judged: list[dict]) -> str:
 
 def rules() -> str:
     """The rule of each kind of claim, as a list."""
-    listed = [f"- **{kind[0].upper()}{kind[1:]}**: {text}" for kind, text in rules_of.RULES.items()]
+    listed = [f"- **{capitalised(kind)}**: {text}" for kind, text in rules_of.RULES.items()]
     return "\n".join([RULES, *listed, ""])
 
 

@@ -11,7 +11,7 @@ from ..claims.rules import VERDICTS
 from ..data import SPLITS, Faces, fer2013, ferplus
 from ..evaluation import metrics, pooled, records
 from ..live import survey
-from ..markdown import interval, study, table
+from ..markdown import capitalised, interval, study, table
 from ..models import architectures
 
 
@@ -23,7 +23,7 @@ def names(lines: list[dict]) -> list[str]:
     ]
 
 
-def _percent(spread: dict) -> str:
+def percent(spread: dict) -> str:
     """ "17.37 [17.21, 17.53]": mean and t interval in percent."""
     ends = spread["low"], spread["high"]
     return f"{100 * spread['mean']:.2f}" + ("" if np.isnan(ends[0]) else f" {interval(ends)}")
@@ -82,7 +82,7 @@ def results(all_records: list[dict], experiments: dict[str, dict]) -> str:
                 "Row": place.removeprefix("row ") or "–",
                 "Model": experiment.get("title", name),
                 "Reported, %": "–" if reported is None else f"{reported:.2f}",
-                "Ours, %: mean [t interval]": _percent(row) if row else "–",
+                "Ours, %: mean [t interval]": percent(row) if row else "–",
                 "Wilson interval": _wilson(row) if row else "–",
                 "Seeds": row["seeds"] if row else "–",
                 "Epochs": _epochs(row["epochs"]) if row else "–",
@@ -102,12 +102,16 @@ def claims(judged: list[dict]) -> str:
 
 def headlines(judged: list[dict]) -> str:
     """The few claims that are shown first, each with what was found in a sentence, as a Markdown table."""
-    first = sorted((line for line in judged if line["headline"]), key=lambda line: line["headline"]["place"])
     return table([
         {"The paper says": f"{short(line).rstrip('.')} ({study(line['id']).split()[0]})",
          "We found": line["headline"]["found"], "Verdict": f"**{line['verdict']}**"}
-        for line in first
+        for line in first(judged)
     ])  # fmt: skip
+
+
+def first(judged: list[dict]) -> list[dict]:
+    """The claims that are shown first, in their order."""
+    return sorted((line for line in judged if line["headline"]), key=lambda line: line["headline"]["place"])
 
 
 def short(line: dict) -> str:
@@ -122,22 +126,20 @@ ABOUT = {"own": "own findings", "data": "the data set", "others": "others' work 
 def claims_in_html(judged: list[dict]) -> str:
     """The claims as an HTML table of one line each, whose last cell unfolds to the reasons: it needs no script.
 
-    ``data-about`` of a row (of ``ABOUT``) and the verdict's class are what the page filters by; the own findings
-    come first. Links are relative to the folder of ``results``.
+    ``data-about`` of a row (of ``ABOUT``) and its verdict are what the page filters by; the own findings come first.
+    Links are relative to the folder of ``results``.
     """
     from nbconvert.filters import markdown2html  # here, so that tables can be made where there is no Jupyter
 
     heads = "".join(f"<th>{head}</th>" for head in ("Claim", "Where", "Reported", "Ours", "Verdict", "Why"))
     rows = []
     for line in sorted(judged, key=lambda line: list(ABOUT).index(line["about"])):
-        verdict = line["verdict"]
         cells = [short(line), f"{study(line['id']).split()[0]}, {line['where']}", *_outcome(line).values()]
         columns = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        word = f'<strong class="verdict {verdict.replace(" ", "-")}">{verdict}</strong>'
         reasons = "".join(f"<dt>{name}</dt><dd>{markdown2html(text)}</dd>" for name, text in _reasons(line).items())
         details = f"<details><summary>why</summary><dl>{reasons}</dl></details>"
-        cells_in_words = f"{columns}<td>{word}</td><td>{details}</td>"
-        rows.append(f'<tr id="{line["id"]}" data-about="{ABOUT[line["about"]]}">{cells_in_words}</tr>')
+        columns += f"<td><strong>{line['verdict']}</strong></td><td>{details}</td>"
+        rows.append(f'<tr id="{line["id"]}" data-about="{ABOUT[line["about"]]}">{columns}</tr>')
     body = "\n".join(rows)
     return f'<table class="claims">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
 
@@ -158,9 +160,9 @@ def _reasons(line: dict) -> dict[str, str]:
     seeds = f"{line['seeds']} seed{'s' * (line['seeds'] != 1)}, {line['computed_by']}" if line["runs"] else ""
     runs = f"{seeds}: [records]({line['runs'][0].rpartition('/')[0]}/). {others}" if line["runs"] else ""
     named = {
-        "Tested here": tested and f"{tested[1:2].upper()}{tested[2:-1]}.",
-        "Seen": f"{line['because'][:1].upper()}{line['because'][1:]}.{threshold}",
-        "Would decide": line["decides"] and f"{line['decides'][:1].upper()}{line['decides'][1:]}.",
+        "Tested here": tested and f"{capitalised(tested[1:-1])}.",
+        "Seen": f"{capitalised(line['because'])}.{threshold}",
+        "Would decide": line["decides"] and f"{capitalised(line['decides'])}.",
         "Cause": line["why"],
         "Note": line["note"],
         "Interval": line["interval_of"] and f"At 95 %, of {line['interval_of']}.",
@@ -233,11 +235,11 @@ def honest_results(all_records: list[dict], experiments: dict[str, dict]) -> str
         {
             "Model": row["title"] + (" †" if row["stopped_on"] else ""),
             "Epoch chosen": _epochs(row["epochs"]),
-            "PublicTest, % (chosen on it)": _percent(row["PublicTest"]),
-            "PrivateTest, %: mean [t interval]": _percent(row["PrivateTest"]),
+            "PublicTest, % (chosen on it)": percent(row["PublicTest"]),
+            "PrivateTest, %: mean [t interval]": percent(row["PrivateTest"]),
             "Wilson interval": _wilson(row["PrivateTest"]),
-            "Clean PrivateTest, %": _percent(row["PrivateTest clean"]),
-            "Near-clean, %": _percent(row[pooled.NEAR_CLEAN]) if row[pooled.NEAR_CLEAN] else "–",
+            "Clean PrivateTest, %": percent(row["PrivateTest clean"]),
+            "Near-clean, %": percent(row[pooled.NEAR_CLEAN]) if row[pooled.NEAR_CLEAN] else "–",
             "Seeds": row["PrivateTest"]["seeds"],
             "Computed by": row["computed_by"],
         }
@@ -391,7 +393,7 @@ def class_counts(faces: Faces) -> str:
 def audit(findings: list[dict], padded: bool = False) -> str:
     """The findings of ``audit.summary`` as a Markdown table."""
     return table([
-        {key[0].upper() + key[1:]: "–" if value is None else _figure(value) for key, value in finding.items()}
+        {capitalised(key): "–" if value is None else _figure(value) for key, value in finding.items()}
         for finding in findings
     ], padded)  # fmt: skip
 

@@ -126,8 +126,8 @@ def planned(profile: str, seeds: int | None = None, only: str = "", force: bool 
         print(f"Left out: {sentence}.", flush=True)
     todo = plan.missing(wanted, force)
     if todo:
-        done = len(wanted) - len(plan.missing(wanted))
-        again = f" ({len(todo) - len(plan.missing(wanted))} of them again)" if force else ""
+        done = len(wanted) - len(plan.missing(wanted) if force else todo)
+        again = f" ({done} of them again)" if force else ""
         print(f"{done} of {len(wanted)} runs are there; {len(todo)} to make{again}, {about(todo)}.", flush=True)
     return wanted, todo
 
@@ -285,12 +285,10 @@ def _end(active: list[subprocess.Popen]) -> None:
 
 def check_runs(profile: str) -> None:
     """Raise FileNotFoundError where a profile has no run, and so a report would be of nothing."""
-    folder = paths.results_folder(profile) / "runs"
-    if not any(folder.glob("*/*/*/metrics.json")):
-        found = f"{folder}: found no run, expected some for the report of PROFILE={profile}"
-        there = [
-            each for each in paths.PROFILES if any((paths.results_folder(each) / "runs").glob("*/*/*/metrics.json"))
-        ]
+    folder = paths.results_folder(profile)
+    if not records.are_in(folder):
+        found = f"{folder / 'runs'}: found no run, expected some for the report of PROFILE={profile}"
+        there = [each for each in paths.PROFILES if records.are_in(paths.results_folder(each))]
         others = f"; there are runs of {', '.join(there)}" if there else ""
         raise FileNotFoundError(f"{found}{others}; `make reproduce PROFILE={profile}` makes them, and the report")
 
@@ -366,7 +364,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     paths.replace_text(folder / "README.md", sections.markdown(all_records, experiments, list(failed), judged))
     if judged:
         for name, dark in ((sections.FOREST, False), (sections.FOREST_DARK, True)):
-            (folder / name).write_bytes(figures.forest(judged, dark)._repr_png_())
+            paths.replace_bytes(folder / name, figures.forest(judged, dark)._repr_png_())
     if folder == paths.ROOT / "results":
         parts.put(parts.README, "make report", sections.in_short(judged, all_records, experiments, "results/"))
         parts.put(parts.RESULTS, "make report", sections.two_intervals(judged, all_records, experiments))

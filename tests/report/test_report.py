@@ -210,7 +210,8 @@ def test_drawn_faces_are_announced_at_the_top(tmp_path):
 
 
 def test_cut_down_runs_on_real_data_are_announced_too(tmp_path):
-    text = sections.banner([network(tmp_path, 0, lambda y: answers(y, 2), profile="quick")])
+    found = [network(tmp_path, 0, lambda y: answers(y, 2), profile="quick")]
+    text = sections.warning(found) + sections.facts(found)
     assert text.startswith("> ⚠ **Profile quick.**") and "Abacus 9000" in text
 
 
