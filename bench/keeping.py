@@ -16,6 +16,7 @@ import measure
 
 from fer_lib import paths
 from fer_lib.evaluation import provenance, records
+from fer_lib.files import writing
 from fer_lib.report import parts
 
 
@@ -84,7 +85,7 @@ def finish(name: str, figures: dict, table: Callable[[dict], str], commit: bool)
     measure.say("\n" + table(figures))
     path = kept(name, commit)
     path.parent.mkdir(parents=True, exist_ok=True)
-    paths.replace_text(path, json.dumps(figures, indent=1) + "\n")
+    writing.replace_text(path, json.dumps(figures, indent=1) + "\n")
     if commit:
         parts.put(parts.BENCHMARKS, f"bench/{name}.py", table(figures))
     measure.say(f"Kept in {path.relative_to(paths.ROOT)}")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from . import paths
+from .files import writing
 
 SCORE = """\
 A CSV file has one line for each row that was predicted, in any order: all of PublicTest or all of PrivateTest at least.
@@ -237,10 +238,10 @@ def audit() -> None:
     folder = audit.folder(faces)
     audit.write(faces, folder)
     pairs = near_duplicates.find(faces)
-    paths.replace_text(folder / f"{near_duplicates.NAME}.csv", near_duplicates.as_csv(faces, pairs))
+    writing.replace_text(folder / f"{near_duplicates.NAME}.csv", near_duplicates.as_csv(faces, pairs))
     if not ferplus.missing(faces):
         rows = faces.ids[ferplus.several(ferplus.counts_for(faces)) & (faces.split > 0)]
-        paths.replace_text(folder / "several_emotions.csv", "\n".join(["row", *map(str, rows), ""]))
+        writing.replace_text(folder / "several_emotions.csv", "\n".join(["row", *map(str, rows), ""]))
     findings = audit.summary(faces) + near_duplicates.summary(faces, pairs)
     print(f"{data.banner(faces)}\n\n{tables.audit(findings, padded=True)}")
     print(f"The rows are listed in {folder.relative_to(paths.ROOT)}/")
@@ -263,7 +264,7 @@ def score(files: list[str], into: Path | None) -> None:
 
 def write_json(result: dict, into: Path | None) -> None:
     if into:
-        paths.replace_text(into, json.dumps(result, indent=1) + "\n")
+        writing.replace_text(into, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

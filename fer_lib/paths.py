@@ -29,15 +29,3 @@ def results_folder(profile: str) -> Path:
     ``results/local``, which git ignores, so that a trial can never overwrite a result.
     """
     return RESULTS if profile == "full" else RESULTS / "local" / profile
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file beside its place, then rename it."""
-    replace_bytes(path, text.encode("utf-8"))
-
-
-def replace_bytes(path: Path, content: bytes) -> None:
-    """The same of any file."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from . import paths
+from .files import writing
 
 PROGRESS = "FER_PROGRESS"
 """The environment variable that names the file in which a process tells how far it is."""
@@ -117,7 +117,7 @@ def tell(text: str, now: bool = True) -> None:
     file = os.environ.get(PROGRESS)
     if file and (now or time.monotonic() - _told > PROGRESS_EVERY):
         with suppress(OSError):  # nobody's run fails for want of it
-            paths.replace_text(Path(file), text)
+            writing.replace_text(Path(file), text)
         _told = time.monotonic()
 
 

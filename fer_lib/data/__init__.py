@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import paths
+from ..files import refused
 from .emotions import FER2013
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
@@ -88,11 +89,6 @@ class Faces:
         targets = None if self.targets is None else self.targets[rows]
         labels, split, ids = self.labels[rows], self.split[rows], self.ids[rows]
         return replace(self, images=images, labels=labels, split=split, ids=ids, targets=targets)
-
-
-def refused(place: object, found: str, expected: str, then: str) -> ValueError:
-    """The error for bad data, in the usual form: where, what was found, what was expected, the next step."""
-    return ValueError(f"{place}: found {found}, expected {expected}; {then}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

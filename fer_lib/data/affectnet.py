@@ -37,7 +37,8 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paths, system
-from . import PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, Faces, kept_arrays, refused
+from ..files import refused, writing
+from . import PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, Faces, kept_arrays
 from . import affectnet_files as files
 from .emotions import AFFECTNET, EIGHT, mapping
 
@@ -236,7 +237,7 @@ def _keep(folder: Path, wanted: Wanted, about: dict) -> Kept:
                 _decode_all(folder, wanted, place.with_suffix(".partial"), about)
                 place.with_suffix(".partial").rename(place)
             elif kept.about.get("stamp") != about["stamp"]:  # moved here, or its lists were rewritten
-                paths.replace_text(place / "about.json", json.dumps(kept.about | about))
+                writing.replace_text(place / "about.json", json.dumps(kept.about | about))
             return _opened(place)
     except OSError as error:
         raise OSError(f"{place}: cannot keep the faces ({error}); set FER_CACHE to where there is room") from error
@@ -359,7 +360,7 @@ def _decode_all(folder: Path, wanted: Wanted, partial: Path, about: dict) -> Non
     ))  # fmt: skip
     _write_csv(partial / "pictures.csv", ("id", "picture"), ((k, wanted.pictures[row]) for k, row in enumerate(good)))
     sha256 = _hash(partial / "images.npy", labels, split)
-    paths.replace_text(partial / "about.json", json.dumps(about | {"rows": len(good), "sha256": sha256}))
+    writing.replace_text(partial / "about.json", json.dumps(about | {"rows": len(good), "sha256": sha256}))
     (partial / "blocks.jsonl").unlink()
 
 
@@ -374,7 +375,7 @@ def _log(path: Path, rows: int) -> tuple[int, dict[int, str]]:
                 break
             lines.append(line)
             bad |= {int(row): reason for row, reason in entry["bad"].items()}
-    paths.replace_text(path, "".join(f"{line}\n" for line in lines))
+    writing.replace_text(path, "".join(f"{line}\n" for line in lines))
     return len(lines), bad
 
 

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from . import PROGRESS, UNKNOWN, refused
+from ..files import refused
+from . import PROGRESS, UNKNOWN
 from .emotions import AFFECTNET, ALPHABETICAL, mapping
 
 COLUMNS = (

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import paths
+from ..files import writing
 from . import SPLITS, Faces
 
 
@@ -160,7 +161,7 @@ def write(faces: Faces, into: Path) -> None:
     texts = {f"{name}.csv": _csv(COLUMNS[name], rows) for name, rows in lists.items()} | {"README.md": _readme(faces)}
     into.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        paths.replace_text(into / name, text)
+        writing.replace_text(into / name, text)
 
 
 def _csv(columns: tuple[str, ...], rows: list[dict]) -> str:

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import paths
-from . import SPLITS, UNKNOWN, Arrays, Faces, keep_arrays, kept_arrays, refused
+from ..files import refused
+from . import SPLITS, UNKNOWN, Arrays, Faces, keep_arrays, kept_arrays
 from . import fer2013_files as files
 from .emotions import FER2013 as EMOTIONS
 

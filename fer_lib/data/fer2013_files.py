@@ -32,7 +32,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from . import PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, refused
+from ..files import refused
+from . import PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays
 from .emotions import FER2013 as EMOTIONS
 
 WHOLE_TABLES = ("fer2013.csv", "icml_face_data.csv")

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import paths
-from . import SPLITS, Faces, array_hash, refused
+from ..files import refused
+from . import SPLITS, Faces, array_hash
 from .emotions import EIGHT, FER2013, mapping
 from .emotions import FERPLUS as COLUMNS
 

@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paths
+from ..files import writing
 from . import PROGRESS, SIDE, SPLITS, Faces, array_hash, audit
 
 NEAR = 0.90
@@ -117,7 +118,7 @@ def load(faces: Faces) -> np.ndarray:
     pairs = find(faces)
     with suppress(OSError):  # a read-only folder only costs time
         kept.parent.mkdir(parents=True, exist_ok=True)
-        paths.replace_text(kept, as_csv(faces, pairs))
+        writing.replace_text(kept, as_csv(faces, pairs))
     return pairs
 
 

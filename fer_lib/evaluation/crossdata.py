@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from .. import data
-from ..data import SIDE, SPLITS, Faces, affectnet, refused
+from ..data import SIDE, SPLITS, Faces, affectnet
 from ..data.emotions import EIGHT, FER2013, LABEL_SETS, mapping
+from ..files import refused
 from ..markdown import table
 from . import prediction_files, scoring
 

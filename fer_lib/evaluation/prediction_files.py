@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import Faces, refused
+from ..data import Faces
 from ..data.emotions import FER2013
+from ..files import refused
 from . import records
 
 SUM_TOLERANCE = 0.01

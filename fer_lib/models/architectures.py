@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 
 from .. import paths
+from ..files import writing
 
 PAPERS = {"feedforward": "Feed-forward network", "simple_cnn": "Simple CNN", "proposed_cnn": "Proposed CNN",
           "eleven_layers": "Eleven-layer network"}  # fmt: skip
@@ -95,7 +96,7 @@ def load(all_records: list[dict]) -> dict[str, list[dict]]:
         known |= built
         if built:
             path.parent.mkdir(parents=True, exist_ok=True)
-            paths.replace_text(path, _to_json(sources, kept | built))
+            writing.replace_text(path, _to_json(sources, kept | built))
     return {name: known[name] for name in wanted if name in known}
 
 

@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from ..data import refused
+from ..files import refused
 
 HEAD = "logits"
 HEADS = ("predictions", "fc", "fc8")

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from tqdm.auto import tqdm
 
 from .. import paths, system
-from ..data import PROGRESS, refused
+from ..data import PROGRESS
+from ..files import refused
 from . import weight_files
 
 

@@ -17,6 +17,7 @@ from .. import paths
 from ..claims import rules
 from ..data.near_duplicates import NEAR
 from ..evaluation import metrics, pooled, records, statistics
+from ..files import writing
 from ..markdown import interval, table
 from . import sections, tables
 from .causes import collapse, networks, rows
@@ -232,7 +233,7 @@ def print_pdf(page: Path = MARKDOWN, pdf: Path = PDF) -> None:
         printed = tab.pdf(
             prefer_css_page_size=True, display_header_footer=True, header_template="<i></i>", footer_template=FOOTER
         )
-    paths.replace_bytes(pdf, printed + made_of(text))
+    writing.replace_bytes(pdf, printed + made_of(text))
 
 
 @contextmanager

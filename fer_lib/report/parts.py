@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .. import paths
+from ..files import writing
 
 README = paths.ROOT / "README.md"
 RESULTS = paths.ROOT / "docs" / "results.md"
@@ -26,4 +27,4 @@ def with_part(file: Path, writer: str, part: str) -> str:
 
 def put(file: Path, writer: str, part: str) -> None:
     """Write a part into its page. Raises what ``with_part`` raises."""
-    paths.replace_text(file, with_part(file, writer, part))
+    writing.replace_text(file, with_part(file, writer, part))

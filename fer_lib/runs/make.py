@@ -14,6 +14,7 @@ from pathlib import Path
 from .. import data, paths, runs, system
 from ..data import fer2013
 from ..evaluation import records
+from ..files import writing
 from ..markdown import table
 from ..report import parts
 from . import Run, notebooks, plan
@@ -336,7 +337,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     judged = judge.judge_ledger(all_records, experiments, folder)
     claims = folder / "claims.json"
     folder.mkdir(parents=True, exist_ok=True)
-    paths.replace_text(claims, judge.to_json(judged))
+    writing.replace_text(claims, judge.to_json(judged))
     architectures.load(all_records)  # builds what is not kept; the notebook reads it, without Keras's messages
     # A notebook, its parameters, and its pages with the tag of the cells that each of them leaves out.
     read = {"results": str(folder), "profile": profile}
@@ -361,14 +362,14 @@ def report(profile: str, failed: list[str] = ()) -> Path:
     with ThreadPoolExecutor(2) as side_by_side:  # the longest first
         for done in [side_by_side.submit(make, *of) for of in made]:
             done.result()
-    paths.replace_text(folder / "README.md", sections.markdown(all_records, experiments, list(failed), judged))
+    writing.replace_text(folder / "README.md", sections.markdown(all_records, experiments, list(failed), judged))
     if judged:
         for name, dark in ((sections.FOREST, False), (sections.FOREST_DARK, True)):
-            paths.replace_bytes(folder / name, figures.forest(judged, dark)._repr_png_())
+            writing.replace_bytes(folder / name, figures.forest(judged, dark)._repr_png_())
     if folder == paths.ROOT / "results":
         parts.put(parts.README, "make report", sections.in_short(judged, all_records, experiments, "results/"))
         parts.put(parts.RESULTS, "make report", sections.two_intervals(judged, all_records, experiments))
         parts.put(parts.RESULTS, "make report, rules", f"{sections.rules()}\n{sections.changes()}")
-        paths.replace_text(article.MARKDOWN, article.markdown(judged, all_records, experiments, folder))
+        writing.replace_text(article.MARKDOWN, article.markdown(judged, all_records, experiments, folder))
     (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
     return folder / "report.html"

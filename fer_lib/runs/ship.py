@@ -9,6 +9,7 @@ import numpy as np
 from .. import data, paths, runs, system
 from ..data import Faces
 from ..evaluation import calibration, metrics, records
+from ..files import writing
 from ..live import inference, model_card
 from ..training.protocol import Protocol
 from . import plan
@@ -98,5 +99,5 @@ def write_files(record: dict, kept: Path, faces: Faces, folder: Path, card: Path
     card.parent.mkdir(parents=True, exist_ok=True)
     peers = json.loads(PEERS.read_text())["accuracy"]
     card.write_text(model_card.markdown(about, peers), encoding="utf-8")
-    paths.replace_text(folder / "model.json", json.dumps(about, indent=1) + "\n")
+    writing.replace_text(folder / "model.json", json.dumps(about, indent=1) + "\n")
     return card

@@ -1,0 +1,41 @@
+"""NumPy's files: ``.npz`` and ``.npy``. Nothing in them is ever executed."""
+
+import io
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from . import reason, refused
+
+
+def read_npz(
+    source: Path | BinaryIO, place: object, expected: str, then: str, names: Iterable[str] | None = None
+) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz`` by name: these ``names``, or all.
+
+    source: a path, or a stream at its start; ``place``, ``expected`` and ``then`` are for the error. Raises ValueError
+    in the form of ``refused`` for whatever is wrong with its content, OSError if a path cannot be opened.
+    """
+    with open(source, "rb") if isinstance(source, Path) else nullcontext(source) as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            with archive:
+                names = archive.files if names is None else names
+                return {name: archive[name] for name in names}
+        except KeyError as error:
+            raise refused(place, f"no such array ({reason(error)})", expected, then) from error
+        except Exception as error:  # NumPy, zipfile and tokenize raise some twenty types, system errors among them
+            raise refused(place, f"no .npz that can be read ({reason(error)})", expected, then) from error
+
+
+def read_npy(content: bytes, place: object, expected: str, then: str) -> np.ndarray:
+    """The array in the bytes of an ``.npy``. Raises ValueError as ``read_npz`` does."""
+    try:
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except Exception as error:  # as above
+        raise refused(place, f"no .npy that can be read ({reason(error)})", expected, then) from error
