@@ -32,7 +32,7 @@ TOKENS = (
     b'""', b"[]", b"{}", b",", b";", b"\t", b"\n", b'"', b"'", b"\\", b"\x00", b"\xff", b"caf\xe9", b"\xef\xbb\xbf",
     b"../../x", b"? !!", b"&a *a", b": ", b"- ", b"%", b"\r", b"2001-99-99", b"1_000", b"0x10", b" ",
 )  # fmt: skip
-NAMES = r"b?'.*?'|b?\".*?\"|[0-9]+"
+NAMES = r"b?'.*?'|b?\".*?\"|0x[0-9a-f]+|[0-9]+"
 """What differs between two errors of the same sort."""
 SECONDS = 20
 """What takes a reader longer than this is a hang: the whole files here are read in a second."""
@@ -480,7 +480,7 @@ def _one(rng, whole: dict[Path, bytes], files: list[Path], read, result: dict, f
         result["read"] += 1
     except Exception as error:
         result["refused"] += 1
-        problem = _wrong(error)
+        problem = _wrong(error, path.stem)
     except Hang:
         result["refused"] += 1
         problem = f"no end after {SECONDS} s"
@@ -499,15 +499,15 @@ def _ring(*_) -> None:
     raise Hang
 
 
-def _wrong(error: Exception) -> str | None:
-    """What is wrong with an error: its type, for a subclass of ValueError is some parser's own, or its form."""
+def _wrong(error: Exception, name: str) -> str | None:
+    """What is wrong with an error: its type, for a subclass of ValueError is some parser's own; or that it does not
+    name the file, or says nothing to do."""
     text = str(error)
     sort = f"{type(error).__name__}: {re.sub(NAMES, '#', text)[:160]}"
     if not (type(error) in (ValueError, TypeError) or isinstance(error, OSError)):
         return sort
-    if "expected" not in text and not (isinstance(error, OSError) and error.filename):
-        return f"not in the usual form: {sort}"
-    return None
+    told = name in text and ("; " in text or isinstance(error, OSError) and error.filename)
+    return None if told else f"not in the usual form: {sort}"
 
 
 def main(minutes: float, names: list[str]) -> int:
