@@ -426,7 +426,7 @@ READERS: dict[str, Callable[[Path], Prepared]] = {
     "history of claims": history,
     "experiments": experiment,
     "cache": cache,
-    **{f"picture{ending}": picture(ending) for ending in (".png", ".jpg", ".bmp", ".webp", ".tiff", ".pgm", ".gif")},
+    **{f"picture{ending}": picture(ending) for ending in (".png", ".jpg", ".bmp", ".webp", ".tiff", ".ppm", ".gif")},
     **{f"video{ending}": video(ending) for ending in (".mp4", ".mkv", ".ts", ".avi")},
     "live model.onnx": live_model(".onnx"),
     **{f"weights{ending}": weights(ending) for ending in (".h5", ".mat", ".caffemodel", ".pth", ".old.pth")},

@@ -90,7 +90,7 @@ def length(source: Source) -> float | None:
     import av
 
     try:
-        with av.open(f"file:{source}") as container:
+        with av.open(f"file:{source}", metadata_errors="replace") as container:
             return container.duration / av.time_base if container.duration else None
     except (av.error.FFmpegError, OSError):
         return None  # reading it gives the reason
@@ -263,7 +263,7 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
 
     name = readable(re.sub("//[^/@]*@", "//", name))  # keeps passwords out of files and messages
     try:
-        container = av.open(url, timeout=(PATIENCE, PATIENCE))
+        container = av.open(url, timeout=(PATIENCE, PATIENCE), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise _no_video(name, f"nothing to be read as a video ({_reason(error)})") from error
     with container:

@@ -279,3 +279,21 @@ def test_a_picture_cut_off_is_an_error_or_left_out_with_a_warning(tmp_path, form
 def test_what_is_missing_from_a_list_is_left_out(tmp_path):
     with pytest.warns(UserWarning, match=r"none\.png: found no such file, expected a picture; .*; left out"):
         assert list(sources.frames([tmp_path / "none.png"])) == []
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_a_video_whose_title_is_not_utf_8_plays(tmp_path, ending):
+    import av
+
+    path = tmp_path / f"video{ending}"
+    with av.open(str(path), "w") as file:
+        file.metadata["title"] = "XXXX of 1999"
+        stream = file.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(5):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), "bgr24")))
+        file.mux(stream.encode(None))
+    assert path.read_bytes().count(b"XXXX of 1999") == 1
+    path.write_bytes(path.read_bytes().replace(b"XXXX", b"caf\xe9"))
+    assert len(list(sources.frames(path))) == 5
+    assert sources.length(path) == pytest.approx(0.2, abs=0.02)
