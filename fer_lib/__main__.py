@@ -107,7 +107,9 @@ def parser() -> argparse.ArgumentParser:
     verb = add("live", "find faces and their emotions: camera, video, stream, folder or picture")
     kinds = "a camera's number, videos, streams' URLs, folders, pictures, or quoted patterns such as 'clips/*.mp4'"
     verb.add_argument("--source", required=True, nargs="+", help=kinds)
-    verb.add_argument("--every", type=int, default=1, metavar="N", help="look at each Nth frame of videos and streams")
+    verb.add_argument("--every", type=int, default=1, metavar="N", help="look at each Nth frame; at every picture")
+    part = "search only this part of each frame, in pixels; the boxes stay the whole frame's"
+    verb.add_argument("--region", metavar="LEFT,TOP,WIDTH,HEIGHT", help=part)
     verb.add_argument(
         "--detector", help="blaze (default), or a Haar cascade: tuned, paper, usual; or yunet with its file"
     )
@@ -115,11 +117,11 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--threshold", type=float, default=0.5, help="leave less likely emotions open (default: 0.5)")
     verb.add_argument("--show", action="store_true", help="in a window; it needs the extra live-window")
     verb.add_argument("--save", type=Path, metavar="OUT.mkv", help="the frames with what was found drawn on them")
-    verb.add_argument("--csv", type=Path, metavar="OUT.csv", help="one line a face")
+    verb.add_argument("--csv", type=Path, metavar="OUT.csv", help="one line a face, one a frame without")
     verb.add_argument(
         "--summary", type=Path, metavar="OUT", help="all in all: a table (.csv), a timeline (.png), both (.html)"
     )
-    verb.add_argument("--json", action="store_true", help="one line of JSON a face, on the standard output")
+    verb.add_argument("--json", action="store_true", help="the same in JSON, on the standard output")
     verb.add_argument("--per", choices=("face", "frame"), default="face", help="what --json has a line for")
     return whole
 

@@ -1,7 +1,5 @@
 """Pictures, decoded and put upright."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
@@ -27,27 +25,3 @@ def decode(content: bytes, place: object, colour: bool = True, upright: bool = T
             place, f"no picture that can be decoded, {len(content):,} bytes", "a whole picture", "fetch it again"
         )
     return image
-
-
-def as_bgr(image) -> np.ndarray:
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise refused(
-                "image",
-                f"an array {image.shape} of {image.dtype}",
-                "(height, width, 3) of uint8, blue first",
-                "convert it",
-            )
-        return image
-    if isinstance(image, bytes):
-        return decode(image, "image")
-    if hasattr(image, "convert"):
-        return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
-    if not isinstance(image, (str, Path)):
-        raise refused("image", type(image).__name__, "a path, bytes, a PIL image or an array", "convert it")
-    with open(image, "rb") as file:
-        return decode(file.read(), image)
-
-
-def encode(image: np.ndarray, ending: str) -> bytes:
-    return cv2.imencode(ending, image)[1].tobytes()

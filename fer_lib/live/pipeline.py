@@ -97,7 +97,7 @@ class Result(sources.Frame):
     region: Region | None = None
 
     @property
-    def top(self) -> str | None:
+    def top_emotion(self) -> str | None:
         """The frame's most likely emotion: the one with the highest mean probability over its faces. None if there is
         no face, or if all are abstained."""
         if all(face.abstained for face in self.faces):

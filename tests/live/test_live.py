@@ -592,7 +592,7 @@ def test_a_frames_likeliest_emotion_is_that_of_the_highest_mean_over_its_faces()
         for probabilities, abstained in faces:
             row = np.array([*probabilities, *[0] * (7 - len(probabilities))])
             made.append(pipeline.Face((0, 0, 9, 9), 1, row, FER2013, abstained))
-        return pipeline.Result(0, 0.0, "", None, tuple(made), {}).top
+        return pipeline.Result(0, 0.0, "", None, tuple(made), {}).top_emotion
 
     assert top(([0.6, 0, 0.4], False), ([0, 0.1, 0.5, 0.4], False)) == "fear"  # neither's likeliest
     assert top(([0.3, 0.7], False), ([0.9, 0.1], True)) == "angry"  # of all faces
