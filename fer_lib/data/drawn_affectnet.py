@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from .. import paths
+from ..files import pictures
 from . import Faces, affectnet, drawn_faces
 from .affectnet_files import COLUMNS
 from .emotions import AFFECTNET, FER2013, mapping
@@ -112,7 +113,7 @@ def _draw(place: Path, layout: str, code: int, fault: str, seed: list[int]) -> t
     """Draw and save one picture: (place, code, box as it is annotated, valence). ``fault``: one of ``TRAPS``, or ""."""
     rng = np.random.default_rng(seed)
     picture, box = (face(code, rng), (0, 0, 0, 0)) if layout == "newer" else scene(code, rng)
-    content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    content = pictures.encode(picture, ".jpg", 90)
     if fault != "missing":
         place.write_bytes(content[: len(content) // 2] if fault == "corrupted" else content)
     x, y, width, height = box

@@ -1,6 +1,6 @@
 """Files from outside and to outside, each kind read or written in one place.
 
-- ``pictures`` decodes pictures and puts them, and a video's frames, upright;
+- ``pictures`` decodes and encodes pictures and puts them, and a video's frames, upright;
 - ``arrays`` opens NumPy's ``.npz`` and ``.npy``;
 - ``tables`` parses CSV and its relatives;
 - ``documents`` parses YAML and JSON;
@@ -10,10 +10,17 @@ Each raises only ValueError in the form of ``refused``, or OSError where the sys
 nothing else of ``fer_lib``.
 """
 
+import re
+
+
+def readable(name: object) -> str:
+    """A file's name for people and files: what of it is no text, as in a name that is not UTF-8, becomes a U+FFFD."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", str(name))
+
 
 def refused(place: object, found: str, expected: str, then: str) -> ValueError:
     """The error for bad data, in the usual form: where, what was found, what was expected, the next step."""
-    return ValueError(f"{place}: found {found}, expected {expected}; {then}")
+    return ValueError(f"{readable(place)}: found {found}, expected {expected}; {then}")
 
 
 def reason(error: BaseException) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..data import Faces
 from ..evaluation import records
+from ..files import pictures
 from . import detectors
 from .boxes import MARGIN, crops, overlap
 
@@ -82,7 +83,7 @@ def compose(
         small = cv2.resize(frame, None, fx=detail, fy=detail, interpolation=cv2.INTER_AREA)
         frame = cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     if jpeg < 100:
-        frame = cv2.imdecode(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, jpeg])[1], cv2.IMREAD_GRAYSCALE)
+        frame = pictures.decode(pictures.encode(frame, ".jpg", jpeg), "frame", colour=False)
     return frame, (left, top, size, size)
 
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import anywidget
-import cv2
-import numpy as np
 
+from ..files import pictures
 from .pipeline import Watcher
 
 
@@ -27,7 +26,7 @@ class Camera(anywidget.AnyWidget):
 
     def _look(self, widget, content: dict, buffers: list) -> None:
         """Process a frame: ``content`` has its time in seconds, ``buffers`` its JPEG."""
-        image = cv2.imdecode(np.frombuffer(buffers[0], np.uint8), cv2.IMREAD_COLOR)
+        image = pictures.as_bgr(buffers[0])
         self.faces, _ = self.watcher.look(image, float(content["time"]))
         self.frames += 1
         names = "box", "turn", "track", "top2", "abstained"
