@@ -235,7 +235,7 @@ def drawn_file(path: Path) -> AbstractContextManager[Output]:
     if path.suffix.lower() == ".mkv":
         return video_file(path)
 
-    @told("--save", path)
+    @told("--save", path, ValueError)
     def write(result: Result, moving: bool) -> None:
         writing.replace_bytes(path, pictures.encode(overlay(result), path.suffix.lower()))
 
