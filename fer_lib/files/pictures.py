@@ -24,7 +24,7 @@ LARGEST = 2**28
 """Pixels of the largest picture that is decoded; a telephone's 200 megapixels are fewer."""
 _FORMS = ("PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
 _BEGINNINGS = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|BM.{12}[\x0c\x28-\x7c]\0\0\0|RIFF.{4}WEBP|II[\x2a\x2b]\0|MM\0[\x2a\x2b]|"
+    rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{12}[\x0c\x28-\x7c]\0\0\0|RIFF.{4}WEBP|II[\x2a\x2b]\0|MM\0[\x2a\x2b]|"
     rb"P[1-6]\s|.{4}ftyp(?:avi[fs]|mif1|heic|heix|heim|heis)|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
     re.DOTALL,
 )
@@ -170,8 +170,8 @@ def animation(content: bytes, place: object, every: int = 1) -> Iterator[tuple[i
         try:
             index -= bool(getattr(picture, "default_image", False))
             for each in ImageSequence.Iterator(picture):
-                index += 1
                 each.load()  # its duration is known only then
+                index += 1
                 if index < 0:
                     continue
                 if index % every == 0:
@@ -179,7 +179,8 @@ def animation(content: bytes, place: object, every: int = 1) -> Iterator[tuple[i
                 duration = each.info.get("duration") or 0
                 moment += (duration if duration > 0 else 100) / 1000  # none means a tenth of a second, as in browsers
         except Exception as error:
-            raise _damaged(content, place, error) from error
+            found = f"damage in frame {index + 1} ({reason(error)})"
+            raise refused(place, found, "a whole animation", "fetch it again") from error
 
 
 def _decode_jpeg(content: bytes, place: object, colour: bool, upright: bool, factor: int) -> np.ndarray:
@@ -304,4 +305,4 @@ def _from_array(image: np.ndarray) -> np.ndarray:
     if image.shape[2] == 3:
         return np.ascontiguousarray(image)
     alpha = image[..., 3:].astype(np.uint16)
-    return ((image[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray((image[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255, dtype=np.uint8)

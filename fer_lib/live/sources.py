@@ -6,7 +6,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count, groupby
 from pathlib import Path
@@ -14,17 +14,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..files import refused
+from ..files import pictures, readable, reason, refused
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm")
-SEE_THROUGH = (".png", ".webp", ".gif", ".tif", ".tiff")
-ANIMATED = (".webp", ".gif")
+JOINED_JPEGS = (".mjpg", ".mjpeg")
+"""How the names of videos end that are one JPEG after the other."""
+_VIDEO = re.compile(rb".{4}ftyp|\x1a\x45\xdf\xa3|RIFF.{4}AVI ", re.DOTALL)
 PATIENCE = 10.0
 """Seconds after which a silent stream is an error."""
 
-Source = str | int | Path | list[Path]
+Source = str | int | os.PathLike | list[Path] | np.ndarray | bytes  # or a Pillow image
 """A camera's number, such as 0; a video file, or a stream's URL; a picture, which may be animated; a folder, whose
-pictures come in the order of their names; or a list of pictures."""
+pictures come in the order of their names; a list of pictures; or one picture in memory, as ``pictures.as_bgr`` takes
+it. Whether a file is a picture is told by its content; only if that says nothing, by its name."""
+
+
+TURNS = {
+    1: (1, 0, 0, 1), 2: (-1, 0, 0, 1), 3: (-1, 0, 0, -1), 4: (1, 0, 0, -1),
+    5: (0, 1, 1, 0), 6: (0, 1, -1, 0), 7: (0, -1, -1, 0), 8: (0, -1, 1, 0),
+}  # fmt: skip
+"""Orientation as in EXIF -> a, b, c, d of the display matrix that a video has for it."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,10 @@ class Frame:
     """One frame of a source.
 
     index: its number, from 0; frames that cannot be decoded are left out but counted.
-    time: seconds since the first frame: a video's own clock, a camera frame's arrival; 0 for a picture.
-    name: the picture's file name, its path if it came in a list, or the source (a URL without its password).
+    time: seconds since the first frame, never less than the frame before: a video's own clock, a camera frame's
+        arrival; 0 for a picture.
+    name: the picture's file name, its path if it came in a list, or the source (a URL without its password), all as
+        ``files.readable``; "image" for a picture in memory.
     image: (height, width, 3) uint8 BGR, upright.
     """
 
@@ -45,7 +55,7 @@ class Frame:
 
 def moves(source: Source) -> bool:
     """Whether a source's frames follow one another in time; pictures, folders and lists do not."""
-    if isinstance(source, list):
+    if _in_memory(source) or isinstance(source, list):
         return False
     path = Path(str(source))
     if _camera(source) is not None or "://" in str(source):
@@ -71,6 +81,8 @@ def parts(given: Sequence[str]) -> list[Source]:
 
 def length(source: Source) -> float | None:
     """The length of a video file in seconds, or the number of pictures; None if unknown."""
+    if _in_memory(source):
+        return 1
     if not moves(source):
         return len(source) if isinstance(source, list) else len(_files(Path(str(source))))
     if not os.path.isfile(str(source)) or _is_animated(Path(str(source))):
@@ -78,7 +90,7 @@ def length(source: Source) -> float | None:
     import av
 
     try:
-        with av.open(str(source)) as container:
+        with av.open(f"file:{source}") as container:
             return container.duration / av.time_base if container.duration else None
     except (av.error.FFmpegError, OSError):
         return None  # reading it gives the reason
@@ -91,10 +103,13 @@ def frames(source: Source, every: int = 1) -> Iterator[Frame]:
         because later frames depend on them.
     What cannot be decoded is left out, with a warning that says what and where; for a list this may be everything.
     Raises FileNotFoundError if there is no such file, ValueError if a file has no readable picture or video, or for an
-    ``every`` under 1, OSError if a camera does not open or a stream is silent for ``PATIENCE`` seconds.
+    ``every`` under 1, OSError if a camera does not open or a stream is silent for ``PATIENCE`` seconds, TypeError for
+    what is no source.
     """
     if every < 1:
         raise refused("every", str(every), "1 or more", "1 looks at all frames")
+    if _in_memory(source):
+        return iter([Frame(0, 0.0, "image", pictures.as_bgr(source))])
     if isinstance(source, list):
         return _pictures(source, None, [str(file) for file in source])
     camera = _camera(source)
@@ -105,15 +120,15 @@ def frames(source: Source, every: int = 1) -> Iterator[Frame]:
         files = _files(path)
         return _pictures(files, path, [file.name for file in files])
     if "://" in str(source):
-        return _video_frames(str(source), every)
+        return _video_frames(str(source), str(source), every)
     if not path.exists():
-        raise FileNotFoundError(
-            f"{source}: found no such file, expected a video, a picture, a folder of pictures, a stream's URL or a "
-            "camera's number"
-        )
+        expected = "a video, a picture, a folder of pictures, a stream's URL or a camera's number"
+        raise FileNotFoundError(str(refused(source, "no such file", expected, "see how it is spelt")))
     if _is_animated(path):
         return _animation_frames(path, every)
-    return _pictures([path], path, [path.name]) if _is_picture(path) else _video_frames(str(path), every)
+    if _is_picture(path):
+        return _picture(path)
+    return _video_frames(f"file:{path}", str(path), every)  # so that no name is taken for a protocol
 
 
 def _matching(source: str) -> list[str]:
@@ -131,25 +146,39 @@ def _camera(source: str | int | Path) -> int | None:
     return int(device[1]) if device and not os.path.isfile(str(source)) else None
 
 
+def _in_memory(source) -> bool:
+    return not isinstance(source, (str, int, os.PathLike, list))
+
+
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURES
+    """By the content of a file; by its name if that is neither a picture's nor a video's, or there is no such file."""
+    beginning = b""
+    if path.is_file():  # a pipe can be read only once
+        with suppress(OSError), open(path, "rb") as file:
+            beginning = file.read(32)
+    if pictures.is_picture(beginning):
+        return path.suffix.lower() not in JOINED_JPEGS
+    return path.suffix.lower() in pictures.ENDINGS and not _VIDEO.match(beginning)
 
 
 def _is_animated(path: Path) -> bool:
-    if path.suffix.lower() not in ANIMATED or not path.is_file():
-        return False
-    from PIL import Image  # here and below, so that other sources need not wait for it
-
-    try:
-        with Image.open(path) as file:
-            return file.is_animated
-    except (OSError, ValueError, SyntaxError):
-        return False
+    frames, kind = pictures.count(path) if path.is_file() and _is_picture(path) else (1, "")
+    return frames > 1 and kind == "frames"
 
 
 def _files(path: Path) -> list[Path]:
-    """A folder's pictures, or the single file."""
-    return sorted(each for each in path.iterdir() if _is_picture(each)) if path.is_dir() else [path]
+    """A folder's pictures, without hidden ones, or the single file."""
+    if not path.is_dir():
+        return [path]
+    return sorted(
+        each
+        for each in path.iterdir()
+        if each.suffix.lower() in pictures.ENDINGS and not each.name.startswith(".") and not each.is_dir()
+    )
+
+
+def _picture(path: Path) -> Iterator[Frame]:
+    yield Frame(0, 0.0, readable(path.name), _first(path, alone=True))
 
 
 def _pictures(files: list[Path], place: Path | None, names: list[str]) -> Iterator[Frame]:
@@ -158,70 +187,42 @@ def _pictures(files: list[Path], place: Path | None, names: list[str]) -> Iterat
         raise refused(
             place or "folders",
             "no picture",
-            f"files that end in {', '.join(PICTURES)}",
+            f"files that end in {', '.join(pictures.ENDINGS)}",
             "name another folder, or a file",
         )
     whole = 0
     for index, (file, name) in enumerate(zip(files, names)):
-        image = _picture(file)
-        if image is None:
-            found = "a picture that cannot be read" if file.exists() else "no such file"
-            warnings.warn(f"{file}: found {found}; left out", stacklevel=2)
+        try:
+            image = _first(Path(file))
+        except (OSError, ValueError) as error:
+            warnings.warn(f"{error}; left out", stacklevel=2)
             continue
         whole += 1
-        yield Frame(index, 0.0, name, image)
+        yield Frame(index, 0.0, readable(name), image)
     if place and not whole:
         raise refused(place, "no picture that can be read", "a whole picture", "name another")
 
 
-def _picture(path: Path) -> np.ndarray | None:
-    """A picture, rotated as its EXIF data says, transparency over white; None if it cannot be read."""
-    image = _by_pillow(path, only_transparent=True) if path.suffix.lower() in SEE_THROUGH else None
-    if image is None:
-        with _silent_opencv():
-            try:
-                image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            except cv2.error:  # larger than OpenCV takes
-                image = None
-    return _by_pillow(path) if image is None else image  # OpenCV reads no rotated TIFF
-
-
-def _by_pillow(path: Path, only_transparent: bool = False) -> np.ndarray | None:
-    from PIL import Image, ImageOps
-
-    try:
-        with open(path, "rb") as content, Image.open(content) as file:  # by its name, Pillow 13 garbles a rotated TIFF
-            if only_transparent and not file.has_transparency_data or file.mode[0] in "IF":  # it would cut off 16 bits
-                return None
-            return _over_white(ImageOps.exif_transpose(file))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-
-
-def _over_white(picture) -> np.ndarray:
-    from PIL import Image
-
-    picture = picture.convert("RGBA")
-    white = Image.new("RGBA", picture.size, "white")
-    white.alpha_composite(picture)
-    return np.ascontiguousarray(np.asarray(white)[..., 2::-1])
+def _first(path: Path, alone: bool = False) -> np.ndarray:
+    """A file's picture; the first, with a warning, if there are more. alone: it is the source itself."""
+    content = pictures.read(path)
+    image = pictures.decode(content, path)
+    frames, kind = pictures.count(content)
+    if frames > 1:
+        then = "" if alone or kind == "pages" else "; name the file itself as a source to see all"
+        warnings.warn(f"{readable(path)}: found {frames} {kind}, looked at the first only{then}", stacklevel=2)
+    return image
 
 
 def _animation_frames(path: Path, every: int) -> Iterator[Frame]:
-    from PIL import Image, ImageSequence
-
-    index, moment = -1, 0.0
+    index = -1
     try:
-        with Image.open(path) as file:
-            for index, picture in enumerate(ImageSequence.Iterator(file)):
-                picture.load()  # its duration is known only then
-                if index % every == 0:
-                    yield Frame(index, moment, str(path), _over_white(picture))
-                moment += (picture.info.get("duration") or 100) / 1000  # none means a tenth of a second, as in browsers
-    except (OSError, ValueError, SyntaxError) as error:
-        if not moment:
-            raise refused(path, f"no picture that can be read ({error})", "an animation", "name another") from error
-        warnings.warn(f"{path}: found damage in frame {index} ({error}); the rest is left out", stacklevel=2)
+        for index, moment, image in pictures.animation(pictures.read(path), path, every):
+            yield Frame(index, moment, readable(path), image)
+    except ValueError as error:
+        if index < 0:
+            raise
+        warnings.warn(f"{error}; the rest is left out", stacklevel=2)
 
 
 @contextmanager
@@ -255,10 +256,10 @@ def _camera_frames(number: int) -> Iterator[Frame]:
         camera.release()
 
 
-def _video_frames(url: str, every: int) -> Iterator[Frame]:
+def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
     import av
 
-    name = re.sub("//[^/@]*@", "//", url)  # keeps passwords out of files and messages
+    name = readable(re.sub("//[^/@]*@", "//", name))  # keeps passwords out of files and messages
     try:
         container = av.open(url, timeout=(PATIENCE, PATIENCE))
     except (av.error.FFmpegError, OSError) as error:
@@ -270,22 +271,23 @@ def _video_frames(url: str, every: int) -> Iterator[Frame]:
         if stream.codec_context is None:
             raise _no_video(name, "a codec that cannot be read")
         stream.thread_type = "AUTO"
-        rate = float(stream.average_rate or stream.guessed_rate or 25)
-        index, damaged, first = -1, [], None
+        step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+        index, damaged, first, last = -1, [], None, 0.0
         for index, decoded in enumerate(_decoded(container, stream, name)):
             if isinstance(decoded, Exception):
                 damaged.append(f"frame {index}: {_reason(decoded)}")
                 continue
-            moment = index / rate if decoded.time is None else decoded.time
+            moment = index * step if decoded.time is None else decoded.time
             if first is None:  # only the file knows the time of a damaged first frame
                 known = damaged and stream.start_time is not None
                 first = float(stream.start_time * stream.time_base) if known else moment
+            if moment - first < last:  # as where recordings are joined: the clock goes on from there
+                first = moment - last - step
+            last = moment - first
             if index % every:
                 continue
-            image = decoded.to_ndarray(format="bgr24")
-            if decoded.rotation:  # a telephone held upright
-                image = np.ascontiguousarray(np.rot90(image, round(decoded.rotation / 90)))
-            yield Frame(index, moment - first, name, image)
+            image = pictures.orient(decoded.to_ndarray(format="bgr24"), _orientation(decoded))
+            yield Frame(index, last, name, image)
         if first is None:
             why = damaged[0] if damaged else "no frame in it"
             raise _no_video(name, f"no frame that can be decoded ({why})")
@@ -294,6 +296,15 @@ def _video_frames(url: str, every: int) -> Iterator[Frame]:
                 f"{name}: found {len(damaged)} damaged of {index + 1} frames, first {damaged[0]}; left out",
                 stacklevel=2,
             )
+
+
+def _orientation(decoded) -> int:
+    """How a frame is to be turned and mirrored, 1 to 8 as in EXIF: what is nearest to its display matrix."""
+    note = decoded.side_data.get("DISPLAYMATRIX")
+    if note is None:
+        return 1
+    a, b, _, c, d, *_ = np.frombuffer(note, np.int32).astype(float)  # x' = a x + c y, y' = b x + d y
+    return max(TURNS, key=lambda orientation: np.dot(TURNS[orientation], (a, b, c, d)))
 
 
 def _no_video(name: str, found: str) -> ValueError:
@@ -330,4 +341,4 @@ def _decoded(container, stream, name: str) -> Iterator:
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+    return getattr(error, "strerror", None) or reason(error)

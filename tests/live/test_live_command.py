@@ -481,7 +481,7 @@ def test_one_that_cannot_be_read_is_a_warning_and_only_all_an_error(mixed, tmp_p
     assert len(warned) == 4 and "error" not in printed.err
     for name, message in (
         ("text.mp4", "read as a video"),
-        ("broken.png", "a picture that cannot"),
+        ("broken.png", "no picture that can be decoded"),
         ("none.mp4", "no such file"),
         ("none.png", "no such file"),
     ):
