@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from ..data.emotions import FER2013
-from ..files import pictures, reason, refused, writing
+from ..files import pictures, readable, reason, refused, writing
 from .pipeline import Face, Result
 
 Output = Callable[[Result, bool], bool | None]
@@ -38,23 +38,17 @@ NO_TABLES = (".mkv", ".mp4", ".html", ".json", *PICTURES)
 
 
 @contextmanager
-def told(option: str, path: Path | None = None, *errors: type[Exception]) -> Iterator[None]:
-    """Around or on what writes: an OSError, or one of these, becomes an OSError that names option and file. One says
-    only that the reader of a pipe has closed it: BrokenPipeError."""
+def told(option: str, path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """Around or on what writes: an OSError, or one of these, becomes an OSError that names option and file. Only that
+    the reader of a pipe has closed it stays a BrokenPipeError."""
     try:
         yield
     except BrokenPipeError:
         raise
     except (OSError, *errors) as error:
         found = (getattr(error, "strerror", None) or reason(error)).lower()
-        place, expected = f"{option} {path}" if path else option, "what can be written to"
         then = "make room, correct the path or its permissions, or name another file"
-        raise OSError(f"{place}: found {found}, expected {expected}; {then}") from error
-
-
-def shown(name: str) -> str:
-    """A file's name as text that every file and terminal takes: a byte that is no UTF-8 as ``\\xe9``."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise OSError(f"{option} {readable(path)}: found {found}, expected what can be written to; {then}") from error
 
 
 # ---- lines
@@ -67,7 +61,7 @@ def as_dicts(result: Result) -> list[dict]:
 
 def about(result: Result) -> dict:
     """What all lines of a frame have."""
-    name, moment = shown(result.name), round(result.time, 3)
+    name, moment = readable(result.name), round(result.time, 3)
     return {"frame": result.index, "time": moment, "name": name, "top_emotion": result.top_emotion}
 
 
@@ -85,17 +79,17 @@ def _face(face: Face) -> dict:
 def print_json(result: Result, moving: bool) -> None:
     """One line for each face on standard output, written frame by frame, and one for a frame without a face."""
     for line in as_dicts(result):
-        _print(json.dumps(line))
+        print(json.dumps(line), flush=True)
 
 
 def print_json_frame(result: Result, moving: bool) -> None:
     """One line for each frame, with a list of its faces."""
-    _print(json.dumps(about(result) | {"faces": [_face(face) for face in result.faces]}))
+    print(json.dumps(about(result) | {"faces": [_face(face) for face in result.faces]}), flush=True)
 
 
 def print_text(result: Result, moving: bool, several: bool = False) -> None:
     """The same in readable form. several: name the source in each line."""
-    name = shown(result.name)
+    name = readable(result.name)
     place = f"{result.time:8.2f} s" if moving else name
     if several and moving:
         place = f"{name} {place.lstrip()}"
@@ -104,19 +98,9 @@ def print_text(result: Result, moving: bool, several: bool = False) -> None:
         left, top, width, height = face.box
         seen = f"{'open, perhaps ' if face.abstained else ''}{first} {likely:.0%}, {second} {less:.0%}"
         seen = "open, nothing to see but one grey" if face.flat else seen
-        _print(f"{place}  face {face.track} ({width}x{height} at {left},{top}): {seen}")
+        print(f"{place}  face {face.track} ({width}x{height} at {left},{top}): {seen}", flush=True)
     if not result.faces:
-        _print(f"{place}  no face found")
-
-
-@told("standard output")
-def _print(line: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except OSError:  # Python would try again when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
+        print(f"{place}  no face found", flush=True)
 
 
 def check_csv(path: Path) -> None:

@@ -336,7 +336,7 @@ class Watcher:
 
 
 def watch(
-    source: sources.Source | Picture,
+    source: sources.Source,
     detector: str | detectors.Detector | None = None,
     classifier: Classifier | None = None,
     threshold: float = 0.5,
@@ -346,14 +346,10 @@ def watch(
 ) -> Iterator[Result]:
     """The faces in every frame of a source, one ``Result`` for each frame.
 
-    source: as for ``sources.frames``, with the same errors and warnings, or one picture as for ``Watcher.look``; the
-    other arguments as for ``Watcher``.
+    source: as for ``sources.frames``, with the same errors and warnings; the other arguments as for ``Watcher``.
     """
-    if isinstance(source, (str, int, Path, list)):
-        moving, frames = sources.moves(source), sources.frames(source)
-    else:
-        moving, frames = False, iter([sources.Frame(0, 0.0, "picture", pictures.as_bgr(source))])
-    return results(frames, Watcher(detector, classifier, threshold, smoothing, yunet, moving, region))
+    watcher = Watcher(detector, classifier, threshold, smoothing, yunet, sources.moves(source), region)
+    return results(sources.frames(source), watcher)
 
 
 def results(frames: Iterator[sources.Frame], watcher: Watcher) -> Iterator[Result]:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..data.emotions import FER2013
-from ..files import refused, writing
-from .outputs import Output, shown, told
+from ..files import readable, refused, writing
+from .outputs import Output, told
 from .pipeline import Face, Result
 
 FINEST, LIMIT = 0.02, 20_000
@@ -71,14 +71,14 @@ class Summary:
         self.width, self.kept = FINEST, 0
 
     def add(self, result: Result, moving: bool) -> None:
-        looked = self.looked.setdefault(shown(result.name), [0, 0])
+        looked = self.looked.setdefault(readable(result.name), [0, 0])
         looked[0] += 1
         looked[1] += not result.faces
         for face in result.faces:
-            now = _shown(face)
+            now = __shown(face)
             seen = self.seen.get(face.track)
             if seen is None:
-                seen = self.seen[face.track] = Seen(shown(result.name), moving, result.time, result.time, now)
+                seen = self.seen[face.track] = Seen(readable(result.name), moving, result.time, result.time, now)
             else:
                 seen.totals += max(0.0, result.time - seen.last) * seen.latest
                 seen.latest, seen.last, seen.frames = now, result.time, seen.frames + 1

@@ -204,12 +204,12 @@ def test_names_that_are_no_utf8_are_written_and_named(two, tmp_path, capsys):
     assert main(["live", "--source", str(source), "--summary", str(files[4])]) == 0
     assert cv2.imdecode(np.frombuffer(files[1].read_bytes(), np.uint8), cv2.IMREAD_COLOR).shape == (480, 640, 3)
     (face,) = lines(capsys.readouterr().out)
-    assert face["name"] == rows(files[2])[0]["name"] == rows(files[4])[0]["name"] == "caf\\xe9.png"
-    assert "1 face in caf\\xe9.png;" in files[3].read_text(encoding="utf-8")
+    assert face["name"] == rows(files[2])[0]["name"] == rows(files[4])[0]["name"] == "caf\ufffd.png"
+    assert "1 face in caf\ufffd.png;" in files[3].read_text(encoding="utf-8")
     assert main(["live", "--source", str(source)]) == 0
-    assert capsys.readouterr().out.startswith("caf\\xe9.png  face 1 (")
+    assert capsys.readouterr().out.startswith("caf\ufffd.png  face 1 (")
     assert main(["live", "--source", str(source), str(two), "--csv", str(files[2])]) == 0
-    assert os.fsencode(rows(files[2])[0]["name"]).endswith(b"/caf\\xe9.png")
+    assert rows(files[2])[0]["name"].endswith("/caf\ufffd.png")
 
 
 def test_a_terminal_that_lacks_a_letter_gets_its_number(tmp_path):
