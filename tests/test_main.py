@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -133,6 +134,24 @@ def test_make_hands_its_options_on():
 
 def test_jupyterlab_starts_for_root_too():
     assert ("--allow-root" in make("lab").stdout.splitlines()[-1]) == (os.getuid() == 0)
+
+
+def test_jupyterlabs_kernel_is_this_environments(tmp_path):
+    """Whatever JUPYTER_PATH, or the user's own folder, has by its name."""
+    mine, of_env = tmp_path / "home" / ".local/share/jupyter", tmp_path / "env" / "share" / "jupyter"
+    for folder in (mine, of_env, tmp_path / "other"):
+        (folder / "kernels" / "python3").mkdir(parents=True)
+        (folder / "kernels" / "python3" / "kernel.json").write_text(
+            '{"argv": ["false"], "display_name": "", "language": ""}'
+        )
+    code = f"import sys; sys.prefix = {str(tmp_path / 'env')!r}; from jupyter_client import kernelspec as kernels"
+    code += "; print(kernels.find_kernel_specs()['python3'])"
+    given = dict(each.split("=") for each in make("lab").stdout.splitlines()[-1].split(" .venv")[0].split())
+    assert given == {"JUPYTER_PATH": "", "JUPYTER_PREFER_ENV_PATH": "1"}
+    for added, expected in (({}, tmp_path / "other"), (given, of_env)):
+        around = os.environ | {"HOME": str(tmp_path / "home"), "JUPYTER_PATH": str(tmp_path / "other")} | added
+        done = subprocess.run([sys.executable, "-c", code], env=around, capture_output=True, text=True)
+        assert done.stdout.strip() == str(expected / "kernels" / "python3")
 
 
 def test_the_help_lists_every_target_in_short_lines():
