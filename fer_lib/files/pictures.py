@@ -105,7 +105,10 @@ def as_bgr(image: object) -> np.ndarray:
 
 
 def read(path: str | os.PathLike) -> bytes:
-    """The bytes of a file, whatever its name is. Raises FileNotFoundError, or OSError where it cannot be read."""
+    """The bytes of a file, whatever its name is.
+
+    Raises FileNotFoundError, ValueError for what is no regular file, such as a pipe, OSError where it cannot be read.
+    """
     if not os.path.exists(path):
         raise FileNotFoundError(str(refused(path, "no such file", "a picture", "see how it is spelt")))
     if not os.path.isfile(path):
@@ -267,7 +270,7 @@ def _check_sides(width: int, height: int, place: object) -> None:
 
 
 def _damaged(content: bytes, place: object, why: object) -> ValueError:
-    if re.match(rb".{4}ftyp(?:mif1|hei)", content, re.DOTALL):
+    if re.match(rb".{4}ftyp(?:hei|mif1(?!.{,40}avif))", content, re.DOTALL):
         return refused(place, "a HEIC picture, which cannot be decoded", "JPEG, PNG or another form", "convert it")
     if not is_picture(content[:32]):
         found = f"no picture that can be decoded, {len(content):,} bytes"

@@ -206,8 +206,10 @@ def _pictures(files: list[Path], place: Path | None, names: list[str]) -> Iterat
 def _first(path: Path, alone: bool = False) -> np.ndarray:
     """A file's picture; the first, with a warning, if there are more. alone: it is the source itself."""
     content = pictures.read(path)
-    image = pictures.decode(content, path)
-    frames, kind = pictures.count(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow says beside the error
+        image = pictures.decode(content, path)
+        frames, kind = pictures.count(content)
     if frames > 1:
         then = "" if alone or kind == "pages" else "; name the file itself as a source to see all"
         warnings.warn(f"{readable(path)}: found {frames} {kind}, looked at the first only{then}", stacklevel=2)

@@ -267,8 +267,9 @@ def test_a_picture_cut_off_is_an_error_or_left_out_with_a_warning(tmp_path, form
     with pytest.raises(ValueError, match=rf"a\.{form}: found an incomplete or damaged picture, 3,000 bytes"):
         next(sources.frames(path))
     cv2.imwrite(str(tmp_path / "b.png"), noise)
-    with pytest.warns(UserWarning, match=rf"a\.{form}: found an incomplete or damaged picture, .*; left out"):
+    with pytest.warns(UserWarning, match=rf"a\.{form}: found an incomplete or damaged picture, .*; left out") as told:
         (found,) = sources.frames(tmp_path)
+    assert len(told) == 1
     assert (found.index, found.name) == (1, "b.png")
     with pytest.warns(UserWarning), pytest.raises(ValueError, match="found no picture that can be read"):
         os.remove(tmp_path / "b.png")
