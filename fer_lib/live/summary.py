@@ -75,7 +75,7 @@ class Summary:
         looked[0] += 1
         looked[1] += not result.faces
         for face in result.faces:
-            now = __shown(face)
+            now = _shown(face)
             seen = self.seen.get(face.track)
             if seen is None:
                 seen = self.seen[face.track] = Seen(readable(result.name), moving, result.time, result.time, now)

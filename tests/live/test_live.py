@@ -378,8 +378,6 @@ def test_a_face_that_moved_far_is_not_averaged_with_what_it_was_a_second_ago():
     before, after = np.eye(7)[0], np.eye(7)[3]
     for left, share in ((12, 1 / 3), (30, np.exp(-1 / 0.3))):
         tracks = pipeline.Tracks()
-        (one_face(tracks, before, 0), one_face(tracks, after, 1, 10))
-        tracks = pipeline.Tracks()
         one_face(tracks, before, 0)
         assert one_face(tracks, after, 1, left).number == 1
         assert tracks.tracks[0].probabilities[0] == pytest.approx(share)
@@ -390,13 +388,11 @@ def test_a_face_that_moved_far_is_not_averaged_with_what_it_was_a_second_ago():
 
 @pytest.mark.parametrize("rate", [2, 1, 0.2])
 def test_at_low_frame_rates_another_face_at_the_same_place_has_another_number(rate):
-    watcher = live.Watcher(seated, Brightness())
+    watcher, moments = live.Watcher(seated, Brightness()), (k / rate for k in range(20))
 
     def numbers(*seeds):
-        numbers.k += 1
-        return [face.track for face in watcher.look(seats(*seeds), numbers.k / rate)[0]]
+        return [face.track for face in watcher.look(seats(*seeds), next(moments))[0]]
 
-    numbers.k = -1
     assert numbers(1, 2) == [1, 2] and numbers(1, 2) == [1, 2]
     assert numbers(2, 1) == [3, 4] and numbers(2, 1) == [3, 4]  # they changed seats
     assert numbers(2, None) == [3] and numbers(2, 1) == [3, 4]  # one look missed a face

@@ -329,7 +329,7 @@ def test_a_full_standard_output_is_one_error(picture, arguments):
         process = start("--source", picture, *arguments, stdout=full)
         errors = process.communicate()[1]
     assert process.returncode == 1 and "Exception" not in errors
-    assert "error: standard output: found no space left on device" in errors
+    assert "error: the standard output: found no space left on device" in errors
 
 
 @pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write everything")
