@@ -73,9 +73,10 @@ demo: $(ENV) ## Show the network at work on your camera, in your browser; nothin
 	@echo "Open http://localhost:8000 in a browser; Ctrl-C ends it."
 	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory web/build 8000
 
-# JupyterLab refuses root, who is the usual user in a container.
+# JupyterLab refuses root, who is the usual user in a container. Its python3 is this environment's, as in all runs, not a
+# kernel that JUPYTER_PATH or the user's own folder has by that name.
 lab: $(ENV) ## Open the notebooks in JupyterLab
-	.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 .venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 bench: $(ENV) ## Measure how fast loading, training and starting are. Option: KEEP=1
 	@.venv/bin/python bench/bench.py $(if $(call yes,$(KEEP)),--keep)

@@ -1,9 +1,14 @@
 """``fer``, or ``python -m fer_lib`` where the package is not installed: one verb a capability."""
 
 import argparse
+import errno
+import io
 import json
+import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import paths
@@ -107,7 +112,9 @@ def parser() -> argparse.ArgumentParser:
     verb = add("live", "find faces and their emotions: camera, video, stream, folder or picture")
     kinds = "a camera's number, videos, streams' URLs, folders, pictures, or quoted patterns such as 'clips/*.mp4'"
     verb.add_argument("--source", required=True, nargs="+", help=kinds)
-    verb.add_argument("--every", type=int, default=1, metavar="N", help="look at each Nth frame of videos and streams")
+    verb.add_argument("--every", type=int, default=1, metavar="N", help="look at each Nth frame; at every picture")
+    part = "search only this part of each frame, in pixels; the boxes stay the whole frame's"
+    verb.add_argument("--region", metavar="LEFT,TOP,WIDTH,HEIGHT", help=part)
     verb.add_argument(
         "--detector", help="blaze (default), or a Haar cascade: tuned, paper, usual; or yunet with its file"
     )
@@ -115,46 +122,123 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--threshold", type=float, default=0.5, help="leave less likely emotions open (default: 0.5)")
     verb.add_argument("--show", action="store_true", help="in a window; it needs the extra live-window")
     verb.add_argument("--save", type=Path, metavar="OUT.mkv", help="the frames with what was found drawn on them")
-    verb.add_argument("--csv", type=Path, metavar="OUT.csv", help="one line a face")
+    verb.add_argument("--csv", type=Path, metavar="OUT.csv", help="one line a face, one a frame without")
     verb.add_argument(
         "--summary", type=Path, metavar="OUT", help="all in all: a table (.csv), a timeline (.png), both (.html)"
     )
-    verb.add_argument("--json", action="store_true", help="one line of JSON a face, on the standard output")
+    verb.add_argument("--json", action="store_true", help="the same in JSON, on the standard output")
     verb.add_argument("--per", choices=("face", "frame"), default="face", help="what --json has a line for")
     return whole
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    try:
-        if getattr(options, "parent", None):
-            from . import system
+    """Run a verb; its exit code: 0, 1 after an error, 2 for wrong options, 130 after Ctrl-C.
 
-            system.end_with(options.parent)
-        return run(options) or 0
+    Where the reader of the standard output has gone, as in ``fer runs | head``, it ends without a word: with 0, as he
+    has seen what he wanted, but with 141, as a shell says of it, where something was to be made and may be lacking.
+    """
+    ready_streams()
+    options = argparse.Namespace(verb="")
+    try:
+        with output_to_the_end():
+            parser().parse_args(arguments, options)
+            if getattr(options, "parent", None):
+                from . import system
+
+                system.end_with(options.parent)
+            return run(options) or 0
+    except BrokenPipeError as error:
+        if error.filename == Output.called:
+            return 141 if options.verb in MAKING or getattr(options, "missing", False) else 0
+        say(f"error: {in_words(error)}")
     except OSError as error:
-        print(f"error: {in_words(error)}", file=sys.stderr)
-        return 1
+        say(f"error: {in_words(error)}")
     except (ValueError, TypeError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        say(f"error: {error}")
     except ModuleNotFoundError as error:  # `live` alone needs little, and may be all that was installed
         if error.name.startswith(__package__):
             raise
         found = f"{options.verb}: found no package {error.name}, expected what the study needs"
-        print(f"error: {found}; call it by `make`, or pip install '.[study,lab,tensorflow]'", file=sys.stderr)
-        return 1
+        say(f"error: {found}; call it by `make`, or pip install '.[study,lab,tensorflow]'")
     except KeyboardInterrupt:
-        print("interrupted; call the same command again", file=sys.stderr)
+        say("interrupted; call the same command again")
         return 130
+    return 1
+
+
+MAKING = ("reproduce", "run", "report", "article", "data", "weights", "live-model", "export", "import")
+"""The verbs that are called for what they make, not for what they print."""
+
+
+class Output(io.FileIO):
+    """A stream of this process whose errors name it, so that they are told from those of any file."""
+
+    called = "the standard output"
+
+    def write(self, content) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.called) from None
+
+
+class Errors(Output):
+    """The standard error; what it does not take is lost, for nobody could be told."""
+
+    def write(self, content) -> int:
+        with suppress(OSError):
+            return super().write(content)
+        return len(content)
+
+
+def ready_streams() -> None:
+    """Let every text be printed, also where a stream is closed (``>&-``), or of another encoding than the text.
+
+    A closed stream is as ``/dev/null``; its number would else be that of the next file that is opened, which would then
+    get what a child of this process prints. What an encoding does not have, such as a name that is no UTF-8, is written
+    with backslashes.
+    """
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(spare, True)
+    os.close(spare)
+    for number, (name, kind) in enumerate({"stdout": Output, "stderr": Errors}.items(), 1):
+        stream = getattr(sys, name)
+        if stream is not getattr(sys, f"__{name}__"):  # somebody's own, such as a test's
+            continue
+        alike = {each: getattr(stream, each) for each in ("encoding", "line_buffering", "write_through") if stream}
+        buffer = io.BufferedWriter(kind(number, "w", closefd=False))
+        setattr(sys, name, io.TextIOWrapper(buffer, errors="backslashreplace", **alike))
+
+
+@contextmanager
+def output_to_the_end() -> Iterator[None]:
+    """What was printed goes out within this, or the error comes out of this, not when the interpreter has ended."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename == Output.called:  # what is left would fail again, where nobody catches it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def in_words(error: OSError) -> str:
     """What the system says of a file, in the form of all errors here; our own say it themselves."""
-    if not error.errno or error.filename is None:
+    if not error.errno:
         return str(error)
-    found, name = (error.strerror or "an error").lower(), error.filename2 or error.filename
-    return f"{name}: found {found}, expected a file or folder that can be used so; correct the path, or its permissions"
+    name = error.filename2 or error.filename
+    place, found = f"{name}: " if name else "", (error.strerror or "an error").lower()
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{place}found {found}, expected room for what is written; make room, or name another place"
+    if not name:
+        return str(error)
+    return f"{place}found {found}, expected a file or folder that can be used so; correct the path, or its permissions"
 
 
 def run(options: argparse.Namespace) -> int | None:
@@ -209,8 +293,8 @@ def run(options: argparse.Namespace) -> int | None:
 
             left_out = tuple(filter(None, options.leave_out.split(",")))
             result = crossdata.score(options.network, options.data, options.outputs, options.input_scale, left_out)
-            print(crossdata.markdown(result))
             write_json(result, options.json)
+            print(crossdata.markdown(result))
         case "live-model":
             from .runs import ship
 
@@ -258,8 +342,8 @@ def score(files: list[str], into: Path | None) -> None:
         prediction_files.check(file)
     faces = fer2013.load()
     result = scoring.score_files(files, faces)
-    print(f"{data.banner(faces)}\n\n{scoring.markdown(result)}")
     write_json(result, into)
+    print(f"{data.banner(faces)}\n\n{scoring.markdown(result)}")
 
 
 def write_json(result: dict, into: Path | None) -> None:

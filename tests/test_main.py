@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -106,6 +107,86 @@ def test_the_help_of_score_shows_files_that_it_takes(tmp_path, few_faces: Faces,
     assert len(re.findall("row,", SCORE)) == 2
 
 
+# ---- the standard streams
+
+VERB = """
+import os, select, subprocess, sys, fer_lib.__main__ as entry
+if os.environ.get("GONE"):
+    waiting = select.poll()
+    waiting.register(1, 0)
+    waiting.poll()  # until the reader has gone
+def run(options):
+    open({there!r}, "w").close()
+    {then}
+entry.run = run
+sys.exit(entry.main({verb!r}.split()))
+"""
+FULL = "error: the standard output: found no space left on device, expected room for what is written; make room, "
+FULL += "or name another place\n"
+much, little = "print('x' * 100_000)", "print('x')"
+lost = "raise ValueError('found \\udcff \\u2013')"
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """A verb that does something, within a line of bash: its exit code, and what the line prints and says."""
+
+    def shell(line: str, then: str = little, verb: str = "audit", **environment: str) -> tuple[int, str, str]:
+        code = tmp_path / "code.py"
+        code.write_text(VERB.format(there=str(tmp_path / "there"), then=then, verb=verb))
+        given = os.environ | {"PYTHONPATH": str(paths.ROOT), "python": sys.executable, "code": str(code)} | environment
+        line = line.replace("fer", '"$python" "$code"') + "; exit ${PIPESTATUS[0]}"
+        done = subprocess.run(["bash", "-c", line], env=given, capture_output=True, text=True, timeout=60)
+        assert (tmp_path / "there").exists() or "--help" in verb
+        return done.returncode, done.stdout, done.stderr
+
+    return shell
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("then", [much, little])
+def test_a_reader_who_has_gone_ends_every_verb_without_a_word(then, unbuffered, shell):
+    """0 where he has seen what he wanted; 141, as of all programs, where something may not have been made."""
+    gone = "GONE=1 fer | true", then
+    assert shell(*gone, PYTHONUNBUFFERED=unbuffered) == (0, "", "")
+    assert shell(*gone, "score x", PYTHONUNBUFFERED=unbuffered) == (0, "", "")
+    assert shell(*gone, "reproduce", PYTHONUNBUFFERED=unbuffered) == (141, "", "")
+    assert shell(*gone, "runs --missing", PYTHONUNBUFFERED=unbuffered) == (141, "", "")
+    assert shell(*gone, "score --help", PYTHONUNBUFFERED=unbuffered) == (0, "", "")
+
+
+def test_a_pipe_of_something_else_that_breaks_is_an_error(shell):
+    assert shell("fer", "raise BrokenPipeError(32, 'Broken pipe')") == (1, "", "error: [Errno 32] Broken pipe\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("then", [much, little])
+def test_a_full_standard_output_is_named(then, unbuffered, shell):
+    assert shell("fer >/dev/full", then, PYTHONUNBUFFERED=unbuffered) == (1, "", FULL)
+    assert shell("fer >/dev/full 2>/dev/full", then, PYTHONUNBUFFERED=unbuffered) == (1, "", "")
+    expected = "error: x.npz: found no space left on device, expected room for what is written; make room"
+    assert expected in shell("fer", "raise OSError(28, 'No space left on device', 'x.npz')")[2]
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_as_dev_null(closed, shell, tmp_path):
+    """A file that is opened then does not get the number of one, and with it what is printed."""
+    then = f"f = open({str(tmp_path / 'file')!r}, 'w'); print('x'); print('y', file=sys.stderr); "
+    then += "subprocess.run(['echo', 'z'], check=True); f.write('whole')"
+    code, printed, said = shell(f"fer {closed}", then)
+    assert code == 0 and (tmp_path / "file").read_text() == "whole"
+    assert printed == ("" if " >&-" in f" {closed}" else "z\nx\n") and said == ("" if "2>&-" in closed else "y\n")
+    code, _, said = shell(f"fer {closed}", lost)
+    assert code == 1 and said == ("" if "2>&-" in closed else "error: found \\udcff –\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_what_an_encoding_lacks_is_printed_with_backslashes(encoding, shell):
+    assert shell("fer", lost, PYTHONIOENCODING="ascii", LANG="C")[2] == "error: found \\udcff \\u2013\n"
+    code, printed, _ = shell("fer", "print('\\udcff \\u2013')", PYTHONIOENCODING=encoding)
+    assert (code, printed) == (0, {"ascii": "\\udcff \\u2013\n", "utf-8": "\\udcff –\n"}[encoding])
+
+
 # ---- make
 
 
@@ -133,6 +214,24 @@ def test_make_hands_its_options_on():
 
 def test_jupyterlab_starts_for_root_too():
     assert ("--allow-root" in make("lab").stdout.splitlines()[-1]) == (os.getuid() == 0)
+
+
+def test_jupyterlabs_kernel_is_this_environments(tmp_path):
+    """Whatever JUPYTER_PATH, or the user's own folder, has by its name."""
+    mine, of_env = tmp_path / "home" / ".local/share/jupyter", tmp_path / "env" / "share" / "jupyter"
+    for folder in (mine, of_env, tmp_path / "other"):
+        (folder / "kernels" / "python3").mkdir(parents=True)
+        (folder / "kernels" / "python3" / "kernel.json").write_text(
+            '{"argv": ["false"], "display_name": "", "language": ""}'
+        )
+    code = f"import sys; sys.prefix = {str(tmp_path / 'env')!r}; from jupyter_client import kernelspec as kernels"
+    code += "; print(kernels.find_kernel_specs()['python3'])"
+    given = dict(each.split("=") for each in make("lab").stdout.splitlines()[-1].split(" .venv")[0].split())
+    assert given == {"JUPYTER_PATH": "", "JUPYTER_PREFER_ENV_PATH": "1"}
+    for added, expected in (({}, tmp_path / "other"), (given, of_env)):
+        around = os.environ | {"HOME": str(tmp_path / "home"), "JUPYTER_PATH": str(tmp_path / "other")} | added
+        done = subprocess.run([sys.executable, "-c", code], env=around, capture_output=True, text=True)
+        assert done.stdout.strip() == str(expected / "kernels" / "python3")
 
 
 def test_the_help_lists_every_target_in_short_lines():

@@ -1,7 +1,7 @@
 // The page: a camera or a picture in, for each face a box and seven probabilities out. Nothing is sent anywhere.
 import * as ort from "./ort/ort.mjs";
 import { detector, network } from "./blaze.js";
-import { grey, overlap, turned } from "./faces.js";
+import { grey, isFlat, smoothed, turned } from "./faces.js";
 
 // Larger pictures and video frames are reduced to this longer side.
 const LARGEST = { picture: 2000, video: 1280 };
@@ -57,26 +57,19 @@ function look(find) {
 }
 
 async function named(image, find) {
-  const { classifier, about: { side, emotions, blaze } } = await ready;
+  const { classifier, about: { side, emotions, blaze, flat: least } } = await ready;
   const boxes = await find(image), n = emotions.length;
   if (!boxes.length) return [];
-  const input = new Uint8Array(boxes.length * side ** 2);
+  const input = new Uint8Array(boxes.length * side ** 2), flat = [];
   boxes.forEach((box, k) => {
-    input.set(grey(turned(image, box, blaze.MARGIN * box.side, box.turn, side)), k * side ** 2);
+    const crop = grey(turned(image, box, blaze.MARGIN * box.side, box.turn, side));
+    flat.push(isFlat(crop, least));
+    input.set(crop, k * side ** 2);
   });
   const { probabilities } = await classifier.run({ faces: new ort.Tensor("uint8", input, [boxes.length, side, side]) });
-  return boxes.map((box, k) => ({ ...box, probabilities: [...probabilities.data.slice(k * n, (k + 1) * n)] }));
-}
-
-/** Faces with what was known of the same ones a moment ago averaged in: the same are those that share most. */
-function smoothed(faces, known, seconds, { smoothing, same }) {
-  const old = Math.exp(-seconds / smoothing);
-  return faces.map((face) => {
-    const shares = known.map((other) => overlap(face, other)), most = Math.max(0, ...shares);
-    if (most < same) return face;
-    const before = known[shares.indexOf(most)].probabilities;
-    return { ...face, probabilities: face.probabilities.map((p, k) => old * before[k] + (1 - old) * p) };
-  });
+  const even = Array(n).fill(1 / n); // nothing is to be seen: no emotion is predicted
+  return boxes.map((box, k) => (
+    { ...box, flat: flat[k], probabilities: flat[k] ? even : [...probabilities.data.slice(k * n, (k + 1) * n)] }));
 }
 
 function show(faces, { emotions, threshold }) {
@@ -93,13 +86,13 @@ function show(faces, { emotions, threshold }) {
   const list = byId("faces");
   while (list.children.length > faces.length) list.lastElementChild.remove();
   while (list.children.length < faces.length) list.append(card(emotions));
-  const names = faces.map(({ probabilities, x, y, side, turn }, k) => {
+  const names = faces.map(({ probabilities, flat, x, y, side, turn }, k) => {
     const article = list.children[k], best = probabilities.indexOf(Math.max(...probabilities));
-    const name = probabilities[best] < threshold ? `${emotions[best]}?` : emotions[best];
+    const name = flat ? "?" : probabilities[best] < threshold ? `${emotions[best]}?` : emotions[best];
     article.dataset.box = [x, y, side, (turn * 180) / Math.PI].map((value) => value.toFixed(1)).join(" ");
     article.querySelector("h2").textContent = faces.length > 1 ? `Face ${k + 1}: ${name}` : name;
     article.querySelectorAll("tr").forEach((row, code) => {
-      row.className = code === best ? "likeliest" : "";
+      row.className = code === best && !flat ? "likeliest" : "";
       row.dataset.probability = probabilities[code].toFixed(4);
       row.querySelector("progress").value = probabilities[code];
       row.lastElementChild.textContent = `${Math.round(100 * probabilities[code])} %`;

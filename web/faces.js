@@ -138,3 +138,22 @@ export function overlap(one, other) {
   const shared = along("x") * along("y");
   return shared / (one.side ** 2 + other.side ** 2 - shared);
 }
+
+/** Whether the grey levels of a crop vary so little that nothing is to be seen, as in `pipeline.FLAT`. */
+export function isFlat(crop, least) {
+  const mean = crop.reduce((sum, level) => sum + level, 0) / crop.length;
+  return crop.reduce((sum, level) => sum + (level - mean) ** 2, 0) / crop.length < least ** 2;
+}
+
+/** Faces with what was known of the same ones `seconds` ago averaged in, as in `pipeline.Tracks`: the same are those
+ * that share most, and of one that hardly moved the past keeps a least weight. */
+export function smoothed(faces, known, seconds, { smoothing, same, still, floor }) {
+  return faces.map((face) => {
+    const shares = known.map((other) => overlap(face, other)), most = Math.max(0, ...shares);
+    if (most < same) return face;
+    const before = known[shares.indexOf(most)];
+    if (face.flat || before.flat) return face;
+    const old = Math.max(Math.exp(-seconds / smoothing), most >= still ? floor : 0);
+    return { ...face, probabilities: face.probabilities.map((p, k) => old * before.probabilities[k] + (1 - old) * p) };
+  });
+}

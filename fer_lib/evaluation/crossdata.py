@@ -4,7 +4,7 @@ Emotions are matched by name, never by number (``emotions.mapping``). One withou
 is left out by name. A network is a Keras file or a file of its predictions (see ``prediction_files``).
 """
 
-import zipfile
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -13,7 +13,7 @@ import numpy as np
 from .. import data
 from ..data import SIDE, SPLITS, Faces, affectnet
 from ..data.emotions import EIGHT, FER2013, LABEL_SETS, mapping
-from ..files import refused
+from ..files import arrays, reason, refused
 from ..markdown import table
 from . import prediction_files, scoring
 
@@ -46,12 +46,12 @@ def score(
         raise ValueError(f"outputs: found {outputs!r}, expected one of {', '.join(LABEL_SETS)}")
     if input_scale not in DIVISORS:
         raise ValueError(f"input scale: found {input_scale!r}, expected one of {', '.join(DIVISORS)}")
-    is_model = network.endswith(".keras")
+    is_model = _is_model(Path(network))
     if not is_model and len(names) != 1:
         raise ValueError(f"{network}: found {len(names)} data sets, expected one, whose rows it predicts")
     if not is_model:
         prediction_files.check(network)
-    model = _model(Path(network), outputs) if is_model else None
+    model = _model(Path(network), outputs or "fer2013") if is_model else None
     known = LABEL_SETS[outputs or "fer2013"] if is_model else FER2013
     lines = []
     for name in names:
@@ -61,7 +61,11 @@ def score(
             codes = mapping(faces.emotions, known, skipped)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-        classes = _classes(model, faces, input_scale) if is_model else prediction_files.read(network, faces)["classes"]
+        classes = (
+            _classes(model, network, faces, input_scale)
+            if is_model
+            else prediction_files.read(network, faces)["classes"]
+        )
         as_labels = np.full(len(known), len(faces.emotions))  # the predicted classes by the codes of the labels
         as_labels[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
         predictions = {"classes": as_labels[classes], "probabilities": None}
@@ -106,20 +110,47 @@ def markdown(result: dict) -> str:
     return f"{table(lines, padded=True)}\n{text} It is not known which rows it was trained on.\n"
 
 
+OTHERS = {
+    ".h5": "a file of Keras 2", ".hdf5": "a file of Keras 2", ".onnx": "an ONNX network", ".tflite": "a LiteRT network",
+    ".pt": "a file of PyTorch", ".pth": "a file of PyTorch", ".pb": "a file of TensorFlow",
+    ".caffemodel": "a file of Caffe", ".mat": "a file of MATLAB",
+}  # fmt: skip
+"""Networks that are not read, by the file's ending."""
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a file is a network, else a file of predictions. Raises ValueError for a network of another form."""
+    if path.suffix.lower() == ".keras":
+        return True
+    found = OTHERS.get(path.suffix.lower(), "") if path.exists() else ""
+    if path.is_dir():
+        found = "a SavedModel" if (path / "saved_model.pb").exists() else "a folder"
+    if found:
+        then = "load it where it was made, as by keras.saving.load_model, and save it so; or give its predictions"
+        raise refused(path, found, "a .keras file, which model.save of Keras 3 writes", then)
+    return False
+
+
 def _model(path: Path, outputs: str):
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: found no such file, expected a network saved by Keras 3; correct the path")
+        found = "a folder" if path.is_dir() else "no such file"
+        raise FileNotFoundError(f"{path}: found {found}, expected a network saved by Keras 3; correct the path")
     import keras
 
+    from .. import models
     from ..models import pretrained  # noqa: F401 (a file may name a layer of ours, which importing it registers)
 
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        found = f"what Keras cannot load in safe mode ({str(error).splitlines()[0][:200]})"
+        with tempfile.TemporaryDirectory() as folder:  # Keras takes no .KERAS
+            named = Path(folder) / "network.keras"
+            named.symlink_to(path.absolute())
+            model = keras.saving.load_model(named, compile=False, safe_mode=True)
+        inputs, outputs_shape = tuple(model.input_shape), tuple(model.output_shape)
+    except Exception as error:  # zip, JSON and HDF5 are in it, and layers are built of it
+        found = f"what Keras cannot load in safe mode ({reason(error)})"
         raise refused(path, found, "a .keras file of layers that Keras knows", "save it by model.save()") from error
-    inputs, outputs_shape = tuple(model.input_shape), tuple(model.output_shape)
-    count = len(LABEL_SETS[outputs or "fer2013"])
+    models.check_finite(model, path, "train it again: it would predict one emotion for every face")
+    count = len(LABEL_SETS[outputs])
     if len(inputs) != 4 or inputs[1] != inputs[2] or not inputs[1] or inputs[3] not in (1, 3):
         expected = "(None, side, side, 1 or 3)"
         raise refused(path, f"an input of {inputs}", expected, "wrap it in a network that takes these")
@@ -138,13 +169,19 @@ def _faces(name: str, model) -> Faces:
     return affectnet.load(side=side, colour=channels == 3, tests=tests)
 
 
-def _classes(model, faces: Faces, input_scale: str) -> np.ndarray:
-    """The predicted classes of the test rows, (n,) int16, -1 elsewhere."""
+def _classes(model, place: str, faces: Faces, input_scale: str) -> np.ndarray:
+    """The predicted classes of the test rows, (n,) int16, -1 elsewhere. Raises ValueError naming the network's file,
+    ``place``, if it cannot be run or predicts what is not finite."""
     classes, rows = np.full(len(faces), -1, np.int16), faces.rows("+".join(SPLITS[1:]))
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         inputs = fitted(faces.images[some], model.input_shape[1], model.input_shape[3])
-        values = np.asarray(model.predict_on_batch(inputs / np.float32(DIVISORS[input_scale])))
+        try:
+            values = np.asarray(model.predict_on_batch(inputs / np.float32(DIVISORS[input_scale])))
+        except Exception as error:  # the engine's own
+            found = f"a network that cannot be run ({reason(error)})"
+            raise refused(place, found, "one that predicts faces", "see whether Keras itself can") from error
+        arrays.check_finite(values, place, "say --input-scale as in training, or train it again")
         classes[some] = values.argmax(axis=1)
     return classes
 

@@ -14,14 +14,14 @@ The record of a survey (``live.survey``) has no scores either, but its lines und
 ids, labels and split of the faces that were put into frames, and the SHA-256 of the network that it used.
 """
 
+import hashlib
+import io
 import json
-import lzma
 import os
 import platform
 import resource
 import time
 import zipfile
-import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,7 +30,8 @@ import numpy as np
 from .. import system
 from ..data import SPLITS, Faces, audit, near_duplicates
 from ..data.emotions import FER2013
-from ..files import writing
+from ..files import arrays as array_files
+from ..files import documents, reason, refused, writing
 from ..markdown import table
 from . import metrics, provenance
 
@@ -39,8 +40,15 @@ FILES = ("predictions.npz", "run.ipynb", "metrics.json")
 """A record's files, in the order in which they are written; ``keeps_notebook`` says when the second may be missing."""
 KEPT = ("probabilities_", "classes_")
 """The name prefixes of the arrays that a record has for each kept epoch."""
-BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-"""The errors of a damaged archive."""
+FIELDS = {
+    "experiment": str, "title": str, "backend": str, "precision": str, "seed": int, "profile": str, "parameters": dict,
+    "data": dict, "metrics": dict, "history": list, "code": dict, "versions": dict, "device": dict, "seconds": float,
+    "parameter_count": int, "finished": str, "predictions_sha256": str,
+}  # fmt: skip
+"""What every ``metrics.json`` has, by type; beside it what only some records have."""
+AGAIN = "delete the folder to run it again"
+KINDS = {str: "text", int: "a whole number", float: "a number", dict: "a mapping", list: "a list"}
+DIVERGED = "the training diverged: train it with other parameters"
 MISSED, NOT_ASKED = 255, 254
 """Values in a survey's predicted classes: the detector found no face; the face was not used."""
 NETWORK = "network.keras"
@@ -73,12 +81,15 @@ def assemble(
     ``kept`` maps "last" (and "best") to ``{"epoch": int}`` with ``"logits"`` (m, k) float32 for k emotions, or with
     ``"probabilities"`` if a model has no logits; rows in the order of ``evaluated``, ids ascending. ``faces`` is the
     whole data set. ``weights``: file and SHA-256 of the pretrained weights, if there were any.
+
+    Raises ValueError for predictions that are not finite: their argmax would be the first emotion.
     """
     is_clean = audit.clean_rows(faces)[np.searchsorted(faces.ids, evaluated.ids)]
     arrays = {"ids": evaluated.ids.astype(np.int32), "labels": evaluated.labels, "split": evaluated.split}
     scores = {}
     for name, reading in kept.items():
         losses, p = None, reading.get("probabilities")
+        array_files.check_finite(reading["logits"] if p is None else p, f"{experiment}, {name} epoch", DIVERGED)
         if p is None:
             p = metrics.probabilities(reading["logits"])
             losses = metrics.cross_entropy(reading["logits"], evaluated.labels, parameters["loss"])
@@ -122,17 +133,27 @@ def assemble(
 
 
 def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
-    """Write a record: first the predictions, then, by renaming, the metrics with their checksum."""
+    """Write a record: first the predictions, then, by renaming, the metrics with their checksum.
+
+    Raises ValueError for probabilities that are not finite.
+    """
+    _check_probabilities(arrays, folder, DIVERGED)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "predictions.partial.npz"
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_LZMA) as archive:  # a tenth smaller than what NumPy writes
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as archive:  # a tenth smaller than what NumPy writes
         for name, array in pack(arrays).items():
             with archive.open(f"{name}.npy", "w") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-    checksum = system.file_hash(partial)
-    os.replace(partial, folder / "predictions.npz")
+    writing.replace_bytes(folder / "predictions.npz", packed.getvalue())
+    checksum = hashlib.sha256(packed.getvalue()).hexdigest()
     text = json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n"
     writing.replace_text(folder / "metrics.json", text)
+
+
+def _check_probabilities(arrays: dict[str, np.ndarray], place: object, then: str) -> None:
+    for name, array in arrays.items():
+        if name.startswith("probabilities_"):
+            array_files.check_finite(array, f"{place}, {name}", then)
 
 
 def pack(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -220,14 +241,16 @@ def read(folder: Path) -> dict:
     Raises ValueError naming the file if it is no record, or if the predictions are not the ones it was written with.
     """
     path = folder / "metrics.json"
-    try:
-        record = json.loads(path.read_text())
-        schema, expected = record["schema"], record["predictions_sha256"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        message = f"{path}: no record ({error!r}); expected schema {SCHEMA}; delete the folder to run it again"
-        raise ValueError(message) from None
-    if schema != SCHEMA:
-        raise ValueError(f"{path}: found schema {schema}, expected {SCHEMA}; run it again with this version")
+    record = documents.read_json(path, then=AGAIN)
+    if not isinstance(record, dict) or "schema" not in record:
+        raise refused(path, "no record", f"one of schema {SCHEMA}", AGAIN)
+    if record["schema"] != SCHEMA:
+        raise ValueError(f"{path}: found schema {record['schema']}, expected {SCHEMA}; run it again with this version")
+    for name, kind in FIELDS.items():
+        if name not in record or type(record[name]) not in ((int, float) if kind is float else (kind,)):
+            found = f"{name} {record[name]!r:.100}" if name in record else f"no {name}"
+            raise refused(path, found, f"one that is {KINDS[kind]}", AGAIN)
+    expected = record["predictions_sha256"]
     predictions = folder / "predictions.npz"
     actual = system.file_hash(predictions) if predictions.exists() else "no file"
     if actual != expected:
@@ -264,12 +287,18 @@ def _read_arrays(path: Path, modified: int) -> dict[str, np.ndarray]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a ``predictions.npz``, complete. Raises ValueError if it has none."""
+    """The arrays of a ``predictions.npz``, complete.
+
+    Raises ValueError if it has none, or probabilities that are not finite.
+    """
+    expected, then = "the predictions of a record", "restore it from git, or run it again"
+    packed = array_files.read_npz(path, path, expected, then)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return unpack({name: archive[name] for name in archive.files})
-    except (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, EOFError, *BROKEN) as error:
-        raise ValueError(f"{path}: no predictions of a record ({error})") from error
+        arrays = unpack(packed)
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
+        raise refused(path, f"something else ({reason(error)})", expected, then) from error
+    _check_probabilities(arrays, path, then)
+    return arrays
 
 
 NEAR_CLEAN = " near-clean"

@@ -33,6 +33,17 @@ def read_npz(
             raise refused(place, f"no .npz that can be read ({reason(error)})", expected, then) from error
 
 
+def check_finite(predictions: np.ndarray, place: object, then: str) -> None:
+    """Raise ValueError saying how many of some predictions, (n, ...), have a number that is NaN or infinite.
+
+    Their argmax would be the first class, and be scored as if it had been predicted.
+    """
+    lost = int((~np.isfinite(predictions.reshape(len(predictions), -1)).all(axis=1)).sum())
+    if lost:
+        found = f"{lost:,} of {len(predictions):,} predictions with NaN or infinite numbers"
+        raise refused(place, found, "finite ones", then)
+
+
 def read_npy(content: bytes, place: object, expected: str, then: str) -> np.ndarray:
     """The array in the bytes of an ``.npy``. Raises ValueError as ``read_npz`` does."""
     try:

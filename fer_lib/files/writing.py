@@ -42,17 +42,29 @@ def replace_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def alone(path: Path) -> Iterator[BinaryIO]:
-    """A new file, unbuffered, for what is written bit by bit; nobody else can open it so until it is closed.
+    """A file, unbuffered, for what is written bit by bit; nobody else can open it so until it is closed.
 
-    An older one is emptied. Raises ValueError where another process is writing it, OSError where it cannot be made.
+    An older one keeps its content until ``truncate(0)`` is called: this is for the caller, before the first write.
+    Raises ValueError where it is open so already, here or in another process, OSError where it cannot be made.
     """
-    with open(path, "ab", buffering=0) as file:
+    with open(path, "wb", buffering=0, opener=_as_it_is) as file:
         if path.is_file():
             try:
-                with suppress(AttributeError):
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                found, expected = "another process that is writing it", "a file of one's own"
-                raise refused(path, found, expected, "wait for it, or name another file") from None
-            file.truncate(0)
+                found, expected = "a file that is being written", "a file of one's own"
+                raise refused(path, found, expected, "wait until it is done, or name another file") from None
+            except (AttributeError, OSError):  # a system, or a disk, without locks
+                pass
         yield file
+
+
+def _as_it_is(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+
+
+def write_all(file: BinaryIO, content: bytes) -> None:
+    """Write to an unbuffered file, which may take a part at a time."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]

@@ -203,6 +203,10 @@ class Blaze:
         boxes = np.array([face.box for face in self.known], np.float32).reshape(-1, 5)
         return boxes[np.argsort(boxes[:, 0], kind="stable")]
 
+    def forget(self) -> None:
+        """Search the next frame as the first one: it comes so late that nothing can be followed."""
+        self.grey, self.turn = None, 0
+
     def _found(self, image: np.ndarray, part: tuple[int, int, int]) -> list[Known]:
         """What the search finds in a square of the image."""
         left, top, side = part

@@ -5,23 +5,24 @@ import os
 import signal
 import sys
 import time
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import chain
 
 from ..data import PROGRESS
 from ..files import refused
 from . import outputs, sources, summary
-from .pipeline import Result, Watcher, results
+from .pipeline import Result, Watcher, as_region, results
 
 
 def run(options: argparse.Namespace) -> int:
     """Watch sources to their end, or until Ctrl-C. Returns the exit code: 0, or 130 after Ctrl-C.
 
-    options: source (one or several), every, detector, yunet, threshold, show, save, csv, summary, json, per, as the
-        command has them.
+    options: source (one or several), every, region, detector, yunet, threshold, show, save, csv, summary, json, per, as
+        the command has them.
     No output file is opened before the first frame. What came before an error or Ctrl-C is in complete files. A source
     that cannot be read is a warning if there are several, and an error if none can be read. Raises what ``sources``,
     ``Watcher`` and the outputs raise.
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
                 if enough or interrupted():
                     break
         except BrokenPipeError:  # the reader of the lines has closed the pipe
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            pass
         finally:
             watched.close()
             rate = count / (time.monotonic() - started)
@@ -61,35 +62,73 @@ def _refuse_early(options: argparse.Namespace, parts: list[sources.Source]) -> N
         raise refused("--every", str(options.every), "1 or more", "1 looks at all frames")
     if options.per == "frame" and not options.json:
         raise refused("--per", "frame without --json", "--json, whose lines it is about", "add it")
-    if options.summary:
-        summary.check(options.summary)
+    if options.region is not None:
+        as_region(options.region)
     if not all(options.source):
         raise refused("--source", "nothing", "a source", "name one")
-    files = [path for path in (options.save, options.csv, options.summary) if path]
-    for k, path in enumerate(files):
+    _refuse_clashes(options, parts)
+    if options.save:
+        outputs.check_drawn(options.save, len(parts) == 1 and _is_one_picture(parts[0]))
+    if options.csv:
+        outputs.check_csv(options.csv)
+    if options.summary:
+        summary.check(options.summary)
+
+
+def _refuse_clashes(options: argparse.Namespace, parts: list[sources.Source]) -> None:
+    """Raise ValueError for an output in a folder that is not there, and for a file that is written twice, or written
+    and read."""
+    taken: dict[tuple, str] = {}
+    if options.json:
+        with suppress(OSError, ValueError, AttributeError):  # there may be none, or one that is no file
+            found = os.fstat(sys.stdout.fileno())
+            taken[found.st_dev, found.st_ino] = "the standard output, with --json"
+    taken.pop(_identity(os.devnull), None)
+    files = {f"--{name}": getattr(options, name) for name in ("save", "csv", "summary") if getattr(options, name)}
+    for option, path in files.items():
         if path.is_dir() or not path.absolute().parent.is_dir():
             found = "a folder" if path.is_dir() else f"no folder {path.parent}"
-            raise refused(path, found, "a file in a folder that is there", "name one, or make the folder")
-        if path.resolve() in (other.resolve() for other in files[:k]):
-            raise refused(path, "two outputs to it", "a file for each", "name another")
-    read = [file for part in parts for file in (part if isinstance(part, list) else [part]) if os.path.exists(file)]
-    for path in files:
-        if path.exists() and any(path.samefile(file) for file in read):
-            raise refused(path, "the source itself", "another file to write to", "name one")
+            raise refused(f"{option} {path}", found, "a file in a folder that is there", "name one, or make the folder")
+        if _identity(path) in taken:
+            found = f"a file that is written twice: it is that of {taken[_identity(path)]}"
+            raise refused(f"{option} {path}", found, "a file for each output", "name another")
+        if _identity(path) != _identity(os.devnull):
+            taken[_identity(path)] = f"{option} {path}"
+    read = [str(options.yunet or "")]
+    for part in parts:
+        read += [str(file).removeprefix("file://") for file in (part if isinstance(part, list) else [part])]
+    read += [entry.path for folder in read if os.path.isdir(folder) for entry in os.scandir(folder)]
+    for file in read:
+        if os.path.isfile(file) and _identity(file) in taken:
+            raise refused(taken[_identity(file)], "the source itself", "another file to write to", "name one")
+
+
+def _identity(path: str | os.PathLike) -> tuple:
+    """The same for all names of a file: its number on its disk. Of one that is not there yet, the whole name without
+    links and in lower case, as some disks make no difference."""
+    try:
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    except OSError:
+        return (unicodedata.normalize("NFC", os.path.realpath(path)).casefold(),)
 
 
 def _watched(options: argparse.Namespace, parts: list[sources.Source]) -> Iterator[tuple[Result, bool]]:
     """The results of all sources, one after the other, each with whether its source moves. Faces of different sources
     have different numbers. Raises ValueError if nothing can be read."""
     classifier, number, read = None, 1, 0
+    region = None if options.region is None else as_region(options.region)
     for place, part in enumerate(parts, 1):
         moving = sources.moves(part)
-        settings = {"threshold": options.threshold, "yunet": options.yunet, "moving": moving}
+        settings = {"threshold": options.threshold, "yunet": options.yunet, "moving": moving, "region": region}
         watcher = Watcher(options.detector, classifier, **settings)
         classifier, watcher.tracks.next = watcher.classifier, number
         try:
             with _bar(part, f"{place}/{len(parts)}") as reached:
-                for result in results(sources.frames(part, options.every), watcher):
+                frames = sources.frames(part, options.every)
+                if moving:  # a camera gives them all
+                    frames = (frame for frame in frames if frame.index % options.every == 0)
+                for result in results(frames, watcher):
                     read += 1
                     reached(result.time if moving else result.index + 1)
                     yield result, moving
@@ -107,7 +146,7 @@ def _outputs(options: argparse.Namespace, parts: list[sources.Source]) -> Iterat
     if options.show:
         yield outputs.window()
     if options.save:
-        yield outputs.drawn_file(options.save, len(parts) == 1 and _is_one_picture(parts[0]))
+        yield outputs.drawn_file(options.save)
     if options.csv:
         yield outputs.csv_file(options.csv)
     if options.summary:

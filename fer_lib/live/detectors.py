@@ -2,7 +2,8 @@
 
 A detector is called with a frame, (height, width, 3) uint8 BGR, and the same in grey, (height, width) uint8. It returns
 boxes from left to right, (k, 4): left, top, width and height in pixels, or (k, 5) with each face's rotation in degrees
-clockwise.
+clockwise. One that follows faces from frame to frame may have a method ``forget``: the next frame is then searched as a
+first one is.
 """
 
 import warnings
@@ -94,6 +95,10 @@ class Tuned:
         self.until_everywhere = 0 if len(found) < len(self.before) else self.until_everywhere - 1
         self.before = _boxes(found)
         return self.before
+
+    def forget(self) -> None:
+        """Search the next frame as the first one: it comes so late that nothing can be followed."""
+        self.before, self.until_everywhere = _boxes([]), 0
 
     def _signs(self, grey: np.ndarray) -> np.ndarray:
         """Where a face may be."""

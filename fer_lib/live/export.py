@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import models
 from ..data.emotions import FER2013
+from ..files import arrays, reason, refused
 from ..training import backends
 from ..training.batches import each_standardised
 
@@ -25,23 +26,33 @@ OPSET, IR = 17, 8
 def trained(file: Path, name: str, options: dict) -> keras.Model:
     """The network that a run kept (``records.NETWORK``), in float32 and without layers that only training needs.
 
-    ``name`` and ``options``: its builder and the builder's arguments.
+    ``name`` and ``options``: its builder and the builder's arguments. Raises ValueError if the file is damaged, of
+    another network, or of weights that are not finite.
     """
-    kept = keras.saving.load_model(file, compile=False, safe_mode=True)
+    try:
+        kept = keras.saving.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # zip, JSON and HDF5 are in it, and raise all sorts
+        raise refused(file, f"no network that Keras loads ({reason(error)})", "one", "train it again") from error
     inner = kept.layers[-1] if isinstance(kept.layers[-1], keras.Model) else kept  # after augmentation, if there is any
     keras.config.set_dtype_policy("float32")
     network = models.build(name, options)
-    network.set_weights([keras.ops.convert_to_numpy(weight) for weight in inner.weights])
+    try:
+        network.set_weights([keras.ops.convert_to_numpy(weight) for weight in inner.weights])
+    except ValueError as error:
+        raise refused(file, f"another network ({reason(error)})", f"{name} with {options}", "train it again") from error
+    models.check_finite(network, file, "train it again")
     return network
 
 
 def view_logits(network: keras.Model, faces: np.ndarray) -> np.ndarray:
     """Logits of each face and of its mirror image, (2, k, 7) float32, for ``faces`` (k, 48, 48) uint8.
 
-    The files compute their mean, then apply the temperature.
+    The files compute their mean, then apply the temperature. Raises ValueError for logits that are not finite.
     """
     seen = each_standardised(faces)
-    return np.stack([network.predict(view, batch_size=256, verbose=0) for view in (seen, seen[:, :, ::-1])])
+    logits = np.stack([network.predict(view, batch_size=256, verbose=0) for view in (seen, seen[:, :, ::-1])])
+    arrays.check_finite(np.moveaxis(logits, 1, 0), network.name, "train it again")
+    return logits
 
 
 def to_onnx(network: keras.Model, temperature: float, facts: dict[str, str]) -> bytes:

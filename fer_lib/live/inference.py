@@ -1,13 +1,15 @@
 """Runs the live model of this package, or another, with ONNX Runtime or LiteRT: faces in, probabilities out."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from ..data.emotions import FER2013
+from ..files import arrays, documents, reason, refused
+
+THEN = "`make live-model` writes such a file"
 
 MODEL = Path(__file__).with_name("model.onnx")
 """The live model. ``model.json`` next to it has its checksum, and how it was made and scored."""
@@ -22,21 +24,30 @@ class Classifier:
     emotions = FER2013
     side = 48
 
-    def __init__(self, run: Callable[[np.ndarray], np.ndarray]):
-        self._run = run
+    def __init__(self, run: Callable[[np.ndarray], np.ndarray], file: Path):
+        self._run, self._file = run, file
 
     def classify(self, faces: np.ndarray) -> np.ndarray:
         """Probabilities of the emotions, (k, 7) float32, calibrated if the file is: each row sums to 1.
 
-        ``faces``: (k, 48, 48) uint8, grey, 0 black to 255 white, k of 0 or more. Raises TypeError for another dtype and
-        ValueError for another shape.
+        ``faces``: (k, 48, 48) uint8, grey, 0 black to 255 white, k of 0 or more. Raises TypeError for another dtype,
+        ValueError for another shape, and ValueError naming the file if the network cannot be run, or predicts what is
+        not finite.
         """
         if not isinstance(faces, np.ndarray) or faces.dtype != np.uint8:
             found = getattr(faces, "dtype", type(faces).__name__)
             raise TypeError(f"faces: found {found}, expected an array of uint8, grey levels of 0 to 255")
         if faces.shape[1:] != (self.side, self.side):
             raise ValueError(f"faces: found shape {faces.shape}, expected (k, {self.side}, {self.side}); resize them")
-        return self._run(faces) if len(faces) else np.zeros((0, len(self.emotions)), np.float32)
+        if not len(faces):
+            return np.zeros((0, len(self.emotions)), np.float32)
+        try:
+            probabilities = self._run(faces)
+        except Exception as error:  # the runtimes' errors have no base class of their own
+            found = f"a network that cannot be run ({reason(error)})"
+            raise refused(self._file, found, "one that can", THEN) from error
+        arrays.check_finite(probabilities, self._file, f"its weights are damaged; {THEN}")
+        return probabilities
 
 
 def load(path: Path | None = None) -> Classifier:
@@ -51,13 +62,15 @@ def load(path: Path | None = None) -> Classifier:
         raise FileNotFoundError(f"{file}: found no such file, expected a network as `make live-model` writes it; {how}")
     content = file.read_bytes()
     if not path:
-        expected = json.loads(MODEL.with_suffix(".json").read_text())["sha256"]
+        about = documents.read_json(MODEL.with_suffix(".json"), then="restore it from git")
+        expected = about.get("sha256") if isinstance(about, dict) else None
         found = hashlib.sha256(content).hexdigest()
         if found != expected:
-            raise ValueError(f"{file}: found SHA-256 {found}, expected {expected}; restore it from git")
-    if file.suffix not in (".onnx", ".tflite"):
-        raise ValueError(f"{file}: found a {file.suffix or 'nameless'} file, expected .onnx or .tflite")
-    return Classifier((_onnx if file.suffix == ".onnx" else _litert)(file, content))
+            raise refused(file, f"SHA-256 {found}", f"{expected}, as in model.json", "restore it from git")
+    ending = file.suffix.lower()
+    if ending not in (".onnx", ".tflite"):
+        raise refused(file, f"a {ending or 'nameless'} file", ".onnx or .tflite", "name it so if it is one")
+    return Classifier((_onnx if ending == ".onnx" else _litert)(file, content), file)
 
 
 def _onnx(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
@@ -69,35 +82,35 @@ def _onnx(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        ends = [*session.get_inputs(), *session.get_outputs()[:1]]
+        emotions = session.get_modelmeta().custom_metadata_map.get("emotions", "none")
     except Exception as error:  # ONNX Runtime's errors have no base class of their own
-        raise ValueError(f"{file}: found no network that ONNX Runtime reads ({error}), expected one") from error
-    (input_, *more), output = session.get_inputs(), session.get_outputs()[0]
-    found = input_.type, input_.shape[1:], output.type, output.shape[1:]
-    if more or found != ("tensor(uint8)", [48, 48], "tensor(float)", [len(FER2013)]):
-        expected = f"(k, 48, 48) uint8 in and (k, {len(FER2013)}) float32 out"
-        raise ValueError(f"{file}: found {found}, expected {expected}; `make live-model` writes such a file")
-    emotions = session.get_modelmeta().custom_metadata_map.get("emotions", "none")
+        raise refused(file, f"no network that ONNX Runtime reads ({reason(error)})", "one", THEN) from error
+    found = [(end.type, *end.shape[1:]) for end in ends]
+    if found != [("tensor(uint8)", 48, 48), ("tensor(float)", len(FER2013))]:
+        raise refused(file, f"{found}", f"(k, 48, 48) uint8 in and (k, {len(FER2013)}) float32 out", THEN)
     if emotions != ",".join(FER2013):  # outputs in another order are a classic silent bug
-        raise ValueError(f"{file}: found the emotions {emotions} in its metadata, expected {','.join(FER2013)}")
-    return lambda faces: session.run([output.name], {input_.name: faces})[0]
+        raise refused(file, f"the emotions {emotions} in its metadata", ",".join(FER2013), THEN)
+    return lambda faces: session.run([ends[1].name], {ends[0].name: faces})[0]
 
 
 def _litert(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
-        raise ValueError(f"{file}: needs LiteRT, which is not installed; pip install ai-edge-litert") from error
+        found, expected = "no LiteRT, which is not installed", "it, to read this file"
+        raise refused(file, found, expected, "pip install ai-edge-litert") from error
 
     try:
         interpreter = Interpreter(model_content=content, num_threads=1)
-    except ValueError as error:
-        raise ValueError(f"{file}: found no network that LiteRT reads ({error}), expected one") from error
-    interpreter.allocate_tensors()
-    input_, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    found = input_["dtype"], input_["shape"].tolist(), output["dtype"], output["shape"].tolist()
-    if found != (np.float32, [1, 48, 48, 1], np.float32, [1, len(FER2013)]):
-        expected = f"(1, 48, 48, 1) float32 in and (1, {len(FER2013)}) float32 out"
-        raise ValueError(f"{file}: found {found}, expected {expected}; `make live-model` writes such a file")
+        interpreter.allocate_tensors()
+        ends = [*interpreter.get_input_details(), *interpreter.get_output_details()[:1]]
+    except (ValueError, RuntimeError) as error:
+        raise refused(file, f"no network that LiteRT reads ({reason(error)})", "one", THEN) from error
+    found = [(np.dtype(end["dtype"]).name, *end["shape"].tolist()) for end in ends]
+    if found != [("float32", 1, 48, 48, 1), ("float32", 1, len(FER2013))]:
+        raise refused(file, f"{found}", f"(1, 48, 48, 1) float32 in and (1, {len(FER2013)}) float32 out", THEN)
+    input_, output = ends
 
     def run(faces: np.ndarray) -> np.ndarray:
         probabilities = np.empty((len(faces), len(FER2013)), np.float32)

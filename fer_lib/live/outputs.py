@@ -1,25 +1,28 @@
 """Outputs for results: lines, a CSV file, a video, a picture, a window; and the drawing of faces on frames.
 
 Each output is a context manager. It gives a function to call with every result and whether its source moves. What is
-written is complete when the context ends, however it ends. A window's function returns True when its user closes it.
+written is complete when the context ends, however it ends. A window's function returns True when its user closes it. An
+older file keeps its content until the first result. What the system refuses is an OSError that names option and file.
 """
 
 import csv
+import io
 import json
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..data.emotions import FER2013
-from ..files import refused
+from ..files import pictures, readable, reason, refused, writing
 from .pipeline import Face, Result
 
 Output = Callable[[Result, bool], bool | None]
@@ -29,18 +32,37 @@ MILLISECOND = Fraction(1, 1000)
 # Blue, green, red; of the report's palette.
 SURE, OPEN, DARK, LIGHT = (178, 114, 0), (140, 140, 140), (30, 30, 30), (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+PICTURES = (".png", ".jpg", ".jpeg")
+NO_TABLES = (".mkv", ".mp4", ".html", ".json", *PICTURES)
+"""Endings of names that no table should have."""
+
+
+@contextmanager
+def told(option: str, path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """Around or on what writes: an OSError, or one of these, becomes an OSError that names option and file. Only that
+    the reader of a pipe has closed it stays a BrokenPipeError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (OSError, *errors) as error:
+        found = (getattr(error, "strerror", None) or reason(error)).lower()
+        then = "make room, correct the path or its permissions, or name another file"
+        raise OSError(f"{option} {readable(path)}: found {found}, expected what can be written to; {then}") from error
 
 
 # ---- lines
 
 
-def as_dict(result: Result, face: Face) -> dict:
-    """A face as a dict for JSON: a line of ``--json``."""
-    return _about(result) | _face(face)
+def as_dicts(result: Result) -> list[dict]:
+    """The lines of ``--json``: a dict for each face. A frame without one has a single dict, whose "track" is None."""
+    return [about(result) | _face(face) for face in result.faces] or [about(result) | {"track": None}]
 
 
-def _about(result: Result) -> dict:
-    return {"frame": result.index, "time": round(result.time, 3), "name": result.name}
+def about(result: Result) -> dict:
+    """What all lines of a frame have."""
+    name, moment = readable(result.name), round(result.time, 3)
+    return {"frame": result.index, "time": moment, "name": name, "top_emotion": result.top_emotion}
 
 
 def _face(face: Face) -> dict:
@@ -48,56 +70,73 @@ def _face(face: Face) -> dict:
         "track": face.track,
         "box": list(face.box),
         "turn": round(face.turn, 1),
-        "top2": [name for name, _ in face.top2],
+        "top2": [] if face.flat else [name for name, _ in face.top2],
         "abstained": face.abstained,
         "probabilities": {name: round(float(p), 4) for name, p in zip(face.emotions, face.probabilities)},
     }
 
 
 def print_json(result: Result, moving: bool) -> None:
-    """One line for each face on standard output, written frame by frame."""
-    for face in result.faces:
-        print(json.dumps(as_dict(result, face)), flush=True)
+    """One line for each face on standard output, written frame by frame, and one for a frame without a face."""
+    for line in as_dicts(result):
+        print(json.dumps(line), flush=True)
 
 
 def print_json_frame(result: Result, moving: bool) -> None:
-    """One line for each frame, even without a face."""
-    print(json.dumps(_about(result) | {"faces": [_face(face) for face in result.faces]}), flush=True)
+    """One line for each frame, with a list of its faces."""
+    print(json.dumps(about(result) | {"faces": [_face(face) for face in result.faces]}), flush=True)
 
 
 def print_text(result: Result, moving: bool, several: bool = False) -> None:
     """The same in readable form. several: name the source in each line."""
+    name = readable(result.name)
+    place = f"{result.time:8.2f} s" if moving else name
+    if several and moving:
+        place = f"{name} {place.lstrip()}"
     for face in result.faces:
         (first, likely), (second, less) = face.top2
-        place = f"{result.time:8.2f} s" if moving else result.name
-        if several and moving:
-            place = f"{result.name} {place.lstrip()}"
         left, top, width, height = face.box
-        print(
-            f"{place}  face {face.track} ({width}x{height} at {left},{top}): "
-            f"{'open, perhaps ' if face.abstained else ''}{first} {likely:.0%}, {second} {less:.0%}",
-            flush=True,
-        )
-    if not result.faces and not moving:
-        print(f"{result.name}  no face found", flush=True)
+        seen = f"{'open, perhaps ' if face.abstained else ''}{first} {likely:.0%}, {second} {less:.0%}"
+        seen = "open, nothing to see but one grey" if face.flat else seen
+        print(f"{place}  face {face.track} ({width}x{height} at {left},{top}): {seen}", flush=True)
+    if not result.faces:
+        print(f"{place}  no face found", flush=True)
+
+
+def check_csv(path: Path) -> None:
+    """Raise ValueError early for a name that no table should have."""
+    if path.suffix.lower() in NO_TABLES:
+        raise refused("--csv", str(path), "a name that ends in .csv", "name such a file")
 
 
 @contextmanager
 def csv_file(path: Path) -> Iterator[Output]:
-    """A CSV file with one line for each face. Each frame's lines are written to the system at once."""
-    with open(path, "w", newline="", encoding="utf-8", buffering=2**20) as file:  # bytes: more than one frame's lines
-        box = ["left", "top", "width", "height", "turn"]
-        csv.writer(file).writerow(["frame", "time", "name", "track", *box, "first", "second", "abstained", *FER2013])
-        file.flush()
+    """A CSV file with one line for each face, and one for a frame without a face, whose ``faces`` is 0. Each frame's
+    lines are written to the system at once."""
+    box = ["left", "top", "width", "height", "turn"]
+    head = ["frame", "time", "name", "faces", "top_emotion", "track", *box, "first", "second", "abstained", *FER2013]
+    with ExitStack() as stack:
+        with told("--csv", path):
+            file = stack.enter_context(writing.alone(path))
 
+        @told("--csv", path)
         def write(result: Result, moving: bool) -> None:
-            for face in result.faces:
-                line = as_dict(result, face)
-                csv.writer(file).writerow([
-                    line["frame"], line["time"], line["name"], line["track"], *line["box"], line["turn"],
-                    *line["top2"], int(line["abstained"]), *line["probabilities"].values(),
-                ])  # fmt: skip
-            file.flush()
+            nonlocal head
+            lines = io.StringIO(newline="")
+            if head:
+                if path.is_file():
+                    file.truncate(0)
+                csv.writer(lines).writerow(head)
+                head = None
+            for line in as_dicts(result):
+                row = [line["frame"], line["time"], line["name"], len(result.faces), line["top_emotion"]]
+                if line["track"] is None:
+                    row += [None] * (len(box) + 4 + len(FER2013))
+                else:
+                    row += [line["track"], *line["box"], line["turn"], *(line["top2"] or [None] * 2)]
+                    row += [int(line["abstained"]), *line["probabilities"].values()]
+                csv.writer(lines).writerow(row)
+            writing.write_all(file, lines.getvalue().encode())
 
         yield write
 
@@ -108,11 +147,14 @@ def csv_file(path: Path) -> Iterator[Output]:
 def overlay(result: Result, rate: float | None = None) -> np.ndarray:
     """A copy of a result's frame with its faces drawn on it, (height, width, 3) uint8, blue first.
 
-    A face without a predicted emotion (abstained) has a grey box and a question mark. rate: frames per second, for the
-    upper left corner.
+    A face without a predicted emotion (abstained) has a grey box and a question mark. A region has a thin grey edge.
+    rate: frames per second, for the upper left corner.
     """
     image = result.image.copy()
     size = max(0.35, min(image.shape[:2]) / 960)
+    if result.region:
+        left, top, width, height = result.region
+        cv2.rectangle(image, (left, top), (left + width - 1, top + height - 1), OPEN, 1)
     for face in result.faces:
         _draw_face(image, face, size)
     if rate is not None:
@@ -127,7 +169,9 @@ def _draw_face(image: np.ndarray, face: Face, size: float) -> None:
     cv2.polylines(image, [np.rint(corners).astype(np.int32)], True, colour, max(1, round(3 * size)), cv2.LINE_AA)
     (left, top), (right, _) = (np.rint(end).astype(int).tolist() for end in (corners.min(axis=0), corners.max(axis=0)))
     name, probability = face.top2[0]
-    label = f"{face.track}: {name}{'?' if face.abstained else ''} {probability:.0%}"
+    label = (
+        f"{face.track}: ?" if face.flat else f"{face.track}: {name}{'?' if face.abstained else ''} {probability:.0%}"
+    )
     _draw_text(image, label, (left, max(top - round(8 * size), round(24 * size))), size)
     line, length = round(22 * size), round(130 * size)
     beside = right + 6
@@ -163,21 +207,23 @@ class Rate:
         return 1 / max(self.seconds, 1e-6)
 
 
-def _write_picture(path: Path, result: Result) -> None:
-    if not cv2.imwrite(str(path), overlay(result)):
-        raise OSError(f"{path}: the picture could not be written; see whether the folder is there")
+def check_drawn(path: Path, one_picture: bool) -> None:
+    """Raise ValueError early for a name that ``drawn_file`` has no form for."""
+    if path.suffix.lower() not in (".mkv", *(PICTURES if one_picture else ())):
+        expected = "a name that ends in .mkv, or .png or .jpg for one picture"
+        raise refused("--save", str(path), expected, "name such a file")
 
 
-def drawn_file(path: Path, one_picture: bool) -> AbstractContextManager[Output]:
-    """The output to a video, or to a picture if the source is one picture, chosen by the file's name.
-
-    Raises ValueError for any other name.
-    """
+def drawn_file(path: Path) -> AbstractContextManager[Output]:
+    """The output to a video, or to a picture if the source is one picture, chosen by the file's name."""
     if path.suffix.lower() == ".mkv":
         return video_file(path)
-    if path.suffix.lower() in (".png", ".jpg", ".jpeg") and one_picture:
-        return nullcontext(lambda result, _: _write_picture(path, result))
-    raise refused("--save", str(path), "a name that ends in .mkv, or .png or .jpg for one picture", "name such a file")
+
+    @told("--save", path, ValueError)
+    def write(result: Result, moving: bool) -> None:
+        writing.replace_bytes(path, pictures.encode(overlay(result), path.suffix.lower()))
+
+    return nullcontext(write)
 
 
 @contextmanager
@@ -191,15 +237,23 @@ def video_file(path: Path) -> Iterator[Output]:
     import av
 
     rate, stream, last, before, begin = Rate(), None, -1, -1, 0
-    with av.open(str(path), "w", format="matroska", options={"flush_packets": "1", "cluster_time_limit": "1"}) as file:
+    saving = partial(told, "--save", path, av.error.FFmpegError)
+    with ExitStack() as stack:
+        with saving():
+            file = stack.enter_context(writing.alone(path))
+            every_frame = {"flush_packets": "1", "cluster_time_limit": "1"}
+            film = av.open(file, "w", format="matroska", options=every_frame)
 
+        @saving()
         def write(result: Result, moving: bool) -> None:
             nonlocal stream, last, before, begin
             image = overlay(result, rate.now() if moving else None)
             height, width = image.shape[:2]
             if stream is None:
+                if path.is_file():
+                    file.truncate(0)
                 options = {"preset": "veryfast", "tune": "zerolatency", "crf": "20"}
-                stream = file.add_stream("libx264", rate=30, options=options)
+                stream = film.add_stream("libx264", rate=30, options=options)
                 stream.width, stream.height = width + width % 2, height + height % 2  # halves of colour
                 stream.pix_fmt = "yuv420p"
                 stream.codec_context.time_base = MILLISECOND
@@ -211,13 +265,14 @@ def video_file(path: Path) -> Iterator[Output]:
             moment = result.time if moving else result.index
             last = frame.pts = max(begin + round(1000 * moment), last + 1)
             frame.time_base = MILLISECOND
-            file.mux(stream.encode(frame))
+            film.mux(stream.encode(frame))
 
         try:
             yield write
         finally:
-            if stream is not None:
-                file.mux(stream.encode(None))
+            with saving(), film:
+                if stream is not None:
+                    film.mux(stream.encode(None))
 
 
 def _on_canvas(image: np.ndarray, width: int, height: int) -> np.ndarray:

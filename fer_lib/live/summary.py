@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..data.emotions import FER2013
-from ..files import refused, writing
-from .outputs import Output
+from ..files import readable, refused, writing
+from .outputs import Output, told
 from .pipeline import Face, Result
 
 FINEST, LIMIT = 0.02, 20_000
@@ -60,18 +60,25 @@ class Seen:
 
 
 class Summary:
-    """All faces of all sources, by their track number."""
+    """All faces of all sources, by their track number.
+
+    looked: the name of each source, or picture -> how many of its frames were looked at, and how many had no face.
+    """
 
     def __init__(self):
         self.seen: dict[int, Seen] = {}
+        self.looked: dict[str, list[int]] = {}
         self.width, self.kept = FINEST, 0
 
     def add(self, result: Result, moving: bool) -> None:
+        looked = self.looked.setdefault(readable(result.name), [0, 0])
+        looked[0] += 1
+        looked[1] += not result.faces
         for face in result.faces:
             now = _shown(face)
             seen = self.seen.get(face.track)
             if seen is None:
-                seen = self.seen[face.track] = Seen(result.name, moving, result.time, result.time, now)
+                seen = self.seen[face.track] = Seen(readable(result.name), moving, result.time, result.time, now)
             else:
                 seen.totals += max(0.0, result.time - seen.last) * seen.latest
                 seen.latest, seen.last, seen.frames = now, result.time, seen.frames + 1
@@ -91,7 +98,11 @@ class Summary:
         self.kept = sum(len(seen.points) for seen in self.seen.values())
 
     def rows(self) -> list[list]:
-        return [[seen.name, track, *seen.row()] for track, seen in sorted(self.seen.items())]
+        """The lines of the table: one for each face, then one for each source without any, of 0 frames."""
+        faces = [[seen.name, track, *seen.row()] for track, seen in sorted(self.seen.items())]
+        named = {seen.name for seen in self.seen.values()}
+        none = [[name, *[""] * 3, 0, *[""] * (len(HEAD) - 5)] for name in self.looked if name not in named]
+        return faces + none
 
 
 def _shown(face: Face) -> np.ndarray:
@@ -109,7 +120,8 @@ def summary_file(path: Path) -> Iterator[Output]:
     try:
         yield summary.add
     finally:
-        writing.replace_bytes(path, KINDS[path.suffix.lower()](summary))
+        with told("--summary", path):
+            writing.replace_bytes(path, KINDS[path.suffix.lower()](summary))
 
 
 def check(path: Path) -> None:
@@ -140,7 +152,7 @@ def _as_html(summary: Summary) -> bytes:
 <p>{SENTENCE}</p>
 <img src="data:image/png;base64,{picture}" alt="The probabilities of seven emotions over time, one panel for each face">
 <p>One line for each face: when it was seen, in seconds; the share of that time in which each emotion was predicted, or
-none (open); and the mean probability of each emotion.</p>
+none (open); and the mean probability of each emotion. A file without any face has a line with 0 frames.</p>
 <table><thead><tr>{head}</tr></thead><tbody>
 {rows}
 </tbody></table></body></html>
@@ -151,11 +163,11 @@ KINDS = {".csv": _as_csv, ".html": _as_html, ".png": _as_png}
 
 
 def _title(summary: Summary) -> str:
-    names = list(dict.fromkeys(seen.name for seen in summary.seen.values()))
-    if not names:
-        return "No face was found"
-    where = Path(names[0]).name if len(names) == 1 else f"{len(names)} files"
-    return f"{len(summary.seen)} face{'s' * (len(summary.seen) > 1)} in {where}"
+    where = Path(next(iter(summary.looked))).name if len(summary.looked) == 1 else f"{len(summary.looked)} files"
+    frames, none = (sum(counts) for counts in zip(*summary.looked.values())) if summary.looked else (0, 0)
+    count = len(summary.seen)
+    found = f"{count} face{'s' * (count > 1)} in {where}" if count else "No face was found"
+    return f"{found}; {frames} frame{'s' * (frames != 1)} looked at, {none} without a face"
 
 
 def figure(summary: Summary):

@@ -6,6 +6,8 @@ import inspect
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ..files import refused
+
 if TYPE_CHECKING:
     import keras
 
@@ -51,3 +53,15 @@ def sequential(name: str, stack: list[keras.Layer], classes: int = 7) -> keras.M
 
     head = keras.layers.Dense(classes, dtype="float32", name="logits")
     return keras.Sequential([keras.Input((48, 48, 1)), *stack, head], name=name)
+
+
+def check_finite(network: keras.Model, place: object, then: str) -> None:
+    """Raise ValueError naming the first layer that has a weight that is NaN or infinite.
+
+    Predictions do not tell: oneDNN's ReLU makes 0 of NaN, and the network predicts one emotion for every face.
+    """
+    from keras import ops
+
+    for variable in network.weights:
+        if not bool(ops.all(ops.isfinite(ops.cast(variable.value, "float32")))):
+            raise refused(place, f"NaN or infinite weights in {variable.path}", "finite ones", then)

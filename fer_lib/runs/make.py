@@ -175,7 +175,8 @@ def snakemake(todo: list[Run], jobs: int | None, lock: int) -> int:
             "light": light,  # one core is enough, and no GPU
             "gpu": int(gpu and not light),
         }
-    listed.write_text(json.dumps({"marks": str(marks), "runs": entries}))
+    # Relative, for Snakemake takes braces in an output's path for wildcards.
+    writing.replace_text(listed, json.dumps({"marks": os.path.relpath(marks, paths.ROOT), "runs": entries}))
     command = [sys.executable, "-c", SNAKEMAKE, str(os.getpid())]
     command += ["--profile", "profiles/default", "--workflow-profile", "none", "--configfile", str(listed)]
     command += ["--cores", str(jobs or os.cpu_count()), "--resources", "gpu=1"]
@@ -371,5 +372,5 @@ def report(profile: str, failed: list[str] = ()) -> Path:
         parts.put(parts.RESULTS, "make report", sections.two_intervals(judged, all_records, experiments))
         parts.put(parts.RESULTS, "make report, rules", f"{sections.rules()}\n{sections.changes()}")
         writing.replace_text(article.MARKDOWN, article.markdown(judged, all_records, experiments, folder))
-    (paths.RESULTS / "local" / f"report-{profile}.stamp").write_text(inputs)
+    writing.replace_text(paths.RESULTS / "local" / f"report-{profile}.stamp", inputs)
     return folder / "report.html"

@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from .. import data, paths, system
+from ..files import documents, reason, refused, writing
 
 QUIET = 14.0
 """Seconds after which a run that prints nothing tells how far it is."""
@@ -21,15 +22,19 @@ CLEAR = "\r\x1b[K"
 
 
 def defaults(notebook: str) -> dict:
-    """Names and default values of a notebook's parameters: the assignments of its cell tagged "parameters"."""
-    cells = json.loads((paths.NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
-    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
-    source = "".join(tagged[0]["source"])
-    return {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign)
-    }
+    """Names and default values of a notebook's parameters: the assignments of its cell tagged "parameters".
+
+    Raises ValueError naming the file if it is no notebook, or has no such cell of plain values.
+    """
+    file = paths.NOTEBOOKS / f"{notebook}.ipynb"
+    content = documents.read_json(file)
+    try:
+        tagged = [cell for cell in content["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+        assigned = [node for node in ast.parse("".join(tagged[0]["source"])).body if isinstance(node, ast.Assign)]
+        return {node.targets[0].id: ast.literal_eval(node.value) for node in assigned}
+    except (LookupError, TypeError, AttributeError, ValueError, SyntaxError) as error:
+        expected = 'a notebook whose cell tagged "parameters" assigns plain values'
+        raise refused(file, f"something else ({reason(error)})", expected, "correct or restore it") from error
 
 
 def checked(notebook: str, values: dict) -> dict:
@@ -94,11 +99,11 @@ def execute(
     try:
         with open(log, "wb") as stderr, nullcontext() if prefix is None else _shown(prefix, word) as terminal:
             papermill.execute_notebook(
-                str(paths.NOTEBOOKS / f"{notebook}.ipynb"),
-                str(output),
+                _plain(paths.NOTEBOOKS / f"{notebook}.ipynb"),
+                _plain(output),
                 parameters=checked(notebook, values),
                 cwd=str(paths.ROOT),
-                kernel_name="python3",
+                kernel_name="python3",  # the language; the command is that of ``_kernel_manager``
                 kernel_manager_class=_kernel_manager(stderr, lock, word),
                 stdout_file=terminal,
                 progress_bar=False,
@@ -108,19 +113,31 @@ def execute(
         problem = {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}", "source": error.source}
     except RuntimeError as error:  # so nbclient says that there is no kernel, or no kernel any more
         problem = {"cell": None, "error": f"{error} (killed, or out of memory?); {_last_words(log)}", "source": ""}
-    executed = json.loads(output.read_text())
+    executed = documents.read_json(output)
     executed["metadata"].pop("widgets", None)  # the state of its progress bars, which is more than all its other text
-    output.write_text(_anonymous(json.dumps(executed, indent=1, ensure_ascii=False) + "\n"))
+    writing.replace_text(output, json.dumps(_anonymous(executed), indent=1, ensure_ascii=False) + "\n")
     return problem
 
 
+def _plain(path: Path) -> str:
+    """A path for papermill, which takes braces in one for the places of parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def _kernel_manager(stderr, lock: int | None, word: Path) -> type:
-    """Starts the kernel as a child that Linux kills with this process; elsewhere ipykernel looks once a second."""
+    """Starts the kernel as a child that Linux kills with this process; elsewhere ipykernel looks once a second.
+
+    It is always this environment's, whatever kernels ``JUPYTER_PATH`` or the user's own folders have by its name.
+    """
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
     owner, passed = os.getpid(), () if lock is None else (lock,)
 
     class Manager(AsyncKernelManager):
+        kernel_spec = KernelSpec(**get_kernel_dict())
+
         async def start_kernel(self, **options):
             options["env"] = {**(options.get("env") or os.environ), system.PROGRESS: str(word.absolute())}
             await super().start_kernel(
@@ -137,10 +154,33 @@ def _last_words(log: Path) -> str:
     return f"its last words, in {_anonymous(str(log))}: {_anonymous(lines[-1])[:300]}"
 
 
-def _anonymous(text: str) -> str:
-    """Nobody's folders belong into a result: neither the project's nor those of the packages, nor a home."""
-    text = text.replace(str(paths.ROOT) + "/", "").replace(str(Path.home()), "~")
-    return re.sub(r"(?<![\w:/])(?:[~/][\w.+~-]*)+/((?:site|dist)-packages/)", r"\1", text)
+_BEFORE = r"(\x1b\[[\d;]*m|\\[nrt]|(?<![\w.+~-]))"
+"""What may stand before a path: a terminal's colour, a line break as ``repr`` writes it, or no part of a name."""
+_AFTER = r"(?!\.?[\w+~-])"
+"""What ends a name: /home/jo is no part of /home/john, nor of /home/jo.old."""
+
+
+def _anonymous(content):
+    """Nobody's folders belong into a result: neither the project's nor those of the packages, nor a home.
+
+    content: a text, or a JSON document, of which all texts change. A home or project at the system's root, which would
+    be in every path, is left alone. Takes time in proportion to the text.
+    """
+    if isinstance(content, dict):
+        return {key: _anonymous(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_anonymous(value) for value in content]
+    if not isinstance(content, str):
+        return content
+    for folder, end, instead in ((str(paths.ROOT), "/", ""), (os.path.expanduser("~"), _AFTER, "~")):
+        if len(folder) > 1 and os.path.isabs(folder):
+            content = re.sub(f"{_BEFORE}{re.escape(folder)}{end}", rf"\1{instead}", content)
+
+    def shortened(found: re.Match) -> str:
+        path = found[2]
+        return found[1] + path[max(path.rfind("/site-packages/"), path.rfind("/dist-packages/")) + 1 :]
+
+    return re.sub(rf"{_BEFORE}(?<![:/])([~/][\w.+~/-]*)", shortened, content)
 
 
 @contextmanager
@@ -151,7 +191,8 @@ def _shown(prefix: str, word: Path) -> Iterator["_Terminal"]:
     def watch() -> None:
         while not done.wait(1):
             told = word.read_text() if word.exists() else "at work"
-            terminal.show(f"{told}, {system.clock(time.monotonic() - started)} so far", time.monotonic() - started)
+            with suppress(OSError):  # who reads this is gone: the run's next line says it
+                terminal.show(f"{told}, {system.clock(time.monotonic() - started)} so far", time.monotonic() - started)
 
     watching = threading.Thread(target=watch, daemon=True)
     watching.start()

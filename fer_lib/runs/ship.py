@@ -1,7 +1,6 @@
 """The live model, from its training to its card: what ``make live-model`` does."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from .. import data, paths, runs, system
 from ..data import Faces
 from ..evaluation import calibration, metrics, records
-from ..files import writing
+from ..files import documents, writing
 from ..live import inference, model_card
 from ..training.protocol import Protocol
 from . import plan
@@ -65,13 +64,11 @@ def write_files(record: dict, kept: Path, faces: Faces, folder: Path, card: Path
         "model.int8.tflite": export.to_litert(network, fitted, batches.each_standardised(shown)),
     }
     for name, content in files.items():
-        (folder / f"{name}.partial").write_bytes(content)
-        os.replace(folder / f"{name}.partial", folder / name)
-
+        writing.replace_bytes(folder / name, content)
     by_keras = metrics.probabilities(logits / np.float32(fitted))
     by_file = {name: inference.load(folder / name).classify(tests.images) for name in files}
     off = float(np.abs(by_file["model.onnx"] - by_keras).max())
-    if off > 1e-4:
+    if not off <= 1e-4:
         raise RuntimeError(
             f"{folder / 'model.onnx'}: found probabilities {off:.2g} off those of Keras, expected 1e-4 at most"
         )
@@ -97,7 +94,7 @@ def write_files(record: dict, kept: Path, faces: Faces, folder: Path, card: Path
         "abstaining": model_card.abstaining(by_file["model.onnx"], tests),
     }
     card.parent.mkdir(parents=True, exist_ok=True)
-    peers = json.loads(PEERS.read_text())["accuracy"]
-    card.write_text(model_card.markdown(about, peers), encoding="utf-8")
+    peers = documents.read_json(PEERS, then="`make bench-peers KEEP=1` writes it")["accuracy"]
+    writing.replace_text(card, model_card.markdown(about, peers))
     writing.replace_text(folder / "model.json", json.dumps(about, indent=1) + "\n")
     return card

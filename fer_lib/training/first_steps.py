@@ -30,6 +30,7 @@ from tqdm.auto import tqdm
 from .. import models
 from ..data import Faces
 from ..evaluation import metrics
+from ..files import arrays
 from . import backends, batches, loop, losses, optimizers
 from .protocol import Protocol
 
@@ -112,7 +113,8 @@ def take_steps(
     """One setting: its trace (steps, QUANTITIES) float32, the predicted classes of ``evaluated``, (m,) uint8, and its
     number of weights.
 
-    Raises ValueError for what a sweep does not support: augmentation, class weights, another precision than float32.
+    Raises ValueError for what a sweep does not support: augmentation, class weights, another precision than float32;
+    and where predictions or weights are not finite in the end.
     """
     for name in ("augmentation", "class_weights", "precision"):
         if getattr(protocol, name) != getattr(Protocol(), name):
@@ -136,6 +138,9 @@ def take_steps(
                 bar.update()
     parts = [scale(evaluated.images[start : start + 256]) for start in range(0, len(evaluated), 256)]
     logits = np.concatenate([ops.convert_to_numpy(network(part, training=False)) for part in parts])
+    setting = f"{protocol.input_scale}, {protocol.loss}, rate {protocol.learning_rate:g}, seed {seed}"
+    arrays.check_finite(logits, f"{setting}, step {steps}", loop.DIVERGED)
+    models.check_finite(network, f"{setting}, step {steps}", loop.DIVERGED)
     return np.array(trace, np.float32), logits.argmax(axis=1).astype(np.uint8), network.count_params()
 
 

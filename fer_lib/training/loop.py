@@ -17,12 +17,15 @@ from tqdm.auto import tqdm
 from .. import models, system
 from ..data import Faces
 from ..evaluation import metrics
+from ..files import arrays
 from ..models import weights
 from . import augmentation, backends, checkpoints
 from .batches import Batches, epoch_order, epoch_targets, evaluated_rows, scaler, training_rows
 from .losses import loss_function
 from .optimizers import make_optimizer
 from .protocol import Protocol
+
+DIVERGED = "the training diverged: lower learning_rate, or scale pixels by input_scale"
 
 
 @dataclass
@@ -110,6 +113,9 @@ def train(
     each epoch is kept there, and a run that finds one continues from it to the predictions that it would have had
     unbroken. ``progress`` takes one line of text an epoch, with the time left; within one, ``system.tell`` has it.
 
+    Raises ValueError where a protocol does not fit the faces, and after an epoch that leaves predictions or weights
+    that are not finite: a training that diverged gives no record. The state before that epoch is kept.
+
     History, one entry an epoch: epoch (from 1), loss and accuracy (running means over the epoch with dropout on, loss
     with the weight penalty, as Keras prints them), penalty, learning_rate (at the epoch's end), seconds, and for each
     evaluated set NAME its NAME_loss (without penalty) and NAME_accuracy.
@@ -170,6 +176,8 @@ def train(
         fit = train_epoch(epoch, order, epoch_targets(fitted, protocol, seed, epoch))
         reached(1)
         logits = predicting.predict(inputs, batch_size=at_once, verbose=0).astype(np.float32)
+        arrays.check_finite(logits, f"epoch {epoch}", DIVERGED)
+        models.check_finite(network, f"epoch {epoch}", DIVERGED)
         losses = metrics.cross_entropy(logits, evaluated.labels, protocol.loss)
         correct = logits.argmax(axis=1) == evaluated.labels
         penalty = float(sum(ops.convert_to_numpy(value) for value in model.losses))

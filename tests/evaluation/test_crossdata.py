@@ -1,8 +1,10 @@
 """The cross-data table: a network on data sets that it was not made for, emotions matched by name or refused."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -118,6 +120,71 @@ def test_what_is_no_network_for_faces_is_refused(tmp_path, make, message):
         crossdata.score(str(tmp_path / "x.keras"), ["seven"])
 
 
+def test_weights_or_predictions_that_are_no_numbers_are_refused(tmp_path):
+    """Such a network predicts angry for every face, or whatever is first."""
+    inputs = keras.Input((48, 48, 1))
+    relu = layers.Conv2D(4, 3, activation="relu", name="hidden")
+    model = keras.Model(inputs, layers.Dense(7)(layers.Flatten()(relu(inputs))))
+    weights = model.get_weights()
+    model.set_weights([np.full_like(weights[0], np.nan), *weights[1:]])
+    model.save(tmp_path / "x.keras")
+    with pytest.raises(
+        ValueError, match="x.keras: found NaN or infinite weights in hidden/kernel, expected finite"
+    ):
+        crossdata.score(str(tmp_path / "x.keras"), ["seven"])
+    model.set_weights([np.full_like(array, 1e30) for array in weights])
+    model.save(tmp_path / "x.keras")
+    with pytest.raises(
+        ValueError, match="x.keras: found 20 of 20 predictions with NaN or infinite numbers.*--input-"
+    ):
+        crossdata.score(str(tmp_path / "x.keras"), ["seven"])
+
+
+def test_a_network_is_known_by_its_ending_in_any_case(tmp_path):
+    network(tmp_path / "x.keras", FER2013)
+    (tmp_path / "x.keras").rename(tmp_path / "X.KERAS")
+    assert crossdata.score(str(tmp_path / "X.KERAS"), ["seven"])["rows"][0]["accuracy"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("ok.h5", "a file of Keras 2"), ("OK.H5", "a file of Keras 2"), ("x.onnx", "an ONNX network"),
+        ("x.tflite", "a LiteRT network"), ("x.pth", "a file of PyTorch"), ("saved", "a SavedModel"),
+        ("folder", "a folder"),
+    ],
+)  # fmt: skip
+def test_a_network_of_another_form_is_told_how_to_be_saved(tmp_path, name, found):
+    if name in ("saved", "folder"):
+        (tmp_path / name).mkdir()
+    if name == "saved":
+        (tmp_path / name / "saved_model.pb").touch()
+    elif name != "folder":
+        (tmp_path / name).write_bytes(b"\x89HDF")
+    expected = (
+        f"{name}: found {found}, expected a .keras file, which model.save of Keras 3 writes; load it"
+    )
+    with pytest.raises(ValueError, match=expected):
+        crossdata.score(str(tmp_path / name), ["seven"])
+
+
+def test_a_damaged_network_is_a_value_error(tmp_path, monkeypatch):
+    """Whatever bytes are missing or others: it is refused, or scored."""
+    content, rng = Path(network(tmp_path / "x.keras", FER2013)).read_bytes(), np.random.default_rng(0)
+    damaged = [content[:cut] for cut in rng.choice(len(content), 10)]
+    for place in rng.choice(len(content), 30, replace=False):
+        damaged.append(content[:place] + bytes(rng.integers(0, 256, 3, np.uint8)) + content[place + 3 :])
+    refused = 0
+    for each in damaged:
+        (tmp_path / "x.keras").write_bytes(each)
+        try:
+            crossdata.score(str(tmp_path / "x.keras"), ["seven"])
+        except ValueError as error:
+            assert re.match(r".*x.keras: found .*, expected ", str(error))
+            refused += 1
+    assert refused > 20
+
+
 def test_a_network_that_carries_code_is_not_run(tmp_path):
     model = keras.Sequential([keras.Input((48, 48, 1)), layers.Lambda(lambda x: x), layers.Flatten(), layers.Dense(7)])
     model.save(tmp_path / "x.keras")
@@ -149,6 +216,7 @@ def test_the_command_prints_a_table_and_writes_the_figures(tmp_path, capsys):
 def test_a_network_with_a_layer_of_ours_is_read_where_nothing_has_loaded_it(tmp_path):
     stack = [keras.Input((48, 48, 1)), pretrained.LocalResponseNormalization(), layers.Flatten(), layers.Dense(7)]
     keras.Sequential(stack).save(tmp_path / "x.keras")
-    code = "import sys, pathlib; from fer_lib.evaluation import crossdata as c; c._model(pathlib.Path(sys.argv[1]), '')"
+    code = "import sys; from pathlib import Path; from fer_lib.evaluation import crossdata as c; "
+    code += "c._model(Path(sys.argv[1]), 'fer2013')"
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.keras"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -108,11 +108,11 @@ def test_a_kept_network_goes_with_its_record_and_never_stays_with_another(made, 
         assert records.read(folder)["seconds"] == seconds
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "1", '"schema"', "null", "\\udcff", "[" * 10**5, '{"schema": 1}'])
 def test_a_broken_metrics_file_is_named_and_not_current(made, few_faces, content):
     folder = made[0]
-    (folder / "metrics.json").write_text(content)
-    with pytest.raises(ValueError, match=r"metrics.json: no record .* delete the folder to run it again"):
+    (folder / "metrics.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=r"metrics.json.*: found .*, expected .*; delete the folder to run it again"):
         records.read(folder)
     assert not records.is_current(folder, PARAMETERS, few_faces.sha256, DEFAULTS)
 
@@ -395,3 +395,46 @@ def test_rows_that_are_not_there_are_refused(made):
     for row in (-1, 28):
         with pytest.raises(IndexError):
             records.unpack(packed | {"moved_last": np.array([[row, 0]], np.int32)})
+
+
+@pytest.mark.parametrize("name", records.FIELDS)
+def test_every_field_of_a_record_is_there_and_of_its_type(made, name):
+    path = made[0] / "metrics.json"
+    record = json.loads(path.read_text())
+    for found in (None, [] if records.FIELDS[name] is dict else {}, True):
+        path.write_text(json.dumps(record | {name: found}))
+        with pytest.raises(ValueError, match=f"metrics.json: found {name} .*, expected one that is .*; delete"):
+            records.read(made[0])
+    path.write_text(json.dumps({key: value for key, value in record.items() if key != name}))
+    with pytest.raises(ValueError, match=f"metrics.json: found no {name}, expected one that is"):
+        records.read(made[0])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_predictions_that_are_not_finite_make_no_record(made, few_faces, wrong, tmp_path):
+    """Their argmax is angry, and would be scored."""
+    folder, record, arrays = made
+    tests = few_faces.select(few_faces.rows("PublicTest+PrivateTest"))
+    for kind in ("logits", "probabilities"):
+        values = np.full((28, 7), 1 / 7, np.float32)
+        values[3:5, 2] = wrong
+        how = {"experiment": "x/y", "title": "", "profile": "full", "parameters": PARAMETERS, "faces": few_faces}
+        how |= {"evaluated": tests, "kept": {"best": {"epoch": 1, kind: values}}, "backend": "jax", "device": {}}
+        expected = "found 2 of 28 predictions with NaN or infinite numbers, expected finite ones; "
+        with pytest.raises(ValueError, match=f"x/y, best epoch: {expected}the training diverged"):
+            records.assemble(**how, seconds=1.0)
+    lost = {"probabilities_last": values.astype(np.float16)}
+    with pytest.raises(ValueError, match=f"new, probabilities_last: {expected}"):
+        records.write(tmp_path / "new", record, arrays | lost)
+    assert not (tmp_path / "new").exists()
+    np.savez(tmp_path / "predictions.npz", **arrays | lost)
+    with pytest.raises(ValueError, match=f"predictions.npz, probabilities_last: {expected}restore it from git"):
+        records.read_arrays(tmp_path / "predictions.npz")
+
+
+def test_every_committed_record_has_predictions_that_are_finite():
+    all_records = records.load(paths.RESULTS)
+    assert len(all_records) >= 218
+    for record in all_records:
+        for array in records.read_arrays(record["folder"] / "predictions.npz").values():
+            assert array.dtype.kind != "f" or np.isfinite(array).all()

@@ -20,6 +20,7 @@ from live_frames import Brightness, frame, video
 from PIL import Image
 
 from fer_lib import live, paths
+from fer_lib.data.emotions import FER2013
 from fer_lib.live import detectors, pipeline, sources
 from fer_lib.live.boxes import MARGIN, overlap
 
@@ -314,13 +315,147 @@ def test_smoothing_goes_by_time_not_by_frames():
 def test_a_face_keeps_its_number_while_it_moves_and_for_half_a_second_out_of_sight():
     tracks, probabilities = pipeline.Tracks(), np.full(7, 1 / 7)
     assert [one_face(tracks, probabilities, k / 25, 10 + 8 * k).number for k in range(5)] == [1] * 5
-    tracks.update(np.empty((0, 4), np.int32), 0.3)
+    for k in range(5, 16):
+        tracks.update(np.empty((0, 4), np.int32), k / 25)
     assert one_face(tracks, probabilities, 0.16 + pipeline.PATIENCE, 42).number == 1
     assert one_face(tracks, probabilities, 0.7, 300).number == 2  # elsewhere
     assert one_face(tracks, probabilities, 2.0, 300).number == 2  # the frame after, however late
-    tracks.update(np.empty((0, 4), np.int32), 2.1)
-    assert one_face(tracks, probabilities, 3.0, 300).number == 3  # too late
+    tracks.update(np.empty((0, 4), np.int32), 3.0)
+    assert one_face(tracks, probabilities, 4.0, 300).number == 2  # one look missed it
+    for moment in (5.0, 6.0):
+        tracks.update(np.empty((0, 4), np.int32), moment)
+    assert one_face(tracks, probabilities, 7.0, 300).number == 3  # too late
     assert len(tracks.tracks) == 1  # the others are forgotten
+
+
+class InTurn:
+    """A classifier that gives these probabilities, one face after the other, and then the last ones."""
+
+    emotions, side = FER2013, 48
+
+    def __init__(self, *probabilities):
+        self.left = [np.asarray(each, float) for each in probabilities]
+
+    def classify(self, faces):
+        return np.array([self.left.pop(0) if len(self.left) > 1 else self.left[0] for _ in faces])
+
+
+def noise(seed: int, side: int = 80) -> np.ndarray:
+    """A picture of nothing, unlike that of another seed, (side, side, 3)."""
+    small = np.random.default_rng(seed).integers(0, 255, (5, 5), np.uint8)
+    return cv2.cvtColor(cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2BGR)
+
+
+def seats(*seeds: int | None) -> np.ndarray:
+    """A frame with these faces, 80 pixels each, on seats 100 pixels apart; None for an empty one."""
+    image = np.full((80, 100 * len(seeds), 3), 128, np.uint8)
+    for k, seed in enumerate(seeds):
+        if seed is not None:
+            image[:, 100 * k : 100 * k + 80] = noise(seed)
+    return image
+
+
+def seated(image, grey) -> np.ndarray:
+    """A detector of ``seats``."""
+    boxes = [(100 * k, 0, 80, 80) for k in range(grey.shape[1] // 100) if np.ptp(grey[:, 100 * k : 100 * k + 80])]
+    return np.array(boxes, np.int32).reshape(-1, 4)
+
+
+@pytest.mark.parametrize(
+    "rate, weight", [(30, np.exp(-1 / 9)), (5, np.exp(-2 / 3)), (2, 1 / 3), (1, 1 / 3), (0.2, 1 / 3)]
+)
+def test_at_every_frame_rate_a_still_face_keeps_its_number_and_is_smoothed(rate, weight):
+    before, after = np.eye(7)[0], np.eye(7)[3]
+    watcher, shares = live.Watcher(seated, InTurn(before, after)), []
+    for k in range(6):
+        (face,), _ = watcher.look(seats(1), k / rate)
+        assert face.track == 1
+        shares.append(face.probabilities[0])
+    assert shares == pytest.approx([weight**k for k in range(6)])
+
+
+def test_a_face_that_moved_far_is_not_averaged_with_what_it_was_a_second_ago():
+    before, after = np.eye(7)[0], np.eye(7)[3]
+    for left, share in ((12, 1 / 3), (30, np.exp(-1 / 0.3))):
+        tracks = pipeline.Tracks()
+        one_face(tracks, before, 0)
+        assert one_face(tracks, after, 1, left).number == 1
+        assert tracks.tracks[0].probabilities[0] == pytest.approx(share)
+    none = pipeline.Tracks(0)
+    one_face(none, before, 0)
+    assert one_face(none, after, 1).probabilities[0] == 0
+
+
+@pytest.mark.parametrize("rate", [2, 1, 0.2])
+def test_at_low_frame_rates_another_face_at_the_same_place_has_another_number(rate):
+    watcher, moments = live.Watcher(seated, Brightness()), (k / rate for k in range(20))
+
+    def numbers(*seeds):
+        return [face.track for face in watcher.look(seats(*seeds), next(moments))[0]]
+
+    assert numbers(1, 2) == [1, 2] and numbers(1, 2) == [1, 2]
+    assert numbers(2, 1) == [3, 4] and numbers(2, 1) == [3, 4]  # they changed seats
+    assert numbers(2, None) == [3] and numbers(2, 1) == [3, 4]  # one look missed a face
+    assert numbers(5, 6) == [5, 6]  # a cut
+    assert numbers(None, None, 5) == [7]  # elsewhere
+
+
+def test_two_who_change_seats_out_of_sight_have_new_numbers_at_every_frame_rate():
+    for rate in (25, 5, 1):
+        watcher, numbers = live.Watcher(seated, Brightness()), []
+        for k in range(int(7 * rate) + 1):
+            here = (1, 2) if k <= rate else (2, 1) if k >= 6 * rate else (None, None)
+            numbers.append([face.track for face in watcher.look(seats(*here), k / rate)[0]])
+        assert numbers[0] == numbers[rate] == [1, 2] and numbers[-1] == numbers[6 * rate] == [3, 4]
+
+
+def test_after_a_pause_the_detector_searches_as_at_first_and_all_known_faces_are_classified():
+    class Detector:
+        forgot = 0
+
+        def __call__(self, image, grey):
+            return seated(image, grey)
+
+        def forget(self):
+            self.forgot += 1
+
+    detect, ten, counted = Detector(), seats(*range(10)), []
+    watcher = live.Watcher(detect, Brightness())
+    classify = watcher.classifier.classify
+    watcher.classifier.classify = lambda faces: counted.append(len(faces)) or classify(faces)
+    for moment in (0, 0.04, 0.08, 0.28, 1.28, 2.28):
+        watcher.look(ten, moment)
+    assert counted == [10, 3, 3, 10, 10, 10] and detect.forgot == 3  # the first frame, and two that came late
+    for name in ("tuned", "blaze"):
+        if name == "blaze" and pipeline.detectors.blaze.missing():
+            continue
+        detect, none, image = detectors.detector(name), frame({}), frame({PLACE: SIDE})
+        assert [len(detect(each, grey(each))) for each in (none, none, image)] == [0, 0, 0]  # searched later
+        detect.forget()
+        assert len(detect(image, grey(image))) == 1
+
+
+@pytest.mark.parametrize("tone", [0, 128, 255])
+def test_a_black_white_or_grey_crop_is_left_open_whatever_the_network_says(tone):
+    happy = np.eye(7)[3]
+    boxes = np.array([(10, 10, 60, 60)])
+    watcher = live.Watcher(lambda image, grey: boxes, InTurn(happy), threshold=0)
+    flat = np.full((100, 100, 3), tone, np.uint8)
+    flat[::2] -= np.uint8(tone > 0)  # a camera's noise
+    (face,), _ = watcher.look(flat)
+    assert face.flat and face.abstained and (face.probabilities == 1 / 7).all() and face.track == 1
+    (face,), _ = watcher.look(np.ascontiguousarray(noise(1, 100)), 0.1)
+    assert not face.flat and not face.abstained and face.track == 1
+    np.testing.assert_array_equal(face.probabilities, happy)  # nothing of the 1/7 is left
+    (face,), _ = watcher.look(flat, 0.2)
+    assert face.flat and (face.probabilities == 1 / 7).all()
+
+
+def test_hardly_a_row_of_fer2013_is_taken_for_flat(fer2013_faces):
+    faces = fer2013_faces
+    levels = faces.images[faces.split == 0].reshape(-1, 48 * 48).astype(np.float32).std(axis=1)
+    assert (levels < pipeline.FLAT).sum() == 12 and (levels == 0).sum() == 11
+    assert np.sort(levels)[12] > 9
 
 
 def test_of_many_known_faces_a_few_are_classified_in_turn_and_new_ones_at_once(tmp_path):
@@ -409,7 +544,98 @@ def test_frames_of_ones_own_are_looked_at_too():
         assert set(seconds) == {"detect", "crop", "classify"}
 
 
-@pytest.mark.parametrize("named", [{"threshold": 1.5}, {"threshold": float("nan")}, {"smoothing": -1}])
+def test_only_the_region_is_searched_and_boxes_are_in_the_whole_frames_pixels(tmp_path):
+    image = frame({(20, 20): 100, (400, 200): 160})
+    whole = live.look(image, "tuned", Brightness())
+    (face,) = live.look(image, "tuned", Brightness(), region=(320, 150, 320, 300))
+    assert len(whole) == 2 and overlap(face.box, whole[1].box) > 0.8 and face.track == 1
+    searched = []
+
+    def all_of_it(image, grey):
+        searched.append((image.shape, grey.shape, image[0, 0].tolist()))
+        return np.array([(0, 0, grey.shape[1], grey.shape[0], 12.5)], np.float32)
+
+    image[50, 100] = 1, 2, 3
+    for region, cut in (((100, 50, 30, 20), (100, 50, 30, 20)), ((-50, -50, 5000, 5000), (0, 0, 640, 480))):
+        cv2.imwrite(str(tmp_path / "a.png"), image)
+        (result,) = live.watch(tmp_path / "a.png", all_of_it, Brightness(), region=region)
+        assert result.faces[0].box == result.region == cut and result.faces[0].turn == 12.5
+        assert result.image.shape == (480, 640, 3)
+    assert searched[0] == ((20, 30, 3), (20, 30), [1, 2, 3]) and searched[1][0] == (480, 640, 3)
+    (result,) = live.watch(tmp_path / "a.png", all_of_it, Brightness())
+    assert result.region is None
+
+
+@pytest.mark.parametrize("region", ["", "1,2,3", "1,2,3,4,5", "a,b,c,d", "0,0,0,10", (0, 0, 10, -1), (0.5, 0, 9, 9), 7])
+def test_what_is_no_region_is_refused(region):
+    message = "region: found .*, expected left,top,width,height: four whole numbers"
+    with pytest.raises(ValueError, match=message):
+        pipeline.as_region(region)
+    with pytest.raises(ValueError, match=message):
+        live.Watcher(classifier=Brightness(), region=region)
+
+
+def test_a_region_beside_the_frame_is_refused():
+    assert pipeline.as_region(" 1,2, 3,4") == pipeline.as_region((1, 2, 3, 4)) == (1, 2, 3, 4)
+    for region in ((640, 0, 10, 10), (0, 480, 10, 10), (-10, 0, 10, 10)):
+        with pytest.raises(ValueError, match="which is outside, expected a part of the frame, 640 x 480 pixels"):
+            live.look(frame({}), "tuned", Brightness(), region=region)
+
+
+def test_a_frames_likeliest_emotion_is_that_of_the_highest_mean_over_its_faces():
+    def top(*faces):
+        made = []
+        for probabilities, abstained in faces:
+            row = np.array([*probabilities, *[0] * (7 - len(probabilities))])
+            made.append(pipeline.Face((0, 0, 9, 9), 1, row, FER2013, abstained))
+        return pipeline.Result(0, 0.0, "", None, tuple(made), {}).top_emotion
+
+    assert top(([0.6, 0, 0.4], False), ([0, 0.1, 0.5, 0.4], False)) == "fear"  # neither's likeliest
+    assert top(([0.3, 0.7], False), ([0.9, 0.1], True)) == "angry"  # of all faces
+    assert top() is None and top(([0.4, 0.6], True)) is None
+
+
+def test_the_faces_in_a_picture_of_every_kind(tmp_path):
+    image = frame({(20, 20): 100, (400, 200): 160})
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    content = (tmp_path / "a.png").read_bytes()
+    kinds = [image, tmp_path / "a.png", str(tmp_path / "a.png"), content, Image.fromarray(image[..., ::-1])]
+    found = [live.look(kind, "tuned", Brightness()) for kind in kinds]
+    found += [live.Watcher("tuned", Brightness(), moving=False).look(kind)[0] for kind in kinds]
+    found += [next(live.watch(kind, "tuned", Brightness())).faces for kind in kinds]
+    for faces in found:
+        assert [face.track for face in faces] == [1, 2]
+        assert [face.box for face in faces] == [face.box for face in found[0]]
+        for face, first in zip(faces, found[0]):
+            np.testing.assert_array_equal(face.probabilities, first.probabilities)
+
+
+def test_the_networks_are_loaded_once_for_all_pictures(monkeypatch):
+    made, watcher = [], pipeline.Watcher
+    monkeypatch.setattr(pipeline, "Watcher", lambda *these, **named: made.append(1) or watcher(*these, **named))
+    classifier, image = Brightness(), frame({PLACE: SIDE})
+    pipeline._still.cache_clear()
+    for _ in range(3):
+        (face,) = live.look(image, "tuned", classifier)
+        assert face.track == 1
+    assert len(made) == 1
+    live.look(image, "tuned", classifier, threshold=0.9)
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((9, 9, 3)), np.zeros((9, 9, 5), np.uint8), np.zeros((0, 9, 3), np.uint8), b"text", None, 3.5]
+)
+def test_what_is_no_picture_is_refused_in_words(image):
+    watcher = live.Watcher("tuned", Brightness())
+    for look in (watcher.look, lambda image: live.look(image, "tuned", Brightness())):
+        with pytest.raises((ValueError, TypeError), match="found .*, expected "):
+            look(image)
+
+
+@pytest.mark.parametrize(
+    "named", [{"threshold": 1.5}, {"threshold": float("nan")}, {"smoothing": -1}, {"region": (0, 0, 0, 0)}]
+)
 def test_settings_out_of_range_are_refused(tmp_path, named):
     with pytest.raises(ValueError, match=f"{next(iter(named))}: found"):
         live.watch(tmp_path, classifier=Brightness(), **named)

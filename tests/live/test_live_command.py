@@ -122,9 +122,15 @@ def test_a_picture_into_a_picture(picture, tmp_path):
         (["--detector", "hear"], "found 'hear', expected one of blaze, tuned, paper, usual, yunet"),
         (["--detector", "yunet", "--yunet", "none.onnx"], "found no file none.onnx"),
         (["--threshold", "2"], "threshold: found 2.0, expected a probability"),
-        (["--csv", "no-such-folder/o.csv"], "no-such-folder/o.csv: found no folder no-such-folder"),
-        (["--save", "no-such-folder/o.mkv"], "no-such-folder/o.mkv: found no folder no-such-folder"),
-        (["--summary", "no-such-folder/o.csv"], "found no folder no-such-folder"),
+        (["--csv", "no-such-folder/o.csv"], "--csv no-such-folder/o.csv: found no folder no-such-folder"),
+        (["--save", "no-such-folder/o.mkv"], "--save no-such-folder/o.mkv: found no folder no-such-folder"),
+        (["--summary", "no-such-folder/o.csv"], "--summary no-such-folder/o.csv: found no folder no-such-folder"),
+        (["--csv", "o.mkv"], "--csv: found o.mkv, expected a name that ends in .csv"),
+        (["--csv", "o.PNG"], "--csv: found o.PNG, expected a name that ends in .csv"),
+        (["--csv", "o.html"], "--csv: found o.html, expected a name that ends in .csv"),
+        (["--region", "1,2,3"], "region: found 1,2,3, expected left,top,width,height"),
+        (["--region", "0,0,0,9"], "region: found 0,0,0,9, expected left,top,width,height"),
+        (["--region", "320,0,9,9"], "which is outside, expected a part of the frame, 320 x 240 pixels"),
         (["--summary", "o.txt"], "found o.txt, expected a name that ends in .csv, .html, .png"),
         (["--every", "0"], "--every: found 0, expected 1 or more"),
         (["--per", "frame"], "--per: found frame without --json"),
@@ -177,6 +183,244 @@ def test_damage_is_reported_and_the_rest_kept(tmp_path, capsys):
     printed = capsys.readouterr().err
     assert "b.mov: found 1 damaged of 5 frames, first frame 2" in printed and "4 frames, 0 faces" in printed
     assert [moment for moment, _ in decoded(tmp_path / "o.mkv")] == pytest.approx([0, 0.04, 0.12, 0.16])
+
+
+# ---- files
+
+
+ODD = os.fsdecode(b"caf\xe9")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="this system's names of files are all UTF-8")
+def test_names_that_are_no_utf8_are_written_and_named(two, tmp_path, capsys):
+    source = tmp_path / f"{ODD}.png"
+    source.write_bytes(cv2.imencode(".png", frame({(200, 120): 160}))[1].tobytes())
+    files = [tmp_path / f"{ODD}{ending}" for ending in (".mkv", ".o.png", ".csv", ".html", ".all.csv")]
+    assert main(["live", "--source", str(two), "--save", str(files[0])]) == 0
+    with open(files[0], "rb") as file, av.open(file) as film:
+        assert len(list(film.decode(video=0))) == 8
+    save = ["--save", str(files[1]), "--csv", str(files[2])]
+    assert main(["live", "--source", str(source), "--json", *save, "--summary", str(files[3])]) == 0
+    assert main(["live", "--source", str(source), "--summary", str(files[4])]) == 0
+    assert cv2.imdecode(np.frombuffer(files[1].read_bytes(), np.uint8), cv2.IMREAD_COLOR).shape == (480, 640, 3)
+    (face,) = lines(capsys.readouterr().out)
+    assert face["name"] == rows(files[2])[0]["name"] == rows(files[4])[0]["name"] == "caf\ufffd.png"
+    assert "1 face in caf\ufffd.png;" in files[3].read_text(encoding="utf-8")
+    assert main(["live", "--source", str(source)]) == 0
+    assert capsys.readouterr().out.startswith("caf\ufffd.png  face 1 (")
+    assert main(["live", "--source", str(source), str(two), "--csv", str(files[2])]) == 0
+    assert rows(files[2])[0]["name"].endswith("/caf\ufffd.png")
+
+
+def test_a_terminal_that_lacks_a_letter_gets_its_number(tmp_path):
+    cv2.imwrite(str(tmp_path / "é.png"), frame({}))
+    environment = os.environ | {"PYTHONPATH": f"{paths.ROOT}:{paths.ROOT / 'tests'}", "PYTHONIOENCODING": "ascii"}
+    command = [*PROGRAM, "--source", str(tmp_path / "é.png")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and done.stdout == "\\xe9.png  no face found\n"
+
+
+@pytest.mark.parametrize(
+    "outputs_, second",
+    [
+        (["--csv", "x.csv", "--summary", "x.csv"], "--summary x.csv"),
+        (["--csv", "x.mkv", "--save", "x.mkv"], "--csv x.mkv"),
+        (["--csv", "x.mkv", "--save", "down/../x.mkv"], "--csv x.mkv"),
+        (["--csv", "link.csv", "--summary", "x.csv"], "--summary x.csv"),  # to a file that is not there
+        (["--csv", "old.csv", "--summary", "oldlink.csv"], "--summary oldlink.csv"),
+        (["--csv", "old.csv", "--summary", "hard.csv"], "--summary hard.csv"),
+        (["--csv", "x.csv", "--summary", "X.CSV"], "--summary X.CSV"),
+        (["--csv", "folder/x.csv", "--summary", "x.csv"], "--summary x.csv"),  # a link to the same folder
+    ],
+)
+def test_two_outputs_to_one_file_are_refused_before_anything_is_written(
+    two, tmp_path, monkeypatch, capsys, outputs_, second
+):
+    monkeypatch.chdir(tmp_path)
+    Path("down").mkdir()
+    Path("old.csv").write_text("of yesterday")
+    Path("link.csv").symlink_to("x.csv")
+    Path("oldlink.csv").symlink_to("old.csv")
+    Path("hard.csv").hardlink_to("old.csv")
+    Path("folder").symlink_to(tmp_path)
+    before = sorted(os.listdir())
+    assert main(["live", "--source", str(two), *outputs_]) == 1
+    message = capsys.readouterr().err
+    assert f"error: {second}: found a file that is written twice: it is that of --" in message
+    assert sorted(os.listdir()) == before and Path("old.csv").read_text() == "of yesterday"
+
+
+def test_lines_and_a_file_on_the_standard_output_are_refused(picture, tmp_path):
+    with open(tmp_path / "all.txt", "w") as file:
+        for path in ("/dev/stdout", tmp_path / "all.txt"):
+            process = start("--source", picture, "--json", "--csv", path, stdout=file)
+            errors = process.communicate()[1]
+            assert process.returncode == 1 and "it is that of the standard output, with --json" in errors
+    assert not (tmp_path / "all.txt").read_text()
+    process = start("--source", picture, "--csv", "/dev/stdout")  # alone it may
+    assert len(list(csv.DictReader(process.communicate()[0].splitlines()))) == 1
+    assert start("--source", picture, "--csv", "/dev/null", "--summary", tmp_path / "o.csv").wait() == 0
+
+
+def test_a_file_of_a_folder_that_is_the_source_is_not_written_over(tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / "folder" / f"{name}.png"), frame({}))
+    before = (tmp_path / "folder" / "b.png").read_bytes()
+    written = str(tmp_path / "folder" / "b.png")
+    assert main(["live", "--source", str(tmp_path / "folder"), "--summary", written]) == 1
+    assert "found the source itself" in capsys.readouterr().err
+    assert (tmp_path / "folder" / "b.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("option, name", [("--csv", "a.csv"), ("--save", "a.mkv")])
+def test_a_file_that_is_being_written_is_refused_and_nothing_else_is_touched(two, tmp_path, capsys, option, name):
+    taken, others = tmp_path / name, {"--csv": tmp_path / "old.csv", "--save": tmp_path / "old.mkv"}
+    for path in (taken, *others.values()):
+        path.write_text("of yesterday")
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys, pathlib; from fer_lib.files import writing\n"
+         "with writing.alone(pathlib.Path(sys.argv[1])): print(flush=True); sys.stdin.read()", str(taken)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=paths.ROOT,
+    )  # fmt: skip
+    process.stdout.readline()
+    into = [str(each) for pair in ({**others, option: taken}).items() for each in pair]
+    assert main(["live", "--source", str(two), *into]) == 1
+    assert f"{name}: found a file that is being written, expected a file of one's own" in capsys.readouterr().err
+    assert {path.read_text() for path in (taken, *others.values())} == {"of yesterday"}
+    process.communicate()
+    assert main(["live", "--source", str(two), *into]) == 0
+
+
+def test_what_was_there_stays_until_the_first_frame(monkeypatch, tmp_path, capsys):
+    files = [tmp_path / name for name in ("o.mkv", "o.csv", "all.csv")]
+    for path in files:
+        path.write_text("of yesterday" * 1000)
+    seen = []
+
+    def read():
+        seen.append({path.read_bytes()[:12] for path in files})
+        return len(seen) < 3, frame({(20, 40): 100}, 320, 240)
+
+    camera = SimpleNamespace(isOpened=lambda: True, set=lambda *_: 0, read=read, release=lambda: None)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: camera)
+    into = ["--save", str(files[0]), "--csv", str(files[1]), "--summary", str(files[2])]
+    main(["live", "--source", "0", *into])
+    assert seen[0] == {b"of yesterday"} and len(seen[1]) == 3
+    assert len(decoded(files[0])) == len(rows(files[1])) == 2 and b"yesterday" not in files[0].read_bytes()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize("option, name", [("--csv", "o.csv"), ("--save", "o.mkv"), ("--save", "o.png"),
+                                          ("--summary", "o.csv"), ("--summary", "o.html")])  # fmt: skip
+def test_a_full_disk_is_an_error_that_names_option_and_file(picture, tmp_path, capsys, option, name):
+    (tmp_path / name).symlink_to("/dev/full")
+    assert main(["live", "--source", str(picture), option, str(tmp_path / name)]) == 1
+    printed = capsys.readouterr().err.splitlines()
+    (error,) = [line for line in printed if line.startswith("error: ")]
+    assert error.startswith(f"error: {option} {tmp_path / name}: found no space left on device, expected ")
+    assert error.endswith("; make room, correct the path or its permissions, or name another file")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [(), ("--json",), ("--json", "--per", "frame")])
+def test_a_full_standard_output_is_one_error(picture, arguments):
+    with open("/dev/full", "w") as full:
+        process = start("--source", picture, *arguments, stdout=full)
+        errors = process.communicate()[1]
+    assert process.returncode == 1 and "Exception" not in errors
+    assert "error: the standard output: found no space left on device" in errors
+
+
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write everything")
+def test_a_file_that_may_not_be_written_is_an_error_that_names_it(picture, tmp_path, capsys):
+    (tmp_path / "o.csv").touch(0o400)
+    assert main(["live", "--source", str(picture), "--csv", str(tmp_path / "o.csv")]) == 1
+    assert f"error: --csv {tmp_path / 'o.csv'}: found permission denied" in capsys.readouterr().err
+
+
+# ---- what is looked at, and what is flat
+
+
+def test_only_a_region_is_searched_and_the_whole_frame_is_saved(two, tmp_path, capsys):
+    files = tmp_path / "o.mkv", tmp_path / "o.csv"
+    into = ["--save", str(files[0]), "--csv", str(files[1])]
+    assert main(["live", "--source", str(two), "--region", "170,60,150,500", *into]) == 0
+    found, frames = rows(files[1]), decoded(files[0])
+    assert len(found) == len(frames) == 8 and {row["track"] for row in found} == {"1"}
+    for row in found:
+        left, top, width, height = (int(row[name]) for name in ("left", "top", "width", "height"))
+        assert 180 < left < left + width < 280 and 80 < top < top + height < 180
+    image = frames[0][1].astype(int)
+    assert image.shape == (240, 320, 3)
+    plain = decoded(two)[0][1].astype(int)
+    edge = np.abs(image - plain)[:, 170].mean(axis=1)
+    assert edge[62:238].mean() > 5 > edge[:50].mean()  # the region's edge, cut to the frame
+
+
+def test_of_a_camera_too_each_nth_frame_is_looked_at(monkeypatch, capsys):
+    left = [(True, frame({}, 64, 48))] * 9 + [(False, None)]
+    camera = SimpleNamespace(isOpened=lambda: True, set=lambda *_: 0, read=lambda: left.pop(0), release=lambda: None)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: camera)
+    assert main(["live", "--source", "0", "--json", "--every", "4"]) == 1
+    assert [each["frame"] for each in lines(capsys.readouterr().out)] == [0, 4, 8]
+
+
+def test_frames_left_out_cost_only_their_decoding(tmp_path, monkeypatch, capsys):
+    source = video(tmp_path / "a.mkv", [frame({(20, 40): 100}, 320, 240)] * 40)
+    looked, look = [], pipeline.Watcher.look
+    monkeypatch.setattr(pipeline.Watcher, "look", lambda self, *these: looked.append(1) or look(self, *these))
+    assert main(["live", "--source", str(source), "--json", "--every", "10"]) == 0
+    assert [(each["frame"], each["track"]) for each in lines(capsys.readouterr().out)] == [
+        (k, 1) for k in (0, 10, 20, 30)
+    ]
+    assert len(looked) == 4
+    for k, tone in enumerate((90, 120)):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), frame({}, 64, 48, tone=tone))
+    pictures = [str(tmp_path / f"{k}.png") for k in range(2)]
+    assert main(["live", "--source", *pictures, "--json", "--every", "10"]) == 0  # every picture stands for itself
+    assert len(lines(capsys.readouterr().out)) == 2
+
+
+def test_a_flat_face_is_marked_in_all_lines():
+    def result(*faces):
+        return pipeline.Result(0, 0.0, "a.png", np.zeros((90, 90, 3), np.uint8), faces, {})
+
+    flat = pipeline.Face((0, 0, 9, 9), 1, np.full(7, 1 / 7), FER2013, abstained=True, flat=True)
+    sure = pipeline.Face((20, 0, 9, 9), 2, np.eye(7)[5], FER2013, abstained=False)
+    first, second = outputs.as_dicts(result(flat, sure))
+    assert first["abstained"] is True and first["top2"] == [] and set(first["probabilities"].values()) == {0.1429}
+    assert first["top_emotion"] == second["top_emotion"] == "surprise" and second["top2"][0] == "surprise"
+    assert outputs.as_dicts(result(flat))[0]["top_emotion"] is None
+    whole = summary.Summary()
+    whole.add(result(flat), False)
+    row = dict(zip(summary.HEAD, whole.rows()[0]))
+    assert row["share_open"] == 1 and row["mean_angry"] == 0.1429
+    assert outputs.overlay(result(flat)).any()
+
+
+@pytest.mark.parametrize("tone", [0, 128, 255])
+def test_a_flat_face_in_a_file(tmp_path, tone, monkeypatch, capsys):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((90, 90, 3), tone, np.uint8))
+    found = lambda *_: lambda image, grey: np.array([(10, 10, 50, 50)])  # noqa: E731
+    monkeypatch.setattr(pipeline.detectors, "detector", found)
+    into = ["--csv", str(tmp_path / "o.csv"), "--threshold", "0"]
+    assert main(["live", "--source", str(tmp_path / "a.png"), *into]) == 0
+    (row,) = rows(tmp_path / "o.csv")
+    assert row["abstained"] == "1" and row["first"] == row["second"] == row["top_emotion"] == "" and row["faces"] == "1"
+    assert {row[name] for name in FER2013} == {"0.1429"}
+    assert main(["live", "--source", str(tmp_path / "a.png")]) == 0
+    assert "face 1 (50x50 at 10,10): open, nothing to see but one grey" in capsys.readouterr().out
+
+
+def test_a_source_without_a_face_has_a_line_in_the_summary(two, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "none.png"), frame({}))
+    table = tmp_path / "all.csv"
+    assert main(["live", "--summary", str(table), "--source", str(tmp_path / "none.png"), str(two)]) == 0
+    found = rows(table)
+    assert [(row["name"], row["track"], row["frames"]) for row in found] == [
+        (str(two), "1", "8"), (str(two), "2", "8"), (str(tmp_path / "none.png"), "", "0"),
+    ]  # fmt: skip
 
 
 # ---- several sources
@@ -267,9 +511,25 @@ def test_a_line_a_frame_where_there_is_no_face_too(tmp_path, capsys):
     assert [each["frame"] for each in frames] == list(range(10)) and frames[9]["faces"] == []
     assert [each["time"] for each in frames] == [k / 25 for k in range(10)]
     of_frame = [
-        {key: each[key] for key in ("frame", "time", "name")} | face for each in frames for face in each["faces"]
+        {key: value for key, value in each.items() if key != "faces"} | face
+        for each in frames
+        for face in each["faces"] or [{"track": None}]
     ]
     assert of_frame == faces and len(frames[0]["faces"]) == 2
+    none = {"frame": 9, "time": 0.36, "name": source, "top_emotion": None, "track": None}
+    assert faces[-1] == none and [each["frame"] for each in faces[:7]] == [0, 0, 1, 1, 2, 2, 3]
+    assert main(["live", "--csv", str(tmp_path / "o.csv"), "--source", source]) == 0
+    table = rows(tmp_path / "o.csv")
+    assert [(int(row["frame"]), int(row["faces"])) for row in table] == [
+        (each["frame"], len(each["faces"])) for each in frames for _ in each["faces"] or [None]
+    ]
+    assert [row["top_emotion"] for row in table] == [each["top_emotion"] or "" for each in faces]
+    given = {"frame": "9", "time": "0.36", "name": source, "faces": "0"}
+    assert {name: value for name, value in table[-1].items() if value} == given and None not in table[-1]
+    capsys.readouterr()
+    assert main(["live", "--source", source]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == len(table) and printed[-1] == "    0.36 s  no face found"
     assert main(["live", "--json", "--per", "frame", "--every", "4", "--source", source]) == 0
     assert [(each["frame"], each["time"]) for each in lines(capsys.readouterr().out)] == [(0, 0), (4, 0.16), (8, 0.32)]
 
@@ -329,7 +589,8 @@ def test_a_long_video_needs_no_more_memory_and_shows_the_same():
 def test_the_timeline_has_a_panel_a_face_and_says_what_it_shows():
     whole = seen(*((k / 25, 1 + k // 50, "happy" if k < 50 else "fear", k > 90) for k in range(100)))
     figure = summary.figure(whole)
-    assert figure.get_suptitle() == f"2 faces in a.mkv\n{summary.SENTENCE}"
+    looked = "2 faces in a.mkv; 100 frames looked at, 0 without a face"
+    assert figure.get_suptitle() == f"{looked}\n{summary.SENTENCE}"
     assert [axes.get_title("left") for axes in figure.axes] == [
         "Face 1, a.mkv: mostly happy", "Face 2, a.mkv: mostly fear, 18% of the time left open",
     ]  # fmt: skip
@@ -353,8 +614,10 @@ def test_a_page_needs_nothing_beside_it(two, tmp_path, empty, capsys):
     assert len(pictures) == 1 and pictures[0].startswith("data:image/png;base64,") and "http" not in page
     content = np.frombuffer(base64.b64decode(pictures[0].split(",")[1]), np.uint8)
     assert cv2.imdecode(content, cv2.IMREAD_COLOR).shape == cv2.imread(str(tmp_path / "o.png")).shape
-    assert page.count("<tr>") == (1 if empty else 3) and "<b>" not in page
-    assert ("a &amp; &lt;b&gt;.mkv" in page) is not empty and ("No face was found" in page) is empty
+    assert page.count("<tr>") == (2 if empty else 3) and "<b>" not in page
+    assert (
+        "a &amp; &lt;b&gt;.mkv" in page and ("No face was found; 1 frame looked at, 1 without a face" in page) is empty
+    )
     assert sorted(path.suffix for path in tmp_path.glob("o.*")) == [".html", ".png"]  # no half file beside it
 
 
@@ -493,7 +756,8 @@ def test_however_it_is_stopped_what_it_wrote_is_whole(long, tmp_path, number):
         assert last["frame"] - 1 <= int(table[-1]["frame"]) and last["frame"] - 1 <= len(frames)
     else:
         assert process.returncode == 130 and "Traceback" not in errors
-        assert f"{len(frames)} frames, {len(table)} faces" in errors and int(table[-1]["frame"]) == last["frame"]
+        faces = sum(row["track"] != "" for row in table)
+        assert f"{len(frames)} frames, {faces} faces" in errors and int(table[-1]["frame"]) == last["frame"]
     assert 100 < len(frames) < 10_000
 
 
@@ -520,9 +784,10 @@ def test_ten_thousand_frames_are_all_accounted_for_and_memory_stays_flat(long, t
     assert process.returncode == 0 and "10000 frames, " in process.stderr.read()
     table, frames = rows(files[1]), decoded(files[0])
     assert len(frames) == 10_000 and [round(25 * moment) for moment, _ in frames] == list(range(10_000))
-    seen = {int(row["frame"]) for row in table}
-    assert len(seen) > 9_900 and max(seen) < 10_000  # a face is lost for a frame at times
-    assert sum(int(row["frames"]) for row in rows(all_in_all)) == len(table)
+    assert [int(row["frame"]) for row in table] == list(range(10_000))
+    seen = sum(row["track"] != "" for row in table)
+    assert seen > 9_900  # a face is lost for a frame at times
+    assert sum(int(row["frames"]) for row in rows(all_in_all)) == seen
     half = len(memory) // 2
     assert half > 5 and max(memory[half:]) - max(memory[:half]) < 8  # MB
 

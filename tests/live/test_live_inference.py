@@ -116,11 +116,68 @@ def test_a_file_that_is_no_such_network_is_refused(file, tmp_path):
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 64
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 64
     onnx.save(model, file)
-    with pytest.raises(ValueError, match=r"found .*\[64, 64\].*, expected \(k, 48, 48\) uint8 in"):
+    with pytest.raises(ValueError, match=r"found .*, 64, 64\).*, expected \(k, 48, 48\) uint8 in"):
         inference.load(file)
-    file.write_bytes(b"no network")
-    with pytest.raises(ValueError, match="found no network that ONNX Runtime reads"):
-        inference.load(file)
+    for name, engine in {"x.onnx": "ONNX Runtime", "X.ONNX": "ONNX Runtime", "x.tflite": "LiteRT"}.items():
+        if engine == "LiteRT":
+            pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+        for content in (b"", b"no network", bytes(1000), b"\x1c\0\0\0TFL3" + bytes(range(256))):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(
+                ValueError, match=f"{name}: found no network that {engine} reads .*, expected one; `make"
+            ):
+                inference.load(tmp_path / name)
+
+
+def test_damage_is_a_value_error_that_names_the_file(file):
+    """Whatever bytes change: it is refused when it is loaded or used, or predicts numbers."""
+    content, rng, refused = file.read_bytes(), np.random.default_rng(0), 0
+    for place in rng.choice(len(content), 60, replace=False):
+        file.write_bytes(content[:place] + bytes(rng.integers(0, 256, 4, np.uint8)) + content[place + 4 :])
+        try:
+            assert np.isfinite(inference.load(file).classify(FACES)).all()
+        except ValueError as error:
+            assert str(error).startswith(f"{file}: found ") and ", expected " in str(error)
+            refused += 1
+    assert refused > 2
+
+
+def nan(network):
+    """The network with one weight that is no number, far from its end."""
+    broken = network.__class__.from_config(network.get_config())
+    weights = network.get_weights()
+    weights[0] = np.full_like(weights[0], np.nan)
+    broken.set_weights(weights)
+    return broken
+
+
+def test_predictions_that_are_no_numbers_are_refused(network, tmp_path):
+    """They would be read as angry."""
+    from fer_lib.live import export
+
+    path = tmp_path / "model.onnx"
+    path.write_bytes(export.to_onnx(nan(network), TEMPERATURE, {}))
+    expected = r"found 20 of 20 predictions with NaN or infinite numbers, expected finite ones; its weights are damaged"
+    with pytest.raises(ValueError, match=f"model.onnx: {expected}"):
+        inference.load(path).classify(FACES)
+    path = tmp_path / "network.keras"
+    nan(network).save(path)
+    with pytest.raises(ValueError, match="network.keras: found NaN or infinite weights in .*kernel, expected finite"):
+        export.trained(path, "small_vgg", {"width": 8})
+
+
+def test_a_kept_network_that_is_damaged_or_of_another_kind_is_named(network, tmp_path):
+    from fer_lib.live import export
+
+    path = tmp_path / "network.keras"
+    network.save(path)
+    assert len(export.trained(path, "small_vgg", {"width": 8}).get_weights()) == len(network.get_weights())
+    with pytest.raises(ValueError, match="network.keras: found another network .*, expected small_vgg with"):
+        export.trained(path, "small_vgg", {"width": 16})
+    for content in (b"", b"PK\x03\x04", path.read_bytes()[:-3000]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="network.keras: found no network that Keras loads .*, expected one"):
+            export.trained(path, "small_vgg", {"width": 8})
 
 
 def test_the_shipped_file_must_be_the_one_of_its_card(file, monkeypatch):

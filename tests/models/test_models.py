@@ -104,3 +104,15 @@ def test_the_small_vgg_is_small():
 def test_an_unknown_model_is_refused_by_name():
     with pytest.raises(ValueError, match=r"model: found 'simplecnn', expected one of feedforward, simple_cnn"):
         models.build("simplecnn")
+
+
+def test_the_layer_with_weights_that_are_no_numbers_is_named():
+    network = models.build("feedforward")
+    models.check_finite(network, "x.keras", "train it again")
+    for wrong in (np.nan, np.inf):
+        bias = network.layers[-1].bias
+        bias.assign(np.full(bias.shape, wrong, np.float32))
+        with pytest.raises(
+            ValueError, match="x.keras: found NaN or infinite weights in .*logits/bias, expected"
+        ):
+            models.check_finite(network, "x.keras", "train it again")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -205,9 +206,22 @@ def test_the_reports_notebook_reads_the_claims_as_they_were_judged():
     assert notebooks.defaults("9_report")["claims"] == ""
 
 
+def test_snakemakes_list_names_no_folder_with_braces(study, tmp_path, monkeypatch):
+    """In an output's path they would be wildcards."""
+    root = tmp_path / "clone {x} [y]"
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setattr(paths, "RESULTS", root / "results")
+    (root / "results" / "local").mkdir(parents=True)
+    done = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: done)
+    assert make.snakemake(plan.wanted("full", seeds=1, only="a"), 1, 0) == 0
+    assert json.loads((root / "results" / "local" / "todo.json").read_text())["marks"] == "results/local/done"
+
+
 @pytest.mark.slow
 def test_one_failure_does_not_stop_the_rest_and_mended_it_alone_is_run(tmp_path):
-    study = Study(tmp_path, network=NETWORK.replace("feedforward", "no_such_model"), tree=TREE)
+    folder = tmp_path / "clone {x} [y]"  # no template and no pattern
+    study = Study(folder, network=NETWORK.replace("feedforward", "no_such_model"), tree=TREE)
     first = study.run("reproduce")
     assert first.returncode == 1, first.stdout + first.stderr
     assert "Profile smoke, because no FER2013 is here" in first.stdout
@@ -229,7 +243,7 @@ def test_one_failure_does_not_stop_the_rest_and_mended_it_alone_is_run(tmp_path)
     third = study.run("reproduce")
     assert third.returncode == 0
     assert "nothing to do" in third.stdout
-    assert not (tmp_path / "results" / "report.html").exists()
+    assert not (folder / "results" / "report.html").exists()
 
     fourth = study.run("reproduce", "--only", "forest")
     assert fourth.returncode == 1

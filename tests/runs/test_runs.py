@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -508,3 +509,73 @@ def test_real_profiles_without_data_say_what_to_do(study, profile):
 def test_an_unknown_profile_is_refused(study):
     with pytest.raises(ValueError, match="PROFILE: found 'fast', expected one of smoke, quick, full"):
         make.reproduce("fast")
+
+
+# ---- notebooks below any folder, in any environment
+
+
+HOME = {"/": "/", "relative": "jo", "empty": "", "unset": None}
+
+
+@pytest.mark.parametrize("home", HOME.values(), ids=HOME)
+def test_a_home_that_is_no_folder_of_ones_own_changes_nothing(home, monkeypatch):
+    monkeypatch.delenv("HOME")
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    text = "see jo and /usr/share/x"
+    assert notebooks._anonymous(text) == text
+
+
+def test_a_home_is_replaced_where_it_is_a_whole_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/jo/")
+    for text, expected in {
+        "/home/jo": "~", "see /home/jo.": "see ~.", "'/home/jo/x y'": "'~/x y'", "a:/home/jo:b": "a:~:b",
+        "\x1b[0;32m/home/jo/x\x1b[0m": "\x1b[0;32m~/x\x1b[0m", r"'a\n/home/jo/x'": r"'a\n~/x'",
+        "file:///home/jo/x": "file://~/x",
+    }.items():  # fmt: skip
+        assert notebooks._anonymous(text) == expected
+    for other in ("/home/john", "/home/jo.old/x", "/home/jo-2", "/mnt/home/jo", "~/home/joan"):
+        assert notebooks._anonymous(other) == other
+    document = {"cells": [{"source": ["/home/jo/a\n", "/home/john\n"], "count": 3, "none": None}]}
+    expected = {"cells": [{"source": ["~/a\n", "/home/john\n"], "count": 3, "none": None}]}
+    assert notebooks._anonymous(document) == expected
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["~", "/", "~/", "/a", "~^", "site-packages/", "/site-packages", "\x1b[", "\x1b[1;", "\\n/", "-/", "/home/jo"],
+)
+def test_long_texts_take_time_in_proportion(part, monkeypatch):
+    """A megabyte each: what tries every way to divide these, or goes back from each place, would not end today."""
+    monkeypatch.setenv("HOME", "/home/jo")
+    text = f" {part * (2**20 // len(part))}^"
+    notebooks._anonymous(text)
+    assert notebooks._anonymous(f"{text} /x/site-packages/y").endswith("^ site-packages/y")
+
+
+PLAIN = '{"cells": [%s, {"cell_type": "code", "execution_count": null, "id": "b", "metadata": {}, "outputs": [], %s}], '
+PLAIN += '"metadata": {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}, '
+PLAIN += '"nbformat": 4, "nbformat_minor": 5}'
+PLAIN %= (
+    '{"cell_type": "code", "execution_count": null, "id": "a", "metadata": {"tags": ["parameters"]}, "outputs": [], '
+    '"source": ["x = 1"]}',
+    '"source": ["import os, sys\\n", "print(x + 1, sys.executable, os.getcwd())"]',
+)
+
+
+def test_a_notebook_runs_below_any_folder_and_with_this_interpreter(tmp_path, monkeypatch):
+    """Braces are papermill's templates, brackets glob's; and JUPYTER_PATH has another kernel of the same name."""
+    root = tmp_path / "clone {x} [y] {}"
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    for folder in (root / "notebooks", kernel):
+        folder.mkdir(parents=True)
+    (root / "notebooks" / "plain.ipynb").write_text(PLAIN)
+    (kernel / "kernel.json").write_text('{"argv": ["false"], "display_name": "Python 3", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setattr(paths, "NOTEBOOKS", root / "notebooks")
+    output = root / "results" / "run.ipynb"
+    assert notebooks.execute("plain", output, {"x": 2}) is None
+    assert [path.name for path in sorted(root.rglob("*.ipynb"))] == ["plain.ipynb", "run.ipynb"]
+    (printed,) = json.loads(output.read_text())["cells"][-1]["outputs"]
+    assert "".join(printed["text"]) == notebooks._anonymous(f"3 {sys.executable} {root}\n")

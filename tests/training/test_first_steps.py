@@ -237,3 +237,11 @@ def test_figures_have_a_line_for_each_setting_and_a_dot_for_each_step(recorded):
     np.testing.assert_array_equal(axes[0].lines[1].get_ydata(), traces["loss"][1])
     (dots,) = figures.saturation(recorded["sweep"], traces).axes[0].lines
     assert len(dots.get_xdata()) == 12
+
+
+def test_a_setting_that_diverges_is_named(few_faces):
+    protocol = Protocol(model="feedforward", optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(
+        ValueError, match=r"0..1, logits, rate 1e\+30, seed 3, step 4: found .*NaN or .* diverged"
+    ):
+        first_steps.sweep(few_faces, [(protocol, 3)], 4, few_faces)

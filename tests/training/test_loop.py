@@ -51,6 +51,34 @@ def test_a_network_learns_and_the_same_seed_gives_the_same_predictions(few_faces
     )
 
 
+def test_a_training_that_diverges_gives_no_predictions_and_its_last_whole_state_is_kept(few_faces, tmp_path):
+    """Its argmax would be angry, and would be scored."""
+    reckless = replace(SMALL, optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(ValueError, match="epoch 1: found .* NaN or infinite .*; the training diverged: lower learning"):
+        loop.train(few_faces, reckless, 0, tmp_path, progress=lambda line: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_no_numbers_are_found_where_predictions_hide_them(few_faces, monkeypatch):
+    """A ReLU may make 0 of NaN: the network then predicts one emotion for every face, as if it had collapsed."""
+
+    def break_it(*given):
+        train = epoch_trainer(*given)
+
+        def broken(*of):
+            result = train(*of)
+            kernel = given[0].layers[-2].kernel if hasattr(given[0].layers[-2], "kernel") else given[0].weights[0]
+            kernel.assign(np.full(kernel.shape, np.nan, np.float32))
+            return result
+
+        return broken
+
+    epoch_trainer = loop.epoch_trainer
+    monkeypatch.setattr(loop, "epoch_trainer", break_it)
+    with pytest.raises(ValueError, match="epoch 1: found .*NaN or infinite .*, expected finite ones; the training"):
+        loop.train(few_faces, SMALL, 0, progress=lambda line: None)
+
+
 class Killed(BaseException):
     pass
 

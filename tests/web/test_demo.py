@@ -305,6 +305,29 @@ def test_the_camera_shows_a_face_until_it_is_stopped(browser, address):
     assert errors == []
 
 
+def test_a_still_face_is_smoothed_at_every_rate_and_a_flat_crop_is_known(browser, address):
+    tab, errors = opened(browser, address)
+    about, before, after = "await (await fetch('about.json')).json()", np.eye(7)[0], np.eye(7)[3]
+
+    def share(seconds: float, x: float, **named) -> float:
+        """Of what was known of a face ``seconds`` ago, at 100, 100, once it is at ``x``."""
+        known = {"x": 100, "y": 100, "side": 80, "probabilities": before.tolist()} | named
+        face = {"x": x, "y": 100, "side": 80, "probabilities": after.tolist()}
+        call = f"(await import('./faces.js')).smoothed([face], [known], seconds, {about})"
+        (found,) = tab.evaluate(f"async ([face, known, seconds]) => {call}", [face, known, seconds])
+        assert sum(found["probabilities"]) == pytest.approx(1)
+        return found["probabilities"][0]
+
+    assert [share(seconds, 102) for seconds in (1 / 30, 0.2, 1, 5)] == pytest.approx(
+        [math.exp(-1 / 9), math.exp(-2 / 3), 1 / 3, 1 / 3]
+    )
+    assert share(1, 130) == pytest.approx(math.exp(-1 / 0.3)) and share(0.1, 200) == share(0.1, 100, flat=True) == 0
+    for levels, flat in (([7] * 100, True), ([0, 3] * 50, True), ([0, 5] * 50, False)):
+        call = f"(await import('./faces.js')).isFlat(Uint8Array.from(crop), ({about}).flat)"
+        assert tab.evaluate(f"async (crop) => {call}", levels) is flat
+    assert errors == []
+
+
 def test_a_machine_without_a_camera_says_so(browser, address):
     tab, errors = opened(browser, address)
     refusing = "async () => { throw new DOMException('', 'NotFoundError'); }"
