@@ -63,14 +63,15 @@ HOW = (
 def find() -> Path | None:
     """The folder that ``load()`` would read: the environment variable ``AFFECTNET``, else ``data/affectnet``, or None.
 
-    Raises FileNotFoundError if the variable is set but is no folder.
+    Raises FileNotFoundError if the variable is set, or something is there, that is no folder.
     """
-    named = os.environ.get("AFFECTNET")
-    folder = Path(named).expanduser() if named else paths.DATA / "affectnet"
+    named = paths.named("AFFECTNET")
+    folder = named or paths.DATA / "affectnet"
     if folder.is_dir():
         return folder
-    if named:
-        raise FileNotFoundError(f"AFFECTNET={named}: found no such folder, expected AffectNet unpacked; {HOW}")
+    if named or os.path.lexists(folder):
+        found = paths.kind(folder)
+        raise FileNotFoundError(f"{'AFFECTNET=' * bool(named)}{folder}: found {found}, expected AffectNet; {HOW}")
     return None
 
 

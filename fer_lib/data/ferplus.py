@@ -48,15 +48,20 @@ _AGAIN = f"fetch {NAME} again"
 def find() -> Path | None:
     """The FER+ file: the environment variable ``FERPLUS`` (a file, or a folder holding ``NAME``), else in ``data/``.
 
-    None if there is none. Raises FileNotFoundError if the variable is set but no file is there.
+    None if there is none. Raises FileNotFoundError if the variable is set but no file is there, or if what is there is
+    no file.
     """
-    named = os.environ.get("FERPLUS")
-    path = Path(named).expanduser() if named else paths.DATA
-    path = path / NAME if path.is_dir() else path
+    named = paths.named("FERPLUS")
+    place = named or paths.DATA
+    path = place / NAME if place.is_dir() else place
     if path.is_file():
         return path
-    if named:
-        raise FileNotFoundError(f"FERPLUS={named}: found no such file, expected {NAME} or its folder; correct the path")
+    if named or os.path.lexists(path):
+        at = path if os.path.lexists(path) else place
+        found = paths.kind(at) + f" without {NAME}" * at.is_dir()
+        raise FileNotFoundError(
+            f"{'FERPLUS=' * bool(named)}{at}: found {found}, expected {NAME} or its folder; correct the path"
+        )
     return None
 
 

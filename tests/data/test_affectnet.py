@@ -272,7 +272,16 @@ def test_it_is_found_by_the_variable_or_in_data(tmp_path, monkeypatch):
     monkeypatch.setenv("AFFECTNET", str(tmp_path))
     assert affectnet.find() == tmp_path
     monkeypatch.setenv("AFFECTNET", str(tmp_path / "nowhere"))
-    with pytest.raises(FileNotFoundError, match="AFFECTNET=.*nowhere: found no such folder"):
+    with pytest.raises(FileNotFoundError, match="AFFECTNET=.*nowhere: found no such file or folder"):
+        affectnet.find()
+    (tmp_path / "AffectNet.zip").touch()
+    monkeypatch.setenv("AFFECTNET", str(tmp_path / "AffectNet.zip"))
+    with pytest.raises(FileNotFoundError, match=r"AFFECTNET=.*AffectNet\.zip: found a file, expected AffectNet;"):
+        affectnet.find()
+    monkeypatch.setenv("AFFECTNET", "")
+    (paths.DATA / "affectnet").rmdir()
+    (paths.DATA / "affectnet").symlink_to("elsewhere")
+    with pytest.raises(FileNotFoundError, match="affectnet: found a link to elsewhere, which is not there, expected"):
         affectnet.find()
 
 

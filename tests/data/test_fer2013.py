@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import warnings
@@ -112,6 +113,48 @@ def test_named_but_not_there_never_falls_back(tmp_path, monkeypatch):
         fer2013.load()
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npz: found no such file"):
         fer2013.load(tmp_path / "nowhere.npz")
+
+
+def test_what_is_there_but_no_file_is_named(tmp_path, monkeypatch):
+    """A folder called fer2013.csv, as some programs unpack an archive; a link whose target is gone; other files."""
+    folder = tmp_path / "fer2013.csv"
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+    (folder / "._notes.txt").touch()
+    monkeypatch.setenv("FER2013", str(folder))
+    with pytest.raises(FileNotFoundError, match=r"fer2013\.csv: found a folder with none of them but notes\.txt, exp"):
+        fer2013.find()
+    monkeypatch.setenv("FER2013", str(tmp_path))
+    with pytest.raises(
+        FileNotFoundError, match=r"found fer2013\.csv, which is a folder, expected fer2013\.csv or icml"
+    ):
+        fer2013.find()
+    link = tmp_path / "link.csv"
+    link.symlink_to("gone.csv")
+    monkeypatch.setenv("FER2013", str(link))
+    with pytest.raises(FileNotFoundError, match=r"link\.csv: found a link to gone\.csv, which is not there, expected"):
+        fer2013.find()
+    monkeypatch.setenv("FER2013", os.devnull)
+    with pytest.raises(FileNotFoundError, match=f"{os.devnull}: found a pipe or device, expected"):
+        fer2013.find()
+    path = write(folder / "fer2013.csv", csv_text(*made_up()))
+    monkeypatch.setenv("FER2013", str(folder))
+    assert fer2013.find() == path
+
+
+def test_what_is_no_file_in_data_is_not_passed_over(tmp_path):
+    (tmp_path / "real").mkdir()
+    paths.DATA.symlink_to(tmp_path / "real")  # may itself be a link, and hold one to any folder
+    (tmp_path / "other").mkdir()
+    (paths.DATA / "fer2013").symlink_to(tmp_path / "other")
+    assert fer2013.find() is None
+    (paths.DATA / "fer2013.npz").symlink_to("gone.npz")
+    with pytest.raises(
+        FileNotFoundError, match=r"found fer2013\.npz, which is a link to gone\.npz, which is not there"
+    ):
+        fer2013.find()
+    path = write(paths.DATA / "train.csv", train_text(*made_up()))
+    assert fer2013.find() == path
 
 
 # ---- what is not official says so

@@ -53,6 +53,15 @@ def test_it_is_found_by_the_variable_or_in_data(tmp_path, monkeypatch):
     monkeypatch.setenv("FERPLUS", str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match=r"FERPLUS=.*nowhere: found no such file"):
         ferplus.find()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setenv("FERPLUS", str(tmp_path / "folder"))
+    with pytest.raises(FileNotFoundError, match=r"FERPLUS=.*folder: found a folder without fer2013new\.csv, expected"):
+        ferplus.find()
+    monkeypatch.setenv("FERPLUS", "")
+    kept.unlink()
+    kept.symlink_to("gone.csv")
+    with pytest.raises(FileNotFoundError, match=r"data/fer2013new\.csv: found a link to gone\.csv, which is not there"):
+        ferplus.find()
 
 
 @pytest.mark.parametrize(
