@@ -358,13 +358,13 @@ def picture(ending=".jpg", shape=(48, 48)):
     return cv2.imencode(ending, np.full(shape, 99, np.uint8))[1].tobytes()
 
 
-NO_PICTURE = "found no picture that can be decoded, expected a JPEG or PNG of 48 x 48 pixels"
+NO_PICTURE = "found no picture that can be decoded.*, expected"
 BAD_PICTURES = {
     "none": ("train/sad/Training_7.jpg", b"<html>", NO_PICTURE),
     "empty": ("train/sad/Training_7.jpg", b"", NO_PICTURE),
     "half a JPEG": ("train/sad/Training_7.jpg", picture()[:-20], NO_PICTURE),
     "half a PNG": ("train/sad/Training_7.png", picture(".png")[:-20], NO_PICTURE),
-    "another size": ("test/sad/PublicTest_7.png", picture(".png", (48, 64)), "found 64 x 48 pixels, expected .*48 x"),
+    "another size": ("test/sad/PublicTest_7.png", picture(".png", (48, 64)), "found 64 x 48 pixels, expected 48 x 48;"),
     "unknown emotion": ("test/bored/PublicTest_7.jpg", picture(), "found it in the folder 'bored', expected one of"),
     "no emotion": ("train/Training_7.jpg", picture(), "found it in the folder 'train', expected one of angry"),
     "no part": ("test/sad/im0.png", picture(), "found the file name 'im0.png', expected Training_<number> or Public"),
@@ -379,7 +379,7 @@ def test_bad_picture(tmp_path, packed, name, content, message):
     place = f"{path}/{name}" if path.is_dir() else f"{path}, archive/{name}"
     with pytest.raises(ValueError, match=re.escape(place) + ": " + message) as error:
         load(path)
-    assert "; " in str(error.value) and "remove" in str(error.value)  # the next step
+    assert re.search("; .*(fetch it again|remove)", str(error.value))  # the next step
     assert_nothing_cached()
 
 
@@ -423,7 +423,7 @@ def test_bad_npz(tmp_path, arrays, message):
 def test_broken_npz(tmp_path, break_it):
     path = write_npz(tmp_path / "fer2013.npz", IMAGES, LABELS, SPLIT)
     path.write_bytes(break_it(path.read_bytes()))
-    with pytest.raises(ValueError, match=re.escape(f"{path}: found no such .npz")):
+    with pytest.raises(ValueError, match=re.escape(f"{path}: found no .npz that can be read")):
         load(path)
 
 
@@ -431,7 +431,7 @@ def test_one_array_instead_of_an_npz(tmp_path):
     path = tmp_path / "fer2013.npz"
     with path.open("wb") as file:
         np.save(file, IMAGES)
-    with pytest.raises(ValueError, match=re.escape(f"{path}: found no such .npz")):
+    with pytest.raises(ValueError, match=re.escape(f"{path}: found no .npz that can be read")):
         load(path)
 
 
