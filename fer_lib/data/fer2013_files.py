@@ -295,7 +295,7 @@ def _shown(text: str) -> str:
 # ---- pictures
 
 _FORMS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
-_NAME = re.compile(rf"({'|'.join(SPLITS)})_([0-9]{1, 18})", re.ASCII)
+_NAME = re.compile(rf"({'|'.join(SPLITS)})_([0-9]{{1,18}})", re.ASCII)
 
 
 def _is_hidden(name: str) -> bool:
