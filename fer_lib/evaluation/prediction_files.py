@@ -32,9 +32,8 @@ def check(file: str) -> None:
     if path.is_dir():
         raise refused(path, "a folder", "a CSV file or a record's predictions.npz", then)
     if not path.exists():
-        raise FileNotFoundError(
-            f"{path}: found {paths.kind(path)}, expected a CSV file or a record's predictions.npz; {then}"
-        )
+        found = paths.kind(path) if path.is_symlink() else "no such file"
+        raise FileNotFoundError(f"{path}: found {found}, expected a CSV file or a record's predictions.npz; {then}")
 
 
 def _path_and_epoch(file: str) -> tuple[Path, str | None]:

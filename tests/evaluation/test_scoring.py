@@ -536,7 +536,7 @@ def test_the_verb_prints_tables_and_writes_json(small, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["nowhere.csv"], "nowhere.csv: found no such file or folder, expected a CSV"),
+        (["nowhere.csv"], "nowhere.csv: found no such file, expected a CSV file"),
         (["bad.csv"], "bad.csv, line 2: found emotion 'x'"),
         (["bad.csv"] * 3, "score: found 3 files, expected one, or two"),
     ],
