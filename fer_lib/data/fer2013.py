@@ -198,8 +198,8 @@ def _folder(md5: str) -> Path:
 
 def _kept(md5: str) -> tuple[Arrays, dict] | None:
     """The arrays of a content and their description; None if they are missing, damaged or of another content."""
-    kept = kept_arrays(_folder(md5))
-    return kept if kept and kept[1].get("md5") == md5 and "form" in kept[1] else None
+    kept = kept_arrays(_folder(md5), "md5", "form")
+    return kept if kept and kept[1]["md5"] == md5 else None
 
 
 def described(faces: Faces) -> str:

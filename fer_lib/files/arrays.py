@@ -39,3 +39,13 @@ def read_npy(content: bytes, place: object, expected: str, then: str) -> np.ndar
         return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except Exception as error:  # as above
         raise refused(place, f"no .npy that can be read ({reason(error)})", expected, then) from error
+
+
+def map_npy(path: Path, expected: str, then: str) -> np.ndarray:
+    """The array of an ``.npy``, memory-mapped and read-only. Raises ValueError as ``read_npz`` does."""
+    with open(path, "rb"):  # for the system's error
+        pass
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # as above
+        raise refused(path, f"no .npy that can be read ({reason(error)})", expected, then) from error
