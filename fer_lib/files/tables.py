@@ -139,29 +139,26 @@ def _header(line: str, delimiter: str) -> list[str]:
 
 
 def read_rows(path: Path, kinds: Mapping[str, type], then: str) -> list[dict]:
-    """The rows of a table that this project wrote: of the columns in ``kinds`` the fields, as str, int or float; None
-    for an empty number.
+    """The rows of a table that this project wrote, by name the fields of the columns in ``kinds``.
 
-    Raises ValueError naming file and line for anything else, OSError where it cannot be read.
+    A kind is str, int or float, or ``int | None`` where an empty field is None. Raises ValueError naming file and line
+    for anything else, OSError where it cannot be read.
     """
-    rows = []
     with open(path, "rb") as file:
         table = Table(file, path, list(kinds), then)
         if absent := [name for name in kinds if table.names.count(name.lower()) != 1]:
-            raise refused(table.header_place, f"not one column {absent[0]}", table.expected, then)
-        for here, fields in table:
-            row = {name: fields[name.lower()] for name in kinds}
-            for name, kind in kinds.items():
-                if kind is not str:
-                    row[name] = _parsed(row[name], kind, f"{here}, {name}", then)
-            rows.append(row)
-    return rows
+            raise refused(table.header_place, f"the columns {table.header[:100]!r}", f"one {absent[0]}", then)
+        return [
+            {name: _parsed(fields[name.lower()], kind, f"{here}, {name}", then) for name, kind in kinds.items()}
+            for here, fields in table
+        ]
 
 
-def _parsed(text: str, kind: type, place: str, then: str) -> int | float | None:
-    if not text:
+def _parsed(text: str, kind: type, place: str, then: str) -> str | int | float | None:
+    if kind is str:
+        return text
+    if not text and kind == int | None:
         return None
     if not re.fullmatch(r"-?[0-9]{1,18}" + r"(\.[0-9]+)?" * (kind is float), text):
-        expected = "a whole number" if kind is int else "a number"
-        raise refused(place, repr(text[:60]), expected, then)
-    return kind(text)
+        raise refused(place, repr(text[:60]), "a number" if kind is float else "a whole number", then)
+    return float(text) if kind is float else int(text)
