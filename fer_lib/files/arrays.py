@@ -25,8 +25,11 @@ def read_npz(
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             with archive:
-                names = archive.files if names is None else names
-                return {name: archive[name] for name in names}
+                arrays = {name: archive[name] for name in (archive.files if names is None else names)}
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what is no .npy
+                    raise ValueError(f"{name} is no array")
+            return arrays
         except KeyError as error:
             raise refused(place, f"no such array ({reason(error)})", expected, then) from error
         except Exception as error:  # NumPy, zipfile and tokenize raise some twenty types, system errors among them
