@@ -4,10 +4,12 @@ import csv
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import time
 import warnings
+import zlib
 
 import cv2
 import numpy as np
@@ -147,6 +149,16 @@ def test_a_reduced_decoding_shows_the_same_face(trees):
         whole = cv2.resize(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), (48, 48), interpolation=cv2.INTER_AREA)
         reduced = affectnet.face(path, (0, 0, 0, 0), 48, False)
         assert np.abs(reduced.astype(int) - whole).mean() < 2
+
+
+def test_a_picture_that_claims_enormous_sides_is_no_picture(tmp_path):
+    content = cv2.imencode(".png", np.zeros((100, 100), np.uint8))[1].tobytes()
+    header = struct.pack(">4sII", b"IHDR", 65_000, 65_000) + content[24:29]
+    content = content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+    (tmp_path / "x.png").write_bytes(content)
+    begun = time.process_time()
+    assert affectnet.face(tmp_path / "x.png", (0, 0, 50, 50), 48, True) == f"cannot be decoded, {len(content)} bytes"
+    assert time.process_time() - begun < 1
 
 
 def test_a_picture_smaller_than_it_is_wanted_is_enlarged(tmp_path):
@@ -631,6 +643,13 @@ def test_the_drawn_stand_ins_are_loaded_by_name_and_say_what_they_are(name, monk
     monkeypatch.setattr(drawn_affectnet, "write", lambda *_: pytest.fail("written again"))
     assert load_faces(name).sha256 == faces.sha256
     json.dumps(faces.source)
+
+
+def test_drawn_pictures_that_cannot_be_kept_say_where(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "file" / "cache")
+    with pytest.raises(OSError, match="cannot keep the drawn pictures .*; set FER_CACHE elsewhere"):
+        load_faces("drawn_affectnet")
 
 
 def test_a_drawn_picture_depends_on_its_number_alone(tmp_path):
