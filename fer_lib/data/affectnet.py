@@ -374,14 +374,14 @@ def _decode_all(folder: Path, wanted: Wanted, partial: Path, about: dict) -> Non
 def _log(path: Path, rows: int) -> tuple[int, dict[int, str]]:
     """How many blocks are done, and what was unusable in them; an incomplete last line is removed."""
     lines, bad = [], {}
-    with suppress(OSError, ValueError):  # no log yet; an incomplete line
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no log yet; an incomplete line
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
             entry = json.loads(line)
             if (entry["start"], entry["rows"]) != (number * rows, rows):
                 lines, bad = [], {}  # written with another block size
                 break
-            lines.append(line)
             bad |= {int(row): reason for row, reason in entry["bad"].items()}
+            lines.append(line)
     writing.replace_text(path, "".join(f"{line}\n" for line in lines))
     return len(lines), bad
 

@@ -596,6 +596,14 @@ def test_going_on_after_any_block_gives_the_same_faces(trees, tmp_path_factory, 
     np.testing.assert_array_equal(again.images, whole.images)
 
 
+@pytest.mark.parametrize("line", ["", "7", "{}", "[]", '{"start": 8, "rows": 4, "bad": 3}', "\x00"])
+def test_a_damaged_line_of_the_log_ends_what_is_done(tmp_path, line):
+    good = ['{"start": 0, "rows": 4, "bad": {"1": "no such file"}}', '{"start": 4, "rows": 4, "bad": {}}']
+    (tmp_path / "blocks.jsonl").write_text("\n".join([*good, line, *good]))
+    for _ in range(2):
+        assert affectnet._log(tmp_path / "blocks.jsonl", 4) == (2, {1: "no such file"})
+
+
 def test_killed_in_the_middle_it_goes_on_and_loses_nothing(tmp_path):
     """A process of its own, ended by SIGKILL once blocks are logged."""
     drawn_affectnet.write(tmp_path / "tree", "newer", 210, 70, traps=("corrupted",))
