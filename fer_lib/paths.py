@@ -4,12 +4,37 @@ papermill runs a notebook in the caller's directory, nbval in the notebook's own
 import os
 from pathlib import Path
 
+
+def named(variable: str) -> Path | None:
+    """The path that an environment variable holds, absolute, its ``~`` replaced; None where it is unset or empty."""
+    text = os.environ.get(variable)
+    return Path(os.path.expanduser(text)).absolute() if text else None
+
+
+def kind(path: Path) -> str:
+    """What is at a path, in words for messages."""
+    if path.is_file():
+        return "a file"
+    if path.is_dir():
+        return "a folder"
+    if path.exists():
+        return "a pipe or device"
+    if path.is_symlink():
+        return f"a link to {os.readlink(path)}, which is not there"
+    return "no such file or folder"
+
+
+for _name in ("FER2013", "FERPLUS", "AFFECTNET", "FER_CACHE"):
+    # Made absolute once, in the folder of the call: the processes that make runs have another, and inherit these.
+    if _path := named(_name):
+        os.environ[_name] = str(_path)
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 EXPERIMENTS = ROOT / "experiments"
 CLAIMS = ROOT / "claims"
 DATA = ROOT / "data"
-CACHE = Path(os.environ.get("FER_CACHE", DATA / "cache"))
+CACHE = named("FER_CACHE") or DATA / "cache"
 RESULTS = ROOT / "results"
 
 PROFILES = {

@@ -5,7 +5,6 @@ and gives percent, percentage points, epochs or hours. A share is a function of 
 of the results folder.
 """
 
-import csv
 from functools import cache
 from itertools import combinations
 from operator import itemgetter
@@ -17,6 +16,7 @@ from .. import paths
 from ..data import fer2013
 from ..data.emotions import FER2013
 from ..evaluation import records
+from ..files import refused, tables
 
 HAPPY, SURPRISE, DISGUST = (FER2013.index(name) for name in ("happy", "surprise", "disgust"))
 EKMAN = ("angry", "disgust", "fear", "happy", "sad", "surprise")
@@ -104,16 +104,23 @@ def one_above_several(record, kept, rows):
     return 100 * (right[~several].mean() - right[several].mean())
 
 
+_AGAIN = "make it again: make audit"
+
+
 @cache
 def _several() -> frozenset[int]:
-    with open(paths.RESULTS / "audit" / "several_emotions.csv", newline="") as file:
-        return frozenset(int(line["row"]) for line in csv.DictReader(file))
+    return _rows("several_emotions")
 
 
 @cache
 def _leaked() -> frozenset[int]:
-    with open(paths.RESULTS / "audit" / "leaked.csv", newline="") as file:
-        return frozenset(int(line["row"]) for line in csv.DictReader(file))
+    return _rows("leaked")
+
+
+def _rows(name: str) -> frozenset[int]:
+    """The rows in one of the audit's lists."""
+    listed = tables.read_rows(paths.RESULTS / "audit" / f"{name}.csv", {"row": int}, _AGAIN)
+    return frozenset(line["row"] for line in listed)
 
 
 MEASURES = {
@@ -211,8 +218,11 @@ IMAGES = sum(OFFICIAL.values())
 
 
 def _audited(results: Path, finding: str) -> int:
-    with open(results / "audit" / "summary.csv", newline="") as file:
-        return next(int(line["all"]) for line in csv.DictReader(file) if line["finding"] == finding)
+    path = results / "audit" / "summary.csv"
+    for line in tables.read_rows(path, {"finding": str, "all": int}, _AGAIN):
+        if line["finding"] == finding:
+            return line["all"]
+    raise refused(path, f"no line {finding!r}", "one for each finding", _AGAIN)
 
 
 FACTS = {

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import paths
-from ..files import refused
+from ..files import documents, refused
+from ..files.arrays import map_npy, read_npy
 from .emotions import FER2013
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
@@ -149,7 +150,7 @@ def _drawn() -> Faces:
 
     program = Path(drawn_faces.__file__).read_bytes() + f"{np.__version__} {cv2.__version__}".encode()
     folder = paths.CACHE / f"drawn-faces-{hashlib.sha256(program).hexdigest()[:12]}"
-    if kept := kept_arrays(folder):
+    if kept := kept_arrays(folder, "source"):
         (images, labels, split), about = kept
         ids = np.arange(len(labels), dtype=np.int32)
         return Faces(images, labels, split, ids, "drawn_faces", about["sha256"], about["source"])
@@ -160,19 +161,23 @@ def _drawn() -> Faces:
     return faces
 
 
-def kept_arrays(folder: Path) -> tuple[Arrays, dict] | None:
+def kept_arrays(folder: Path, *keys: str) -> tuple[Arrays, dict] | None:
     """What ``keep_arrays`` kept in a folder: the arrays (images memory-mapped) and their description.
 
-    None if it is missing or damaged.
+    None if it is missing or damaged, or if the description lacks one of ``keys``.
     """
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        labels, split = np.load(folder / "labels.npy"), np.load(folder / "split.npy")
-        arrays = images, labels, split
-        alike = len(images) == len(labels) == len(split) == about["rows"]
-        if alike and all(array.dtype == np.uint8 for array in arrays) and "sha256" in about:
-            return arrays, about
+    expected, then = "what was kept here", "remove this folder; it is made again"
+    with suppress(OSError, ValueError):
+        about = documents.read_json(folder / "about.json")
+        images = map_npy(folder / "images.npy", expected, then)
+        labels, split = (
+            read_npy((folder / f"{name}.npy").read_bytes(), folder / f"{name}.npy", expected, then)
+            for name in ("labels", "split")
+        )
+        whole = isinstance(about, dict) and {"rows", "sha256", *keys} <= about.keys() and images.ndim > 2
+        if whole and labels.shape == split.shape == images.shape[:1] == (about["rows"],):
+            if all(array.dtype == np.uint8 for array in (images, labels, split)):
+                return (images, labels, split), about
     return None
 
 

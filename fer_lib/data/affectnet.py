@@ -37,7 +37,8 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paths, system
-from ..files import refused, writing
+from ..files import refused, tables, writing
+from ..files.pictures import decode
 from . import PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, Faces, kept_arrays
 from . import affectnet_files as files
 from .emotions import AFFECTNET, EIGHT, mapping
@@ -63,14 +64,15 @@ HOW = (
 def find() -> Path | None:
     """The folder that ``load()`` would read: the environment variable ``AFFECTNET``, else ``data/affectnet``, or None.
 
-    Raises FileNotFoundError if the variable is set but is no folder.
+    Raises FileNotFoundError if the variable is set, or something is there, that is no folder.
     """
-    named = os.environ.get("AFFECTNET")
-    folder = Path(named).expanduser() if named else paths.DATA / "affectnet"
+    named = paths.named("AFFECTNET")
+    folder = named or paths.DATA / "affectnet"
     if folder.is_dir():
         return folder
-    if named:
-        raise FileNotFoundError(f"AFFECTNET={named}: found no such folder, expected AffectNet unpacked; {HOW}")
+    if named or os.path.lexists(folder):
+        found = paths.kind(folder)
+        raise FileNotFoundError(f"{'AFFECTNET=' * bool(named)}{folder}: found {found}, expected AffectNet; {HOW}")
     return None
 
 
@@ -86,8 +88,9 @@ def load(
     tests: which rows are PublicTest and PrivateTest, see above.
 
     ``ids`` count the faces; ``pictures.csv`` in the cache has each one's picture. The first load crops the faces, about
-    a thousand a second, and can be killed at any time: the next one continues. Missing or damaged pictures, and faces
-    without a valid box, are left out with a UserWarning that counts them, and listed in ``left_out.csv`` there.
+    a thousand a second, and can be killed at any time: the next one continues. Missing or damaged pictures, damaged
+    annotations of one picture, and faces without a valid box are left out with a UserWarning that counts them, and
+    listed in ``left_out.csv`` there. A cache that holds the faces need not be writable.
 
     The faces' ``source``: "file" (the folder's name), "form" (which layout), "official" (whether Training has as many
     rows of each emotion as its owners say), "md5" (of the annotations used), "official_md5" (the same if official, else
@@ -130,7 +133,7 @@ def carved(picture: str) -> int:
     It depends only on the seed and the file's name, so that all faces of one picture are in the same part, and missing
     pictures change nothing.
     """
-    digest = hashlib.sha256(f"{SEED} {picture.rsplit('/', 1)[-1]}".encode()).digest()
+    digest = hashlib.sha256(os.fsencode(f"{SEED} {picture.rsplit('/', 1)[-1]}")).digest()
     return {0: SPLITS.index("PublicTest"), 1: SPLITS.index("PrivateTest")}.get(int.from_bytes(digest[:8]) % 10, 0)
 
 
@@ -149,10 +152,10 @@ class Wanted(NamedTuple):
     def digest(self) -> str:
         """SHA-256 of everything that decides what is kept, except the pictures' bytes."""
         digest = hashlib.sha256(f"1 {self.side} {self.colour} {cv2.__version__}\n".encode())
-        digest.update("\n".join(self.pictures).encode())
+        digest.update(os.fsencode("\n".join(self.pictures)))
         for array in (self.boxes, self.labels, self.split):
             digest.update(np.ascontiguousarray(array).data)
-        digest.update(str(self.unusable).encode())
+        digest.update(os.fsencode(str(self.unusable)))
         return digest.hexdigest()
 
 
@@ -184,7 +187,7 @@ def _about(annotations: files.Annotations, classes: int) -> dict:
         name: np.bincount(annotations.codes[known & of], minlength=len(AFFECTNET)).tolist()
         for name, of in {"training": ~annotations.validation, "validation": annotations.validation}.items()
     }
-    digest = hashlib.md5("\n".join(annotations.pictures).encode(), usedforsecurity=False)
+    digest = hashlib.md5(os.fsencode("\n".join(annotations.pictures)), usedforsecurity=False)
     for array in (annotations.boxes, annotations.codes, annotations.validation):
         digest.update(np.ascontiguousarray(array).data)
     return {
@@ -199,7 +202,7 @@ def _about(annotations: files.Annotations, classes: int) -> dict:
 
 
 class LeftOut(NamedTuple):
-    """A picture that was left out, as ``left_out.csv`` lists it."""
+    """A picture, or a damaged annotation, that was left out, as ``left_out.csv`` lists it."""
 
     picture: str
     bytes: int  # the file's size, -1 if missing
@@ -217,8 +220,8 @@ class Kept(NamedTuple):
 
 def _kept(stamp: str) -> Kept | None:
     """What ``_keep`` kept under a stamp; None if missing or damaged."""
-    caches = map(_opened, sorted(paths.CACHE.glob("affectnet-*/")))
-    return next((kept for kept in caches if kept and kept.about.get("stamp") == stamp), None)
+    caches = (_opened(folder) for folder in sorted(paths.CACHE.glob("affectnet-*/")) if not folder.suffix)
+    return next((kept for kept in caches if kept and kept.about["stamp"] == stamp), None)
 
 
 def _keep(folder: Path, wanted: Wanted, about: dict) -> Kept:
@@ -226,21 +229,32 @@ def _keep(folder: Path, wanted: Wanted, about: dict) -> Kept:
 
     ``about`` is kept with them; ``_kept`` finds them by its "stamp". The arrays have one row for each wanted face,
     except the pictures left out. Raises ValueError if more than half of the pictures are unusable, OSError if the cache
-    cannot be written. A second process waits for the first.
+    lacks the faces and cannot be written. A second process waits for the first.
     """
     place = paths.CACHE / f"affectnet-{wanted.digest[:12]}"
-    try:
-        with system.locked(place.with_suffix(".lock"), f"reading {folder}", patience=math.inf):
-            kept = _opened(place)
-            if kept is None or _changed(folder, kept.left_out):
-                shutil.rmtree(place, ignore_errors=True)
-                _decode_all(folder, wanted, place.with_suffix(".partial"), about)
-                place.with_suffix(".partial").rename(place)
-            elif kept.about.get("stamp") != about["stamp"]:  # moved here, or its lists were rewritten
-                writing.replace_text(place / "about.json", json.dumps(kept.about | about))
-            return _opened(place)
-    except OSError as error:
-        raise OSError(f"{place}: cannot keep the faces ({error}); set FER_CACHE to where there is room") from error
+    if (kept := _usable(place, folder)) is None:
+        try:
+            with system.locked(place.with_suffix(".lock"), f"reading {folder}", patience=math.inf):
+                if (kept := _usable(place, folder)) is None:
+                    shutil.rmtree(place, ignore_errors=True)
+                    _decode_all(folder, wanted, place.with_suffix(".partial"), about)
+                    place.with_suffix(".partial").rename(place)
+                    kept = _opened(place)
+        except OSError as error:
+            raise OSError(f"{place}: cannot keep the faces ({error}); set FER_CACHE to where there is room") from error
+        if kept is None:
+            raise OSError(f"{place}: found nothing of the faces kept there just now; set FER_CACHE elsewhere")
+    if kept.about["stamp"] != about["stamp"]:  # moved here, or its lists were rewritten
+        kept = kept._replace(about=kept.about | about)
+        with suppress(OSError):  # a read-only cache only costs time
+            writing.replace_text(place / "about.json", json.dumps(kept.about))
+    return kept
+
+
+def _usable(place: Path, folder: Path) -> Kept | None:
+    """What is kept at a place, if the pictures below ``folder`` that were left out are still as they were."""
+    kept = _opened(place)
+    return kept if kept and not _changed(folder, kept.left_out) else None
 
 
 def _changed(folder: Path, left_out: list[LeftOut]) -> bool:
@@ -249,16 +263,16 @@ def _changed(folder: Path, left_out: list[LeftOut]) -> bool:
 
 
 def _size(path: Path) -> int:
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # no file can have a name with a NUL
         return path.stat().st_size
     return -1
 
 
 def _opened(folder: Path) -> Kept | None:
-    if kept := kept_arrays(folder):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            with open(folder / "left_out.csv", newline="", encoding="utf-8") as file:
-                left_out = [LeftOut(row["picture"], int(row["bytes"]), row["reason"]) for row in csv.DictReader(file)]
+    if kept := kept_arrays(folder, "stamp", "form", "official", "md5", "codes"):
+        with suppress(OSError, ValueError):
+            kinds = {"picture": str, "bytes": int, "reason": str}
+            left_out = [LeftOut(**row) for row in tables.read_rows(folder / "left_out.csv", kinds, "make it again")]
             return Kept(folder, *kept, left_out)
     return None
 
@@ -278,17 +292,19 @@ def face(path: Path, box: tuple[int, int, int, int], side: int, colour: bool) ->
     from disk it would return the upper part of the picture.
     """
     try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
+        content = path.read_bytes()
+    except (FileNotFoundError, ValueError):  # ValueError: a NUL in its name
+        return "no such file"
     except OSError as error:
-        return "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        return f"cannot be read: {error.strerror}"
     x, y, width, height = box
     extent = min(width, height) or CUT_OUT
-    is_jpeg = content[:2].tobytes() == b"\xff\xd8"
-    factor = next((factor for factor in (8, 4, 2) if is_jpeg and extent >= factor * side), 1)
-    image = _decoded(content, colour, factor)
-    if image is not None and factor > 1 and not width and min(image.shape[:2]) < side:
-        image = _decoded(content, colour, 1)
-    if image is None:
+    factor = next((factor for factor in (8, 4, 2) if content[:2] == b"\xff\xd8" and extent >= factor * side), 1)
+    try:
+        image = decode(content, path, colour, upright=False, factor=factor)
+        if factor > 1 and not width and min(image.shape[:2]) < side:
+            image = decode(content, path, colour, upright=False)
+    except ValueError:
         return f"cannot be decoded, {len(content):,} bytes"
     if width:
         left, right, top, bottom = (round(edge / factor) for edge in (x, x + width, y, y + height))
@@ -298,15 +314,6 @@ def face(path: Path, box: tuple[int, int, int, int], side: int, colour: bool) ->
     shrinks = min(image.shape[:2]) >= side
     image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if colour else image
-
-
-def _decoded(content: np.ndarray, colour: bool, factor: int) -> np.ndarray | None:
-    kind = "COLOR" if colour else "GRAYSCALE"
-    flag = getattr(cv2, f"IMREAD_{kind}" if factor == 1 else f"IMREAD_REDUCED_{kind}_{factor}")
-    try:
-        return cv2.imdecode(content, flag | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:  # an empty file, or one with a huge declared size
-        return None
 
 
 # ---- all of them
@@ -367,14 +374,14 @@ def _decode_all(folder: Path, wanted: Wanted, partial: Path, about: dict) -> Non
 def _log(path: Path, rows: int) -> tuple[int, dict[int, str]]:
     """How many blocks are done, and what was unusable in them; an incomplete last line is removed."""
     lines, bad = [], {}
-    with suppress(OSError, ValueError):  # no log yet; an incomplete line
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # no log yet; an incomplete line
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
             entry = json.loads(line)
             if (entry["start"], entry["rows"]) != (number * rows, rows):
                 lines, bad = [], {}  # written with another block size
                 break
-            lines.append(line)
             bad |= {int(row): reason for row, reason in entry["bad"].items()}
+            lines.append(line)
     writing.replace_text(path, "".join(f"{line}\n" for line in lines))
     return len(lines), bad
 
@@ -400,7 +407,7 @@ def _hash(images: Path, labels: np.ndarray, split: np.ndarray) -> str:
 
 
 def _write_csv(path: Path, header, rows) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)

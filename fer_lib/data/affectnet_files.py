@@ -6,19 +6,20 @@ from the picture's upper left corner, then width and height, in pixels. The newe
 pixels: ``{train,val}_set/images/<id>.jpg`` and, for each, ``annotations/<id>_exp.npy`` and others.
 """
 
-import csv
 import hashlib
-import io
 import math
 import os
+import posixpath
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from ..files import refused
+from ..files.arrays import read_npy
+from ..files.tables import Table
 from . import PROGRESS, UNKNOWN
 from .emotions import AFFECTNET, ALPHABETICAL, mapping
 
@@ -27,6 +28,9 @@ COLUMNS = (
     "facial_landmarks", "expression", "valence", "arousal",
 )  # fmt: skip
 """Columns of the older layout's lists, in order; in some releases validation.csv lacks this line."""
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+"""Endings of pictures in the newer layout; other files there are not looked at."""
 
 OFFICIAL_TRAINING = (74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882, 3_750)
 """Training rows of the codes 0 to 7, in both layouts."""
@@ -48,7 +52,7 @@ class Annotations(NamedTuple):
     """The annotations of each picture, in the order of the lists, training before validation."""
 
     layout: str  # OLDER or NEWER
-    pictures: list[str]  # path below the folder given to ``read``
+    pictures: list[str]  # path below the folder given to ``read``; instead of a damaged annotation's, its own
     boxes: np.ndarray  # (n, 4) int32: x, y, width, height of the face; all 0 if the picture is the face
     codes: np.ndarray  # (n,) uint8: code in emotions.AFFECTNET, UNKNOWN without an annotation
     validation: np.ndarray  # (n,) bool: whether it is in the owners' validation set
@@ -83,7 +87,7 @@ def locate(folder: Path) -> Place:
             return Place(OLDER, lists, (images_in[0], images_in[0]))
     if is_alphabetical(folder):
         raise refused(folder, _ORDER, _EXPECTED, _ASK)
-    there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
+    there = ", ".join(sorted(_listed(folder))[:8]) if folder.is_dir() else "no such folder"
     raise refused(folder, there or "an empty folder", _EXPECTED, f"unpack the whole of it there, or {_ASK}")
 
 
@@ -95,11 +99,17 @@ def is_alphabetical(folder: Path) -> bool:
     """Whether a folder looks like a re-upload: pictures in folders named by emotion, or numbered 0 to 7."""
     emotions = {"anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"}
     codes = {str(code) for code in range(8)}
-    for part in (folder, *sorted(folder.glob("*/"))):
-        names = {path.name.lower() for path in part.glob("*/")}
+    for part in (folder, *(folder / name for name in sorted(_listed(folder)))):
+        names = {name.lower() for name in _listed(part) if (part / name).is_dir()}
         if len(names & emotions) >= 3 or codes <= names:
             return True
     return False
+
+
+def _listed(folder: Path) -> list[str]:
+    """The names in a folder, in no order, but those that are hidden, such as ``._1.jpg`` of macOS; none if it is no
+    folder."""
+    return [name for name in os.listdir(folder) if not name.startswith(".")] if folder.is_dir() else []
 
 
 def stamp(folder: Path) -> str:
@@ -110,14 +120,14 @@ def stamp(folder: Path) -> str:
     place = locate(folder)
     paths = [path for path in (*place.lists, *place.pictures) if path.exists()]
     seen = [f"{path.resolve()}|{path.stat().st_size}|{path.stat().st_mtime_ns}" for path in paths]
-    return hashlib.sha256("\n".join([place.layout, *seen]).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join([place.layout, *seen]))).hexdigest()
 
 
 def read(folder: Path) -> Annotations:
     """All annotations of a folder.
 
-    Raises ValueError naming file and line for a malformed one, and if the codes are in alphabetical order instead of
-    AffectNet's.
+    Raises ValueError naming file and line for a malformed row of a list, and if the codes are in alphabetical order
+    instead of AffectNet's.
     """
     place = locate(folder)
     reader = _older if place.layout == OLDER else _newer
@@ -125,12 +135,13 @@ def read(folder: Path) -> Annotations:
     for is_validation, listed, images in zip((False, True), place.lists, place.pictures):
         prefix = images.relative_to(folder).as_posix()
         for row in reader(listed, images):
-            rows.append((f"{prefix}/{row.picture}", row.box, row.code, row.valence, is_validation))
+            picture = posixpath.normpath(f"{prefix}/{row.picture}")
+            rows.append((picture, row.box, row.code, row.valence, is_validation))
     if not rows:
         raise refused(folder, "no annotation", _EXPECTED, "unpack it again")
     pictures, boxes, codes, valence, validation = map(list, zip(*rows))
     codes, validation = np.array(codes, np.uint8), np.array(validation)
-    _check_order(folder, codes[~validation], codes, np.array(valence, np.float32))
+    _check_order(folder, codes[~validation], codes, np.array(valence))
     unusable = {row: box for row, box in enumerate(boxes) if isinstance(box, str)}
     boxes = np.array([(0, 0, 0, 0) if row in unusable else box for row, box in enumerate(boxes)], np.int32)
     return Annotations(place.layout, pictures, boxes, codes, validation, unusable)
@@ -147,88 +158,80 @@ class _Row(NamedTuple):
 
 def _older(path: Path, images: Path) -> Iterator[_Row]:
     """The rows of a list."""
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader, columns = csv.reader(file), COLUMNS
-        try:
-            for fields in tqdm(filter(None, reader), desc=f"Reading {path.name}", unit=" rows", **PROGRESS):
-                place, fields = f"{path}, line {reader.line_num}", [field.strip() for field in fields]
-                if fields[0] == COLUMNS[0]:
-                    if reader.line_num > 1 or not set(COLUMNS) <= set(fields):
-                        found = f"the columns {','.join(fields)[:120]!r}"
-                        raise refused(place, found, ",".join(COLUMNS), "fetch it again")
-                    columns = fields
-                    continue
-                if len(fields) <= max(map(columns.index, COLUMNS)):
-                    expected = f"{len(columns)}: {','.join(columns)}"
-                    raise refused(place, f"{len(fields)} fields", expected, "fetch it again")
-                row = dict(zip(columns, fields))
-                code = row["expression"]
-                if not (code.isascii() and code.isdigit() and int(code) < len(AFFECTNET)):
-                    expected = f"a code of 0 to {len(AFFECTNET) - 1}"
-                    raise refused(place, f"expression {code!r}", expected, "fetch it again")
-                yield _Row(row[COLUMNS[0]], _box(row), int(code), _number(row["valence"]))
-        except csv.Error as error:
-            raise refused(f"{path}, line {reader.line_num}", f"no CSV ({error})", "rows", "fetch it again") from error
+    needed = [name.lower() for name in (*COLUMNS[:5], "expression", "valence")]
+    with open(path, "rb") as file:
+        table = Table(file, path, COLUMNS, "fetch it again", headless=True)
+        if any(table.names.count(name) != 1 for name in needed):
+            found = f"the columns {table.header[:120]!r}"
+            raise refused(table.header_place, found, ",".join(COLUMNS), "fetch it again")
+        for place, row in tqdm(table, desc=f"Reading {path.name}", unit=" rows", **PROGRESS):
+            picture, *box, expression, valence = (row[name] for name in needed)
+            code = table.whole(expression)
+            if code is None or code >= len(AFFECTNET):
+                expected = f"a code of 0 to {len(AFFECTNET) - 1}"
+                raise refused(place, f"expression {expression[:60]!r}", expected, "fetch it again")
+            box = _box([table.number(value) for value in box], " ".join(box)[:60])
+            yield _Row(picture.replace("\\", "/"), box, code, table.number(valence))
 
 
-def _box(row: dict[str, str]) -> tuple[int, int, int, int] | str:
-    values = [row[name] for name in COLUMNS[1:5]]
-    numbers = [_number(value) for value in values]
+def _box(numbers: list[float], text: str) -> tuple[int, int, int, int] | str:
     if not np.isfinite(numbers).all():
-        return f"face box {' '.join(values)}: no numbers"
+        return f"face box {text}: no numbers"
+    if max(map(abs, numbers)) >= 2**31:
+        return f"face box {text}: outside of any picture"
     x, y, width, height = map(round, numbers)
     if width <= 0 or height <= 0:
         return f"face box of {width} x {height} pixels: no positive size"
     return x, y, width, height
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
 def _newer(folder: Path, images: Path) -> Iterator[_Row]:
     """The rows of a folder of ``<id>_exp.npy`` files, in the order of the ids. Valence is read only to check the order
     of the labels: for the first hundred pictures of the two codes that show it."""
-    names = sorted((name.removesuffix("_exp.npy") for name in os.listdir(folder) if name.endswith("_exp.npy")), key=_id)
-    extensions = {Path(name).stem: Path(name).suffix for name in os.listdir(images)} if images.is_dir() else {}
+    names = sorted((name.removesuffix("_exp.npy") for name in _listed(folder) if name.endswith("_exp.npy")), key=_id)
+    there = [PurePosixPath(name) for name in _listed(images)]
+    extensions = {path.stem: path.suffix for path in there if path.suffix.lower() in PICTURES}
     asked = dict.fromkeys(_TELLING, 0)
     for name in tqdm(names, desc=f"Reading {folder.parent.name}", unit=" annotations", **PROGRESS):
         code, valence = _value(folder / f"{name}_exp.npy"), math.nan
-        if not (code == int(code) and 0 <= code < len(AFFECTNET)):
-            expected = f"a code of 0 to {len(AFFECTNET) - 1}"
-            raise refused(folder / f"{name}_exp.npy", f"{code:g}", expected, "fetch it again")
-        if asked.get(code, 100) < 100 and (path := folder / f"{name}_val.npy").exists():
+        if code not in range(len(AFFECTNET)):
+            found = code if isinstance(code, str) else f"{code:g}, no code of 0 to {len(AFFECTNET) - 1}"
+            yield _Row(f"../{folder.name}/{name}_exp.npy", f"damaged annotation: {found}", UNKNOWN, valence)
+            continue
+        if asked.get(code, 100) < 100 and isinstance(value := _value(folder / f"{name}_val.npy"), float):
             asked[code] += 1
-            valence = _value(path)
+            valence = value
         yield _Row(f"{name}{extensions.get(name, '.jpg')}", (0, 0, 0, 0), int(code), valence)
     for name in sorted(extensions.keys() - set(names), key=_id):
-        if extensions[name].lower() in (".jpg", ".jpeg", ".png"):
-            yield _Row(f"{name}{extensions[name]}", "no annotation", UNKNOWN, math.nan)
+        yield _Row(f"{name}{extensions[name]}", "no annotation", UNKNOWN, math.nan)
 
 
 def _id(name: str) -> tuple:
     return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
 
 
-def _value(path: Path) -> float:
-    """The number in a file of one number, which may be written as text.
+def _value(path: Path) -> float | str:
+    """The number in a file of one number, which may be written as text; or the reason why there is none.
 
     There are as many files as pictures, but few different headers: each is parsed once.
     """
     try:
         with open(path, "rb") as file:
             content = file.read()
-        head = content[: 10 + int.from_bytes(content[8:10], "little")]
-        if head not in _DTYPES:
-            value = np.load(io.BytesIO(content), allow_pickle=False)
-            value.item()  # raises if it is not one number
-            _DTYPES[head] = value.dtype
-        return float(np.frombuffer(content, _DTYPES[head], 1, len(head))[0])
-    except (OSError, ValueError, EOFError) as error:
-        raise refused(path, f"no number ({error})", "a .npy file of one number", "fetch it again") from error
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    head = content[: 10 + int.from_bytes(content[8:10], "little")]  # of NumPy's format 1.0, which it writes here
+    try:
+        if head in _DTYPES:
+            return float(np.frombuffer(content, _DTYPES[head], 1, len(head))[0])
+        array = read_npy(content, path, "a .npy file of one number", "fetch it again")
+        if array.size != 1 or array.dtype.kind not in "iufUS":
+            return f"an array of {array.size:,} {array.dtype}, no number"
+        if content[6] == 1:
+            _DTYPES[head] = array.dtype
+        return float(array.reshape(-1)[0])
+    except ValueError:
+        return f"no number, {len(content):,} bytes"
 
 
 _DTYPES: dict[bytes, np.dtype] = {}

@@ -6,7 +6,6 @@ with a box around each, for the newer one cropped to 224 x 224 pixels. They say 
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import os
@@ -155,11 +154,14 @@ def load(layout: str, tests: str) -> Faces:
     version = hashlib.sha256(programs + f"{np.__version__} {cv2.__version__}".encode()).hexdigest()[:12]
     tree = paths.CACHE / f"drawn-affectnet-{version}" / layout
     if not tree.is_dir():
-        tree.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=tree.parent) as temporary:
-            write(Path(temporary) / layout, layout, 700, 140)
-            with contextlib.suppress(OSError):  # another process was quicker
+        try:
+            tree.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=tree.parent) as temporary:
+                write(Path(temporary) / layout, layout, 700, 140)
                 os.rename(Path(temporary) / layout, tree)
+        except OSError as error:
+            if not tree.is_dir():  # else another process was quicker
+                raise OSError(f"{tree}: cannot keep the drawn pictures ({error}); set FER_CACHE elsewhere") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         faces = affectnet.load(tree, tests=tests)

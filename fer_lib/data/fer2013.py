@@ -13,12 +13,13 @@ import json
 import os
 import shutil
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from .. import paths
-from ..files import refused
+from ..files import documents, refused, writing
 from . import SPLITS, UNKNOWN, Arrays, Faces, keep_arrays, kept_arrays
 from . import fer2013_files as files
 from .emotions import FER2013 as EMOTIONS
@@ -77,10 +78,14 @@ def find() -> Path | None:
     """The file, or folder of pictures, that ``load()`` would read, or None where there is none.
 
     The environment variable ``FER2013`` (a file, or a folder with one of ``NAMES``) precedes the project's ``data/``.
-    Raises FileNotFoundError if it is set but nothing is there: a wrong path must not fall back silently.
+    Raises FileNotFoundError if it is set but nothing is there, or if one of ``NAMES`` in ``data/`` is no file: what was
+    meant to be read must not be passed over silently.
     """
-    named = os.environ.get("FER2013")
-    return _at(Path(named), f"FER2013={named}") if named else first_in(paths.DATA)
+    if named := paths.named("FER2013"):
+        return _at(named, f"FER2013={named}")
+    if (place := first_in(paths.DATA)) is None and (odd := _no_file_in(paths.DATA)):
+        raise FileNotFoundError(f"{paths.DATA}: found {odd}, expected {_LOOKED_FOR}; put it right or remove it")
+    return place
 
 
 def first_in(folder: Path) -> Path | None:
@@ -88,11 +93,24 @@ def first_in(folder: Path) -> Path | None:
     return next((folder / name for name in NAMES if files.may_hold_data(folder / name)), None)
 
 
+def _no_file_in(folder: Path) -> str:
+    """What in a folder has one of ``NAMES`` but is no file, such as a folder called fer2013.csv, in words; "" if
+    nothing."""
+    for name in NAMES:
+        place = folder / name
+        if not place.is_file() and os.path.lexists(place) and (Path(name).suffix or not place.exists()):
+            return f"{name}, which is {paths.kind(place)}"
+    return ""
+
+
 def _at(path: Path, name: str) -> Path:
     path = path.expanduser()
     place = path if path.is_file() else first_in(path)
     if place is None:
-        found = "a folder with none of them" if path.is_dir() else "no such file or folder"
+        found = paths.kind(path)
+        if path.is_dir():
+            listed = sorted(each.name for each in path.iterdir() if not each.name.startswith("."))
+            found = _no_file_in(path) or "a folder with none of them" + f" but {', '.join(listed[:8])}" * bool(listed)
         raise FileNotFoundError(f"{name}: found {found}, expected {_LOOKED_FOR}; correct the path")
     return place
 
@@ -150,7 +168,7 @@ def _cached(path: Path) -> tuple[Arrays, dict]:
     """A file's arrays (images memory-mapped) and their description: rows, md5, form, sha256."""
     index_file, key = paths.CACHE / "fer2013-index.json", files.fingerprint(path)
     try:
-        index = {str(known): str(md5) for known, md5 in json.loads(index_file.read_text(encoding="utf-8")).items()}
+        index = {str(known): str(md5) for known, md5 in documents.read_json(index_file).items()}
     except (OSError, ValueError, AttributeError):
         index = {}  # it only saves time
     if key in index and (cached := _kept(index[key])):
@@ -165,10 +183,12 @@ def _cached(path: Path) -> tuple[Arrays, dict]:
                 raise refused(path, "that it changed while it was read", "a complete file", "load it again")
             keep_arrays(_folder(md5), arrays, {"md5": md5, "form": content.form})
             cached = _kept(md5)
+        if cached is None:
+            raise OSError(f"{_folder(md5)}: found nothing of what was kept there just now; set FER_CACHE elsewhere")
     others = [known for known in index if (other := Path(known.split("|")[0])) != path.resolve() and other.exists()]
-    partial = index_file.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps({known: index[known] for known in others} | {key: md5}, indent=1), encoding="utf-8")
-    partial.replace(index_file)
+    with suppress(OSError):  # the index only saves time
+        text = json.dumps({known: index[known] for known in others} | {key: md5}, indent=1)
+        writing.replace_text(index_file, text)
     return cached
 
 
@@ -178,8 +198,8 @@ def _folder(md5: str) -> Path:
 
 def _kept(md5: str) -> tuple[Arrays, dict] | None:
     """The arrays of a content and their description; None if they are missing, damaged or of another content."""
-    kept = kept_arrays(_folder(md5))
-    return kept if kept and kept[1].get("md5") == md5 and "form" in kept[1] else None
+    kept = kept_arrays(_folder(md5), "md5", "form")
+    return kept if kept and kept[1]["md5"] == md5 else None
 
 
 def described(faces: Faces) -> str:

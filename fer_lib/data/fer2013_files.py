@@ -11,28 +11,28 @@ its position in the order of part, number, emotion: 0 is the first of Training, 
 the CSV.
 """
 
-import csv
 import gzip
 import hashlib
-import io
 import lzma
 import os
 import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from ..files import refused
+from ..files.arrays import read_npz
+from ..files.pictures import decode
+from ..files.tables import Table
 from . import PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays
 from .emotions import FER2013 as EMOTIONS
 
@@ -155,7 +155,7 @@ def content_md5(content: Content) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     for name, data in content.data.items():
         label = "/".join(PurePosixPath(name).parts[-2:])
-        digest.update(f"{label} {len(data)}\n".encode())
+        digest.update(f"{label} {len(data)}\n".encode("utf-8", "surrogateescape"))
         digest.update(data)
     return digest.hexdigest()
 
@@ -169,17 +169,12 @@ def arrays(content: Content) -> Arrays:
         return _decoded(content.path, content.data)
     if content.form == "NumPy arrays":
         return _parse_npz(content.path, content.data)
-    with io.TextIOWrapper(content.data, "utf-8-sig", errors="replace", newline="") as text:
-        return _parse_table(content.place, text)
+    return _parse_table(content.place, content.data)
 
 
 def _parse_npz(path: Path, file: BinaryIO) -> Arrays:
     expected, then = "uint8 arrays pixels (n, 48, 48), emotion (n,), usage (n,)", "write it again, or take fer2013.csv"
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            images, labels, split = (archive[name] for name in COLUMNS)
-    except (ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise refused(path, f"no such .npz ({error})", expected, then) from error
+    images, labels, split = read_npz(file, path, expected, then, COLUMNS).values()
     n, arrays = labels.size, dict(zip(COLUMNS, (images, labels, split)))
     shapes = [array.shape for array in arrays.values()]
     if not n or shapes != [(n, SIDE, SIDE), (n,), (n,)] or any(array.dtype != np.uint8 for array in arrays.values()):
@@ -197,41 +192,27 @@ _BLOCK = 64  # rows whose pixels are read at a time: few enough for the processo
 _ANEW = "correct this row, or fetch the file again"
 
 
-def _parse_table(place: str, text: TextIO) -> Arrays:
+def _parse_table(place: str, data: BinaryIO) -> Arrays:
     """Images, labels and split of a table; ``place`` is its name in messages.
 
-    Fields are separated by comma, semicolon or tab. Columns are found by name, in any order, ignoring blanks and case;
-    others are not read. A table without Usage, as the competition's train.csv, is all Training; one with pixels alone,
-    as its test.csv, has ``UNKNOWN`` labels and parts. Blank lines are skipped. Raises ValueError naming the line and
-    row.
+    Columns are found by name (see ``files.tables``); others are not read. A table without Usage, as the competition's
+    train.csv, is all Training; one with pixels alone, as its test.csv, has ``UNKNOWN`` labels and parts. Raises
+    ValueError naming the line and row.
     """
-    first = text.readline()
-    if not first:
-        raise refused(place, "an empty file", "the columns emotion, pixels, Usage", "fetch it again")
-    delimiter = max(",;\t", key=first.count)
-    header = _fields(f"{place}, line 1", first, delimiter)
-    names = [name.strip().lower() for name in header]
-    columns = tuple(name for name in COLUMNS for _ in range(names.count(name)))
+    table = Table(data, place, ("emotion", "pixels", "Usage"), _ANEW, counted=True)
+    columns = tuple(name for name in COLUMNS for _ in range(table.names.count(name)))
     if columns not in (COLUMNS, COLUMNS[:2], COLUMNS[:1]):
-        found = f"the columns {_shown(delimiter.join(header))}"
-        raise refused(f"{place}, line 1", found, "emotion, pixels and Usage, once each", "take Kaggle's fer2013.csv")
-    codes = [str(code) for code in range(len(EMOTIONS))]
+        found, then = f"the columns {_shown(table.header)}", "take Kaggle's fer2013.csv"
+        raise refused(table.header_place, found, "emotion, pixels and Usage, once each", then)
     images, labels, split, block = [], [], [], []
-    for number, line in enumerate(tqdm(text, desc="Reading", unit=" rows", **PROGRESS), 2):
-        if line.isspace():
-            continue
-        here = f"{place}, line {number} (data row {len(labels)}, counted from 0)"
-        fields = _fields(here, line, delimiter)
-        if len(fields) != len(names):
-            raise refused(here, f"{len(fields)} fields", f"{len(names)}, as in the header", _ANEW)
-        row = dict(zip(names, map(str.strip, fields)))
+    for here, row in tqdm(table, desc="Reading", unit=" rows", **PROGRESS):
         block.append((here, row["pixels"]))
         if len(block) == _BLOCK:
             images.append(_pixels(block))
             block = []
-        labels.append(_code(here, "emotion", row["emotion"], codes) if "emotion" in columns else UNKNOWN)
+        labels.append(_label(table, here, row["emotion"]) if "emotion" in columns else UNKNOWN)
         if "usage" in columns:
-            split.append(_code(here, "Usage", row["usage"], SPLITS))
+            split.append(_part(here, row["usage"]))
         else:
             split.append(SPLITS.index("Training") if "emotion" in columns else UNKNOWN)
     if not labels:
@@ -240,35 +221,40 @@ def _parse_table(place: str, text: TextIO) -> Arrays:
     return np.concatenate(images), np.array(labels, np.uint8), np.array(split, np.uint8)
 
 
-def _fields(place: str, line: str, delimiter: str) -> list[str]:
-    """A line's fields; those with quotes by the csv module, which takes two seconds more for 300 MB."""
-    if '"' not in line:
-        return line.rstrip("\r\n").split(delimiter)
-    try:
-        return next(csv.reader([line], delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise refused(place, f"no CSV ({error})", "emotion,pixels,Usage", "fetch the file again") from error
+def _label(table: Table, place: str, text: str) -> int:
+    code = table.whole(text)
+    if code is None or code >= len(EMOTIONS):
+        codes = ", ".join(map(str, range(len(EMOTIONS))))
+        raise refused(place, f"emotion {_shown(text)}", f"one of {codes}", _ANEW)
+    return code
 
 
-def _code(place: str, column: str, text: str, names: Sequence[str]) -> int:
-    if text not in names:
-        raise refused(place, f"{column} {_shown(text)}", f"one of {', '.join(names)}", _ANEW)
-    return names.index(text)
+def _part(place: str, text: str) -> int:
+    if text not in SPLITS:
+        raise refused(place, f"Usage {_shown(text)}", f"one of {', '.join(SPLITS)}", _ANEW)
+    return SPLITS.index(text)
 
 
 def _pixels(block: list[tuple[str, str]]) -> np.ndarray:
-    """(rows, 48, 48) uint8 from rows, each a place and its numbers as text. All digits are parsed at once, for speed.
+    """(rows, 48, 48) uint8 from rows, each a place and its numbers as text; an error names the row.
 
-    A block that is not 2,304 numbers a row, 0 to 255, with one to three digits and one blank between, is parsed row by
-    row instead. Each row is then either understood (two blanks, a tab) or named in an error.
+    Rows that are not as Kaggle's are rewritten so first.
     """
     texts = [text for _, text in block]
+    if (images := _digits(texts)) is None and (images := _digits(texts := list(map(_rewritten, texts)))) is None:
+        return np.stack([_pixels_of_row(place, text) for (place, _), text in zip(block, texts)])
+    return images
+
+
+def _digits(texts: list[str]) -> np.ndarray | None:
+    """(rows, 48, 48) uint8 from rows of 2,304 numbers, 0 to 255, with one to three digits and one blank between; None
+    if any is not. All digits are parsed at once, for speed."""
     characters = np.frombuffer(f"   {' '.join(texts)} ".encode("ascii", "replace"), np.uint8)  # 3 more before, 1 after
     value = characters - np.uint8(ord("0"))  # wraps round: what is not a digit becomes 10 or more
     digit = value < 10
     last = np.flatnonzero(digit[:-1] & ~digit[1:])  # where each number ends
     if (
-        len(last) == len(block) * SIDE * SIDE
+        len(last) == len(texts) * SIDE * SIDE
         and all(text.count(" ") == SIDE * SIDE - 1 for text in texts)
         and np.all(digit | (characters == ord(" ")))
     ):
@@ -277,7 +263,19 @@ def _pixels(block: list[tuple[str, str]]) -> np.ndarray:
         numbers = value[last] + value[last - 1] * tens * np.uint16(10) + value[last - 2] * hundreds * np.uint16(100)
         if numbers.max() <= 255 and not np.any(hundreds & digit[last - 3]):
             return numbers.astype(np.uint8).reshape(-1, SIDE, SIDE)
-    return np.stack([_pixels_of_row(place, text) for place, text in block])
+    return None
+
+
+def _rewritten(text: str) -> str:
+    """Pixels with one blank between, and without what pandas, NumPy and spreadsheets add: brackets and commas around a
+    list, points (or commas) and zeros behind whole numbers. Other fractions stay."""
+    if text.startswith("["):
+        text = text.strip("[]").replace(",", " ")
+    text = f"{text.replace(',', '.')} "
+    if ".." not in text:
+        text = text.replace(".0 ", " ").replace(". ", " ")  # quicker than the next line, and usually enough
+    text = re.sub(r"(?<=[0-9])\.0*(?![0-9.])", "", text) if "." in text else text
+    return " ".join(text.split())
 
 
 def _pixels_of_row(place: str, text: str) -> np.ndarray:
@@ -297,7 +295,7 @@ def _shown(text: str) -> str:
 # ---- pictures
 
 _FORMS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
-_NAME = re.compile(rf"({'|'.join(SPLITS)})_([0-9]+)", re.ASCII)
+_NAME = re.compile(rf"({'|'.join(SPLITS)})_([0-9]{{1,18}})", re.ASCII)
 
 
 def _is_hidden(name: str) -> bool:
@@ -371,14 +369,11 @@ def _decoded(path: Path, pictures: dict[str, bytes]) -> Arrays:
     """
     images, labels, split = [], [], []
     for name, content in tqdm(pictures.items(), desc="Decoding", unit=" pictures", **PROGRESS):
-        image = None
-        with suppress(cv2.error):  # an empty file, or one with a huge declared size
-            flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-        if image is None or image.shape != (SIDE, SIDE):
-            found = "no picture that can be decoded" if image is None else f"{image.shape[1]} x {image.shape[0]} pixels"
-            expected = f"a JPEG or PNG of {SIDE} x {SIDE} pixels"
-            raise refused(_place(path, name), found, expected, "fetch it again, or remove it")
+        place = _place(path, name)
+        image = decode(content, place, colour=False, upright=False)
+        if image.shape != (SIDE, SIDE):
+            found, expected = f"{image.shape[1]} x {image.shape[0]} pixels", f"{SIDE} x {SIDE}"
+            raise refused(place, found, expected, "fetch it again, or remove it")
         part, _, emotion, _ = _meaning(path, name)
         images.append(image)
         labels.append(emotion)

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paths
-from ..files import writing
+from ..files import refused, tables, writing
 from . import PROGRESS, SIDE, SPLITS, Faces, array_hash, audit
 
 NEAR = 0.90
@@ -113,7 +113,7 @@ def load(faces: Faces) -> np.ndarray:
     if official and listed.exists():
         return _read(listed, faces)
     kept = paths.CACHE / f"{NAME}-{array_hash(faces.images, faces.labels, faces.split)[:16]}.csv"
-    with suppress(OSError, KeyError, ValueError):
+    with suppress(OSError, ValueError):  # not there yet, or damaged
         return _read(kept, faces)
     pairs = find(faces)
     with suppress(OSError):  # a read-only folder only costs time
@@ -142,17 +142,23 @@ def as_csv(faces: Faces, pairs: np.ndarray) -> str:
     return text.getvalue()
 
 
+_KINDS = {"row": int, "partner": int, "correlation": float, "mirrored": str, "down": int, "right": int}
+_AGAIN = "make it again: make audit"
+
+
 def _read(place: Path, faces: Faces) -> np.ndarray:
     """The pairs of a list of which both rows are among these faces."""
     position = {row: k for k, row in enumerate(faces.ids.tolist())}
-    with place.open(encoding="utf-8", newline="") as file:
-        lines = [
-            (position[int(line["row"])], position[int(line["partner"])], float(line["correlation"]))
-            + (line["mirrored"] == "yes", int(line["down"]), int(line["right"]))
-            for line in csv.DictReader(file)
-            if int(line["row"]) in position and int(line["partner"]) in position
-        ]
-    return np.array(lines, PAIR)
+    lines = [
+        (position[line["row"]], position[line["partner"]], line["correlation"], line["mirrored"] == "yes")
+        + (line["down"], line["right"])
+        for line in tables.read_rows(place, _KINDS, _AGAIN)
+        if line["row"] in position and line["partner"] in position
+    ]
+    try:
+        return np.array(lines, PAIR)
+    except OverflowError as error:
+        raise refused(place, f"a number that is too large ({error})", "pairs of rows", _AGAIN) from error
 
 
 def nearest(faces: Faces) -> np.ndarray:
@@ -169,7 +175,7 @@ def listed_ids(folder: Path | None = None) -> frozenset[int]:
     """Ids of the official data's test rows that are not near-clean, from the audit's lists: leaked rows, and those with
     a near-duplicate in an earlier part. ``folder``: the lists' folder, ``results/audit`` by default.
 
-    Raises FileNotFoundError if a list is missing (``make audit`` writes them).
+    Raises FileNotFoundError if a list is missing (``make audit`` writes them), ValueError if one is damaged.
     """
     folder = folder or paths.RESULTS / "audit"
     return _listed(
@@ -179,11 +185,10 @@ def listed_ids(folder: Path | None = None) -> frozenset[int]:
 
 @lru_cache
 def _listed(*lists: tuple[Path, int]) -> frozenset[int]:
-    ids = set()
-    for path, _ in lists:  # the time of writing is an argument, so that a new list is read
-        with path.open(encoding="utf-8", newline="") as file:
-            ids |= {int(line["row"]) for line in csv.DictReader(file) if float(line.get("correlation", 1)) >= NEAR}
-    return frozenset(ids)
+    leaked, near = (path for path, _ in lists)  # the time of writing is an argument, so that a new list is read
+    pairs = tables.read_rows(near, {"row": int, "correlation": float}, _AGAIN)
+    ids = [line["row"] for line in tables.read_rows(leaked, {"row": int}, _AGAIN)]
+    return frozenset(ids + [line["row"] for line in pairs if line["correlation"] >= NEAR])
 
 
 def summary(faces: Faces, pairs: np.ndarray) -> list[dict]:

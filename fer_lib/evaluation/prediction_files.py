@@ -6,15 +6,17 @@ emotion. Other columns are ignored. The ``predictions.npz`` of one of our record
 the file is given as "predictions.npz:best".
 """
 
-import csv
+import math
 import re
 from pathlib import Path
 
 import numpy as np
 
+from .. import paths
 from ..data import Faces
 from ..data.emotions import FER2013
 from ..files import refused
+from ..files.tables import Table
 from . import records
 
 SUM_TOLERANCE = 0.01
@@ -30,14 +32,13 @@ def check(file: str) -> None:
     if path.is_dir():
         raise refused(path, "a folder", "a CSV file or a record's predictions.npz", then)
     if not path.exists():
-        raise FileNotFoundError(
-            f"{path}: found no such file, expected a CSV file or a record's predictions.npz; {then}"
-        )
+        found = paths.kind(path) if path.is_symlink() else "no such file"
+        raise FileNotFoundError(f"{path}: found {found}, expected a CSV file or a record's predictions.npz; {then}")
 
 
 def _path_and_epoch(file: str) -> tuple[Path, str | None]:
     """The file, and of "predictions.npz:best" the epoch."""
-    archive = re.fullmatch(r"(.*\.npz)(?::(\w+))?", file)
+    archive = re.fullmatch(r"(.*\.npz)(?::(\w+))?", file, re.DOTALL)
     return (Path(archive[1]), archive[2]) if archive else (Path(file), None)
 
 
@@ -69,27 +70,19 @@ def read(file: str, faces: Faces) -> dict:
 def _read_csv(path: Path, positions: dict[int, int]):
     """The file's display name, positions of its rows, their classes, and their probabilities if it has them."""
     lines, predictions = {}, []  # position -> its line, in the file's order
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.reader(file)
-        try:
-            header = [name.strip().lower() for name in next(reader, [])]
-            parse = _parser(path, header)
-            for cells in filter(None, reader):
-                place = f"{path}, line {reader.line_num}"
-                if len(cells) != len(header):
-                    raise refused(place, f"{len(cells)} fields", f"{len(header)}, as above", "correct the line")
-                cell = dict(zip(header, map(str.strip, cells)))
-                row = cell["row"]
-                position = positions.get(int(row)) if re.fullmatch("[0-9]{1,9}", row) else None
-                if position is None:
-                    expected = f"a row of FER2013's CSV, {min(positions)} to {max(positions)}"
-                    raise refused(place, f"row {row!r}", expected, "count rows from 0, without the header")
-                if position in lines:
-                    raise refused(place, f"row {row} again", f"it in line {lines[position]} only", "remove one of them")
-                lines[position] = reader.line_num
-                predictions.append(parse(place, cell))
-        except csv.Error as error:
-            raise refused(f"{path}, line {reader.line_num}", f"no CSV ({error})", EXPECTED, "save it as CSV") from error
+    with open(path, "rb") as file:
+        table = Table(file, path, ("row", "emotion", *FER2013), "correct the line, or save it as CSV", EXPECTED)
+        parse = _parser(table)
+        for place, fields in table:
+            row = fields["row"]
+            position = positions.get(table.whole(row))
+            if position is None:
+                expected = f"a row of FER2013's CSV, {min(positions)} to {max(positions)}"
+                raise refused(place, f"row {row[:60]!r}", expected, "count rows from 0, without the header")
+            if position in lines:
+                raise refused(place, f"row {row} again", f"it in line {lines[position]} only", "remove one of them")
+            lines[position] = table.line
+            predictions.append(parse(table, place, fields))
     if not predictions:
         raise refused(f"{path}, line 2", "no row", "one line for each row that was predicted", "add them")
     if parse is _emotion:
@@ -97,42 +90,39 @@ def _read_csv(path: Path, positions: dict[int, int]):
     return str(path), list(lines), np.argmax(predictions, axis=1), predictions
 
 
-def _parser(path: Path, header: list[str]):
+def _parser(table: Table):
     """The function that reads the prediction of one line, chosen by the columns."""
-    named = [name for name in FER2013 if name in header]
-    if not header:
-        raise refused(path, "an empty file", EXPECTED, "write the predictions into it")
-    once = all(header.count(name) <= 1 for name in ("row", "emotion", *FER2013))
-    if "row" not in header or not once or not (named or "emotion" in header):
-        found = f"the columns {','.join(header)[:100]!r}"
-        raise refused(f"{path}, line 1", found, f"{EXPECTED}, once each", "name the columns so, with commas between")
-    if named and "emotion" in header:
+    named, header = [name for name in FER2013 if name in table.names], table.header_place
+    once = all(table.names.count(name) <= 1 for name in ("row", "emotion", *FER2013))
+    if "row" not in table.names or not once or not (named or "emotion" in table.names):
+        found = f"the columns {table.header[:100]!r}"
+        raise refused(header, found, f"{EXPECTED}, once each", "name the columns so")
+    if named and "emotion" in table.names:
         found = f"emotion and {', '.join(named)}"
-        raise refused(f"{path}, line 1", found, "one or the other", "keep what the network predicted")
+        raise refused(header, found, "one or the other", "keep what the network predicted")
     if 0 < len(named) < len(FER2013):
         absent = ", ".join(name for name in FER2013 if name not in named)
-        raise refused(f"{path}, line 1", f"no column {absent}", f"all of {', '.join(FER2013)}", "add what is missing")
+        raise refused(header, f"no column {absent}", f"all of {', '.join(FER2013)}", "add what is missing")
     return _probabilities if named else _emotion
 
 
-def _emotion(place: str, cell: dict[str, str]) -> int:
-    for code, name in enumerate(FER2013):
-        if cell["emotion"].lower() in (name, str(code)):
-            return code
-    expected = f"one of {', '.join(FER2013)}, or 0 to {len(FER2013) - 1}"
-    raise refused(place, f"emotion {cell['emotion']!r}", expected, "correct the line")
+def _emotion(table: Table, place: str, fields: dict[str, str]) -> int:
+    text = fields["emotion"]
+    code = FER2013.index(text.lower()) if text.lower() in FER2013 else table.whole(text)
+    if code is None or code >= len(FER2013):
+        expected = f"one of {', '.join(FER2013)}, or 0 to {len(FER2013) - 1}"
+        raise refused(place, f"emotion {text[:60]!r}", expected, "correct the line")
+    return code
 
 
-def _probabilities(place: str, cell: dict[str, str]) -> list[float]:
-    values = []
-    for name in FER2013:
-        try:
-            values.append(float(cell[name]))
-        except ValueError:
-            raise refused(place, f"{name} {cell[name]!r}", "a number from 0 to 1", "correct the line") from None
-        if not 0 <= values[-1] <= 1:  # so that NaN fails too
+def _probabilities(table: Table, place: str, fields: dict[str, str]) -> list[float]:
+    values = [table.number(fields[name]) for name in FER2013]
+    for name, value in zip(FER2013, values):
+        if math.isnan(value):
+            raise refused(place, f"{name} {fields[name][:60]!r}", "a number from 0 to 1", "correct the line")
+        if not 0 <= value <= 1:
             then = "apply softmax to logits, divide percents by 100"
-            raise refused(place, f"{name} {cell[name]}", "a probability from 0 to 1", then)
+            raise refused(place, f"{name} {value:g}", "a probability from 0 to 1", then)
     if abs(sum(values) - 1) > SUM_TOLERANCE:
         then = "apply softmax to what the network gives"
         raise refused(place, f"probabilities that add up to {sum(values):.4g}", "1", then)
@@ -153,6 +143,8 @@ def _read_npz(path: Path, epoch: str | None, faces: Faces, positions: dict[int, 
     except (ValueError, LookupError) as error:
         raise refused(path, f"something else ({error})", expected, then) from error
     if epoch not in epochs:
+        if not epochs:
+            raise refused(path, "no classes of any epoch", expected, then)
         raise refused(path, f"no epoch {epoch!r}", f"one of {', '.join(epochs)}", f"for example {path}:{epochs[0]}")
     classes, values = arrays[f"classes_{epoch}"], arrays.get(f"probabilities_{epoch}")
     if values is None or not _sound(ids, labels, classes, values):
@@ -173,5 +165,6 @@ def _sound(ids: np.ndarray, labels: np.ndarray, classes: np.ndarray, values: np.
         and all(array.dtype.kind in "iu" for array in (ids, labels, classes))
         and values.dtype.kind == "f"
         and 0 <= classes.min() <= classes.max() < len(FER2013)
-        and bool(np.isfinite(values).all() and (np.abs(values.sum(axis=1, dtype=float) - 1) <= SUM_TOLERANCE).all())
+        and bool(np.isfinite(values).all() and values.min() >= 0)
+        and bool((np.abs(values.sum(axis=1, dtype=float) - 1) <= SUM_TOLERANCE).all())
     )

@@ -71,8 +71,8 @@ def git(*arguments: str) -> str | None:
 
 def lock_hash() -> str | None:
     """SHA-256 of the lock file that this environment was made from (``FER_LOCK``, set by the Makefile)."""
-    lock = paths.ROOT / os.environ.get("FER_LOCK", "requirements.lock")
-    return system.file_hash(lock) if lock.exists() else None
+    lock = paths.ROOT / (os.environ.get("FER_LOCK") or "requirements.lock")
+    return system.file_hash(lock) if lock.is_file() else None
 
 
 def versions() -> dict:

@@ -25,8 +25,11 @@ def read_npz(
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             with archive:
-                names = archive.files if names is None else names
-                return {name: archive[name] for name in names}
+                arrays = {name: archive[name] for name in (archive.files if names is None else names)}
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what is no .npy
+                    raise ValueError(f"{name} is no array")
+            return arrays
         except KeyError as error:
             raise refused(place, f"no such array ({reason(error)})", expected, then) from error
         except Exception as error:  # NumPy, zipfile and tokenize raise some twenty types, system errors among them
@@ -50,3 +53,13 @@ def read_npy(content: bytes, place: object, expected: str, then: str) -> np.ndar
         return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except Exception as error:  # as above
         raise refused(place, f"no .npy that can be read ({reason(error)})", expected, then) from error
+
+
+def map_npy(path: Path, expected: str, then: str) -> np.ndarray:
+    """The array of an ``.npy``, memory-mapped and read-only. Raises ValueError as ``read_npz`` does."""
+    with open(path, "rb"):  # for the system's error
+        pass
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # as above
+        raise refused(path, f"no .npy that can be read ({reason(error)})", expected, then) from error

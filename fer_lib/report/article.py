@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 import os
 import re
@@ -15,9 +14,11 @@ import numpy as np
 
 from .. import paths
 from ..claims import rules
+from ..data import SPLITS
 from ..data.near_duplicates import NEAR
 from ..evaluation import metrics, pooled, records, statistics
 from ..files import writing
+from ..files.tables import read_rows
 from ..markdown import interval, table
 from . import sections, tables
 from .causes import collapse, networks, rows
@@ -162,9 +163,9 @@ def _printed(results: Path) -> dict:
 
 def _audit(results: Path) -> dict[str, dict[str, int]]:
     """The audit's counts: by finding, by part."""
-    with open(results / "audit" / "summary.csv", newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    return {line.pop("finding"): {part: int(count) for part, count in line.items() if count} for line in lines}
+    kinds, again = {"finding": str} | dict.fromkeys((*SPLITS, "all"), int | None), "make it again: make audit"
+    lines = read_rows(results / "audit" / "summary.csv", kinds, again)
+    return {line.pop("finding"): {part: count for part, count in line.items() if count is not None} for line in lines}
 
 
 def _honest(all_records: list[dict], experiments: dict[str, dict]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_lib.claims import ledger, power, rules
+from fer_lib.claims import ledger, measures, power, rules
 from fer_lib.claims.rules import INCONCLUSIVE, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, UNSTABLE
 from fer_lib.evaluation import statistics
 
@@ -455,3 +455,18 @@ def test_one_change_that_makes_more_than_a_point_refutes_no_difference():
     found = rules.no_difference([[0.1, 0.2, 0.1], [-3.0, -3.1, -2.9]], LEARNED)
     assert (found.verdict, found.measured) == (NOT_REPRODUCED, pytest.approx(-3.0))
     assert rules.no_difference([[0.1] * 3, [-3.0, 2.0, 0.5]], LEARNED).verdict == INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("finding,all\nrows,35887\n", "summary.csv: found no line 'flat images, one grey all over', expected one for"),
+        ("finding,all\nrows,many\n", "summary.csv, line 2, all: found 'many', expected a whole number; make it again"),
+        ("finding,Training\n", "summary.csv, line 1: found the columns 'finding,Training', expected one all; make it"),
+    ],
+)
+def test_a_damaged_summary_of_the_audit_is_named(tmp_path, text, message):
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "summary.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        measures.FACTS["uniform images"](tmp_path)

@@ -4,10 +4,12 @@ import csv
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import time
 import warnings
+import zlib
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_lib import paths
+from fer_lib import paths, system
 from fer_lib.data import (
     affectnet,
     affectnet_files,
@@ -26,6 +28,7 @@ from fer_lib.data import (
     load_faces,
 )
 from fer_lib.data.emotions import AFFECTNET, ALPHABETICAL, EIGHT, FER2013, mapping
+from fer_lib.files import writing
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +151,16 @@ def test_a_reduced_decoding_shows_the_same_face(trees):
         assert np.abs(reduced.astype(int) - whole).mean() < 2
 
 
+def test_a_picture_that_claims_enormous_sides_is_no_picture(tmp_path):
+    content = cv2.imencode(".png", np.zeros((100, 100), np.uint8))[1].tobytes()
+    header = struct.pack(">4sII", b"IHDR", 65_000, 65_000) + content[24:29]
+    content = content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+    (tmp_path / "x.png").write_bytes(content)
+    begun = time.process_time()
+    assert affectnet.face(tmp_path / "x.png", (0, 0, 50, 50), 48, True) == f"cannot be decoded, {len(content)} bytes"
+    assert time.process_time() - begun < 1
+
+
 def test_a_picture_smaller_than_it_is_wanted_is_enlarged(tmp_path):
     cv2.imwrite(str(tmp_path / "x.jpg"), np.full((30, 30), 99, np.uint8))
     assert np.abs(affectnet.face(tmp_path / "x.jpg", (0, 0, 0, 0), 48, False).astype(int) - 99).max() < 4
@@ -217,7 +230,10 @@ def test_codes_whose_valence_is_the_alphabetical_order_s_are_refused(tmp_path):
         ("1/a.jpg,1,2,3,4,,11,0,0", "training.csv, line 71: found expression '11', expected a code of 0 to 10"),
         ("1/a.jpg,1,2,3,4,,happy,0,0", "line 71: found expression 'happy'"),
         ("1/a.jpg,1,2", "line 71: found 3 fields, expected 9"),
-        ("subDirectory_filePath,face_x", "line 71: found the columns"),
+        ("subDirectory_filePath,face_x", "line 71: found 2 fields, expected 9"),
+        ("1/a.jpg,1,2,3,4,,1.5,0,0", "line 71: found expression '1.5'"),
+        ("1/a.jpg,1,2,3,4,,1,0,0,1,2,3", "line 71: found 12 fields, expected 9"),
+        ('1/a.jpg,1,2,3,4,"1,1,0,0', r"line 71: found no CSV \(unexpected end of data\)"),
     ],
 )
 def test_a_malformed_list_is_refused_by_line(tree, line, message):
@@ -238,15 +254,189 @@ def test_a_list_with_a_column_more_is_read_with_or_without_it(tree):
     assert affectnet.load(folder).sha256 == expected
 
 
-def test_a_malformed_annotation_is_refused_by_file(tree):
+def floats(lines):
+    """As pandas writes a column that had a missing value once."""
+    rows = [line.split(",") for line in lines[1:]]
+    rows = [[*row[:6], f"{row[6]}.0", *row[7:]] for row in rows]
+    return "\n".join([lines[0], *(",".join(row) for row in rows)])
+
+
+def semicolons(lines):
+    rows = [line.split(",") for line in lines]
+    rows = [[f'"{field}"' if ";" in field else field for field in row] for row in rows]
+    return "\r\n".join([*(";".join(row).replace(".7;", ",7;") + ";;" for row in rows), ";" * 10])
+
+
+def index(lines):
+    return "\n".join(f"{k or ''},{line}" for k, line in enumerate(lines))
+
+
+def reordered(lines):
+    """The columns from last to first; landmarks left out."""
+    return "\n".join(",".join(reversed(line.split(",")[:5] + line.split(",")[6:])) for line in lines)
+
+
+def windows(lines):
+    return "\n".join(line.replace("/", "\\") for line in lines)
+
+
+@pytest.mark.filterwarnings("ignore:.*are left out")
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("saved", [floats, semicolons, index, reordered, windows])
+def test_a_list_is_read_as_pandas_and_spreadsheets_save_it(tree, saved, encoding):
+    path = training_csv(folder := tree("older"))
+    expected = affectnet_files.read(folder)
+    path.write_bytes(saved(path.read_text().splitlines()).encode(encoding))
+    found = affectnet_files.read(folder)
+    assert found.pictures == expected.pictures and found.unusable == expected.unusable
+    for one, other in zip(found[2:5], expected[2:5]):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ("9223372036854775807,0,50,50", "face box 9223372036854775807 0 50 50: outside of any picture"),
+        ("0,0,1e300,50", "face box 0 0 1e300 50: outside of any picture"),
+        ("0,inf,50,50", "face box 0 inf 50 50: no numbers"),
+        ("2147483000,2147483000,2147483647,2147483647", "outside of the picture"),
+        ("0,0,0,50", "face box of 0 x 50 pixels: no positive size"),
+    ],
+)
+def test_a_box_that_cannot_be_leaves_out_its_row_alone(tree, box, reason):
+    path = training_csv(folder := tree("older"))
+    before = quietly(folder)
+    lines = path.read_text().splitlines()
+    row = lines[1].split(",")
+    path.write_text("\n".join([*lines, ",".join([row[0], box, *row[5:]])]))
+    after = quietly(folder)
+    assert len(after) == len(before) and after.source["left_out"] == before.source["left_out"] + 1
+    text = (paths.CACHE / after.source["kept"] / "left_out.csv").read_text()
+    assert reason in text and (row[0] in text)
+
+
+def left_out(faces) -> dict[str, str]:
+    with open(paths.CACHE / faces.source["kept"] / "left_out.csv", newline="") as file:
+        return {row["picture"]: row["reason"] for row in csv.DictReader(file)}
+
+
+DAMAGES = {
+    "empty": (lambda path: path.write_bytes(b""), "no number, 0 bytes"),
+    "garbage": (lambda path: path.write_bytes(b"nothing"), "no number, 7 bytes"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-3]), "no number, 129 bytes"),
+    "another code": (lambda path: np.save(path, np.array("12")), "12, no code of 0 to 10"),
+    "fraction": (lambda path: np.save(path, np.array("1.5")), "1.5, no code of 0 to 10"),
+    "not a number": (lambda path: np.save(path, np.array(np.nan)), "nan, no code of 0 to 10"),
+    "infinite": (lambda path: np.save(path, np.array(np.inf)), "inf, no code of 0 to 10"),
+    "a word": (lambda path: np.save(path, np.array("happy")), "no number, 148 bytes"),
+    "many": (lambda path: np.save(path, np.arange(9)), "an array of 9 int64, no number"),
+    "complex": (lambda path: np.save(path, np.array(1j)), "an array of 1 complex128, no number"),
+    "fields": (lambda path: np.save(path, np.zeros(1, [("a", int)])), "an array of 1 [('a', '<i8')], no number"),
+    "objects": (lambda path: np.save(path, np.array([None])), "no number, "),
+    "a header of no Python": (
+        lambda path: path.write_bytes(b"\x93NUMPY\x01\x00\x08\x00{'descr'"),
+        "no number, 18 bytes",
+    ),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "cannot be read: Is a directory"),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_annotation_leaves_out_its_picture_alone(tree, damage, reason):
     folder = tree("newer")
+    before = left_out(quietly(folder))
+    shutil.rmtree(paths.CACHE)
     path = folder / "train_set" / "annotations" / "3_exp.npy"
-    np.save(path, np.array("12"))
-    with pytest.raises(ValueError, match="3_exp.npy: found 12, expected a code of 0 to 10"):
+    whole = path.read_bytes()
+    damage(path)
+    faces = quietly(folder)
+    (new,) = left_out(faces).keys() - before.keys()
+    assert new == "train_set/annotations/3_exp.npy"
+    assert left_out(faces)[new].startswith(f"damaged annotation: {reason}")
+    with open(paths.CACHE / faces.source["kept"] / "pictures.csv", newline="") as file:
+        assert "train_set/images/3.jpg" not in [row["picture"] for row in csv.DictReader(file)]
+    if path.is_file() and len(whole) != path.stat().st_size:
+        path.write_bytes(whole)
+        assert left_out(quietly(folder)) == before  # mended
+
+
+def test_annotations_that_are_mostly_damaged_are_an_error(tree):
+    folder = tree("newer")
+    for path in (folder / "train_set" / "annotations").glob("*_exp.npy"):
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="pictures unusable .train_set/annotations/.*damaged annotation: no number, 0"):
         affectnet.load(folder)
-    path.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="3_exp.npy: found no number"):
-        affectnet.load(folder)
+
+
+def test_a_number_in_another_format_of_numpy_s_is_read(tmp_path):
+    for version in ((1, 0), (2, 0), (3, 0)):
+        for value in ("7", 7, 7.0):
+            with open(tmp_path / "x.npy", "wb") as file:
+                np.lib.format.write_array(file, np.array(value), version)
+            assert affectnet_files._value(tmp_path / "x.npy") == 7
+
+
+def test_hidden_files_are_not_looked_at(tree):
+    """What macOS, editors and version control leave in folders."""
+    folder = tree("newer")
+    expected = quietly(folder)
+    for name in (
+        "annotations/._0_exp.npy",
+        "annotations/.3_exp.npy",
+        "images/._0.jpg",
+        "images/.5.jpg",
+        "images/0.txt",
+    ):
+        (folder / "train_set" / name).write_bytes(b"\x00\x05\x16\x07")
+    (folder / "train_set" / "images" / "Thumbs.db").touch()
+    found = quietly(folder)
+    assert found.sha256 == expected.sha256 and left_out(found) == left_out(expected)
+    (folder / ".git" / "anger").mkdir(parents=True)
+    for name in ("contempt", "disgust", "fear"):
+        (folder / ".git" / name).mkdir()
+    assert not affectnet_files.is_alphabetical(folder)
+    assert affectnet_files.locate(folder).layout == affectnet_files.NEWER
+
+
+@pytest.mark.parametrize("layout", ["older", "newer"])
+def test_names_that_are_no_utf_8_are_read_and_kept(tree, layout):
+    folder = tree(layout)
+    before = quietly(folder)
+    if layout == "newer":
+        (folder / "train_set" / "images" / "1.jpg").rename(
+            folder / "train_set" / "images" / os.fsdecode(b"caf\xe9.jpg")
+        )
+        annotation = folder / "train_set" / "annotations" / "1_exp.npy"
+        annotation.rename(annotation.with_name(os.fsdecode(b"caf\xe9_exp.npy")))
+        (folder / "train_set" / "images" / os.fsdecode(b"\xff.jpg")).touch()  # not annotated
+    else:
+        images = folder / "Manually_Annotated" / "Manually_Annotated_Images"
+        name = training_csv(folder).read_text().splitlines()[1].split(",")[0]
+        (images / name).rename(images / os.fsdecode(b"caf\xe9.jpg"))
+        content = training_csv(folder).read_bytes()
+        content = content.replace(name.encode(), b"caf\xe9.jpg") + b"\xff.jpg,1,2,30,30,,1,0,0\n"
+        training_csv(folder).write_bytes(content)
+    renamed = folder.rename(folder.with_name(os.fsdecode(b"AffectNet \xe9")))
+    with pytest.warns(UserWarning, match="pictures are left out"):
+        faces = affectnet.load(renamed)
+    assert len(faces) == len(before) and faces.source["left_out"] == before.source["left_out"] + 1
+    assert quietly(renamed).sha256 == faces.sha256
+    json.dumps(faces.source)
+    listed = (paths.CACHE / faces.source["kept"] / "pictures.csv").read_bytes()
+    assert (
+        b"caf\xe9.jpg" in listed and b"\xff.jpg" in (paths.CACHE / faces.source["kept"] / "left_out.csv").read_bytes()
+    )
+
+
+def test_a_name_that_no_file_can_have_is_left_out(tree):
+    folder = tree("older")
+    with training_csv(folder).open("a") as file:
+        file.write(f"a\0b.jpg,1,2,30,30,,1,0,0\n{'x' * 300}.jpg,1,2,30,30,,1,0,0\n")
+    faces = quietly(folder)
+    assert faces.source["left_out"] == 6
+    assert {"no such file", "cannot be read: File name too long"} <= set(left_out(faces).values())
+    monkey = quietly(folder)
+    assert monkey.sha256 == faces.sha256
 
 
 def test_pictures_that_are_mostly_absent_are_an_error_not_a_small_data_set(tree):
@@ -272,7 +462,16 @@ def test_it_is_found_by_the_variable_or_in_data(tmp_path, monkeypatch):
     monkeypatch.setenv("AFFECTNET", str(tmp_path))
     assert affectnet.find() == tmp_path
     monkeypatch.setenv("AFFECTNET", str(tmp_path / "nowhere"))
-    with pytest.raises(FileNotFoundError, match="AFFECTNET=.*nowhere: found no such folder"):
+    with pytest.raises(FileNotFoundError, match="AFFECTNET=.*nowhere: found no such file or folder"):
+        affectnet.find()
+    (tmp_path / "AffectNet.zip").touch()
+    monkeypatch.setenv("AFFECTNET", str(tmp_path / "AffectNet.zip"))
+    with pytest.raises(FileNotFoundError, match=r"AFFECTNET=.*AffectNet\.zip: found a file, expected AffectNet;"):
+        affectnet.find()
+    monkeypatch.setenv("AFFECTNET", "")
+    (paths.DATA / "affectnet").rmdir()
+    (paths.DATA / "affectnet").symlink_to("elsewhere")
+    with pytest.raises(FileNotFoundError, match="affectnet: found a link to elsewhere, which is not there, expected"):
         affectnet.find()
 
 
@@ -337,6 +536,31 @@ def test_a_cache_that_cannot_be_written_says_where(tree, tmp_path, monkeypatch):
         affectnet.load(tree("newer"))
 
 
+def refuse_writing(monkeypatch):
+    """As on a read-only disk."""
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "somewhere")
+
+    for name in ("mkdir", "replace", "rename", "rmdir", "unlink"):
+        monkeypatch.setattr(os, name, refuse)
+    monkeypatch.setattr(writing, "replace_text", refuse)
+    monkeypatch.setattr(system, "locked", refuse)
+
+
+@pytest.mark.parametrize("layout", ["older", "newer"])
+def test_a_read_only_cache_that_holds_the_faces_serves(tree, tmp_path, monkeypatch, layout):
+    folder = tree(layout)
+    faces = quietly(folder)
+    moved = folder.rename(tmp_path / "moved")
+    refuse_writing(monkeypatch)
+    for _ in range(2):
+        again = quietly(moved)  # another stamp, which cannot be kept
+        assert again.sha256 == faces.sha256 and again.source["file"] == "moved"
+    with pytest.raises(OSError, match=r"cannot keep the faces \(.*Permission denied.*\); set FER_CACHE"):
+        affectnet.load(moved, side=64)
+
+
 @settings(deadline=None, max_examples=20)
 @given(done=st.integers(0, 20), torn=st.booleans(), surplus=st.integers(0, 4000))
 def test_going_on_after_any_block_gives_the_same_faces(trees, tmp_path_factory, done, torn, surplus):
@@ -370,6 +594,14 @@ def test_going_on_after_any_block_gives_the_same_faces(trees, tmp_path_factory, 
     assert again.sha256 == whole.sha256
     assert again.source["left_out"] == whole.source["left_out"]
     np.testing.assert_array_equal(again.images, whole.images)
+
+
+@pytest.mark.parametrize("line", ["", "7", "{}", "[]", '{"start": 8, "rows": 4, "bad": 3}', "\x00"])
+def test_a_damaged_line_of_the_log_ends_what_is_done(tmp_path, line):
+    good = ['{"start": 0, "rows": 4, "bad": {"1": "no such file"}}', '{"start": 4, "rows": 4, "bad": {}}']
+    (tmp_path / "blocks.jsonl").write_text("\n".join([*good, line, *good]))
+    for _ in range(2):
+        assert affectnet._log(tmp_path / "blocks.jsonl", 4) == (2, {1: "no such file"})
 
 
 def test_killed_in_the_middle_it_goes_on_and_loses_nothing(tmp_path):
@@ -419,6 +651,13 @@ def test_the_drawn_stand_ins_are_loaded_by_name_and_say_what_they_are(name, monk
     monkeypatch.setattr(drawn_affectnet, "write", lambda *_: pytest.fail("written again"))
     assert load_faces(name).sha256 == faces.sha256
     json.dumps(faces.source)
+
+
+def test_drawn_pictures_that_cannot_be_kept_say_where(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "file" / "cache")
+    with pytest.raises(OSError, match="cannot keep the drawn pictures .*; set FER_CACHE elsewhere"):
+        load_faces("drawn_affectnet")
 
 
 def test_a_drawn_picture_depends_on_its_number_alone(tmp_path):

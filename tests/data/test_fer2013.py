@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from made_up_fer2013 import (
     GOOD,
     assert_holds,
@@ -27,7 +31,8 @@ from made_up_fer2013 import (
 )
 
 from fer_lib import data, paths
-from fer_lib.data import SPLITS, UNKNOWN, array_hash, fer2013, fer2013_files
+from fer_lib.data import SPLITS, UNKNOWN, array_hash, drawn_faces, fer2013, fer2013_files
+from fer_lib.files import writing
 from fer_lib.runs import plan
 
 
@@ -112,6 +117,48 @@ def test_named_but_not_there_never_falls_back(tmp_path, monkeypatch):
         fer2013.load()
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npz: found no such file"):
         fer2013.load(tmp_path / "nowhere.npz")
+
+
+def test_what_is_there_but_no_file_is_named(tmp_path, monkeypatch):
+    """A folder called fer2013.csv, as some programs unpack an archive; a link whose target is gone; other files."""
+    folder = tmp_path / "fer2013.csv"
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+    (folder / "._notes.txt").touch()
+    monkeypatch.setenv("FER2013", str(folder))
+    with pytest.raises(FileNotFoundError, match=r"fer2013\.csv: found a folder with none of them but notes\.txt, exp"):
+        fer2013.find()
+    monkeypatch.setenv("FER2013", str(tmp_path))
+    with pytest.raises(
+        FileNotFoundError, match=r"found fer2013\.csv, which is a folder, expected fer2013\.csv or icml"
+    ):
+        fer2013.find()
+    link = tmp_path / "link.csv"
+    link.symlink_to("gone.csv")
+    monkeypatch.setenv("FER2013", str(link))
+    with pytest.raises(FileNotFoundError, match=r"link\.csv: found a link to gone\.csv, which is not there, expected"):
+        fer2013.find()
+    monkeypatch.setenv("FER2013", os.devnull)
+    with pytest.raises(FileNotFoundError, match=f"{os.devnull}: found a pipe or device, expected"):
+        fer2013.find()
+    path = write(folder / "fer2013.csv", csv_text(*made_up()))
+    monkeypatch.setenv("FER2013", str(folder))
+    assert fer2013.find() == path
+
+
+def test_what_is_no_file_in_data_is_not_passed_over(tmp_path):
+    (tmp_path / "real").mkdir()
+    paths.DATA.symlink_to(tmp_path / "real")  # may itself be a link, and hold one to any folder
+    (tmp_path / "other").mkdir()
+    (paths.DATA / "fer2013").symlink_to(tmp_path / "other")
+    assert fer2013.find() is None
+    (paths.DATA / "fer2013.npz").symlink_to("gone.npz")
+    with pytest.raises(
+        FileNotFoundError, match=r"found fer2013\.npz, which is a link to gone\.npz, which is not there"
+    ):
+        fer2013.find()
+    path = write(paths.DATA / "train.csv", train_text(*made_up()))
+    assert fer2013.find() == path
 
 
 # ---- what is not official says so
@@ -372,6 +419,86 @@ def test_damaged_cache_is_built_again(tmp_path, damage, monkeypatch):
     assert_holds(load(path), *arrays)
     monkeypatch.setattr(fer2013_files, "opened", never)
     assert_holds(load(path), *arrays)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=st.data(), name=st.sampled_from(["images.npy", "labels.npy", "split.npy", "about.json"]))
+def test_whatever_is_damaged_in_the_cache_s_description_is_seen(tmp_path, drawn, name):
+    """Bytes of a header or of about.json: the arrays come as they were kept, or not at all."""
+    folder, kept = tmp_path / "kept", made_up()
+    shutil.rmtree(folder, ignore_errors=True)
+    data.keep_arrays(folder, kept, {"form": "CSV"})
+    content = bytearray((folder / name).read_bytes())
+    end = 128 if name.endswith(".npy") else len(content)
+    for _ in range(drawn.draw(st.integers(1, 3))):
+        content[drawn.draw(st.integers(0, end - 1))] = drawn.draw(st.integers(0, 255))
+    (folder / name).write_bytes(content)
+    if found := data.kept_arrays(folder, "form", "sha256"):
+        for one, other in zip(found[0], kept):
+            assert one.dtype == np.uint8 and one.shape == other.shape
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("rows", None), ("rows", 4), ("rows", "5"), ("sha256", None), ("form", None)], ids=str
+)
+def test_a_description_that_lacks_something_is_none(tmp_path, key, value):
+    folder = tmp_path / "kept"
+    data.keep_arrays(folder, made_up(), {"form": "CSV"})
+    assert data.kept_arrays(folder, "form")
+    about = json.loads((folder / "about.json").read_text()) | {key: value}
+    if value is None:
+        del about[key]
+    (folder / "about.json").write_text(json.dumps(about))
+    assert data.kept_arrays(folder, "form") is None
+
+
+@pytest.mark.parametrize("content", [b"[]", b"7", b"\xff", b"[" * 100_000, b'{"rows": ' + b"9" * 5000 + b"}"])
+def test_a_description_that_is_none_is_none(tmp_path, content):
+    data.keep_arrays(tmp_path / "kept", made_up(), {})
+    (tmp_path / "kept" / "about.json").write_bytes(content)
+    assert data.kept_arrays(tmp_path / "kept") is None
+
+
+def refuse(*_, **__):
+    raise PermissionError(13, "Permission denied", "somewhere")
+
+
+def test_a_read_only_cache_that_holds_the_data_serves(tmp_path, monkeypatch):
+    arrays = made_up()
+    path = write(tmp_path / "fer2013.csv", csv_text(*arrays))
+    load(path)
+    elsewhere = write(tmp_path / "again.csv", csv_text(*arrays))  # not in the index, which cannot be written
+    monkeypatch.setattr(writing, "replace_text", refuse)
+    monkeypatch.setattr(data, "keep_arrays", refuse)
+    for each in (path, elsewhere, elsewhere):
+        assert_holds(load(each), *arrays)
+    monkeypatch.undo()
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    (paths.CACHE / "fer2013-index.json").unlink()
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
+    assert_holds(load(path), *arrays)
+    with pytest.raises(OSError, match="cannot keep the parsed data .*Permission denied.* set FER_CACHE"):
+        load(write(tmp_path / "other.csv", csv_text(*made_up(7))))
+
+
+def test_drawn_faces_need_no_cache_that_can_be_written(monkeypatch):
+    faces = drawn_faces.load(14, 7, 7)
+    monkeypatch.setattr(drawn_faces, "load", lambda: faces)
+    paths.CACHE.write_text("a file where the folder should be")
+    assert data.load_faces("drawn_faces").sha256 == faces.sha256
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_path_that_is_no_utf_8_is_read(tmp_path, monkeypatch, name):
+    arrays = in_parts(*made_up())
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    path = FORMS[name](folder / name, *arrays)
+    monkeypatch.setenv("FER2013", str(path))
+    for _ in range(2):
+        assert_holds(load(), *arrays)
+    json.dumps(load(path.rename(folder / os.fsdecode(b"\xff" + os.fsencode(name)))).source)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"cut', "7"])

@@ -1,12 +1,14 @@
 """FER+: the ten taggers' counts, tied to FER2013 by the order of the rows."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_lib import paths
-from fer_lib.data import Faces, banner, ferplus, load_faces
+from fer_lib.data import SPLITS, Faces, banner, ferplus, load_faces
 from fer_lib.data.emotions import EIGHT, mapping
 from fer_lib.evaluation import records
 
@@ -53,25 +55,61 @@ def test_it_is_found_by_the_variable_or_in_data(tmp_path, monkeypatch):
     monkeypatch.setenv("FERPLUS", str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match=r"FERPLUS=.*nowhere: found no such file"):
         ferplus.find()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setenv("FERPLUS", str(tmp_path / "folder"))
+    with pytest.raises(FileNotFoundError, match=r"FERPLUS=.*folder: found a folder without fer2013new\.csv, expected"):
+        ferplus.find()
+    monkeypatch.setenv("FERPLUS", "")
+    kept.unlink()
+    kept.symlink_to("gone.csv")
+    with pytest.raises(FileNotFoundError, match=r"data/fer2013new\.csv: found a link to gone\.csv, which is not there"):
+        ferplus.find()
 
 
 @pytest.mark.parametrize(
     ("header", "rows", "message"),
     [
-        ("", [], r"line 1: found the columns ''"),
-        (HEADER.replace("neutral,happiness", "happiness,neutral"), ROWS, r"line 1: found the columns 'Usage,Image"),
+        ("", [], r"x.csv: found an empty file, expected the columns Usage, neutral, happiness"),
+        (HEADER.replace("neutral,happiness", "happiness"), ROWS, r"line 1: found the columns 'Usage,Image"),
+        (HEADER.replace("neutral", "happiness"), ROWS, r"line 1: found the columns 'Usage,Image.* once each"),
         (HEADER, [], "line 2: found no rows"),
         (HEADER, [*ROWS, "Training,a.png,1,2"], "line 5: found 4 fields"),
-        (HEADER, ["training,a.png,4,0,0,1,3,2,0,0,0,0"], "line 2: found 12 fields, the first 'training', expected 12"),
+        (HEADER, ["training,a.png,4,0,0,1,3,2,0,0,0,0"], "line 2: found Usage 'training', expected one of Tr"),
         (HEADER, ["Training,a.png,4,0,0,1,3,2,1,0,0,0"], "line 2: found the counts .* add up to 10"),
         (HEADER, ["Training,a.png,0,0,0,0,0,0,0,0,0,0"], "line 2: found the counts"),
-        (HEADER, ["Training,a.png,4.0,0,0,1,3,2,0,0,0,0"], "line 2: found the counts"),
+        (HEADER, ["Training,a.png,4.5,0,0,1,3,2,0,0,0,0"], "line 2: found the counts"),
+        (HEADER, ["Training,a.png,4,0,0,1,3,2,0,0,0,"], "line 2: found the counts"),
         (HEADER, ["Training,a.png,-1,0,0,1,3,2,5,0,0,0"], "line 2: found the counts"),
     ],
 )
 def test_a_malformed_file_is_refused_by_line(tmp_path, header, rows, message):
     with pytest.raises(ValueError, match=message):
         ferplus.load(written(tmp_path / "x.csv", rows, header))
+
+
+def as_pandas(lines):
+    return "\n".join(f"{k - 1 if k else ''},{line}" for k, line in enumerate(lines))
+
+
+def as_excel(lines):
+    return "\r\n".join([*(f"{line.replace(',', ';')};;" for line in lines), ";" * 13, ""])
+
+
+def as_floats(lines):
+    return "\n".join([lines[0], *(re.sub(r",(\d+)(?=,|$)", r",\1.0", line) for line in lines[1:])])
+
+
+def by_name(lines):
+    return "\n".join(",".join(reversed(line.split(","))) for line in lines)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("saved", [as_pandas, as_excel, as_floats, by_name])
+def test_it_is_read_as_pandas_and_spreadsheets_save_it(tmp_path, saved, encoding):
+    expected = ferplus.load(written(tmp_path / "x.csv"))
+    (tmp_path / "y.csv").write_bytes(saved([HEADER, *ROWS]).encode(encoding))
+    for one, other in zip(ferplus.load(tmp_path / "y.csv"), expected):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_counts_for_faces_go_by_row_number_never_by_name(tmp_path, monkeypatch):
@@ -88,6 +126,63 @@ def test_other_rows_are_refused(tmp_path, monkeypatch, splits):
     monkeypatch.setenv("FERPLUS", str(written(tmp_path / "x.csv")))
     with pytest.raises(ValueError, match=r"x.csv: found 3 rows, or a Usage, other than FER2013's"):
         ferplus.counts_for(faces(splits, (0,) * len(splits)))
+
+
+def of_parts(rng):
+    """Faces of 700 rows a part and taggers of whom about six of ten choose their labels, as lines of FER+."""
+    split, labels = np.repeat([0, 1, 2], 700), rng.integers(0, 7, 2100)
+    column = np.argsort(ferplus.IN_FER2013)[labels]
+    chosen = np.where(rng.random((2100, 10)) < 0.6, column[:, None], rng.integers(0, 10, (2100, 10)))
+    counts = [np.bincount(row, minlength=10) for row in chosen]
+    return faces(split, labels), [f"{SPLITS[s]},x,{','.join(map(str, row))}" for s, row in zip(split, counts)]
+
+
+def shuffled(start, stop):
+    return lambda lines: [*lines[:start], *np.random.default_rng(1).permutation(lines[start:stop]), *lines[stop:]]
+
+
+ORDERS = {
+    "all of PrivateTest": (shuffled(1400, 2100), "rows 1400 to 1633 of PrivateTest"),
+    "sorted in each part": (lambda lines: sorted(lines, key=lambda line: (SPLITS.index(line.split(",")[0]), line)),
+                            r"rows 0 to 233 of Training"),
+    "shifted by one": (lambda lines: [*lines[699:700], *lines[:699], *lines[700:]], r"rows 0 to 233 of Training"),
+    "some of PublicTest": (shuffled(933, 1167), "rows 934 to 1166 of PublicTest"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("order", "where"), ORDERS.values(), ids=ORDERS)
+def test_rows_in_another_order_are_refused(tmp_path, monkeypatch, order, where):
+    data, lines = of_parts(np.random.default_rng(0))
+    monkeypatch.setenv("FERPLUS", str(written(tmp_path / "x.csv", lines)))
+    assert ferplus.agreement(ferplus.counts_for(data), data.labels).mean() == pytest.approx(6.4, abs=0.2)
+    written(tmp_path / "x.csv", order(lines))
+    message = (
+        rf"x\.csv, {where} \(counted from 0\): found a mean of [01]\.\d\d of ten .*, expected about 5\.6, and 3\.6"
+    )
+    with pytest.raises(ValueError, match=message):
+        ferplus.counts_for(data)
+    ferplus.counts_for(data.select(np.arange(0, 2100, 2)))  # of a selection nothing is known
+
+
+@pytest.mark.slow
+def test_the_real_file_in_another_order_is_refused(fer2013_faces, ferplus_csv, tmp_path, monkeypatch):
+    header, *lines = ferplus_csv.read_text().splitlines()
+    monkeypatch.setenv("FERPLUS", str(ferplus_csv))
+    assert ferplus.agreement(ferplus.counts_for(fer2013_faces), fer2013_faces.labels).mean() > 5.5
+    monkeypatch.setenv("FERPLUS", str(tmp_path / "x.csv"))
+    for code, part in enumerate(SPLITS):
+        its = [k for k, line in enumerate(lines) if line.startswith(part)]
+        assert its == np.flatnonzero(fer2013_faces.split == code).tolist()
+        orders = (
+            lambda part: sorted(part, key=lambda row: row.split(",")[1]),
+            lambda part: part[1:] + part[:1],
+            lambda part: part[:900] + part[900:1300][::-1] + part[1300:],
+        )
+        for order in orders:
+            changed = lines[: its[0]] + order(lines[its[0] : its[-1] + 1]) + lines[its[-1] + 1 :]
+            written(tmp_path / "x.csv", changed, header)
+            with pytest.raises(ValueError, match=rf"of {part} \(counted from 0\): found a mean of [0123]\.\d\d of ten"):
+                ferplus.counts_for(fer2013_faces)
 
 
 def test_faces_that_are_not_the_official_fer2013_have_no_counts(tmp_path, monkeypatch):

@@ -108,6 +108,56 @@ def test_what_was_found_is_kept_and_known_by_the_pictures_themselves(noise, monk
     np.testing.assert_array_equal(kept["right"], first["right"])
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "row,partner\n1,2\n", "{header}45,,,6,,,0.9,no,0\n", "{header}45,,,6,,,much,no,0,0\n",
+     "{header}{far}", '{header}45,,,6,,,0.9,"no', "\x00\x01\x02"],
+)  # fmt: skip
+def test_a_damaged_cache_of_pairs_is_found_anew(noise, monkeypatch, text):
+    faces, pairs = noise, np.zeros(1, near_duplicates.PAIR)
+    pairs[0] = (45, 6, 0.95, False, 2, -1)
+    monkeypatch.setattr(near_duplicates, "find", lambda faces: pairs)
+    near_duplicates.load(faces)
+    (kept,) = paths.CACHE.glob("near_duplicates-*.csv")
+    whole = kept.read_text()
+    kept.write_text(
+        text.format(header=whole.splitlines(True)[0], far=whole.splitlines()[1].replace(",2,-1", ",300,-1"))
+    )
+    np.testing.assert_array_equal(near_duplicates.load(faces), pairs)
+    assert kept.read_text() == whole
+
+
+def test_a_damaged_list_of_the_audit_is_named(noise, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "near_duplicates.csv").write_text("row,partner,correlation,mirrored,down,right\n1,2\n")
+    (tmp_path / "audit" / "leaked.csv").write_text("row,twin\nx,2\n")
+    official = replace(noise, name="fer2013", source={"official": True})
+    with pytest.raises(ValueError, match=r"near_duplicates.csv, line 2: found 2 fields, expected 6.*make audit"):
+        near_duplicates.load(official)
+    with pytest.raises(ValueError, match=r"near_duplicates.csv, line 2: found 2 fields, .*make it again: make audit"):
+        near_duplicates.listed_ids()
+    (tmp_path / "audit" / "near_duplicates.csv").write_text("row,correlation\n7,0.95\n8,0.86\n")
+    with pytest.raises(ValueError, match=r"leaked.csv, line 2, row: found 'x', expected a whole number; make it again"):
+        near_duplicates.listed_ids()
+    (tmp_path / "audit" / "leaked.csv").write_text("row,twin\n9,2\n")
+    assert near_duplicates.listed_ids() == {7, 9}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_cache_that_cannot_be_written_only_costs_time(noise, monkeypatch, there):
+    pairs = np.zeros(1, near_duplicates.PAIR)
+    pairs[0] = (45, 6, 0.95, False, 2, -1)
+    monkeypatch.setattr(near_duplicates, "find", lambda faces: pairs)
+    if there:
+        near_duplicates.load(noise)
+        monkeypatch.setattr(near_duplicates, "find", None)
+    else:
+        (paths.CACHE / "file").touch()
+        monkeypatch.setattr(paths, "CACHE", paths.CACHE / "file" / "cache")
+    np.testing.assert_array_equal(near_duplicates.load(noise), pairs)
+
+
 def test_faces_of_another_size_are_refused(noise):
     large = replace(noise, images=np.zeros((60, 64, 64), np.uint8))
     with pytest.raises(ValueError, match=r"images: found \(64, 64\), expected grey ones of 48 x 48 pixels"):

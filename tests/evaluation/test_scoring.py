@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -330,8 +331,8 @@ P = "angry,disgust,fear,happy,sad,surprise,neutral"
 BAD = {
     "empty": ("", "x.csv: found an empty file, expected a column row, and either emotion or"),
     "no rows": ("row,emotion\n", "x.csv, line 2: found no row,"),
-    "no row column": ("emotion,pixels,Usage\n0,1 2,Training\n", "line 1: found the columns 'emotion,pixels,usage'"),
-    "semicolons": ("row;emotion\n70;0\n", "line 1: found the columns 'row;emotion', .* with commas between"),
+    "no row column": ("emotion,pixels,Usage\n0,1 2,Training\n", "line 1: found the columns 'emotion,pixels,Usage'"),
+    "another delimiter": ("row|emotion\n70|0\n", r"line 1: found the columns 'row\|emotion', .*; name the columns so"),
     "neither answer": ("row,answer\n70,0\n", "line 1: found the columns 'row,answer'"),
     "column twice": ("row,emotion,Emotion\n70,0,0\n", "line 1: found the columns .*once each"),
     "both answers": (f"row,emotion,{P}\n", "line 1: found emotion and angry, .* expected one or the other"),
@@ -347,7 +348,14 @@ BAD = {
     "short line": ("row,emotion\n70\n", "line 2: found 1 fields, expected 2"),
     "logits": (f"row,{P}\n70,2.5,0,0,0,0,0,0\n", "line 2: found angry 2.5, .* apply softmax"),
     "negative": (f"row,{P}\n70,1,0,0,0,0,-0.1,0.1\n", "line 2: found surprise -0.1"),
-    "not a number": (f"row,{P}\n70,nan,0,0,0,0,0,1\n", "line 2: found angry nan"),
+    "not a number": (f"row,{P}\n70,nan,0,0,0,0,0,1\n", "line 2: found angry 'nan', expected a number from 0 to 1"),
+    "infinite": (f"row,{P}\n70,0,0,0,inf,0,0,1\n", "line 2: found happy inf, expected a probability from 0 to 1"),
+    "infinite, in digits": (f"row,{P}\n70,0,0,0,1e999,0,0,1\n", "line 2: found happy inf, expected a probability"),
+    "fraction of a row": ("row,emotion\n70.5,0\n", "line 2: found row '70.5'"),
+    "fraction of a code": ("row,emotion\n70,0.5\n", "line 2: found emotion '0.5'"),
+    "digits that only Python takes": (f"row,{P}\n70,0_1,0,0,0,0,0,1\n", "line 2: found angry '0_1', expected a number"),
+    "decimal commas between commas": (f"row,{P}\n" + '70,"0,5","0,5",0,0,0,0,0\n', "line 2: found angry '0,5'"),
+    "a field more": ("row,emotion\n70,0,1\n", "line 2: found 3 fields, expected 2"),
     "text": (f"row,{P}\n70,much,0,0,0,0,0,1\n", "line 2: found angry 'much', expected a number"),
     "sum": (f"row,{P}\n70,0.5,0,0,0,0,0,0.4\n", "line 2: found probabilities that add up to 0.9, expected 1"),
     "no CSV": ("row,emotion\n70," + '"' + "0" * 200_000 + "\n", "found no CSV"),
@@ -368,6 +376,54 @@ def test_small_liberties_are_taken(tmp_path):
     found = prediction_files.read(str(tmp_path / "x.csv"), made_up_faces())
     assert np.flatnonzero(found["classes"] >= 0).tolist() == [70, 71]
     assert set(found["classes"].tolist()) == {-1, 3}
+
+
+SAVED = {
+    "pandas": ",row,emotion\n0,70,3\n1,71,0\n",
+    "pandas, floats": "row,emotion\n70.0,3.0\n71.0,0.0\n",
+    "pandas, another column": "confidence,emotion,row\n0.3,happy,70\n0.2,angry,71\n",
+    "NumPy": "# row,emotion\n7.000000000000000000e+01,3.000000000000000000e+00\n7.1e+01,0.0e+00\n",
+    "Excel": "row;emotion;;\r\n70;3;;\r\n71;0;;\r\n;;;\r\n",
+    "Excel, with its own line": "sep=;\r\nrow;emotion\r\n70;3\r\n71;0\r\n",
+    "German, floats": "row;emotion\n70,0;3,0\n71,0;0,0\n",
+    "tabs": "row\temotion\n70\t3\n71\t0\n",
+    "blanks": "row, emotion\n70, happy\n71, angry\n",
+    "quotes": '"row","emotion","note"\n"70","happy","a, b\nand c"\n"71","angry",""\n',
+    "old Macintosh": "row,emotion\r70,3\r71,0\r",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("text", SAVED.values(), ids=SAVED)
+def test_predictions_are_read_as_pandas_and_spreadsheets_save_them(tmp_path, text, encoding):
+    (tmp_path / "x.csv").write_bytes(text.encode(encoding))
+    found = prediction_files.read(str(tmp_path / "x.csv"), made_up_faces())
+    assert found["classes"][[70, 71]].tolist() == [3, 0] and (found["classes"] >= 0).sum() == 2
+
+
+def test_probabilities_with_decimal_commas(tmp_path):
+    (tmp_path / "x.csv").write_text(f"row;{P.replace(',', ';')}\n70;0,25;0;0;0,75;0;0;0\n71;1e-3;0;0,999;0;0;0;0\n")
+    found = prediction_files.read(str(tmp_path / "x.csv"), made_up_faces())
+    assert found["probabilities"][70].tolist() == [0.25, 0, 0, 0.75, 0, 0, 0]
+    assert found["probabilities"][71].tolist() == pytest.approx([0.001, 0, 0.999, 0, 0, 0, 0])
+
+
+def test_predictions_come_through_a_pipe_and_from_any_file_name(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"row,emotion\n70,3\n",))
+    writer.start()
+    assert prediction_files.read(str(pipe), made_up_faces())["classes"][70] == 3
+    writer.join()
+    name = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.csv")
+    with open(name, "w") as file:
+        file.write("row,emotion\n70,3\n")
+    found = prediction_files.read(name, made_up_faces())
+    assert found["classes"][70] == 3 and found["file"] == name
+    with open(name, "w") as file:
+        file.write("row,emotion\n70,9\n")
+    with pytest.raises(ValueError, match="line 2: found emotion '9'"):
+        prediction_files.read(name, made_up_faces())
 
 
 def test_rounded_probabilities_are_taken_and_add_up(tmp_path):
@@ -419,6 +475,7 @@ def test_predictions_of_other_data_are_refused(kept):
         {"classes_last": np.zeros(350)},
         {"probabilities_last": np.ones((350, 7))},
         {"probabilities_last": np.full((350, 7), np.nan)},
+        {"probabilities_last": np.tile([2.0, -1, 0, 0, 0, 0, 0], (350, 1))},
         {"probabilities_last": np.ones((350, 8)) / 8},
     ],
 )
@@ -426,6 +483,14 @@ def test_unsound_predictions_are_refused(kept, change):
     np.savez(kept, **records.read_arrays(kept) | change)
     with pytest.raises(ValueError, match=r"predictions.npz: found arrays of other shapes, types or values"):
         prediction_files.read(str(kept), made_up_faces())
+
+
+def test_an_epoch_of_a_file_without_any_is_refused(tmp_path):
+    np.savez(tmp_path / "x.npz", ids=np.zeros(1, np.int32), labels=np.zeros(1, np.uint8), split=np.ones(1, np.uint8))
+    with pytest.raises(
+        ValueError, match=r"x.npz: found (something else|no classes of any epoch).*expected the predict"
+    ):
+        prediction_files.read(f"{tmp_path / 'x.npz'}:best", made_up_faces())
 
 
 @pytest.mark.parametrize("content", [b"", b"row,emotion\n", b"PK\x03\x04", None], ids=["empty", "csv", "torn", "other"])

@@ -696,3 +696,15 @@ def test_long_titles_stay_within_the_figure():
     figure.canvas.draw()
     legend = figure.legends[0].get_window_extent()
     assert figure.bbox.x0 <= legend.x0 and legend.x1 <= figure.bbox.x1 and legend.y1 <= figure.bbox.y1
+
+
+def test_a_damaged_list_of_the_audit_is_named_and_a_missing_one_is_none(tmp_path):
+    assert len(rows.leaked_ids(tmp_path)) == 0 and rows.flat(tmp_path) == [] and rows.nearest(tmp_path) == {}
+    audit(tmp_path, leaked=[(28709, "Training"), (28710, "PublicTest")], flat=[(28711, "sad")])
+    assert rows.leaked_ids(tmp_path).tolist() == [28709] and rows.flat(tmp_path)[0]["row"] == 28711
+    path = tmp_path / "audit" / "leaked.csv"
+    path.write_text(path.read_text().replace("28710", "?"))
+    with pytest.raises(
+        ValueError, match=r"leaked.csv, line 3, row: found '\?', expected a whole number; make it again"
+    ):
+        rows.leaked_ids(tmp_path)

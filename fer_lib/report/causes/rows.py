@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from ...claims import measures
 from ...data import ferplus, near_duplicates
 from ...evaluation import pooled, records, statistics
+from ...files.tables import read_rows
 from ...training.protocol import WITHOUT_NEAR, WITHOUT_TWINS
 from .networks import HALVES, complete, counterparts, learned, named, paired, pairs, right_rows
 
@@ -20,21 +21,21 @@ def leaked_ids(results: Path) -> np.ndarray:
 
     The audit lists the earliest twin of each leaked row, and Training comes first.
     """
-    leaked = _audited(results, "leaked")
-    return np.array([int(line["row"]) for line in leaked if line["twin_split"] == "Training"], np.int32)
+    leaked = _audited(results, "leaked", {"row": int, "twin_split": str})
+    return np.array([line["row"] for line in leaked if line["twin_split"] == "Training"], np.int32)
 
 
 def flat(results: Path) -> list[dict]:
     """The test rows of one grey all over, as the audit lists them: row, split, emotion, grey; none without it."""
-    return [line for line in _audited(results, "flat") if line["split"] != "Training"]
+    kinds = {"row": int, "split": str, "emotion": str, "grey": int}
+    return [line for line in _audited(results, "flat", kinds) if line["split"] != "Training"]
 
 
-def _audited(results: Path, name: str) -> list[dict]:
-    try:
-        with open(results / "audit" / f"{name}.csv", newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        return []
+def _audited(results: Path, name: str, kinds: dict[str, type]) -> list[dict]:
+    """One of the audit's lists; none where it is missing. Raises ValueError naming file and line if it is damaged."""
+    with suppress(FileNotFoundError):
+        return read_rows(results / "audit" / f"{name}.csv", kinds, "make it again: make audit")
+    return []
 
 
 def leakage(groups: list[list[dict]], leaked: np.ndarray, near: dict[int, Nearest] | None = None) -> list[dict]:
@@ -152,13 +153,15 @@ def nearest(results: Path) -> dict[int, Nearest]:
     A PrivateTest row whose very image stands in PublicTest, though not in Training, is there too, so that what is left
     is near-clean.
     """
-    pairs, found = _audited(results, near_duplicates.NAME), {}
-    for line in _audited(results, "leaked") if pairs else []:
+    pair = {"row": int, "split": str, "emotion": str, "partner_emotion": str, "correlation": float}
+    twin = {"row": int, "split": str, "emotion": str, "twin_emotion": str, "twin_split": str}
+    pairs, found = _audited(results, near_duplicates.NAME, pair), {}
+    for line in _audited(results, "leaked", twin) if pairs else []:
         if line["twin_split"] == "PublicTest":
-            found[int(line["row"])] = Nearest(1.0, line["split"], line["emotion"] == line["twin_emotion"])
+            found[line["row"]] = Nearest(1.0, line["split"], line["emotion"] == line["twin_emotion"])
     for line in pairs:
-        own = Nearest(float(line["correlation"]), line["split"], line["emotion"] == line["partner_emotion"])
-        row = int(line["row"])
+        own = Nearest(line["correlation"], line["split"], line["emotion"] == line["partner_emotion"])
+        row = line["row"]
         if row not in found or own.correlation > found[row].correlation:
             found[row] = own
     return found
