@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,19 @@ def test_the_rooms_are_all_and_the_root_is_small():
 def test_only_runs_know_papermill():
     know = [path for room, path in rooms() if room != "runs" and "import papermill" in path.read_text()]
     assert know == []
+
+
+OPENERS = r"cv2\.(imread|imdecode|imwrite|imencode|VideoWriter)\b|\bnp\.load\(|\bcsv\.reader\(|\byaml\.\w*load\("
+"""What reads or writes a file of a kind that a module of ``files`` is for."""
+
+
+def test_each_kind_of_file_is_opened_in_one_place():
+    found = {}
+    for room, path in rooms():
+        calls = {match[0] for match in re.finditer(OPENERS, path.read_text())}
+        if room != "files" and calls:
+            found[path.relative_to(HOUSE).as_posix()] = calls
+    assert found == {}
 
 
 def test_the_tests_stand_in_the_same_folders():
