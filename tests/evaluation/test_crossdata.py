@@ -128,15 +128,11 @@ def test_weights_or_predictions_that_are_no_numbers_are_refused(tmp_path):
     weights = model.get_weights()
     model.set_weights([np.full_like(weights[0], np.nan), *weights[1:]])
     model.save(tmp_path / "x.keras")
-    with pytest.raises(
-        ValueError, match="x.keras: found NaN or infinite weights in hidden/kernel, expected finite"
-    ):
+    with pytest.raises(ValueError, match="x.keras: found NaN or infinite weights in hidden/kernel, expected finite"):
         crossdata.score(str(tmp_path / "x.keras"), ["seven"])
     model.set_weights([np.full_like(array, 1e30) for array in weights])
     model.save(tmp_path / "x.keras")
-    with pytest.raises(
-        ValueError, match="x.keras: found 20 of 20 predictions with NaN or infinite numbers.*--input-"
-    ):
+    with pytest.raises(ValueError, match="x.keras: found 20 of 20 predictions with NaN or infinite numbers.*--input-"):
         crossdata.score(str(tmp_path / "x.keras"), ["seven"])
 
 
@@ -161,9 +157,7 @@ def test_a_network_of_another_form_is_told_how_to_be_saved(tmp_path, name, found
         (tmp_path / name / "saved_model.pb").touch()
     elif name != "folder":
         (tmp_path / name).write_bytes(b"\x89HDF")
-    expected = (
-        f"{name}: found {found}, expected a .keras file, which model.save of Keras 3 writes; load it"
-    )
+    expected = f"{name}: found {found}, expected a .keras file, which model.save of Keras 3 writes; load it"
     with pytest.raises(ValueError, match=expected):
         crossdata.score(str(tmp_path / name), ["seven"])
 

@@ -112,7 +112,5 @@ def test_the_layer_with_weights_that_are_no_numbers_is_named():
     for wrong in (np.nan, np.inf):
         bias = network.layers[-1].bias
         bias.assign(np.full(bias.shape, wrong, np.float32))
-        with pytest.raises(
-            ValueError, match="x.keras: found NaN or infinite weights in .*logits/bias, expected"
-        ):
+        with pytest.raises(ValueError, match="x.keras: found NaN or infinite weights in .*logits/bias, expected"):
             models.check_finite(network, "x.keras", "train it again")

@@ -241,7 +241,5 @@ def test_figures_have_a_line_for_each_setting_and_a_dot_for_each_step(recorded):
 
 def test_a_setting_that_diverges_is_named(few_faces):
     protocol = Protocol(model="feedforward", optimizer="sgd", learning_rate=1e30)
-    with pytest.raises(
-        ValueError, match=r"0..1, logits, rate 1e\+30, seed 3, step 4: found .*NaN or .* diverged"
-    ):
+    with pytest.raises(ValueError, match=r"0..1, logits, rate 1e\+30, seed 3, step 4: found .*NaN or .* diverged"):
         first_steps.sweep(few_faces, [(protocol, 3)], 4, few_faces)
