@@ -127,7 +127,12 @@ def fetch(only: str = "") -> int:
     names = list(filter(None, only.split(","))) or list(SOURCES)
     if unknown := [name for name in names if name not in SOURCES]:
         raise ValueError(f"weights: found {unknown[0]!r}, expected some of {', '.join(SOURCES)}")
-    folder().mkdir(parents=True, exist_ok=True)
+    with system.locked(folder().with_suffix(".lock"), "fetching weights"):
+        folder().mkdir(exist_ok=True)
+        return _fetch(names)
+
+
+def _fetch(names: list[str]) -> int:
     failed = []
     for name in names:
         source, path = SOURCES[name], find(name)

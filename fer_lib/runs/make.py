@@ -334,6 +334,11 @@ def report(profile: str, failed: list[str] = ()) -> Path:
 
     Only a page below ``results/local`` shows people: ``dataset_with_people.html``, where FER2013 is here.
     """
+    with system.locked(paths.RESULTS / "local" / f"report-{profile}.lock", f"the report of {profile}", patience=600):
+        return _report(profile, failed)
+
+
+def _report(profile: str, failed: list[str]) -> Path:
     from ..claims import judge
     from ..models import architectures
     from ..report import article, figures, page, sections
