@@ -14,6 +14,7 @@ import numpy as np
 from .. import paths
 from ..data.emotions import FER2013
 from ..evaluation import metrics, pooled, records
+from ..files import reason, refused
 from ..markdown import capitalised
 from ..training.protocol import CHOICES
 from . import ledger, measures, power, rules
@@ -97,7 +98,12 @@ def _headline(claim: dict, verdict: Verdict, values: Sequence[float], collapsed:
         low, high = verdict.interval or (None, None)
         figures = {"measured": verdict.measured, "low": low, "high": high, "seeds": seeds}
         figures |= {"collapsed": collapsed, "best": max(values, default=None)}
-        found = claim["headline"]["found"].format(**figures)
+        try:
+            found = claim["headline"]["found"].format(**figures)
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            expected = f"text with some of {', '.join(f'{{{name}}}' for name in figures)}"
+            wrong = f"{claim['headline']['found']!r} ({reason(error)})"
+            raise refused(f"claim {claim['id']}, headline", wrong, expected, "correct its braces") from None
     return {"place": claim["headline"]["place"], "found": found}
 
 

@@ -230,7 +230,7 @@ def _value(path: Path) -> float | str:
         if content[6] == 1:
             _DTYPES[head] = array.dtype
         return float(array.reshape(-1)[0])
-    except ValueError:
+    except (ValueError, SystemError):  # NumPy raises the latter for text that is none
         return f"no number, {len(content):,} bytes"
 
 

@@ -100,7 +100,9 @@ def opened(path: Path) -> Iterator[Content]:
             if not packing and path.suffix.lower() in (".gz", ".tgz", ".xz", ".zip"):
                 raise EOFError(f"its first bytes are not those of a {path.suffix}")
             yield _unpacked(path, packing, stack)
-        except _BROKEN as error:
+        except (*_BROKEN, OSError) as error:
+            if isinstance(error, OSError) and error.filename and not isinstance(error, _BROKEN):
+                raise  # of the file itself; zipfile raises one for a place before its start
             expected = "a complete one with FER2013's table or pictures"
             raise refused(path, f"a broken archive ({error})", expected, "fetch it again") from error
 

@@ -47,7 +47,6 @@ FIELDS = {
 }  # fmt: skip
 """What every ``metrics.json`` has, by type; beside it what only some records have."""
 AGAIN = "delete the folder to run it again"
-KINDS = {str: "text", int: "a whole number", float: "a number", dict: "a mapping", list: "a list"}
 DIVERGED = "the training diverged: train it with other parameters"
 MISSED, NOT_ASKED = 255, 254
 """Values in a survey's predicted classes: the detector found no face; the face was not used."""
@@ -249,7 +248,7 @@ def read(folder: Path) -> dict:
     for name, kind in FIELDS.items():
         if name not in record or type(record[name]) not in ((int, float) if kind is float else (kind,)):
             found = f"{name} {record[name]!r:.100}" if name in record else f"no {name}"
-            raise refused(path, found, f"one that is {KINDS[kind]}", AGAIN)
+            raise refused(path, found, f"one that is {documents.KINDS[kind]}", AGAIN)
     expected = record["predictions_sha256"]
     predictions = folder / "predictions.npz"
     actual = system.file_hash(predictions) if predictions.exists() else "no file"

@@ -1,13 +1,22 @@
 """YAML and JSON."""
 
+import difflib
 import json
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 from . import reason, refused
 
+DEEPEST = 100
+"""How many lists and mappings of a YAML file may be within each other; libyaml crashes where they are thousands."""
+
 
 def read_yaml(path: Path, place: object = None) -> object:
-    """What a YAML file holds. Raises ValueError naming file and line if it is none, or has a key twice."""
+    """What a YAML file holds; None if it is empty.
+
+    place: its name in messages. Raises ValueError naming file and line if it is no YAML, or has a key twice.
+    """
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's, where PyYAML has it: five times as fast
@@ -16,20 +25,25 @@ def read_yaml(path: Path, place: object = None) -> object:
         def construct_mapping(self, node, deep=False):
             seen = set()
             for key, _ in node.value:
-                if key.tag == "tag:yaml.org,2002:merge":  # may occur more than once
-                    continue
-                if key.value in seen if isinstance(key.value, str) else False:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} again", key.start_mark)
-                seen.add(key.value if isinstance(key.value, str) else id(key))
+                if isinstance(key.value, str) and key.tag != "tag:yaml.org,2002:merge":  # it may occur more than once
+                    if key.value in seen:
+                        raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} again", key.start_mark)
+                    seen.add(key.value)
             return super().construct_mapping(node, deep)
 
+    text, depth = _text(path, place), 0
     try:
-        return yaml.load(_text(path, place), Loader)
+        for event in yaml.parse(text, Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                found = f"more than {DEEPEST} lists or mappings within each other"
+                raise yaml.constructor.ConstructorError(None, None, found, event.start_mark)
+        return yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{place or path}, line {mark.line + 1}" if mark else place or path
         raise refused(where, f"no YAML ({error.problem or error.context})", "YAML", "correct the line") from error
-    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
+    except Exception as error:  # PyYAML's makers of numbers and dates raise what int and datetime do, and more
         raise refused(place or path, f"no YAML ({reason(error)})", "YAML", "correct it") from error
 
 
@@ -43,6 +57,41 @@ def read_json(path: Path, place: object = None, then: str = "correct it, or make
         raise refused(where, f"no JSON ({error.msg} at column {error.colno})", "JSON", then) from error
     except (RecursionError, ValueError) as error:
         raise refused(place or path, f"no JSON ({reason(error)})", "JSON", then) from error
+
+
+KINDS = {
+    date: "a day, such as 2026-11-28",
+    dict: "a mapping",
+    list: "a list",
+    str: "text",
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+}
+
+
+def check_keys(
+    content: object, place: object, kinds: Mapping[str, type], required: tuple[str, ...], then: str
+) -> dict[str, object]:
+    """A document that is a mapping of keys that are known, each with a value of its type; returns it.
+
+    kinds: each key's type, one of ``KINDS``; for float a whole number will do. Raises ValueError naming the key, and
+    the known one that is nearest.
+    """
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else f"{content!r:.60}"
+        raise refused(place, found, f"a mapping of keys such as {', '.join(list(kinds)[:3])}", then)
+    for key, value in content.items():
+        if key not in kinds:
+            (nearest, *_) = [*difflib.get_close_matches(str(key), kinds, 1), f"one of {', '.join(kinds)}"]
+            raise refused(place, f"the key {key!r}", nearest, then)
+        kind = kinds[key]
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            expected = f"{KINDS[kind]}{', in quotes if need be' if kind is str else ''}"
+            raise refused(f"{place}, {key}", f"{value!r:.60} ({type(value).__name__})", expected, then)
+    if lacking := [key for key in required if key not in content]:
+        raise ValueError(f"{place}: lacks {', '.join(lacking)}; {then}")
+    return content
 
 
 def _text(path: Path, place: object) -> str:

@@ -21,23 +21,35 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
-    """The same of any file: written beside its place under a name of its own, then renamed.
+    """The same of any file."""
+    with replacing(path) as file:
+        file.write(content)
 
-    A link stays one, and its target is replaced. What is no file, such as ``/dev/stdout`` or a pipe, is written into.
-    Raises OSError naming the file.
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """The same of what is written bit by bit: a file beside the place, of a name of its own, which gets its name last.
+
+    A link stays one, and its target is replaced. What is no file, such as a pipe, and ``/dev/stdout``, is written into.
+    Of two who write the same file, each writes it whole, and the later one stays. An error leaves the older file and
+    nothing else; where the system refuses, it is an OSError naming the file.
     """
-    place = Path(os.path.realpath(path))
-    if place.exists() and not place.is_file():
-        place.write_bytes(content)
-        return
-    partial = place.with_name(f".{place.name[:200]}.{os.getpid()}-{threading.get_ident()}.partial")
+    place, is_file = Path(os.path.realpath(path)), path.is_file() or not path.exists()
+    stream = {"/dev/stdout": 1, "/dev/stderr": 2}.get(str(path))  # may be a file, of which more is to come
+    is_file = is_file and stream is None
+    partial = place.with_name(f".{place.name[:30]}.{os.getpid()}-{threading.get_ident()}.partial") if is_file else path
     try:
-        partial.write_bytes(content)
-        os.replace(partial, place)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        with open(partial if stream is None else stream, "wb", closefd=stream is None) as file:
+            yield file
+        if is_file:
+            os.replace(partial, place)
+    except BaseException as error:
+        if is_file:
+            with suppress(OSError):
+                partial.unlink()
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(partial)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 @contextmanager
@@ -50,11 +62,12 @@ def alone(path: Path) -> Iterator[BinaryIO]:
     with open(path, "wb", buffering=0, opener=_as_it_is) as file:
         if path.is_file():
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if fcntl:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 found, expected = "a file that is being written", "a file of one's own"
                 raise refused(path, found, expected, "wait until it is done, or name another file") from None
-            except (AttributeError, OSError):  # a system, or a disk, without locks
+            except OSError:  # some network's file systems have no locks
                 pass
         yield file
 

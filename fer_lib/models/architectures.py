@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 
 from .. import paths
-from ..files import writing
+from ..files import documents, writing
 
 PAPERS = {"feedforward": "Feed-forward network", "simple_cnn": "Simple CNN", "proposed_cnn": "Proposed CNN",
           "eleven_layers": "Eleven-layer network"}  # fmt: skip
@@ -115,8 +115,11 @@ def _built(networks: dict[str, tuple[str, dict | None]]) -> dict[str, list[dict]
 
 
 def _kept(path: Path, sources: str) -> dict[str, list[dict]]:
-    content = json.loads(path.read_text()) if path.exists() else {}
-    return content.get("architectures", {}) if content.get("sources") == sources else {}
+    try:
+        content = documents.read_json(path)
+    except (FileNotFoundError, ValueError):  # none yet, or a damaged one, which is written again
+        return {}
+    return content["architectures"] if isinstance(content, dict) and content.get("sources") == sources else {}
 
 
 def _to_json(sources: str, networks: dict[str, list[dict]]) -> str:

@@ -4,22 +4,28 @@ Each reader returns a dictionary from a layer's name to its arrays, in Keras' or
 width, in, out), dense layers (in, out), batch normalisation scale, shift, mean, variance. The last layer is always
 called "logits". Nothing in a file is executed: HDF5 and MATLAB files are read as arrays, PyTorch's by
 ``torch_tensors``, and Caffe's by OpenCV, whose reader knows its format. Every reader raises ValueError naming the file
-if its content is not what is expected.
+if its content is not what is expected, whatever is wrong with it, and OSError if the system does not open it.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ..files import refused
+from ..files import arrays, reason, refused
 
+AGAIN = "fetch the file again, and from its owners"
 HEAD = "logits"
 HEADS = ("predictions", "fc", "fc8")
 """The owners' names of the last layer: Keras, torchvision, Caffe and VGG-Face."""
@@ -27,9 +33,66 @@ HEADS = ("predictions", "fc", "fc8")
 Weights = dict[str, list[np.ndarray]]
 
 
-def read(path: Path) -> Weights:
-    """The weights in a file, read according to its ending."""
-    return {HEAD if name in HEADS else name: arrays for name, arrays in READERS[path.suffix](path).items()}
+LARGEST = 2**31
+"""Bytes of one array that are refused unread: the largest that is published has 0.4 GB. A damaged file may claim more
+than fits into memory."""
+
+
+REHEARSAL = """
+import resource, sys
+from pathlib import Path
+from fer_lib.models import weight_files
+resource.setrlimit(resource.RLIMIT_CPU, 2 * (int(sys.argv[2]),))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+path = Path(sys.argv[1])
+weight_files.READERS[path.suffix.lower()](path)
+"""
+REHEARSED = (".h5", ".mat")
+"""Files whose readers, HDF5 and SciPy, crash or never end on some damaged ones."""
+LONGEST = 60
+"""Seconds of a processor after which a reader is taken to never end; the largest file takes two."""
+
+
+def read(path: Path, known: bool = False) -> Weights:
+    """The weights in a file, read according to its ending; numbers, all of them finite.
+
+    known: whether its checksum is the one that its owners publish. Others are first read by a process of their own if
+    they could make their reader crash.
+    """
+    if path.suffix.lower() not in READERS:
+        raise refused(path.name, f"the ending {path.suffix!r}", f"one of {', '.join(READERS)}", AGAIN)
+    if not known and path.suffix.lower() in REHEARSED:
+        command = [sys.executable, "-c", REHEARSAL, path.absolute(), str(LONGEST)]
+        if subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True).returncode < 0:
+            found, expected = "damage that crashes its reader, or never lets it end", "a whole file"
+            raise refused(path.name, found, expected, AGAIN)
+    weights = READERS[path.suffix.lower()](path)
+    for layer, parts in weights.items():
+        for array in parts:
+            if array.dtype.kind not in "fiu":
+                raise refused(f"{path.name}, layer {layer}", f"an array of {array.dtype}", "numbers", AGAIN)
+            if array.nbytes > LARGEST:  # of few numbers, each many times
+                raise refused(f"{path.name}, layer {layer}", f"{array.nbytes:,} bytes", f"{LARGEST:,} at most", AGAIN)
+            arrays.check_finite(array.reshape(1, -1), f"{path.name}, layer {layer}", AGAIN)
+    return {HEAD if name in HEADS else name: parts for name, parts in weights.items()}
+
+
+@contextmanager
+def _content_of(path: Path, expected: str) -> Iterator[None]:
+    """Turn whatever is raised within into a ValueError that names the file: it is its content's fault, for the system
+    opens it. zipfile, pickle, h5py, SciPy and OpenCV raise some thirty types."""
+    with open(path, "rb"):
+        pass
+    try:
+        yield
+    except Exception as error:
+        raise refused(path.name, f"{type(error).__name__}: {reason(error)}", expected, AGAIN) from error
+
+
+def _no_larger(size: int, most: int = LARGEST) -> None:
+    """Raise ValueError for what claims to be larger than it can be, before memory is asked for it."""
+    if size > most:
+        raise ValueError(f"an array of {size:,} bytes, where {most:,} are the most there can be")
 
 
 def assign(network, weights: Weights, place: str) -> None:
@@ -58,13 +121,12 @@ def keras_h5(path: Path) -> Weights:
     """Weights that Keras 1 or 2 saved: a group for each layer, which lists the names of its arrays in order."""
     import h5py
 
-    try:
-        with h5py.File(path) as file:
-            top = file.get("model_weights", file)
-            arrays = {name: _names(top[name], "weight_names") for name in _names(top, "layer_names")}
-            return {name: [top[name][array][()] for array in names] for name, names in arrays.items() if names}
-    except (OSError, KeyError) as error:
-        raise refused(path.name, str(error), "weights as Keras saves them", "fetch the file again") from None
+    with _content_of(path, "weights as Keras saves them"), h5py.File(path, "r") as file:
+        top = file.get("model_weights", file)
+        named = {name: _names(top[name], "weight_names") for name in _names(top, "layer_names")}
+        for array in (top[name][array] for name, names in named.items() for array in names):
+            _no_larger(array.nbytes, LARGEST if array.compression else path.stat().st_size)
+        return {name: [np.asarray(top[name][array][()]) for array in names] for name, names in named.items() if names}
 
 
 def _names(group, attribute: str) -> list[str]:
@@ -74,6 +136,9 @@ def _names(group, attribute: str) -> list[str]:
         parts.append(f"{attribute}{len(parts)}")
     if not parts:
         raise KeyError(f"{group.name} lists no {attribute}")
+    for part in parts:
+        stored = group.attrs.get_id(part)
+        _no_larger(stored.dtype.itemsize * int(np.prod(stored.shape, dtype=object)), 2**20)
     names = [name for part in parts for name in group.attrs[part]]
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
@@ -82,9 +147,9 @@ def caffenet(path: Path) -> Weights:
     """Caffe's CaffeNet. Its first dense layer takes one channel after the other, Keras' takes channels last."""
     import cv2
 
-    try:
+    weights = {}
+    with _content_of(path, "Caffe's reference CaffeNet"):
         net = cv2.dnn.readNetFromCaffe(str(Path(__file__).with_name("caffenet.prototxt")), str(path))
-        weights = {}
         for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"):
             kernel, bias = net.getLayer(net.getLayerId(name)).blobs
             units = bias.size  # old files give every array four dimensions, some of them 1
@@ -96,9 +161,6 @@ def caffenet(path: Path) -> Weights:
             else:
                 kernel = kernel.reshape(units, -1).T
             weights[name] = [kernel, bias.reshape(-1)]
-    except (cv2.error, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise refused(path.name, first_line, "Caffe's reference CaffeNet", "fetch the file again") from None
     return weights
 
 
@@ -111,7 +173,7 @@ def vgg_face_mat(path: Path) -> Weights:
     from scipy import io
 
     weights = {}
-    try:
+    with _content_of(path, "VGG-Face as MatConvNet saves it"):
         top = io.loadmat(path, struct_as_record=False, squeeze_me=True)
         for layer in (top["net"] if "net" in top else SimpleNamespace(**top)).layers:
             arrays = getattr(layer, "weights", None)
@@ -126,9 +188,6 @@ def vgg_face_mat(path: Path) -> Weights:
             if layer.name == "conv1_1":
                 kernel = kernel[:, :, ::-1]
             weights[str(layer.name)] = [kernel.astype(np.float32), np.asarray(bias, np.float32).reshape(-1)]
-    except (ValueError, KeyError, AttributeError, TypeError, NotImplementedError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise refused(path.name, found, "VGG-Face as MatConvNet saves it", "fetch the file again") from None
     return weights
 
 
@@ -141,7 +200,7 @@ def torchvision_googlenet(path: Path) -> Weights:
 
     def tensor(name: str) -> np.ndarray:
         if name not in tensors:
-            raise refused(path.name, f"no {name}", "torchvision's GoogLeNet", "fetch the file again")
+            raise refused(path.name, f"no {name}", "torchvision's GoogLeNet", AGAIN)
         return tensors[name]
 
     weights: Weights = {}
@@ -151,7 +210,7 @@ def torchvision_googlenet(path: Path) -> Weights:
             weights[layer] = [tensor(f"{layer}.{part}") for part in ("weight", "bias", "running_mean", "running_var")]
         elif kind == "weight" and array.ndim == 2:
             weights[layer] = [array.T, tensor(f"{layer}.bias")]
-        elif kind == "weight":
+        elif kind == "weight" and array.ndim == 4:
             weights[layer] = [array.transpose(2, 3, 1, 0)]
     return weights
 
@@ -184,27 +243,24 @@ def torch_tensors(path: Path) -> dict[str, np.ndarray]:
     ``torch.load(weights_only=True)``. Raises ValueError if the file is no such dictionary, is damaged, or names
     anything else to be called.
     """
-    try:
+    with _content_of(path, "a state dictionary as torch.save writes it"):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return _from_zip(archive)
-        with open(path, "rb") as file:
-            return _from_stream(file)
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        found, expected = f"{type(error).__name__}: {error}", "a state dictionary as torch.save writes it"
-        raise refused(path.name, found, expected, "fetch the file again, and from its owners") from None
+        return _from_stream(io.BytesIO(path.read_bytes()))
 
 
 def _from_zip(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     (described,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     folder = described.removesuffix("data.pkl")
-    with archive.open(described) as file:
-        tensors = _unpickled(file)
+    tensors = _unpickled(io.BytesIO(archive.read(described)))
     keys = {tensor.storage[1] for tensor in tensors.values()}
+    for key in keys:
+        _no_larger(archive.getinfo(f"{folder}data/{key}").file_size)
     return _arrays(tensors, {key: archive.read(f"{folder}data/{key}") for key in keys})
 
 
-def _from_stream(file: BinaryIO) -> dict[str, np.ndarray]:
+def _from_stream(file: io.BytesIO) -> dict[str, np.ndarray]:
     if _unpickled(file) != TORCH_MAGIC:
         raise ValueError("it does not begin as PyTorch's files do")
     for _ in ("version", "system"):
@@ -213,11 +269,12 @@ def _from_stream(file: BinaryIO) -> dict[str, np.ndarray]:
     types = {tensor.storage[1]: tensor.storage[0] for tensor in tensors.values()}
     for key in _unpickled(file):
         (count,) = np.frombuffer(file.read(8), "<i8")
+        _no_larger(int(count) * np.dtype(types[key]).itemsize)
         numbers[key] = file.read(int(count) * np.dtype(types[key]).itemsize)
     return _arrays(tensors, numbers)
 
 
-def _unpickled(file: BinaryIO):
+def _unpickled(file: io.BytesIO):
     """The next pickle of a file, in which only what is defined here, anew each time, can be called."""
 
     known = {
@@ -227,7 +284,7 @@ def _unpickled(file: BinaryIO):
         **{("torch", name): kind for name, kind in TORCH_STORAGES.items()},
     }
 
-    class Unpickler(pickle.Unpickler):
+    class Unpickler(pickle._Unpickler):  # in Python: the one in C asks for all the memory that a damaged file names
         def find_class(self, module, name):
             if (module, name) not in known:
                 raise pickle.UnpicklingError(f"it names {module}.{name}, which has no place in a state dictionary")
@@ -246,6 +303,8 @@ def _arrays(tensors: dict[str, _Tensor], numbers: dict[str, bytes]) -> dict[str,
     """NumPy checks that no tensor reaches beyond the stored numbers."""
     arrays = {}
     for name, tensor in tensors.items():
+        if not isinstance(name, str):
+            raise TypeError(f"a tensor called {name!r}")
         kind, key = tensor.storage
         size = np.dtype(kind).itemsize
         strides = [size * stride for stride in tensor.strides]

@@ -97,13 +97,16 @@ def load(network, name: str) -> dict:
     path = find(name)
     if path is None:
         raise FileNotFoundError(f"weights of {name}: none are here; {instructions(name)}")
-    check(path, name)
-    weight_files.assign(network, weight_files.read(path), path.name)
+    known = check(path, name)
+    weight_files.assign(network, weight_files.read(path, known), path.name)
     return {"file": path.name, "sha256": system.file_hash(path)}
 
 
-def check(path: Path, name: str) -> None:
-    """Raise ValueError if a file is not the one that its owners published. Other forms of it have no pin."""
+def check(path: Path, name: str) -> bool:
+    """Whether a file is the one that its owners published; False for other forms of it, which have no pin.
+
+    Raises ValueError if it should be, and is not.
+    """
     source = SOURCES[name]
     algorithm, _, expected = source.pin.partition(":")
     if path.name.removesuffix(".partial") == source.file:
@@ -111,6 +114,8 @@ def check(path: Path, name: str) -> None:
         if not found.startswith(expected):
             then = "delete it, then run `make weights` again"
             raise refused(path, f"{algorithm.upper()} {found}", f"{expected}, which its owners publish", then)
+        return True
+    return False
 
 
 def fetch(only: str = "") -> int:
@@ -122,7 +127,12 @@ def fetch(only: str = "") -> int:
     names = list(filter(None, only.split(","))) or list(SOURCES)
     if unknown := [name for name in names if name not in SOURCES]:
         raise ValueError(f"weights: found {unknown[0]!r}, expected some of {', '.join(SOURCES)}")
-    folder().mkdir(parents=True, exist_ok=True)
+    with system.locked(folder().with_suffix(".lock"), "fetching weights"):
+        folder().mkdir(exist_ok=True)
+        return _fetch(names)
+
+
+def _fetch(names: list[str]) -> int:
     failed = []
     for name in names:
         source, path = SOURCES[name], find(name)

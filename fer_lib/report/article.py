@@ -17,7 +17,7 @@ from ..claims import rules
 from ..data import SPLITS
 from ..data.near_duplicates import NEAR
 from ..evaluation import metrics, pooled, records, statistics
-from ..files import writing
+from ..files import documents, writing
 from ..files.tables import read_rows
 from ..markdown import interval, table
 from . import sections, tables
@@ -68,7 +68,6 @@ def markdown(judged: list[dict], all_records: list[dict], experiments: dict[str,
 
 def _of_claims(judged: list[dict]) -> dict:
     """What the template names of claims, rules and the citation."""
-    import yaml
 
     from ..claims import ledger  # with jsonschema, slow to import
 
@@ -93,7 +92,7 @@ def _of_claims(judged: list[dict]) -> dict:
         "counts": sections.counts, "judged": judged, "changes": len(ledger.changes(paths.CLAIMS)),
         "level": round(100 * statistics.LEVEL), "width": rules.WIDTH, "least_seeds": rules.SEEDS,
         "collapsed_share": metrics.COLLAPSED, "near": NEAR,
-        "citation": yaml.safe_load((paths.ROOT / "CITATION.cff").read_text(encoding="utf-8")),
+        "citation": documents.read_yaml(paths.ROOT / "CITATION.cff"),
     }  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from copy import copy
 from pathlib import Path
 
+from ..files import writing
+
 
 def to_html(notebook: Path, page: Path, without: str = "") -> None:
     """Write an executed notebook as one HTML file that needs nothing else.
@@ -50,7 +52,7 @@ def to_html(notebook: Path, page: Path, without: str = "") -> None:
         link.extend(copy(part) for part in heading.contents)
         soup.nav.extend([link, "\n"])
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(str(soup), encoding="utf-8")
+    writing.replace_text(page, str(soup))
 
 
 def tidy(soup) -> None:

@@ -8,11 +8,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from .. import data, paths, system
 from ..data import fer2013, ferplus
 from ..evaluation import records
+from ..files import documents, refused, writing
 from ..paths import PROFILES
 from ..training.protocol import CHOICES, PROTOCOLS
 from . import notebooks
@@ -29,9 +28,20 @@ CUTS = {
 """What a profile puts over an experiment's parameters, where its notebook has them."""
 STAND_INS = {name: f"drawn_{name}" for name in ("affectnet", "affectnet_official", *ferplus.DATA)}
 """Data in whose place smoke puts other drawn faces than ``CUTS`` says."""
-YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML has it: five times as fast
 NOT_IDENTITY = ("experiment", "title", "profile", "record")
 """Notebook parameters that say where a run goes, not what it does."""
+
+
+KEYS = {
+    "title": str, "where": str, "reported": dict, "notebook": str, "protocol": str, "parameters": dict, "expect": dict,
+    "deviations": list, "order": int, "smoke": dict, "quick": dict, "seeds": int, "seeds_cpu": int, "heavy": bool,
+    "diagnostic": bool, "backend": str, "milestone_of": str,
+}  # fmt: skip
+"""What an experiment's file may have, by type."""
+REPORTED = {"accuracy": float, "rows": str}
+EXPECT = {"accuracy": float, "hours_cpu": float, "hours_gpu": float, "hours_quick": float, "device": str}
+"""What ``reported`` and ``expect`` may have."""
+HOW = "see docs/extending.md"
 
 
 @dataclass(frozen=True)
@@ -74,16 +84,12 @@ def experiments() -> dict[str, dict]:
 
     Each is its YAML file, with ``parameters`` completed by the fields of its named protocol, and ``defaults``, its
     notebook's parameters. One with ``milestone_of`` has no run of its own: it is read off the runs of the experiment
-    named there. Raises ValueError naming the file where one lacks a key.
+    named there. Raises ValueError naming the file that is no YAML, lacks a key, or has an unknown one or a wrong
+    value.
     """
     known = {}
     for path in sorted(paths.EXPERIMENTS.glob("*/*.yaml")):
-        content = yaml.load(path.read_text(), YAML)
-        keys = ["title", "where", "reported"]
-        keys += [] if "milestone_of" in content else ["notebook", "parameters", "expect"]
-        if missing := [key for key in keys if key not in content]:
-            file = f"experiments/{path.relative_to(paths.EXPERIMENTS)}"
-            raise ValueError(f"{file}: lacks {', '.join(missing)}; see docs/extending.md")
+        content = _read(path)
         fields = PROTOCOLS[content["protocol"]] if "protocol" in content else {}
         content["parameters"] = {**fields, **content.get("parameters", {})}
         content["defaults"] = notebooks.defaults(content["notebook"]) if "notebook" in content else {}
@@ -92,7 +98,38 @@ def experiments() -> dict[str, dict]:
     def order(name: str) -> tuple:
         return name.startswith("ours/"), name.split("/")[0], known[name].get("order", 99), name
 
+    for name, content in known.items():
+        of = content.get("milestone_of")
+        if of is not None and "milestone_of" in known.get(of, {"milestone_of": ""}):
+            expected = "the name of an experiment with runs of its own"
+            raise refused(f"experiments/{name}.yaml, milestone_of", repr(of), expected, HOW)
     return {name: known[name] for name in sorted(known, key=order)}
+
+
+def _read(path: Path) -> dict:
+    """An experiment's file, checked."""
+    file = f"experiments/{path.relative_to(paths.EXPERIMENTS)}"
+    if unusual := re.sub(r"[\w.-]", "", f"{path.parent.name}{path.stem}"):
+        expected = "letters, digits, _, - and . only"
+        raise refused(file, f"{unusual[0]!r} in its name or its folder's", expected, "rename it")
+    content = documents.read_yaml(path, file)
+    has_runs = not isinstance(content, dict) or "milestone_of" not in content
+    required = ("title", "where", "reported", *(("notebook", "parameters", "expect") if has_runs else ()))
+    documents.check_keys(content, file, KEYS, required, HOW)
+    documents.check_keys(content["reported"], f"{file}, reported", REPORTED, (), HOW)
+    documents.check_keys(content.get("expect", {}), f"{file}, expect", EXPECT, (), HOW)
+    if has_runs:
+        documents.check_keys(content["expect"], f"{file}, expect", EXPECT, ("hours_cpu", "hours_gpu"), HOW)
+    notebook_names = sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))
+    for key, choices in {"protocol": PROTOCOLS, "notebook": notebook_names, "backend": (*ENGINES, *OTHERS)}.items():
+        if key in content and content[key] not in choices:
+            raise refused(f"{file}, {key}", repr(content[key]), f"one of {', '.join(choices)}", HOW)
+    for key in ("seeds", "seeds_cpu"):
+        if content.get(key, 1) < 1:
+            raise refused(f"{file}, {key}", str(content[key]), "1 or more", HOW)
+    if wrong := [each for each in content.get("deviations", []) if not isinstance(each, str)]:
+        raise refused(f"{file}, deviations", f"{wrong[0]!r:.60}", "sentences, each in quotes", HOW)
+    return content
 
 
 def nearest(name: str, known: dict[str, dict]) -> str:
@@ -141,6 +178,8 @@ def from_experiment(
 
 ENGINES = ("tensorflow", "jax")
 """What Keras may compute with here; training/backends.py has what each needs."""
+OTHERS = ("sklearn", "onnxruntime")
+"""What experiments that train no network compute with."""
 
 
 def check_profile(profile: str) -> None:
@@ -170,10 +209,10 @@ def epochs_done(run: Run) -> int:
 def failure(run: Run) -> str:
     """The cell and the error with which a run failed when it was last tried; "" where it did not."""
     try:
-        error = json.loads((run.unfinished / "failure.json").read_text())
-    except (OSError, ValueError):
+        error = documents.read_json(run.unfinished / "failure.json")
+        return (f"cell {error['cell']}: " if error["cell"] else "") + error["error"]
+    except (OSError, ValueError, LookupError, TypeError):
         return ""
-    return (f"cell {error['cell']}: " if error["cell"] else "") + error["error"]
 
 
 def command(run: Run) -> list[str]:
@@ -199,7 +238,7 @@ def execute(name: str, seed: int, profile: str) -> Path:
         notebook = this.experiment["notebook"]
         error = notebooks.execute(notebook, making / "run.ipynb", this.parameters | where, f"{this}: ", lock)
         if error:
-            (making / "failure.json").write_text(json.dumps(error, indent=1) + "\n")
+            writing.replace_text(making / "failure.json", json.dumps(error, indent=1) + "\n")
             raise RuntimeError(f"{this} failed: {failure(this)}")
         records.put(making, this.folder)
         shutil.rmtree(making)

@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import data, paths, runs, system
 from ..data import fer2013
 from ..evaluation import records
-from ..files import writing
+from ..files import documents, refused, writing
 from ..markdown import table
 from ..report import parts
 from . import Run, notebooks, plan
@@ -23,6 +23,8 @@ MARGIN = 15.0
 """Seconds before the deadline at which runs are ended."""
 GRACE = 5.0
 """Seconds that they are given to end by themselves."""
+PROFILE = "profiles/default"
+"""The folder of Snakemake's settings."""
 MUCH = 0.3e9
 """Bytes of disk that are worth a word."""
 
@@ -161,8 +163,12 @@ def duration(todo: list[Run]) -> str:
 def snakemake(todo: list[Run], jobs: int | None, lock: int) -> int:
     """Hand the runs to Snakemake, which knows nothing but this list: what is current was decided by the records.
 
-    It holds ``lock`` too, and ends with this process. Returns its exit code.
+    It holds ``lock`` too, and ends with this process. Returns its exit code. Raises ValueError where its settings are
+    damaged.
     """
+    settings = documents.read_yaml(paths.ROOT / PROFILE / "config.yaml")
+    if not isinstance(settings, dict):
+        raise refused(paths.ROOT / PROFILE / "config.yaml", f"{settings!r:.60}", "settings", "restore it from git")
     listed, marks = paths.RESULTS / "local" / "todo.json", paths.RESULTS / "local" / "done"
     shutil.rmtree(marks, ignore_errors=True)
     gpu = system.has_gpu()
@@ -178,7 +184,7 @@ def snakemake(todo: list[Run], jobs: int | None, lock: int) -> int:
     # Relative, for Snakemake takes braces in an output's path for wildcards.
     writing.replace_text(listed, json.dumps({"marks": os.path.relpath(marks, paths.ROOT), "runs": entries}))
     command = [sys.executable, "-c", SNAKEMAKE, str(os.getpid())]
-    command += ["--profile", "profiles/default", "--workflow-profile", "none", "--configfile", str(listed)]
+    command += ["--profile", PROFILE, "--workflow-profile", "none", "--configfile", str(listed)]
     command += ["--cores", str(jobs or os.cpu_count()), "--resources", "gpu=1"]
     return subprocess.run(command, check=False, cwd=paths.ROOT, pass_fds=[lock]).returncode
 
@@ -328,6 +334,11 @@ def report(profile: str, failed: list[str] = ()) -> Path:
 
     Only a page below ``results/local`` shows people: ``dataset_with_people.html``, where FER2013 is here.
     """
+    with system.locked(paths.RESULTS / "local" / f"report-{profile}.lock", f"the report of {profile}", patience=600):
+        return _report(profile, failed)
+
+
+def _report(profile: str, failed: list[str]) -> Path:
     from ..claims import judge
     from ..models import architectures
     from ..report import article, figures, page, sections

@@ -1,13 +1,10 @@
 """Records and checkpoints on their way from one machine to another: a tar out, a tar in, everything in it checked."""
 
 import io
-import json
-import lzma
 import os
 import re
 import shutil
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import numpy as np
 
 from .. import data, paths, runs, system
 from ..evaluation import records
+from ..files import documents, reason, writing
 from . import plan
 
 SUMS = "SHA256SUMS"
@@ -42,15 +40,13 @@ def export_records(out: Path, profile: str = "full", only: str = "", checkpoints
         files += [] if problem else sorted(path for path in folder.iterdir() if path.is_file() and _travels(path))
     names = {path.relative_to(paths.RESULTS).as_posix(): path for path in files}
     sums = "".join(f"{system.file_hash(path)}  {name}\n" for name, path in names.items()).encode()
-    partial = out.with_name(f"{out.name}.partial")
-    with tarfile.open(partial, "w") as tar:
+    with writing.replacing(out) as file, tarfile.open(fileobj=file, mode="w|") as tar:
         head = tarfile.TarInfo(SUMS)
         head.size = len(sums)
         tar.addfile(head, io.BytesIO(sums))
         for name, path in names.items():
             tar.add(path, name, recursive=False, filter=_without_owner)
-    os.replace(partial, out)
-    print(f"{out}: {len(names)} files, {out.stat().st_size / 1e6:.1f} MB.")
+    print(f"{out}: {len(names)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB.")
     return code
 
 
@@ -68,8 +64,8 @@ def _folders(profile: str, only: str, checkpoints: bool) -> Iterator[tuple[Path,
                 needed = [name for name in records.FILES if _travels(path.parent / name)]
                 absent = [name for name in needed if not (path.parent / name).exists()]
                 yield path.parent, f": it lacks {', '.join(absent)}" if absent else ""
-            except (ValueError, KeyError, OSError) as error:
-                yield path.parent, f": {error}"
+            except Exception as error:  # as in ``import_records``
+                yield path.parent, f": {_in_words(error)}"
     for path in sorted((top / "unfinished").glob("*/*/*/checkpoint-*/state.json")) if checkpoints else []:
         if path.parents[1].relative_to(top / "unfinished").parent.as_posix() in names:
             under_way = system.is_locked(path.parents[1].with_name(f"{path.parents[1].name}.lock"))
@@ -107,16 +103,22 @@ def import_records(archive: Path, force: bool = False) -> int:
             take = _take_checkpoint if "/checkpoint-" in name else _take_record
             try:
                 (taken if take(folder / name, name, force) else here).append(name)
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, RuntimeError) as error:
-                refused[name] = str(error).replace(f"{folder}/", "")
+            except Exception as error:  # what is nested in JSON may be anything
+                refused[name] = _in_words(error).replace(f"{folder}/", "")
         shutil.rmtree(folder, ignore_errors=True)
     for state, names in {"taken": taken, "already here": here}.items():
         for name in names:
             print(f"{state:<12}  {name}")
-    for name, reason in refused.items():
-        print(f"refused       {name}: {reason}")
+    for name, why in refused.items():
+        print(f"refused       {name}: {why}")
     print(f"{archive}: {len(taken)} taken, {len(here)} already here, {len(refused)} refused.")
     return 1 if refused else 0
+
+
+def _in_words(error: Exception) -> str:
+    """Why something is left out: our own errors say it, others come of content of another form."""
+    own = isinstance(error, ValueError | OSError | RuntimeError)
+    return str(error) if own else f"found content of another form ({type(error).__name__}: {reason(error)})"
 
 
 def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
@@ -126,15 +128,15 @@ def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
     """
     listed, good, refused = {}, set(), {}
 
-    def refuse(name: str, reason: str) -> None:
-        refused.setdefault(_folder_of(name) or name, reason)
+    def refuse(name: str, why: str) -> None:
+        refused.setdefault(_folder_of(name) or name, why)
 
     with open(archive, "rb") as file:
         try:
             with tarfile.open(fileobj=file) as tar:
                 for member in tar:
                     if member.isreg() and member.name == SUMS:
-                        listed = _read_sums(tar.extractfile(member).read())
+                        listed = _read_sums(tar.extractfile(member).read(2**27))
                     elif not member.isreg() or not _folder_of(member.name):
                         refuse(member.name, "no file of a record or checkpoint")
                     elif member.name not in listed:
@@ -148,9 +150,10 @@ def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
                             good.add(member.name)
                         else:
                             refuse(member.name, f"{path.name} is damaged: not the SHA-256 in {SUMS}; copy it again")
-        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-            reason = str(error).splitlines()[0].rstrip(":")
-            refuse(archive.name, f"no tar, or cut off ({reason}); copy it again")
+        except Exception as error:  # tarfile and what unpacks
+            if isinstance(error, OSError) and error.errno:  # the system's, such as a full disk's
+                raise
+            refuse(archive.name, f"no tar, or cut off ({reason(error).rstrip(':')}); copy it again")
     for name in listed:
         if name not in good:
             refuse(name, f"{name.rpartition('/')[2]} is listed in {SUMS}, but not whole in the archive; copy it again")
@@ -205,8 +208,10 @@ def _take_record(folder: Path, name: str, force: bool) -> bool:
     records.check(record)
     _check_rows(record)
     notebook = folder / "run.ipynb"
-    if (_travels(notebook) or notebook.exists()) and "cells" not in json.loads(notebook.read_text()):
-        raise ValueError("run.ipynb is no notebook")
+    if _travels(notebook) or notebook.exists():
+        content = documents.read_json(notebook, then="pack it again")
+        if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
+            raise ValueError("run.ipynb is no notebook")
     with system.locked(run.lock, f"run {run}", patience=0):
         try:
             ours, theirs = records.predictions(records.read(run.folder)), records.predictions(record)
@@ -240,8 +245,11 @@ def _take_checkpoint(folder: Path, name: str, force: bool) -> bool:
     """Put a checkpoint where its run goes on from it; False where the run is as far here. ValueError: why not."""
     match = re.fullmatch(_CHECKPOINT, name)
     run, epoch = _run_of(match), int(match["epoch"])
-    state = json.loads((folder / "state.json").read_text())
-    identity = state["identity"]
+    state = documents.read_json(folder / "state.json", then="pack it again")
+    kinds = {"identity": dict, "history": list, "best_epoch": int, "seconds": float, "sha256": dict}
+    documents.check_keys(state, folder / "state.json", kinds, ("identity", "history"), "pack it again")
+    needed = {"protocol": dict, "seed": int, "data": str, "backend": str}
+    identity = documents.check_keys(state["identity"], folder / "state.json", needed, tuple(needed), "pack it again")
     if identity["backend"] != run.backend or len(state["history"]) != epoch:
         raise ValueError("state.json has another backend or number of epochs than its folder's name")
     _must_agree(run, identity["protocol"] | {"seed": identity["seed"], "data": run.parameters["data"]})

@@ -12,6 +12,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from .. import system
+from ..files import arrays, documents, reason, refused, writing
 from .protocol import Protocol
 
 
@@ -19,7 +21,7 @@ def save(folder: Path, model: keras.Model, logits: dict[str, np.ndarray], facts:
     """Keep the state after epoch ``len(facts["history"])``, then drop the one before.
 
     ``logits`` are named arrays, ``facts`` whatever JSON holds. Written beside the old state and renamed when complete,
-    so that a kill at any moment leaves one whole state.
+    so that a kill at any moment leaves one whole state. The checksums of the other files are among its facts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial, kept = folder / "checkpoint.partial", folder / f"checkpoint-{len(facts['history']):04d}"
@@ -27,7 +29,8 @@ def save(folder: Path, model: keras.Model, logits: dict[str, np.ndarray], facts:
     partial.mkdir()
     model.save_weights(partial / "model.weights.h5")  # the optimiser's state too
     np.savez(partial / "logits.npz", **logits)
-    (partial / "state.json").write_text(json.dumps(facts))
+    sums = {path.name: system.file_hash(path) for path in partial.iterdir()}
+    writing.replace_text(partial / "state.json", json.dumps(facts | {"sha256": sums}))
     shutil.rmtree(kept, ignore_errors=True)  # of other parameters
     os.replace(partial, kept)
     for old in folder.glob("checkpoint-*"):
@@ -43,16 +46,39 @@ def restore(
     ``begin`` compiles the model as it was for an epoch, counted from 1: here for the last one that was trained.
 
     None where there is none: a state of other parameters, data, seed or backend is left alone. A state from before a
-    field of the protocol existed did what the field's default does.
+    field of the protocol existed did what the field's default does. One that is damaged is told and passed over: the
+    next older one is taken, else the run begins anew, with the weights that the model had.
     """
-    defaults = asdict(Protocol())
+    fresh = model.get_weights()
     for kept in sorted(folder.glob("checkpoint-*"), reverse=True):
-        facts = json.loads((kept / "state.json").read_text())
-        saved = facts["identity"]
-        if saved | {"protocol": defaults | saved["protocol"]} == identity:
+        try:
+            facts, logits = _read(kept, identity)
+            if facts is None:
+                continue
             begin(len(facts["history"]))
             model.optimizer.build(model.trainable_variables)
             model.load_weights(kept / "model.weights.h5")
-            with np.load(kept / "logits.npz", allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}, facts
+            return logits, facts
+        except Exception as error:  # HDF5 and Keras raise all sorts
+            print(f"{kept.name} cannot be used, and is passed over: {reason(error)}", flush=True)
+            begin(1)
+            model.set_weights(fresh)
     return None
+
+
+def _read(kept: Path, identity: dict) -> tuple[dict | None, dict[str, np.ndarray]]:
+    """A state's facts and logits; (None, {}) if it bears another identity. Raises ValueError if it is damaged, OSError
+    if a file is not there."""
+    place, then = kept / "state.json", "the run goes on without it"
+    facts = documents.read_json(place, then=then)
+    kinds = {"identity": dict, "history": list, "best_epoch": int, "seconds": float, "sha256": dict}
+    documents.check_keys(facts, place, kinds, ("identity", "history", "best_epoch", "seconds"), then)
+    saved = facts["identity"]
+    if not isinstance(saved.get("protocol"), dict):
+        raise refused(place, "no protocol", "one", then)
+    if saved | {"protocol": asdict(Protocol()) | saved["protocol"]} != identity:
+        return None, {}
+    for name, expected in facts.get("sha256", {}).items():  # states from before have none
+        if (found := system.file_hash(kept / name)) != expected:
+            raise refused(kept / name, f"SHA-256 {found}", str(expected), then)
+    return facts, arrays.read_npz(kept / "logits.npz", kept / "logits.npz", "the logits of its epochs", then)

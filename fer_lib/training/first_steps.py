@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from tqdm.auto import tqdm
 from .. import models
 from ..data import Faces
 from ..evaluation import metrics
-from ..files import arrays
+from ..files import arrays, writing
 from . import backends, batches, loop, losses, optimizers
 from .protocol import Protocol
 
@@ -224,15 +223,18 @@ def _save(path: Path | None, identity: dict, done: dict) -> None:
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name("partial.npz")
-    np.savez(partial, identity=json.dumps(identity), **done)
-    os.replace(partial, path)
+    with writing.replacing(path) as file:
+        np.savez(file, identity=json.dumps(identity), **done)
 
 
 def _restore(path: Path | None, identity: dict) -> dict | None:
-    """A finished setting; None if it is not finished, or was another one."""
+    """A finished setting; None if it is not finished, was another one, or is damaged."""
     if path is None or not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        done = {name: arrays[name] for name in arrays.files}
-    return done if json.loads(str(done.pop("identity"))) == identity else None
+    try:
+        names = ("identity", "trace", "given", "seconds", "count")
+        done = arrays.read_npz(path, path, "a finished setting", "it is made again", names)
+        return done if json.loads(str(done.pop("identity"))) == identity else None
+    except ValueError as error:
+        print(error, flush=True)
+        return None

@@ -265,6 +265,13 @@ def test_cut_down_runs_and_drawn_faces_are_judged_by_nothing(tmp_path):
         ({"missing": "x", "about": "me"}, "about: found 'me', expected one of own, data, others"),
         ({"reported": "a lot", "runs": [A]}, "reported: found 'a lot', expected a number"),
         ({"kind": "relation", "of": [1, 2, 3, 4]}, "lacks with"),
+        ({"kind": "relation", "of": [1], "with": ["x"]}, r"with: found \['x'\], expected a list of numbers"),
+        ({"where": 3, "missing": "x"}, "where: found 3, expected text, in quotes if need be"),
+        ({"claim": ["x"], "missing": "x"}, r"claim: found \['x'\], expected at most 90 characters"),
+        ({"runs": [A], "measure": ["epochs"]}, r"measure: found \['epochs'\], expected text"),
+        ({"runs": [A], "epoch": "first"}, "epoch: found 'first', expected one of last, best, milestone"),
+        ({"runs": [A], "unknown_rows": "many"}, "unknown_rows: found 'many', expected a whole number of rows"),
+        ({"kind": "ordering", "runs": [A, B], "first": "yes"}, "first: found 'yes', expected true or false"),
         (
             {"kind": "share", "runs": [A], "measure": "epochs", "within": [0, 9]},
             "measure: found 'epochs', expected one of",
@@ -278,6 +285,57 @@ def test_cut_down_runs_and_drawn_faces_are_judged_by_nothing(tmp_path):
 def test_a_wrong_entry_is_named(tmp_path, entry, message):
     with pytest.raises(ValueError, match=rf"^claims/study.yaml, claim 2 \(wrong\): .*{message}"):
         written(tmp_path / "claims", {"missing": "x"}, entry | {"id": "wrong"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- id: x\n  id: y\n", "study.yaml, line 2: found no YAML .'id' again., expected YAML; correct the line"),
+        ("- id: [\n", "study.yaml, line 2: found no YAML"),
+        ("id: x\n", "study.yaml: found {'id': 'x'}, expected a list of claims, each after a dash; the head of"),
+        ("x", "study.yaml: found 'x', expected a list of claims"),
+        ("- x\n", r"study.yaml, claim 1 \('x'\): lacks where, claim, kind, reported"),
+    ],
+)
+def test_a_ledger_that_is_no_list_of_claims_is_named(tmp_path, text, message):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(ValueError, match=f"^{tmp_path.name}/{message}"):
+        ledger.read(tmp_path, EXPERIMENTS)
+    (tmp_path / "study.yaml").write_text("# none yet\n")
+    assert ledger.read(tmp_path, EXPERIMENTS) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("rules.yaml", ("- date:", "- dat:"), "rules.yaml, change 1: found the key 'dat', expected date; write it as"),
+        (
+            "rules.yaml",
+            ("2026-11-22", "once"),
+            "rules.yaml, change 1, date: found 'once' .str., expected a day, such as",
+        ),
+        ("rules.yaml", ("what: First", "what: [First"), "rules.yaml, line .*: found no YAML"),
+        ("rules.yaml", ("- date:", "- [a]\n- date:"), "rules.yaml, change 1: found .'a'., expected a mapping"),
+        ("2026-11-28.json", ("{", "[{"), "2026-11-28.json, line .*: found no JSON .*, expected JSON"),
+        ("2026-11-28.json", (": [", ": [1, "), "2026-11-28.json, .*: found .1, .*, expected the verdicts before, by"),
+        ("2026-11-28.yaml", (": ", ": 3 #"), "2026-11-28.yaml, .*: found 3 .int., expected text"),
+    ],
+)
+def test_a_damaged_history_is_named(tmp_path, file, change, message):
+    shutil.copytree(paths.CLAIMS, tmp_path / "claims")
+    path = tmp_path / "claims" / "history" / file
+    before, found, after = path.read_text().rpartition("\n# ")  # comments at the head stay
+    text = before + found + after.replace(*change, 1) if found else after.replace(*change, 1)
+    assert text != path.read_text()
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"^claims/history/{message}"):
+        ledger.moves(tmp_path / "claims")
+
+
+def test_a_headline_with_a_figure_that_there_is_not_is_named():
+    claim = {"id": "study/x", "headline": {"place": 1, "found": "{measured:.2f} and {more}"}}
+    with pytest.raises(ValueError, match="claim study/x, headline: found .*'more'.*, expected text with some of {meas"):
+        judge._headline(claim, rules.Verdict(rules.REPRODUCED, 1.0, None, "because"), [1.0], 0, 1)
 
 
 def test_the_schema_is_one():

@@ -416,11 +416,12 @@ def picture(ending=".jpg", shape=(48, 48)):
 
 
 NO_PICTURE = "found no picture that can be decoded.*, expected"
+DAMAGED = "found an incomplete or damaged picture, .*, expected a whole picture"
 BAD_PICTURES = {
     "none": ("train/sad/Training_7.jpg", b"<html>", NO_PICTURE),
     "empty": ("train/sad/Training_7.jpg", b"", NO_PICTURE),
-    "half a JPEG": ("train/sad/Training_7.jpg", picture()[:-20], NO_PICTURE),
-    "half a PNG": ("train/sad/Training_7.png", picture(".png")[:-20], NO_PICTURE),
+    "half a JPEG": ("train/sad/Training_7.jpg", picture()[:-20], DAMAGED),
+    "half a PNG": ("train/sad/Training_7.png", picture(".png")[:-60], DAMAGED),
     "another size": ("test/sad/PublicTest_7.png", picture(".png", (48, 64)), "found 64 x 48 pixels, expected 48 x 48;"),
     "unknown emotion": ("test/bored/PublicTest_7.jpg", picture(), "found it in the folder 'bored', expected one of"),
     "no emotion": ("train/Training_7.jpg", picture(), "found it in the folder 'train', expected one of angry"),

@@ -474,7 +474,6 @@ def test_predictions_of_other_data_are_refused(kept):
         {"classes_last": np.full(350, 7, np.uint8)},
         {"classes_last": np.zeros(350)},
         {"probabilities_last": np.ones((350, 7))},
-        {"probabilities_last": np.full((350, 7), np.nan)},
         {"probabilities_last": np.tile([2.0, -1, 0, 0, 0, 0, 0], (350, 1))},
         {"probabilities_last": np.ones((350, 8)) / 8},
     ],
@@ -482,6 +481,16 @@ def test_predictions_of_other_data_are_refused(kept):
 def test_unsound_predictions_are_refused(kept, change):
     np.savez(kept, **records.read_arrays(kept) | change)
     with pytest.raises(ValueError, match=r"predictions.npz: found arrays of other shapes, types or values"):
+        prediction_files.read(str(kept), made_up_faces())
+
+
+def test_predictions_that_are_not_finite_are_refused(kept):
+    arrays = records.read_arrays(kept)
+    arrays["probabilities_last"][3, 2] = np.nan
+    np.savez(kept, **arrays)
+    with pytest.raises(
+        ValueError, match=r"probabilities_last: found 1 of 350 predictions with NaN or infinite numbers"
+    ):
         prediction_files.read(str(kept), made_up_faces())
 
 

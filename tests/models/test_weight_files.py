@@ -325,3 +325,97 @@ def test_googlenet_computes_as_torchvision_does(torchvision, file):
             wanted = wanted.transpose(0, 2, 3, 1) if name != "avgpool" else wanted[:, :, 0, 0]
         assert_alike(ours[names[name]], wanted)
     assert len(theirs) == 19
+
+
+# ---- damage
+
+
+def keras_file(path: Path) -> Path:
+    """Weights of a small network as Keras 2 saved them."""
+    network = small(10)
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in network.layers]
+        for layer in network.layers:
+            group = file.create_group(layer.name)
+            names = [variable.path.replace("/", "_").encode() for variable in layer.weights]
+            group.attrs["weight_names"] = names
+            for name, variable in zip(names, layer.weights):
+                group[name] = np.asarray(variable)
+    return path
+
+
+MAT = {"conv1_1": [sampled(3, 3, 3, 4), sampled(4)], "fc8": [sampled(1, 1, 5, 6), sampled(6)]}
+FILES = {
+    "new.pth": lambda path: torch_file(path, TENSORS, False),
+    "old.pth": lambda path: torch_file(path, TENSORS, True),
+    "x.h5": keras_file,
+    "x.mat": lambda path: matconvnet(path, MAT, "net"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damage_is_a_value_error_that_names_the_file(tmp_path, name):
+    """Whatever bytes are missing or others: it is refused, or gives finite numbers. Nothing hangs or crashes."""
+    content, rng = FILES[name](tmp_path / name).read_bytes(), np.random.default_rng(0)
+    whole = weight_files.read(tmp_path / name)
+    assert {"logits"} < whole.keys()
+    few = name.endswith(weight_files.REHEARSED)  # each in a process of its own
+    damaged = [content[:cut] for cut in rng.choice(len(content), 1 if few else 50)]
+    for place in rng.choice(len(content), 2 if few else 400):
+        damaged.append(content[:place] + bytes(rng.integers(0, 256, 4, np.uint8)) + content[place + 4 :])
+    refused = 0
+    for each in damaged:
+        (tmp_path / name).write_bytes(each)
+        try:
+            assert all(
+                np.isfinite(array).all() for parts in weight_files.read(tmp_path / name).values() for array in parts
+            )
+        except ValueError as error:
+            assert str(error).startswith(name) and ": found " in str(error) and ", expected " in str(error)
+            refused += 1
+    assert refused >= (1 if few else 50)
+
+
+@pytest.mark.parametrize("then", ["import os; os.abort()", "while True: pass"])
+def test_a_reader_that_crashes_or_never_ends_takes_nobody_with_it(tmp_path, monkeypatch, then):
+    path = keras_file(tmp_path / "x.h5")
+    rehearsal = weight_files.REHEARSAL.partition("weight_files.READERS")[0]
+    monkeypatch.setattr(weight_files, "REHEARSAL", f"{rehearsal}\n{then}")
+    monkeypatch.setattr(weight_files, "LONGEST", 1)
+    with pytest.raises(
+        ValueError, match="x.h5: found damage that crashes its reader, or never lets it end, expected a w"
+    ):
+        weight_files.read(path)
+    assert weight_files.read(path, known=True)
+
+
+def test_what_claims_more_than_fits_is_refused_unread(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.attrs["layer_names"] = [b"fc"]
+        file.create_group("fc").attrs["weight_names"] = [b"kernel"]
+        file["fc"].create_dataset("kernel", (10**6, 10**6), "f4", chunks=(100, 100))  # nothing of it is stored
+    with pytest.raises(
+        ValueError, match="x.h5: found ValueError: an array of 4,000,000,000,000 bytes, where .* are the"
+    ):
+        weight_files.read(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, wrong):
+    tensors = TENSORS | {"conv1.bn.running_var": np.array([1, wrong, 1, 1], np.float32)}
+    path = torch_file(tmp_path / "x.pth", tensors, False)
+    with pytest.raises(
+        ValueError, match="x.pth, layer conv1.bn: found .* NaN or infinite numbers, expected finite ones"
+    ):
+        weight_files.read(path)
+
+
+def test_the_ending_counts_in_any_case_and_others_are_named(tmp_path):
+    path = torch_file(tmp_path / "X.PTH", TENSORS, False)
+    assert "logits" in weight_files.read(path)
+    with pytest.raises(
+        ValueError, match="x.zip: found the ending '.zip', expected one of .h5, .pth, .caffemodel, .mat"
+    ):
+        weight_files.read(tmp_path / "x.zip")
+    with pytest.raises(FileNotFoundError):
+        weight_files.read(tmp_path / "none.pth")

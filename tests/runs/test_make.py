@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -208,14 +209,19 @@ def test_the_reports_notebook_reads_the_claims_as_they_were_judged():
 
 def test_snakemakes_list_names_no_folder_with_braces(study, tmp_path, monkeypatch):
     """In an output's path they would be wildcards."""
-    root = tmp_path / "clone {x} [y]"
+    ROOT, root = paths.ROOT, tmp_path / "clone {x} [y]"
     monkeypatch.setattr(paths, "ROOT", root)
     monkeypatch.setattr(paths, "RESULTS", root / "results")
     (root / "results" / "local").mkdir(parents=True)
+    shutil.copytree(ROOT / "profiles", root / "profiles")
     done = subprocess.CompletedProcess([], 0)
     monkeypatch.setattr(subprocess, "run", lambda command, **options: done)
     assert make.snakemake(plan.wanted("full", seeds=1, only="a"), 1, 0) == 0
     assert json.loads((root / "results" / "local" / "todo.json").read_text())["marks"] == "results/local/done"
+    for text, found in {"a: [": "line 2: found no YAML", "": "found None, expected settings; restore it"}.items():
+        (root / "profiles" / "default" / "config.yaml").write_text(text)
+        with pytest.raises(ValueError, match=f"profiles/default/config.yaml.*{found}"):
+            make.snakemake(plan.wanted("full", seeds=1, only="a"), 1, 0)
 
 
 @pytest.mark.slow

@@ -32,6 +32,9 @@ expect: {hours_cpu: 1, hours_gpu: 1}
 """
 
 
+PLAIN_CELL = '{"cells": [{"metadata": {"tags": ["parameters"]}, "source": ["%s"]}]}'
+
+
 def names(wanted):
     return [str(run) for run in wanted]
 
@@ -175,6 +178,70 @@ def test_an_experiment_without_a_key_is_named(study):
     with pytest.raises(ValueError, match=r"bad.yaml: lacks where, reported, notebook"):
         # The message is relative to the project, where experiments live.
         runs.experiments()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("title:", "titel:"), "found the key 'titel', expected title; see docs/extending.md"),
+        (("expect:", "expected:"), "found the key 'expected', expected expect"),
+        (("A small network", "1"), "x.yaml, title: found 1 .int., expected text, in quotes if need be"),
+        (("A small network", "no"), "x.yaml, title: found False .bool., expected text, in quotes if need be"),
+        (("protocol: as_published", "protocol: published"), "protocol: found 'published', expected one of as_pub"),
+        (("3_train_network", "3_train"), "x.yaml, notebook: found '3_train', expected one of 1_dataset, 2_decision"),
+        (
+            ("{data: fer2013, model: feedforward, epochs: 10}", "fer2013"),
+            "parameters: found 'fer2013' .str., expected a",
+        ),
+        (("{hours_cpu: 1, hours_gpu: 1}", "{hours_cpu: 1}"), "x.yaml, expect: lacks hours_gpu"),
+        (("hours_cpu: 1", "hours_cpu: long"), "x.yaml, expect, hours_cpu: found 'long' .str., expected a number"),
+        (("reported: {}", "reported: {acuracy: 3}"), "x.yaml, reported: found the key 'acuracy', expected accuracy"),
+        (("where: nowhere", "where: nowhere\nseeds: 0"), "x.yaml, seeds: found 0, expected 1 or more"),
+        (("where: nowhere", "where: nowhere\nheavy: 'no'"), "x.yaml, heavy: found 'no' .str., expected true or false"),
+        (("where: nowhere", "where: nowhere\nbackend: torch"), "x.yaml, backend: found 'torch', expected one of tens"),
+        (("where: nowhere", "where: nowhere\ndeviations: [1]"), "x.yaml, deviations: found 1, expected sentences"),
+        (("where: nowhere", "where: nowhere\nwhere: here"), "x.yaml, line 4: found no YAML .'where' again."),
+        (("where: nowhere", "where: {"), "study/x.yaml, line 5: found no YAML"),
+        ((EXPERIMENT, ""), "experiments/study/x.yaml: found nothing, expected a mapping of keys such as title"),
+        ((EXPERIMENT, "- a"), r"experiments/study/x.yaml: found \['a'\], expected a mapping of keys such as title"),
+    ],
+)
+def test_what_is_wrong_with_an_experiments_file_is_told_with_its_place(study, change, message):
+    text = EXPERIMENT.replace(*change)
+    assert text != EXPERIMENT
+    (study / "x.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message) as raised:
+        runs.experiments()
+    assert str(raised.value).startswith("experiments/study/x.yaml")
+
+
+def test_a_milestone_of_nothing_and_a_name_with_braces_are_refused(study):
+    (study / "x.yaml").write_text("{title: X, where: '', reported: {}, milestone_of: study/nosuch}")
+    with pytest.raises(
+        ValueError, match="study/x.yaml, milestone_of: found 'study/nosuch', expected the name of an exp"
+    ):
+        runs.experiments()
+    (study / "x.yaml").write_text("{title: X, where: '', reported: {}, milestone_of: study/small}")
+    assert runs.experiments()["study/x"]["milestone_of"] == "study/small"
+    (study / "x.yaml").rename(study / "x {y}.yaml")
+    with pytest.raises(ValueError, match="found ' ' in its name or its folder's, expected letters, digits"):
+        runs.experiments()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{", "no JSON"), ("[]", "something else"), ('{"cells": []}', "something else"),
+        (PLAIN_CELL % "x = y", "something else"), (PLAIN_CELL % "x = (", "something else"),
+    ],
+)  # fmt: skip
+def test_a_notebook_without_parameters_is_named(text, found, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    (tmp_path / "x.ipynb").write_text(text)
+    with pytest.raises(ValueError, match=f"x.ipynb.*: found {found}"):
+        notebooks.defaults("x")
+    (tmp_path / "x.ipynb").write_text(PLAIN_CELL % "x = 1")
+    assert notebooks.defaults("x") == {"x": 1}
 
 
 def test_only_names_that_exist(study):

@@ -239,6 +239,16 @@ def test_figures_have_a_line_for_each_setting_and_a_dot_for_each_step(recorded):
     assert len(dots.get_xdata()) == 12
 
 
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY" * 9])
+def test_a_damaged_setting_is_told_and_made_again(few_faces, evaluated, tmp_path, capsys, content):
+    whole = small_sweep(few_faces, evaluated, tmp_path)
+    (tmp_path / "checkpoint-settings" / "0001.npz").write_bytes(content)
+    again = small_sweep(few_faces, evaluated, tmp_path)
+    assert "0001.npz: found no .npz that can be read" in capsys.readouterr().out
+    for name, values in whole.arrays().items():
+        np.testing.assert_array_equal(again.arrays()[name], values)
+
+
 def test_a_setting_that_diverges_is_named(few_faces):
     protocol = Protocol(model="feedforward", optimizer="sgd", learning_rate=1e30)
     with pytest.raises(ValueError, match=r"0..1, logits, rate 1e\+30, seed 3, step 4: found .*NaN or .* diverged"):

@@ -152,6 +152,54 @@ def test_a_half_written_checkpoint_is_ignored(few_faces, tmp_path):
     np.testing.assert_array_equal(again.logits["last"], whole.logits["last"])
 
 
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("state.json", lambda content: b"{"),
+        ("state.json", lambda content: b"[]"),
+        ("state.json", lambda content: content.replace(b'"protocol"', b'"other"')),
+        ("logits.npz", lambda content: content[:100]),
+        ("model.weights.h5", lambda content: b""),
+        (
+            "model.weights.h5",
+            lambda content: content[:-1000] + bytes(500) + content[-500:],
+        ),  # loads, with other weights
+        ("model.weights.h5", None),
+    ],
+)
+def test_a_damaged_checkpoint_is_told_and_the_run_ends_like_an_unbroken_one(few_faces, tmp_path, capsys, name, spoil):
+    """It takes an older state where there is one, else it begins anew, with the weights that it would have had."""
+    small, first = replace(SMALL, model_options={}, batch_size=21), tmp_path / "first"
+    whole, _ = loop.train(few_faces, small, 0, first, lambda line: None)
+    (kept,) = first.glob("checkpoint-*")
+    content = (kept / name).read_bytes()
+    (kept / name).unlink()
+    if spoil:
+        (kept / name).write_bytes(spoil(content))
+    lines = []
+    again, _ = loop.train(few_faces, small, 0, first, lines.append)
+    assert "checkpoint-0003 cannot be used, and is passed over: " in capsys.readouterr().out
+    assert not any("continuing" in line for line in lines) and len(lines) == 3
+    np.testing.assert_array_equal(again.logits["last"], whole.logits["last"])
+
+
+def test_an_older_checkpoint_takes_the_place_of_a_damaged_one(few_faces, tmp_path, capsys):
+    whole, _ = loop.train(few_faces, SMALL, 0, progress=lambda line: None)
+    for epochs in (1, 2):
+        loop.train(few_faces, replace(SMALL, epochs=epochs), 0, tmp_path / str(epochs), lambda line: None)
+        (kept,) = (tmp_path / str(epochs)).glob("checkpoint-*")
+        facts = json.loads((kept / "state.json").read_text())
+        facts["identity"]["protocol"]["epochs"] = SMALL.epochs
+        (kept / "state.json").write_text(json.dumps(facts))
+        shutil.move(kept, tmp_path)
+    (tmp_path / "checkpoint-0002" / "logits.npz").write_bytes(b"PK")
+    lines = []
+    again, _ = loop.train(few_faces, SMALL, 0, tmp_path, lines.append)
+    assert lines[0] == "continuing after epoch 1"
+    assert "checkpoint-0002 cannot be used" in capsys.readouterr().out
+    np.testing.assert_array_equal(again.logits["last"], whole.logits["last"])
+
+
 # No subnormal losses: engines round them to zero on some processors, and Keras compares losses in its engine.
 @given(st.lists(st.floats(0, 10, width=32, allow_subnormal=False), min_size=1, max_size=30), st.integers(1, 6))
 def test_early_stopping_stops_where_keras_does(losses, patience):
