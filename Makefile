@@ -16,7 +16,7 @@ export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
 .PHONY: help data weights reproduce plan report article audit live-model demo lab bench bench-ingest bench-live \
-	bench-peers test test-slow browser torch lint lock clean
+	bench-peers test test-slow mutate browser torch lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -33,7 +33,7 @@ help: ## List the targets
 #: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
-OPTIONS := PROFILE ONLY SEEDS FORCE JOBS KEEP UPGRADE FER2013 FERPLUS AFFECTNET PRECISION KERAS_BACKEND PYTHON LOCK
+OPTIONS := PROFILE ONLY SEEDS FORCE JOBS KEEP MINUTES UPGRADE FER2013 FERPLUS AFFECTNET PRECISION KERAS_BACKEND PYTHON LOCK
 blank := $(subst ,, )
 given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))
 unknown := $(filter-out $(OPTIONS) FER_% KERAS% KAGGLE% TF_% XLA_% JAX_% CUDA_% OMP_% MAKE% SHELL --,$(given))
@@ -102,6 +102,9 @@ test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebo
 		tests/runs/test_make.py tests/runs/test_transport.py tests/test_system.py
 	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/models/test_pretrained.py tests/models/test_weight_files.py \
 		tests/models/test_weights.py
+
+mutate: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words. Option: MINUTES=10
+	@.venv/bin/python tests/mutations.py $(or $(MINUTES),10)
 
 # Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.
 browser: $(ENV) ## Get Chromium, in which the slow tests look at the pages

@@ -107,7 +107,7 @@ def _message(error: ValidationError, claim: dict) -> str:
         absent = ", ".join(key for key in error.validator_value if key not in claim)
         is_of_kind = error.validator_value != schema()["required"]
         needs = f", which kind {kind} needs (or give missing: what it would take to test it)"
-        return f"lacks {absent}{needs if is_of_kind else ''}"
+        return f"lacks {absent}{needs if is_of_kind else '; add it'}"
     if error.validator == "unevaluatedProperties":
         own = schema()["$defs"][{"share": "speed"}.get(kind, kind).replace(" ", "_")]["properties"]
         extra = [str(key) for key in claim if key not in schema()["properties"] and key not in own]

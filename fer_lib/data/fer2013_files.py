@@ -11,6 +11,7 @@ its position in the order of part, number, emotion: 0 is the first of Training, 
 the CSV.
 """
 
+import errno
 import gzip
 import hashlib
 import lzma
@@ -101,8 +102,8 @@ def opened(path: Path) -> Iterator[Content]:
                 raise EOFError(f"its first bytes are not those of a {path.suffix}")
             yield _unpacked(path, packing, stack)
         except (*_BROKEN, OSError) as error:
-            if isinstance(error, OSError) and error.filename and not isinstance(error, _BROKEN):
-                raise  # of the file itself; zipfile raises one for a place before its start
+            if not isinstance(error, _BROKEN) and (error.errno != errno.EINVAL or error.filename):
+                raise  # zipfile's own, for a place before the file's start, has this number and no name
             expected = "a complete one with FER2013's table or pictures"
             raise refused(path, f"a broken archive ({error})", expected, "fetch it again") from error
 

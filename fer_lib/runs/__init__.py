@@ -167,7 +167,10 @@ def from_experiment(
     if "data" in cut:
         cut["data"] = STAND_INS.get(experiment["parameters"].get("data"), cut["data"])
     cut |= experiment.get(profile, {}) if profile in ("smoke", "quick") else {}
-    values = notebooks.checked(experiment["notebook"], asked | experiment["parameters"] | cut | {"seed": seed})
+    try:
+        values = notebooks.checked(experiment["notebook"], asked | experiment["parameters"] | cut | {"seed": seed})
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"experiments/{name}.yaml: {error}") from error
     values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
     engine = os.environ.get("KERAS_BACKEND", "tensorflow")
     if engine not in ENGINES:
