@@ -480,7 +480,7 @@ def _one(rng, whole: dict[Path, bytes], files: list[Path], read, result: dict, f
         result["read"] += 1
     except Exception as error:
         result["refused"] += 1
-        problem = _wrong(error, path.stem)
+        problem = _wrong(error, (path.stem, path.parent.name))
     except Hang:
         result["refused"] += 1
         problem = f"no end after {SECONDS} s"
@@ -499,14 +499,14 @@ def _ring(*_) -> None:
     raise Hang
 
 
-def _wrong(error: Exception, name: str) -> str | None:
-    """What is wrong with an error: its type, for a subclass of ValueError is some parser's own; or that it does not
-    name the file, or says nothing to do."""
+def _wrong(error: Exception, names: tuple[str, ...]) -> str | None:
+    """What is wrong with an error: its type, for a subclass of ValueError is some parser's own; or that it
+    names neither the file nor its folder, or says nothing to do."""
     text = str(error)
     sort = f"{type(error).__name__}: {re.sub(NAMES, '#', text)[:160]}"
     if not (type(error) in (ValueError, TypeError) or isinstance(error, OSError)):
         return sort
-    told = name in text and ("; " in text or isinstance(error, OSError) and error.filename)
+    told = any(name in text for name in names) and ("; " in text or isinstance(error, OSError) and error.filename)
     return None if told else f"not in the usual form: {sort}"
 
 

@@ -48,6 +48,7 @@ def read(folder: Path, experiments: dict[str, dict]) -> list[dict]:
             else:
                 problem = _unknown(claim, experiments)
             if problem:
+                problem += "" if "; " in problem else "; correct it"
                 raise ValueError(f"{ledger}, claim {place} ({claim.get('id', 'no id')}): {problem}")
             seen.add(name)
             claims.append(claim | {"id": name})
@@ -67,6 +68,8 @@ def changes(folder: Path) -> list[dict]:
     """
     place, then = f"{folder.name}/{HISTORY}/rules.yaml", "write it as the entry before"
     entries = _list(documents.read_yaml(folder / HISTORY / "rules.yaml", place), place, "changes", then)
+    if not entries:
+        raise refused(place, "no change", "each change of the rules, oldest first", "restore it from git")
     for number, entry in enumerate(entries, 1):
         documents.check_keys(entry, f"{place}, change {number}", CHANGE, tuple(CHANGE), then)
     return entries
@@ -107,7 +110,7 @@ def _message(error: ValidationError, claim: dict) -> str:
         absent = ", ".join(key for key in error.validator_value if key not in claim)
         is_of_kind = error.validator_value != schema()["required"]
         needs = f", which kind {kind} needs (or give missing: what it would take to test it)"
-        return f"lacks {absent}{needs if is_of_kind else '; add it'}"
+        return f"lacks {absent}{needs if is_of_kind else ''}; add it"
     if error.validator == "unevaluatedProperties":
         own = schema()["$defs"][{"share": "speed"}.get(kind, kind).replace(" ", "_")]["properties"]
         extra = [str(key) for key in claim if key not in schema()["properties"] and key not in own]

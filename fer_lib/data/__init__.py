@@ -92,9 +92,9 @@ class Faces:
         return replace(self, images=images, labels=labels, split=split, ids=ids, targets=targets)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str]) -> str:
     """The one to three names most like one that is not known, "one, two or three"; "" where none is like it."""
-    *some, last = difflib.get_close_matches(name, list(known), 3) or [""]
+    *some, last = difflib.get_close_matches(str(name), list(known), 3) or [""]
     return f"{', '.join(some)} or {last}" if some else last
 
 

@@ -332,6 +332,13 @@ def test_a_damaged_history_is_named(tmp_path, file, change, message):
         ledger.moves(tmp_path / "claims")
 
 
+def test_a_history_of_nothing_is_named(tmp_path):
+    shutil.copytree(paths.CLAIMS, tmp_path / "claims")
+    (tmp_path / "claims" / ledger.HISTORY / "rules.yaml").write_text("# none\n")
+    with pytest.raises(ValueError, match="rules.yaml: found no change, expected each change of the rules"):
+        ledger.moves(tmp_path / "claims")
+
+
 def test_a_headline_with_a_figure_that_there_is_not_is_named():
     claim = {"id": "study/x", "headline": {"place": 1, "found": "{measured:.2f} and {more}"}}
     with pytest.raises(ValueError, match="claim study/x, headline: found .*'more'.*, expected text with some of {meas"):

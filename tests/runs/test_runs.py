@@ -84,6 +84,7 @@ def test_experiments_stand_in_the_order_of_the_tables():
         ),
         ({"epochs": "ten"}, TypeError, r"parameter epochs is 'ten' \(str\), expected int like 2"),
         ({"learning_rate": "1e-3"}, TypeError, "YAML reads 1e-3 as text, write 1.0e-3"),
+        ({-1: "sgd"}, ValueError, r"no parameter is called -1 \(found 'sgd'\), expected one of data, model"),
         ({"seed": True}, TypeError, r"parameter seed is True \(bool\)"),
     ],
 )
