@@ -103,7 +103,7 @@ test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebo
 	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/models/test_pretrained.py tests/models/test_weight_files.py \
 		tests/models/test_weights.py
 
-mutate: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words. Option: MINUTES=10
+mutate: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words (MINUTES=10)
 	@.venv/bin/python tests/mutations.py $(or $(MINUTES),10)
 
 # Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.

@@ -328,7 +328,7 @@ def keras_file(folder: Path) -> Prepared:
     from fer_lib.evaluation import crossdata
 
     made_up_network.network().save(folder / "network.keras")
-    return [folder / "network.keras"], lambda: crossdata._model(folder / "network.keras", "")
+    return [folder / "network.keras"], lambda: crossdata._model(folder / "network.keras", "fer2013")
 
 
 def checkpoint(folder: Path) -> Prepared:
