@@ -292,6 +292,7 @@ def run(options: argparse.Namespace) -> int | None:
             from .evaluation import crossdata
 
             left_out = tuple(filter(None, options.leave_out.split(",")))
+            keep([options.network], options.json)
             result = crossdata.score(options.network, options.data, options.outputs, options.input_scale, left_out)
             write_json(result, options.json)
             print(crossdata.markdown(result))
@@ -340,10 +341,18 @@ def score(files: list[str], into: Path | None) -> None:
         raise ValueError(f"score: found {len(files)} files, expected one, or two to compare; score them in turn")
     for file in files:
         prediction_files.check(file)
+    keep(files, into)
     faces = fer2013.load()
     result = scoring.score_files(files, faces)
     write_json(result, into)
     print(f"{data.banner(faces)}\n\n{scoring.markdown(result)}")
+
+
+def keep(files: list[str], into: Path | None) -> None:
+    """Refuse to write into one of the files that are read; "predictions.npz:best" is predictions.npz."""
+    for file in (file.rpartition(":")[0] if ".npz:" in file else file for file in files):
+        if into and into.exists() and os.path.exists(file) and into.samefile(file):
+            raise ValueError(f"--json {into}: found a file that is read, expected another; name one")
 
 
 def write_json(result: dict, into: Path | None) -> None:

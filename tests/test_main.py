@@ -245,3 +245,13 @@ def test_the_help_lists_every_target_in_short_lines():
 def test_skipped_tests_say_why():
     text = (paths.ROOT / "Makefile").read_text()
     assert text.count(".venv/bin/pytest -rs ") == 2
+
+
+def test_scores_never_overwrite_what_is_scored(tmp_path, capsys):
+    mine, linked = tmp_path / "mine.csv", tmp_path / "linked.csv"
+    mine.write_text("row,emotion\n28709,happy\n")
+    linked.symlink_to(mine)
+    for verb in (["score", str(mine)], ["cross", str(mine), "fer2013"]):
+        assert main([*verb, "--json", str(linked)]) == 1
+        assert "linked.csv: found a file that is read, expected another" in capsys.readouterr().err
+    assert mine.read_text() == "row,emotion\n28709,happy\n"

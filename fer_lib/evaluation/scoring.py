@@ -90,9 +90,11 @@ def score(predictions: dict, faces: Faces, masks: dict[str, np.ndarray], counts:
     lacking = {name: {"present": int(present[rows].sum()), "n": int(rows.sum())} for name, rows in partial.items()}
     if not covered:
         few = [f"{of['present']:,} of {of['n']:,} rows of {name}" for name, of in lacking.items() if name in SPLITS]
+        given = faces.ids[present]
         raise ValueError(
-            f"{predictions['file']}: found {', '.join(few) or 'no labelled test rows in this data'}, expected all "
-            "rows of a set; add predictions of all of PublicTest or PrivateTest"
+            f"{predictions['file']}: found {', '.join(few) or 'no labelled test rows in this data'} among rows "
+            f"{given.min()} to {given.max()}, expected all rows of a set; add predictions of all of PublicTest or "
+            "PrivateTest, with rows counted from 0 as `.venv/bin/fer score --help` says"
         )
     result = {
         "file": predictions["file"],

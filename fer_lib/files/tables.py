@@ -54,6 +54,8 @@ class Table:
         self.line, first = next(lines, (0, ""))
         if not first:
             raise refused(place, "an empty file", self.expected, then)
+        if re.search(r"[\x00-\x08\x0e-\x1f]", first):
+            raise refused(f"{place}, line 1", "no text, but a packed or another binary file", self.expected, then)
         known = {name.lower() for name in columns}
         split = {delimiter: _header(first, delimiter) for delimiter in ",;\t"}
         named = {delimiter: len(known & {name.lower() for name in fields}) for delimiter, fields in split.items()}

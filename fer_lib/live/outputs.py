@@ -33,6 +33,8 @@ MILLISECOND = Fraction(1, 1000)
 SURE, OPEN, DARK, LIGHT = (178, 114, 0), (140, 140, 140), (30, 30, 30), (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 PICTURES = (".png", ".jpg", ".jpeg")
+OF_A_FACE = ("track", "box", "turn", "top2", "abstained", "probabilities")
+"""What a line of JSON has of a face."""
 NO_TABLES = (".mkv", ".mp4", ".html", ".json", *PICTURES)
 """Endings of names that no table should have."""
 
@@ -55,8 +57,8 @@ def told(option: str, path: Path, *errors: type[Exception]) -> Iterator[None]:
 
 
 def as_dicts(result: Result) -> list[dict]:
-    """The lines of ``--json``: a dict for each face. A frame without one has a single dict, whose "track" is None."""
-    return [about(result) | _face(face) for face in result.faces] or [about(result) | {"track": None}]
+    """The lines of ``--json``: a dict for each face. A frame without one has a single dict, a face's values None."""
+    return [about(result) | _face(face) for face in result.faces] or [about(result) | dict.fromkeys(OF_A_FACE)]
 
 
 def about(result: Result) -> dict:

@@ -343,13 +343,14 @@ def watch(
     smoothing: float = 0.3,
     yunet: str | Path | None = None,
     region: Sequence[int] | None = None,
+    every: int = 1,
 ) -> Iterator[Result]:
     """The faces in every frame of a source, one ``Result`` for each frame.
 
-    source: as for ``sources.frames``, with the same errors and warnings; the other arguments as for ``Watcher``.
+    source, every: as for ``sources.frames``, with the same errors and warnings; the others as for ``Watcher``.
     """
     watcher = Watcher(detector, classifier, threshold, smoothing, yunet, sources.moves(source), region)
-    return results(sources.frames(source), watcher)
+    return results(sources.frames(source, every), watcher)
 
 
 def results(frames: Iterator[sources.Frame], watcher: Watcher) -> Iterator[Result]:

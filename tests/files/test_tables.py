@@ -252,3 +252,12 @@ def test_damaged_rows_of_our_own_are_named(tmp_path, text, message):
 def test_our_own_table_that_is_not_there_is_the_system_s_to_say(tmp_path):
     with pytest.raises(FileNotFoundError):
         tables.read_rows(tmp_path / "x.csv", KINDS, "make it again")
+
+
+PACKED = {"gzip": gzip.compress(b"row,emotion\n1,happy\n"), "zip": b"PK\x03\x04\x14\0\0\0", "mp4": b"\0\0\0 ftypisom"}
+
+
+@pytest.mark.parametrize("form", PACKED)
+def test_what_is_no_text_is_refused_without_printing_it(form):
+    with pytest.raises(ValueError, match="x.csv, line 1: found no text, but a packed or another binary file, expected"):
+        table(PACKED[form])

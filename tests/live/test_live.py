@@ -505,6 +505,8 @@ def test_a_video_gives_every_frame_with_its_time_and_faces(tmp_path):
             (first, likely), (second, less) = face.top2
             assert likely == face.probabilities.max() and first != second and likely >= less
             assert face.emotions[int(np.argmax(face.probabilities))] == first
+    some = live.watch(tmp_path / "two.mkv", classifier=Brightness(), every=5)
+    assert [result.index for result in some] == [0, 5, 10]
 
 
 def test_under_the_threshold_the_emotion_is_left_open(tmp_path):

@@ -31,6 +31,8 @@ from fer_lib.__main__ import main
 from fer_lib.data.emotions import FER2013
 from fer_lib.live import outputs, pipeline, sources, summary
 
+NO_FACE = dict.fromkeys(["track", "box", "turn", "top2", "abstained", "probabilities"])
+
 PROGRAM = [sys.executable, str(paths.ROOT / "tests" / "live_frames.py")]
 
 
@@ -513,11 +515,15 @@ def test_a_line_a_frame_where_there_is_no_face_too(tmp_path, capsys):
     of_frame = [
         {key: value for key, value in each.items() if key != "faces"} | face
         for each in frames
-        for face in each["faces"] or [{"track": None}]
+        for face in each["faces"] or [NO_FACE]
     ]
     assert of_frame == faces and len(frames[0]["faces"]) == 2
-    none = {"frame": 9, "time": 0.36, "name": source, "top_emotion": None, "track": None}
-    assert faces[-1] == none and [each["frame"] for each in faces[:7]] == [0, 0, 1, 1, 2, 2, 3]
+    none = {"frame": 9, "time": 0.36, "name": source, "top_emotion": None, **NO_FACE}
+    assert (
+        faces[-1] == none
+        and set(none) == set(faces[0])
+        and [each["frame"] for each in faces[:7]] == [0, 0, 1, 1, 2, 2, 3]
+    )
     assert main(["live", "--csv", str(tmp_path / "o.csv"), "--source", source]) == 0
     table = rows(tmp_path / "o.csv")
     assert [(int(row["frame"]), int(row["faces"])) for row in table] == [
