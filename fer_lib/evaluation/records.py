@@ -249,6 +249,9 @@ def read(folder: Path) -> dict:
         if name not in record or type(record[name]) not in ((int, float) if kind is float else (kind,)):
             found = f"{name} {record[name]!r:.100}" if name in record else f"no {name}"
             raise refused(path, found, f"one that is {documents.KINDS[kind]}", AGAIN)
+    for name in ("source", "rows"):
+        if not isinstance(record["data"].get(name), dict):
+            raise refused(path, f"data without {name}", "where the data is from, and its rows", AGAIN)
     expected = record["predictions_sha256"]
     predictions = folder / "predictions.npz"
     actual = system.file_hash(predictions) if predictions.exists() else "no file"

@@ -293,7 +293,9 @@ def _bgr(picture) -> np.ndarray:
     """A Pillow image's pixels as (height, width, 3) uint8 BGR, as they are stored, transparency over white."""
     picture.load()
     if picture.mode[0] == "I":
-        return _from_array((np.asarray(picture) >> 8).astype(np.uint8))
+        tags = getattr(picture, "tag_v2", {})  # of a TIFF: bits of a sample, and whether 0 is white
+        levels = np.asarray(picture) >> max(0, tags.get(258, (16,))[0] - 8)
+        return _from_array((255 - levels if tags.get(262) == 0 else levels).clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
         return _from_array(np.asarray(picture.convert("RGBA"))[..., [2, 1, 0, 3]])
     if picture.mode == "L":

@@ -31,9 +31,13 @@ SAME = 0.3
 PATIENCE, MISSED = 0.5, 1
 """A face that is no longer found is forgotten after so many seconds, but not before it is missing from more frames than
 ``MISSED``: at one frame a second, one look that misses it does no harm."""
-APART = 0.4
+APART = 0.399
 """Between frames that are at least so many seconds apart, nothing can be followed. Each is then searched as a first one
-is, and a face at a known face's place is the same only if it also looks ``alike``."""
+is, and a face at a known face's place is the same only if it also looks ``alike``. It is 0.4, but for rounding."""
+SPARSE, SEARCHED = 0.099, 1.0
+"""Detectors that follow faces search for others every few frames. Where frames are ``SPARSE`` seconds apart or more,
+that would be seconds. One is then searched as a first one if the frame before had no face, or if the last such search
+was ``SEARCHED`` seconds ago."""
 ALIKE = 0.55
 """Minimum correlation of two ``signs`` of the same face. Of 2,000 pairs of different rows of FER2013, 93% are below it.
 Of 2,000 rows, 99% are above it when compared with themselves moved by 4% of the side, enlarged by 5%, turned by 4
@@ -281,6 +285,10 @@ class Watcher:
             classifier = load()
         self.classifier, self.threshold, self.moving = classifier, threshold, moving
         self.tracks = Tracks(smoothing)
+        self.found, self.searched = (
+            False,
+            -math.inf,
+        )  # whether the frame before had a face; when all of one was searched
 
     def look(self, image: Picture, moment: float = 0.0) -> tuple[tuple[Face, ...], dict[str, float]]:
         """The faces in a frame, from left to right, and the seconds that "detect", "crop" and "classify" took.
@@ -294,11 +302,14 @@ class Watcher:
         clock = [time.perf_counter()]
         grey, part = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.s_[top : top + height, left : left + width]
         pause = max(0.0, moment - self.tracks.latest)
-        if self.moving and pause >= APART:
+        due_anew = not self.found or moment - self.searched >= SEARCHED
+        if self.moving and (pause >= APART or pause >= SPARSE and due_anew):
             getattr(self.detect, "forget", lambda: None)()
+            self.searched = moment
         boxes = self.detect(np.ascontiguousarray(image[part]), np.ascontiguousarray(grey[part]))
         if len(boxes) and (left or top):
             boxes = np.concatenate((boxes[:, :2] + np.array((left, top), boxes.dtype), boxes[:, 2:]), axis=1)
+        self.found = len(boxes) > 0
         clock.append(time.perf_counter())
         if not self.moving:
             self.tracks.tracks.clear()

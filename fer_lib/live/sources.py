@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import count, groupby
 from pathlib import Path
 
@@ -115,6 +116,8 @@ def frames(source: Source, every: int = 1) -> Iterator[Frame]:
     camera = _camera(source)
     if camera is not None:
         return _camera_frames(camera)
+    if source == "":
+        raise refused("source", "nothing", "a file, a folder, a URL or a camera's number", "name one")
     path = Path(str(source))
     if path.is_dir():
         files = _files(path)
@@ -142,7 +145,7 @@ def _matching(source: str) -> list[str]:
 
 def _camera(source: str | int | Path) -> int | None:
     """A camera's number, given as a number or a Linux device; None if the source is no camera."""
-    device = re.fullmatch(r"(?:/dev/video)?(\d+)", str(source))
+    device = re.fullmatch(r"(?:/dev/video)?(\d{1,6})", str(source))
     return int(device[1]) if device and not os.path.isfile(str(source)) else None
 
 
@@ -288,7 +291,8 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
             last = moment - first
             if index % every:
                 continue
-            image = pictures.orient(decoded.to_ndarray(format="bgr24"), _orientation(decoded))
+            image = _square_pixels(decoded.to_ndarray(format="bgr24"), stream.sample_aspect_ratio)
+            image = pictures.orient(image, _orientation(decoded))
             yield Frame(index, last, name, image)
         if first is None:
             why = damaged[0] if damaged else "no frame in it"
@@ -298,6 +302,13 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
                 f"{name}: found {len(damaged)} damaged of {index + 1} frames, first {damaged[0]}; left out",
                 stacklevel=2,
             )
+
+
+def _square_pixels(image: np.ndarray, aspect: Fraction | None) -> np.ndarray:
+    """A frame as wide as it is shown: its pixels, as stored, are ``aspect`` times as wide as they are high."""
+    if not aspect or aspect == 1 or not 1 / 8 <= aspect <= 8:
+        return image
+    return cv2.resize(image, (max(1, round(image.shape[1] * float(aspect))), image.shape[0]))
 
 
 def _orientation(decoded) -> int:

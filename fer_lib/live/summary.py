@@ -178,7 +178,7 @@ def figure(summary: Summary):
     often = sorted(summary.seen, key=lambda track: -summary.seen[track].frames)[:PANELS]
     title = f"{_title(summary)}{f', the {PANELS} seen in most frames' if len(summary.seen) > PANELS else ''}"
     drawn = Figure(figsize=(10, 1.5 + 1.25 * len(often)), layout="constrained")
-    drawn.suptitle(f"{title}\n{SENTENCE}", x=0.01, ha="left", fontsize=10)
+    drawn.suptitle(f"{title}\n{SENTENCE}", x=0.01, ha="left", fontsize=10, parse_math=False)
     ends = {}
     for seen in summary.seen.values():
         ends[seen.name] = max(ends.get(seen.name, 0), seen.last + max(seen.usual, summary.width))
@@ -192,7 +192,7 @@ def figure(summary: Summary):
         row = dict(zip(HEAD[2:], seen.row()))
         most = max(FER2013, key=lambda emotion: row[f"mean_{emotion}"])
         left_open = f", {row['share_open']:.0%} of the time left open" if row["share_open"] else ""
-        axes.set_title(f"Face {track}, {seen.name}: mostly {most}{left_open}", loc="left", fontsize=9)
+        axes.set_title(f"Face {track}, {seen.name}: mostly {most}{left_open}", loc="left", fontsize=9, parse_math=False)
         axes.set(xlim=(0, ends[seen.name]), ylim=(0, 1), yticks=(0, 0.5, 1), ylabel="probability")
         axes.set_xlabel("seconds" if seen.moving else "")
         if not seen.moving:

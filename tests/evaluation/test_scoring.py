@@ -475,6 +475,7 @@ def test_predictions_of_other_data_are_refused(kept):
         {"ids": np.zeros(0, np.int32)},
         {"classes_last": np.full(350, 7, np.uint8)},
         {"classes_last": np.zeros(350)},
+        {"classes_last": (np.arange(350) % 7).astype(np.uint8)},  # not the likeliest
         {"probabilities_last": np.ones((350, 7))},
         {"probabilities_last": np.tile([2.0, -1, 0, 0, 0, 0, 0], (350, 1))},
         {"probabilities_last": np.ones((350, 8)) / 8},

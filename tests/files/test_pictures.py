@@ -390,3 +390,20 @@ def test_a_picture_written_is_the_picture_read():
     ):
         with pytest.raises(ValueError, match="picture: found a picture of shape"):
             pictures.encode(other, ending)
+
+
+def test_sixteen_bits_in_which_white_is_zero_are_inverted_and_twelve_bits_use_the_whole_range(tmp_path):
+    def tiff(bits: int, photometric: int, samples: bytes) -> bytes:
+        """Two pixels of grey, little-endian, not compressed."""
+        tags = {256: 2, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 134, 277: 1, 278: 1, 279: len(samples)}
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+        head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+        return head.ljust(134, b"\0") + samples
+
+    for bits, photometric, samples, expected in (
+        (16, 1, struct.pack("<HH", 60000, 0), [234, 0]),
+        (16, 0, struct.pack("<HH", 60000, 0), [21, 255]),
+        (12, 1, bytes([0xEA, 0x60, 0x00]), [234, 0]),
+    ):
+        image = pictures.decode(tiff(bits, photometric, samples), "x.tif")
+        assert image[0, :, 0].tolist() == expected

@@ -969,3 +969,25 @@ def test_what_it_imports_is_what_the_package_asks_for():
     assert asked <= core and {"numpy", "av", "onnxruntime"} <= asked
     assert not core & {"keras", "tensorflow", "jupyterlab", "pandas", "snakemake"}
     assert project["optional-dependencies"]["live"] == []
+
+
+class Forgetful:
+    """A detector that finds a face in bright frames, and counts how often it is told to search as at first."""
+
+    def __init__(self):
+        self.times = 0
+
+    def forget(self):
+        self.times += 1
+
+    def __call__(self, image, grey):
+        return np.array([(10, 10, 40, 40)] * int(grey.mean() > 100), np.int32).reshape(-1, 4)
+
+
+@pytest.mark.parametrize(("rate", "empty", "full"), [(30, 1, 1), (10, 20, 2), (5, 20, 4), (2.5, 20, 20), (1, 20, 20)])
+def test_sparse_frames_are_searched_as_the_first_one(rate, empty, full):
+    for tone, times in ((0, empty), (200, full)):
+        watcher = live.Watcher(detector=Forgetful(), classifier=Brightness())
+        for k in range(20):
+            watcher.look(frame({}, 64, 64, tone), k / rate)
+        assert watcher.detect.times == times

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
+from fractions import Fraction
 from types import SimpleNamespace
 
 import av
@@ -297,3 +298,23 @@ def test_a_video_whose_title_is_not_utf_8_plays(tmp_path, ending):
     path.write_bytes(path.read_bytes().replace(b"XXXX", b"caf\xe9"))
     assert len(list(sources.frames(path))) == 5
     assert sources.length(path) == pytest.approx(0.2, abs=0.02)
+
+
+def test_pixels_that_are_not_square_are_shown_as_wide_as_they_are(tmp_path):
+    with av.open(str(tmp_path / "dv.mkv"), "w") as file:
+        stream = file.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 96, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        image = np.zeros((96, 64, 3), np.uint8)
+        image[:, 32:] = 255
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        file.mux(stream.encode(None))
+    (only,) = sources.frames(tmp_path / "dv.mkv")
+    assert only.image.shape == (96, 128, 3)
+    assert only.image[48, 20].max() < 20 and only.image[48, 100].min() > 235
+
+
+@pytest.mark.parametrize("source", [10**12, "99999999999", ""])
+def test_what_is_no_camera_and_no_file_is_refused(source):
+    with pytest.raises((FileNotFoundError, ValueError), match="found no such file|source: found nothing"):
+        list(sources.frames(source))
