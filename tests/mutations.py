@@ -437,7 +437,7 @@ SLOW = ("keras", "checkpoint", "live model.onnx", *(name for name in READERS if 
 """Those that import or compute for seconds before the first file."""
 
 NEVER_WHOLE = ("weights.caffemodel",)
-"""CaffeNet's dense layers have 240 MB. These files have small ones in their place, and are refused after all is parsed."""
+"""CaffeNet's dense layers have 240 MB. These files have small ones in their place, and are refused once parsed."""
 
 
 # ---- the trial
