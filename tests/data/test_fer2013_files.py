@@ -322,7 +322,7 @@ BAD_TEXTS = {
     "emotion missing": (f"pixels,Usage\n{PIXELS},Training", "line 1: found the columns 'pixels,Usage', expected"),
     "column twice": (f"emotion,pixels,Usage,usage\n{GOOD},Training", "line 1: .*once each"),
     "open quote": (f'{HEADER}\n{GOOD}\n0,"{PIXELS}' + f"\n{GOOD}" * 40, r"line 3 .*found no CSV \("),
-    "not a text": ("\x00\x01\x02\x00" * 50, "line 1: found the columns"),
+    "not a text": ("\x00\x01\x02\x00" * 50, "line 1: found no text, but a packed or another binary file, expected"),
     "another delimiter": (GOOD.replace(",", "|"), "line 1: found the columns"),
 }
 
