@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -90,12 +88,6 @@ class Faces:
         targets = None if self.targets is None else self.targets[rows]
         labels, split, ids = self.labels[rows], self.split[rows], self.ids[rows]
         return replace(self, images=images, labels=labels, split=split, ids=ids, targets=targets)
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """The one to three names most like one that is not known, "one, two or three"; "" where none is like it."""
-    *some, last = difflib.get_close_matches(str(name), list(known), 3) or [""]
-    return f"{', '.join(some)} or {last}" if some else last
 
 
 def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str:

@@ -10,7 +10,9 @@ Each raises only ValueError in the form of ``refused``, or OSError where the sys
 nothing else of ``fer_lib``.
 """
 
+import difflib
 import re
+from collections.abc import Iterable
 
 
 def readable(name: object) -> str:
@@ -21,6 +23,12 @@ def readable(name: object) -> str:
 def refused(place: object, found: str, expected: str, then: str) -> ValueError:
     """The error for bad data, in the usual form: where, what was found, what was expected, the next step."""
     return ValueError(f"{readable(place)}: found {found}, expected {expected}; {then}")
+
+
+def nearest(name: object, known: Iterable[str], most: int = 3) -> str:
+    """The names most like one that is not known, "one, two or three"; "" where none is like it."""
+    *some, last = difflib.get_close_matches(str(name), list(known), most) or [""]
+    return f"{', '.join(some)} or {last}" if some else last
 
 
 def reason(error: BaseException) -> str:

@@ -1,12 +1,11 @@
 """YAML and JSON."""
 
-import difflib
 import json
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from . import reason, refused
+from . import nearest, reason, refused
 
 DEEPEST = 100
 """How many lists and mappings of a YAML file may be within each other; libyaml crashes where they are thousands."""
@@ -83,8 +82,7 @@ def check_keys(
         raise refused(place, found, f"a mapping of keys such as {', '.join(list(kinds)[:3])}", then)
     for key, value in content.items():
         if key not in kinds:
-            (nearest, *_) = [*difflib.get_close_matches(str(key), kinds, 1), f"one of {', '.join(kinds)}"]
-            raise refused(place, f"the key {key!r}", nearest, then)
+            raise refused(place, f"the key {key!r}", nearest(key, kinds, 1) or f"one of {', '.join(kinds)}", then)
         kind = kinds[key]
         if type(value) is not kind and not (kind is float and type(value) is int):
             expected = f"{KINDS[kind]}{', in quotes if need be' if kind is str else ''}"

@@ -1,6 +1,7 @@
 """Files written whole, or by one process alone."""
 
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,7 +57,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 def alone(path: Path) -> Iterator[BinaryIO]:
     """A file, unbuffered, for what is written bit by bit; nobody else can open it so until it is closed.
 
-    An older one keeps its content until ``truncate(0)`` is called: this is for the caller, before the first write.
+    An older one keeps its content until it is made ``empty``: this is for the caller, before the first write.
     Raises ValueError where it is open so already, here or in another process, OSError where it cannot be made.
     """
     with open(path, "wb", buffering=0, opener=_as_it_is) as file:
@@ -74,6 +75,12 @@ def alone(path: Path) -> Iterator[BinaryIO]:
 
 def _as_it_is(path: str, flags: int) -> int:
     return os.open(path, flags & ~os.O_TRUNC, 0o666)
+
+
+def empty(file: BinaryIO) -> None:
+    """Drop what an older file had; a pipe or device has nothing to drop."""
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.truncate(0)
 
 
 def write_all(file: BinaryIO, content: bytes) -> None:

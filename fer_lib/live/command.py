@@ -125,10 +125,7 @@ def _watched(options: argparse.Namespace, parts: list[sources.Source]) -> Iterat
         classifier, watcher.tracks.next = watcher.classifier, number
         try:
             with _bar(part, f"{place}/{len(parts)}") as reached:
-                frames = sources.frames(part, options.every)
-                if moving:  # a camera gives them all
-                    frames = (frame for frame in frames if frame.index % options.every == 0)
-                for result in results(frames, watcher):
+                for result in results(sources.frames(part, options.every), watcher):
                     read += 1
                     reached(result.time if moving else result.index + 1)
                     yield result, moving

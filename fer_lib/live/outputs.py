@@ -126,8 +126,7 @@ def csv_file(path: Path) -> Iterator[Output]:
             nonlocal head
             lines = io.StringIO(newline="")
             if head:
-                if path.is_file():
-                    file.truncate(0)
+                writing.empty(file)
                 csv.writer(lines).writerow(head)
                 head = None
             for line in as_dicts(result):
@@ -252,8 +251,7 @@ def video_file(path: Path) -> Iterator[Output]:
             image = overlay(result, rate.now() if moving else None)
             height, width = image.shape[:2]
             if stream is None:
-                if path.is_file():
-                    file.truncate(0)
+                writing.empty(file)
                 options = {"preset": "veryfast", "tune": "zerolatency", "crf": "20"}
                 stream = film.add_stream("libx264", rate=30, options=options)
                 stream.width, stream.height = width + width % 2, height + height % 2  # halves of colour

@@ -100,8 +100,8 @@ def length(source: Source) -> float | None:
 def frames(source: Source, every: int = 1) -> Iterator[Frame]:
     """The frames of a source, one after the other; none is kept.
 
-    every: for a video or a stream, give only frames whose number is a multiple of this. The others are only decoded,
-        because later frames depend on them.
+    every: for a video, a stream, an animation or a camera, give only frames whose number is a multiple of this. The
+        others are only decoded, because later frames depend on them.
     What cannot be decoded is left out, with a warning that says what and where; for a list this may be everything.
     Raises FileNotFoundError if there is no such file, ValueError if a file has no readable picture or video, or for an
     ``every`` under 1, OSError if a camera does not open or a stream is silent for ``PATIENCE`` seconds, TypeError for
@@ -115,7 +115,7 @@ def frames(source: Source, every: int = 1) -> Iterator[Frame]:
         return _pictures(source, None, [str(file) for file in source])
     camera = _camera(source)
     if camera is not None:
-        return _camera_frames(camera)
+        return _camera_frames(camera, every)
     if source == "":
         raise refused("source", "nothing", "a file, a folder, a URL or a camera's number", "name one")
     path = Path(str(source))
@@ -241,7 +241,7 @@ def _silent_opencv() -> Iterator[None]:
         cv2.utils.logging.setLogLevel(level)
 
 
-def _camera_frames(number: int) -> Iterator[Frame]:
+def _camera_frames(number: int, every: int) -> Iterator[Frame]:
     with _silent_opencv():
         camera = cv2.VideoCapture(number)
     try:
@@ -256,7 +256,8 @@ def _camera_frames(number: int) -> Iterator[Frame]:
             whole, image = camera.read()
             if not whole:
                 raise OSError(f"camera {number}: found no further frame after {index}; see that it is plugged in")
-            yield Frame(index, time.monotonic() - started, f"camera {number}", image)
+            if index % every == 0:
+                yield Frame(index, time.monotonic() - started, f"camera {number}", image)
     finally:
         camera.release()
 

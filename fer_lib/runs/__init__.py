@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import data, paths, system
+from .. import data, files, paths, system
 from ..data import fer2013, ferplus
 from ..evaluation import records
 from ..files import documents, refused, writing
@@ -135,7 +135,7 @@ def _read(path: Path) -> dict:
 def nearest(name: str, known: dict[str, dict]) -> str:
     """Which experiments' names are most like one that is not known, or where all names are: half a sentence."""
     ends, end = {each.split("/")[1]: each for each in known}, name.split("/")[-1]
-    likely = end if end in ends else data.nearest(end, ends)
+    likely = end if end in ends else files.nearest(end, ends)
     likely = re.sub(r"\w+", lambda found: ends.get(found[0], found[0]), likely)
     return f"expected {likely or 'the name of a file in experiments/, without its ending'}"
 

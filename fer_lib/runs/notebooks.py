@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from .. import data, paths, system
-from ..files import documents, reason, refused, writing
+from .. import paths, system
+from ..files import documents, nearest, reason, refused, writing
 
 QUIET = 14.0
 """Seconds after which a run that prints nothing tells how far it is."""
@@ -49,7 +49,7 @@ def checked(notebook: str, values: dict) -> dict:
         if name not in known:
             raise ValueError(
                 f"{notebook}: no parameter is called {name!r} (found {value!r}), expected "
-                f"{data.nearest(name, known) or 'one of ' + ', '.join(known)}; the first cell of code explains them"
+                f"{nearest(name, known) or 'one of ' + ', '.join(known)}; the first cell of code explains them"
             )
         default = known[name]
         if type(default) is float and type(value) is int:
