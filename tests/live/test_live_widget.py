@@ -61,7 +61,8 @@ def jupyter(model):
     pytest.importorskip("jupyterlab", reason="JupyterLab is not installed; the lock has it")
     cells = [
         nbformat.v4.new_code_cell(CELL.strip()),
-        nbformat.v4.new_code_cell("camera.frames > 1, len(camera.faces)"),
+        # Hers is the large one: in some frames, blaze takes the collar of her suit for a second, small face.
+        nbformat.v4.new_code_cell("camera.frames > 1, [face.track for face in camera.faces if face.box[2] > 80]"),
     ]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}  # or it would ask
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), model.parent / "camera.ipynb")
@@ -110,4 +111,4 @@ def test_the_browsers_camera_is_looked_at_in_jupyterlab(jupyter, model):
         tab.get_by_role("status").filter(has_text="The camera is off.").wait_for()
         tab.locator(".jp-Notebook .jp-Cell >> nth=1").click()
         tab.keyboard.press("Shift+Enter")
-        tab.locator(".jp-OutputArea-output").filter(has_text="(True, 1)").wait_for()
+        tab.locator(".jp-OutputArea-output").filter(has_text="(True, [1])").wait_for()
