@@ -16,8 +16,9 @@ from collections.abc import Iterable
 
 
 def readable(name: object) -> str:
-    """A file's name for people and files: what of it is no text, as in a name that is not UTF-8, becomes a U+FFFD."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", str(name))
+    """A file's name for people and files, on one line: what of it is no text becomes a U+FFFD, as in a name that is not
+    UTF-8, or has a line break or another control character."""
+    return re.sub("[\ud800-\udfff\x00-\x1f\x7f-\x9f\u2028\u2029]", "\ufffd", str(name))
 
 
 def refused(place: object, found: str, expected: str, then: str) -> ValueError:

@@ -107,6 +107,8 @@ def print_text(result: Result, moving: bool, several: bool = False) -> None:
 
 def check_csv(path: Path) -> None:
     """Raise ValueError early for a name that no table should have."""
+    if str(path) == "-":
+        raise refused("--csv", "-", "a file's name", "/dev/stdout is the standard output's")
     if path.suffix.lower() in NO_TABLES:
         raise refused("--csv", str(path), "a name that ends in .csv", "name such a file")
 

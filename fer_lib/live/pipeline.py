@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ..files import pictures, refused
+from ..files import arrays, pictures, refused
 from . import detectors, sources
 from .boxes import crops, overlap
 
@@ -247,6 +247,45 @@ def as_region(given: str | Sequence[int]) -> Region:
     return numbers
 
 
+def as_boxes(found) -> np.ndarray:
+    """What a detector returned, as an array, (k, 4) or (k, 5). Raises ValueError for what are no such boxes, for
+    numbers that are not finite and for sides that are not above 0: one of your own may be mistaken."""
+    try:
+        boxes = np.asarray(found)
+    except ValueError:  # rows of different lengths
+        boxes = np.empty((1, 0))
+    if boxes.ndim and not len(boxes):
+        return np.empty((0, 4), np.float32)
+    place, then = "the detector's boxes", "correct what the detector returns"
+    if boxes.dtype.kind not in "iuf" or boxes.ndim != 2 or boxes.shape[1] not in (4, 5):
+        raise refused(place, _shown(found), "numbers of shape (k, 4) or (k, 5), none where no face is", then)
+    for box in boxes:
+        if not np.isfinite(box).all() or min(box[2:4]) <= 0:
+            raise refused(place, f"{box.tolist()}", "finite numbers, width and height above 0", then)
+    return boxes
+
+
+def as_probabilities(found, shape: tuple[int, int]) -> np.ndarray:
+    """What a classifier returned, as an array of this shape. Raises ValueError for another shape, for numbers that are
+    not finite and for rows that do not sum to 1: one of your own may be mistaken."""
+    try:
+        probabilities = np.asarray(found)
+    except ValueError:  # rows of different lengths
+        probabilities = np.empty(0)
+    place, then = "the classifier's probabilities", "correct what `classify` returns"
+    if probabilities.shape != shape or probabilities.dtype.kind not in "iuf":
+        raise refused(place, _shown(found), f"numbers of shape {shape}, a row for each face", then)
+    arrays.check_finite(probabilities, place, then)
+    for row in probabilities:
+        if row.min() < 0 or abs(row.sum() - 1) > 0.01:
+            raise refused(place, f"{row.tolist()}", "0 or more each, which sum to 1", then)
+    return probabilities
+
+
+def _shown(found) -> str:
+    return f"{found.dtype} of shape {found.shape}" if isinstance(found, np.ndarray) else repr(found)[:100]
+
+
 class Watcher:
     """Finds faces in your own frames, one after the other, as ``watch`` does for a source.
 
@@ -294,8 +333,8 @@ class Watcher:
         """The faces in a frame, from left to right, and the seconds that "detect", "crop" and "classify" took.
 
         image: what ``pictures.as_bgr`` takes; an array is (height, width, 3) uint8, blue first. moment: the frame's
-        time in seconds. Raises ValueError for any other array, a picture that cannot be decoded, and a frame in which
-        nothing of the region is.
+        time in seconds. Raises ValueError for any other array, a picture that cannot be decoded, a frame in which
+        nothing of the region is, and what your own detector or classifier returns if it is not what ours do.
         """
         image = pictures.as_bgr(image)
         left, top, width, height = cut_to(self.region, image.shape[1], image.shape[0])
@@ -306,7 +345,7 @@ class Watcher:
         if self.moving and (pause >= APART or pause >= SPARSE and due_anew):
             getattr(self.detect, "forget", lambda: None)()
             self.searched = moment
-        boxes = self.detect(np.ascontiguousarray(image[part]), np.ascontiguousarray(grey[part]))
+        boxes = as_boxes(self.detect(np.ascontiguousarray(image[part]), np.ascontiguousarray(grey[part])))
         if len(boxes) and (left or top):
             boxes = np.concatenate((boxes[:, :2] + np.array((left, top), boxes.dtype), boxes[:, 2:]), axis=1)
         self.found = len(boxes) > 0
@@ -326,7 +365,10 @@ class Watcher:
                 self.tracks.classified(tracks[k], None)
         if not flat.all():
             whole = [k for k, nothing in zip(now, flat) if not nothing]
-            for k, probabilities in zip(whole, self.classifier.classify(cut[~flat])):
+            classified = as_probabilities(
+                self.classifier.classify(cut[~flat]), (len(whole), len(self.classifier.emotions))
+            )
+            for k, probabilities in zip(whole, classified):
                 self.tracks.classified(tracks[k], probabilities)
         faces = tuple(self._face(track) for track in tracks)
         clock.append(time.perf_counter())

@@ -12,11 +12,13 @@ import numpy as np
 
 from .. import data, paths, runs, system
 from ..evaluation import records
-from ..files import documents, reason, writing
+from ..files import documents, reason, refused, writing
 from . import plan
 
 SUMS = "SHA256SUMS"
 """The tar's first member: the checksum of every other one, as ``sha256sum`` writes and checks them."""
+AGAIN = "pack it again where it was made"
+OTHER = "check out the commit that made it, or make the run again here"
 
 _PLACE = r"(?P<place>(?P<name>\w[\w.-]*/\w[\w.-]*)/(?P<backend>[a-z]+)(?:-(?P<precision>\w+))?-seed(?P<seed>\d+))"
 _RECORD = rf"(?:local/(?P<profile>\w+)/)?runs/{_PLACE}"
@@ -97,28 +99,31 @@ def import_records(archive: Path, force: bool = False) -> int:
     folder = paths.RESULTS / "local" / "import"
     with system.locked(folder.with_suffix(".lock"), "an import"):
         shutil.rmtree(folder, ignore_errors=True)  # of an import that was killed
-        folders, refused = _unpack(archive, folder)
+        folders, problems = _unpack(archive, folder)
         taken, here = [], []
         for name in sorted(folders):
             take = _take_checkpoint if "/checkpoint-" in name else _take_record
             try:
                 (taken if take(folder / name, name, force) else here).append(name)
             except Exception as error:  # what is nested in JSON may be anything
-                refused[name] = _in_words(error).replace(f"{folder}/", "")
+                problems[name] = _in_words(error).replace(f"{folder}/", "")
         shutil.rmtree(folder, ignore_errors=True)
     for state, names in {"taken": taken, "already here": here}.items():
         for name in names:
             print(f"{state:<12}  {name}")
-    for name, why in refused.items():
+    for name, why in problems.items():
         print(f"refused       {name}: {why}")
-    print(f"{archive}: {len(taken)} taken, {len(here)} already here, {len(refused)} refused.")
-    return 1 if refused else 0
+    print(f"{archive}: {len(taken)} taken, {len(here)} already here, {len(problems)} refused.")
+    return 1 if problems else 0
 
 
 def _in_words(error: Exception) -> str:
     """Why something is left out: our own errors say it, others come of content of another form."""
     own = isinstance(error, ValueError | OSError | RuntimeError)
-    return str(error) if own else f"found content of another form ({type(error).__name__}: {reason(error)})"
+    if own:
+        return str(error)
+    found = f"found content of another form ({type(error).__name__}: {reason(error)})"
+    return f"{found}, expected what a run writes; {AGAIN}"
 
 
 def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
@@ -126,10 +131,10 @@ def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
 
     Only plain files are read, and written by name: no link, device, absolute or climbing name comes this far.
     """
-    listed, good, refused = {}, set(), {}
+    listed, good, problems = {}, set(), {}
 
     def refuse(name: str, why: str) -> None:
-        refused.setdefault(_folder_of(name) or name, why)
+        problems.setdefault(_folder_of(name) or name, why)
 
     with open(archive, "rb") as file:
         try:
@@ -138,9 +143,9 @@ def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
                     if member.isreg() and member.name == SUMS:
                         listed = _read_sums(tar.extractfile(member).read(2**27))
                     elif not member.isreg() or not _folder_of(member.name):
-                        refuse(member.name, "no file of a record or checkpoint")
+                        refuse(member.name, f"found no file of a record or checkpoint, expected one; {AGAIN}")
                     elif member.name not in listed:
-                        refuse(member.name, f"not listed in a {SUMS} before it; `export` makes archives that have one")
+                        refuse(member.name, f"found it not listed in a {SUMS} before it, expected each file; {AGAIN}")
                     else:
                         path = folder / member.name
                         path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +154,10 @@ def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
                         if system.file_hash(path) == listed[member.name]:
                             good.add(member.name)
                         else:
-                            refuse(member.name, f"{path.name} is damaged: not the SHA-256 in {SUMS}; copy it again")
+                            refuse(
+                                member.name,
+                                f"{path.name}: found a SHA-256 other than in {SUMS}, expected that; copy it again",
+                            )
         except Exception as error:  # tarfile and what unpacks
             if isinstance(error, OSError) and error.errno:  # the system's, such as a full disk's
                 raise
@@ -157,7 +165,7 @@ def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
     for name in listed:
         if name not in good:
             refuse(name, f"{name.rpartition('/')[2]} is listed in {SUMS}, but not whole in the archive; copy it again")
-    return {_folder_of(name) for name in good} - refused.keys(), refused
+    return {_folder_of(name) for name in good} - problems.keys(), problems
 
 
 def _read_sums(content: bytes) -> dict[str, str]:
@@ -175,10 +183,10 @@ def _run_of(match: re.Match) -> runs.Run:
     """The run that this checkout would make at a folder's place."""
     profile = match["profile"] or "full"
     if profile not in runs.PROFILES:
-        raise ValueError(f"found profile {profile}, expected one of {', '.join(runs.PROFILES)}")
+        raise refused("profile", profile, f"one of {', '.join(runs.PROFILES)}", OTHER)
     run = runs.run(match["name"], int(match["seed"]), profile, match["backend"], match["precision"] or "float32")
     if run.place != match["place"]:
-        raise ValueError(f"its experiment here makes {run.place}")
+        raise refused("its place", match["place"], f"{run.place}, which its experiment here makes", OTHER)
     return run
 
 
@@ -191,7 +199,7 @@ def _must_agree(run: runs.Run, parameters: dict) -> None:
         if theirs.get(name) != run.parameters.get(name)
     ]
     if differing:
-        raise ValueError(f"not the parameters of experiments/{run.name}.yaml here: {'; '.join(differing)}")
+        raise ValueError(f"not the parameters of experiments/{run.name}.yaml here: {', '.join(differing)}; {OTHER}")
 
 
 def _take_record(folder: Path, name: str, force: bool) -> bool:
@@ -203,15 +211,17 @@ def _take_record(folder: Path, name: str, force: bool) -> bool:
         "precision": run.parameters.get("precision", "float32"),
     }.items():  # fmt: skip
         if record[field] != expected:
-            raise ValueError(f"metrics.json says {field} {record[field]!r}, its place {expected!r}")
+            raise ValueError(f"metrics.json says {field} {record[field]!r}, its place {expected!r}; {AGAIN}")
     _must_agree(run, record["parameters"])
     records.check(record)
     _check_rows(record)
     notebook = folder / "run.ipynb"
-    if _travels(notebook) or notebook.exists():
-        content = documents.read_json(notebook, then="pack it again")
+    if _travels(notebook) and not notebook.exists():
+        raise refused("run.ipynb", "no such file", "the executed notebook", AGAIN)
+    if notebook.exists():
+        content = documents.read_json(notebook, then=AGAIN)
         if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
-            raise ValueError("run.ipynb is no notebook")
+            raise refused("run.ipynb", "no notebook", "an executed one, with its cells", AGAIN)
     with system.locked(run.lock, f"run {run}", patience=0):
         try:
             ours, theirs = records.predictions(records.read(run.folder)), records.predictions(record)
@@ -234,24 +244,27 @@ def _check_rows(record: dict) -> None:
     except FileNotFoundError:
         return  # nothing here to compare with
     if faces.sha256 != record["data"]["sha256"]:
-        raise ValueError(f"made from other data than the {faces.name} that is here")
+        found, expected = f"SHA-256 {record['data']['sha256']}", f"{faces.sha256}, as the {faces.name} that is here"
+        raise refused("its data", found, expected, "bring the same data to both machines")
     arrays = records.predictions(record)
     rows = np.searchsorted(faces.ids, arrays["ids"])
     if not all((getattr(faces, key)[rows] == arrays[key]).all() for key in ("labels", "split")):
-        raise ValueError(f"its rows have other labels or splits than those of {faces.name}")
+        found = "rows with other labels or splits"
+        raise refused("predictions.npz", found, f"those of {faces.name}", AGAIN)
 
 
 def _take_checkpoint(folder: Path, name: str, force: bool) -> bool:
     """Put a checkpoint where its run goes on from it; False where the run is as far here. ValueError: why not."""
     match = re.fullmatch(_CHECKPOINT, name)
     run, epoch = _run_of(match), int(match["epoch"])
-    state = documents.read_json(folder / "state.json", then="pack it again")
+    state = documents.read_json(folder / "state.json", then=AGAIN)
     kinds = {"identity": dict, "history": list, "best_epoch": int, "seconds": float, "sha256": dict}
-    documents.check_keys(state, folder / "state.json", kinds, ("identity", "history"), "pack it again")
+    documents.check_keys(state, folder / "state.json", kinds, ("identity", "history"), AGAIN)
     needed = {"protocol": dict, "seed": int, "data": str, "backend": str}
-    identity = documents.check_keys(state["identity"], folder / "state.json", needed, tuple(needed), "pack it again")
+    identity = documents.check_keys(state["identity"], folder / "state.json", needed, tuple(needed), AGAIN)
     if identity["backend"] != run.backend or len(state["history"]) != epoch:
-        raise ValueError("state.json has another backend or number of epochs than its folder's name")
+        found = f"backend {identity['backend']} and {len(state['history'])} epochs"
+        raise refused("state.json", found, f"{run.backend} and {epoch}, as its folder is named", AGAIN)
     _must_agree(run, identity["protocol"] | {"seed": identity["seed"], "data": run.parameters["data"]})
     with system.locked(run.lock, f"run {run}", patience=0):
         if not force and ((run.folder / "metrics.json").exists() or runs.epochs_done(run) >= epoch):

@@ -991,3 +991,43 @@ def test_sparse_frames_are_searched_as_the_first_one(rate, empty, full):
         for k in range(20):
             watcher.look(frame({}, 64, 64, tone), k / rate)
         assert watcher.detect.times == times
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (None, "the detector's boxes: found None, expected numbers of shape"),
+        ([(1, 2, 3)], r"boxes: found \[\(1, 2, 3\)\]"),
+        ([(1, 2, 3, 4), (1, 2)], r"boxes: found \[\(1, 2, 3, 4\), \(1, 2\)\]"),
+        (np.full((1, 4), "a"), r"boxes: found <U1 of shape \(1, 4\)"),
+        (np.array([(10, 10, np.nan, 50)]), r"boxes: found \[10.0, 10.0, nan, 50.0\]"),
+        ([(10, 10, 0, 50)], r"boxes: found \[10, 10, 0, 50\], expected .* above 0; correct what the detector returns"),
+    ],
+)
+def test_boxes_of_your_own_detector_are_checked(found, message):
+    with pytest.raises(ValueError, match=message):
+        live.look(np.zeros((80, 80, 3), np.uint8), detector=lambda image, grey: found, classifier=Brightness())
+
+
+@pytest.mark.parametrize("none", [[], (), np.empty((0, 5)), np.empty(0)])
+def test_no_boxes_are_no_faces(none):
+    assert live.Watcher(lambda image, grey: none, Brightness(), region=(5, 5, 9, 9)).look(noise(0))[0] == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "the classifier's probabilities: found None, expected numbers of shape"),
+        (np.full((1, 6), 1 / 6), r"probabilities: found float64 of shape \(1, 6\), expected numbers of shape \(1, 7\)"),
+        (np.full((1, 7), np.nan), "1 of 1 predictions with NaN or infinite numbers"),
+        ([[1, 1, 0, 0, 0, 0, 0]], r"found \[1, 1, 0, 0, 0, 0, 0\], expected .*sum to 1; correct what `classify`"),
+        ([[2, -1, 0, 0, 0, 0, 0]], r"found \[2, -1, 0, 0, 0, 0, 0\]"),
+    ],
+)
+def test_probabilities_of_your_own_classifier_are_checked(given, message):
+    class Wrong(Brightness):
+        def classify(self, faces):
+            return given
+
+    with pytest.raises(ValueError, match=message):
+        live.look(noise(0), detector=lambda image, grey: [(10, 10, 50, 50)], classifier=Wrong())

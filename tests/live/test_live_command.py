@@ -128,6 +128,7 @@ def test_a_picture_into_a_picture(picture, tmp_path):
         (["--save", "no-such-folder/o.mkv"], "--save no-such-folder/o.mkv: found no folder no-such-folder"),
         (["--summary", "no-such-folder/o.csv"], "--summary no-such-folder/o.csv: found no folder no-such-folder"),
         (["--csv", "o.mkv"], "--csv: found o.mkv, expected a name that ends in .csv"),
+        (["--csv", "-"], "--csv: found -, expected a file's name; /dev/stdout is the standard output's"),
         (["--csv", "o.PNG"], "--csv: found o.PNG, expected a name that ends in .csv"),
         (["--csv", "o.html"], "--csv: found o.html, expected a name that ends in .csv"),
         (["--region", "1,2,3"], "region: found 1,2,3, expected left,top,width,height"),
@@ -212,6 +213,19 @@ def test_names_that_are_no_utf8_are_written_and_named(two, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("caf\ufffd.png  face 1 (")
     assert main(["live", "--source", str(source), str(two), "--csv", str(files[2])]) == 0
     assert rows(files[2])[0]["name"].endswith("/caf\ufffd.png")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system's names of files have no line breaks")
+def test_a_line_break_in_a_name_breaks_no_line(two, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "o.png"), frame({(200, 120): 160}))
+    source = (tmp_path / "o.png").rename(tmp_path / "a\nb\x1b[2J\u2028c.png")
+    assert main(["live", "--source", str(source)]) == 0
+    assert capsys.readouterr().out.startswith("a\ufffdb\ufffd[2J\ufffdc.png  face 1 (")
+    assert main(["live", "--source", str(source), "--csv", str(tmp_path / "o.csv")]) == 0
+    assert len((tmp_path / "o.csv").read_text(encoding="utf-8").splitlines()) == 2
+    source.write_bytes(b"no picture")
+    assert main(["live", "--source", str(source)]) == 1
+    assert "/a\ufffdb\ufffd[2J\ufffdc.png: found" in capsys.readouterr().err
 
 
 def test_a_terminal_that_lacks_a_letter_gets_its_number(tmp_path):
