@@ -119,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
         "--detector", help="blaze (default), or a Haar cascade: tuned, paper, usual; or yunet with its file"
     )
     verb.add_argument("--yunet", type=Path, metavar="FILE", help="the network of OpenCV's YuNet")
-    verb.add_argument("--threshold", type=float, default=0.5, help="leave less likely emotions open (default: 0.5)")
+    verb.add_argument("--threshold", type=float, default=0.5, help="abstain below this probability (default: 0.5)")
     verb.add_argument("--show", action="store_true", help="in a window; it needs the extra live-window")
     verb.add_argument("--save", type=Path, metavar="OUT.mkv", help="the frames with what was found drawn on them")
     verb.add_argument("--csv", type=Path, metavar="OUT.csv", help="one line a face, one a frame without")

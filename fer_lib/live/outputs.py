@@ -98,8 +98,8 @@ def print_text(result: Result, moving: bool, several: bool = False) -> None:
     for face in result.faces:
         (first, likely), (second, less) = face.top2
         left, top, width, height = face.box
-        seen = f"{'open, perhaps ' if face.abstained else ''}{first} {likely:.0%}, {second} {less:.0%}"
-        seen = "open, nothing to see but one grey" if face.flat else seen
+        seen = f"{'abstained, perhaps ' if face.abstained else ''}{first} {likely:.0%}, {second} {less:.0%}"
+        seen = "abstained, nothing to see but one grey" if face.flat else seen
         print(f"{place}  face {face.track} ({width}x{height} at {left},{top}): {seen}", flush=True)
     if not result.faces:
         print(f"{place}  no face found", flush=True)

@@ -22,7 +22,7 @@ more, each point covers twice the time: memory stays bounded, however long a vid
 PANELS = 20
 """Maximum number of faces drawn; if there are more, those seen in most frames."""
 COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#56B4E9", "#BBBBBB")
-HEAD = ("name", "track", "first", "last", "frames", *(f"share_{name}" for name in FER2013), "share_open",
+HEAD = ("name", "track", "first", "last", "frames", *(f"share_{name}" for name in FER2013), "share_abstained",
         *(f"mean_{name}" for name in FER2013))  # fmt: skip
 SENTENCE = "Each panel is one face. The height of a colour is the probability of that emotion at that time."
 STYLE = """body { font: 16px/1.5 sans-serif; margin: 2em } img { max-width: 100% } table { border-collapse: collapse }
@@ -152,7 +152,7 @@ def _as_html(summary: Summary) -> bytes:
 <p>{SENTENCE}</p>
 <img src="data:image/png;base64,{picture}" alt="The probabilities of seven emotions over time, one panel for each face">
 <p>One line for each face: when it was seen, in seconds; the share of that time in which each emotion was predicted, or
-none (open); and the mean probability of each emotion. A file without any face has a line with 0 frames.</p>
+none (abstained); and the mean probability of each emotion. A file without any face has a line with 0 frames.</p>
 <table><thead><tr>{head}</tr></thead><tbody>
 {rows}
 </tbody></table></body></html>
@@ -191,8 +191,8 @@ def figure(summary: Summary):
         axes.stackplot(times, np.vstack([means, means[-1:]]).T, colors=COLOURS, step="post")
         row = dict(zip(HEAD[2:], seen.row()))
         most = max(FER2013, key=lambda emotion: row[f"mean_{emotion}"])
-        left_open = f", {row['share_open']:.0%} of the time left open" if row["share_open"] else ""
-        axes.set_title(f"Face {track}, {seen.name}: mostly {most}{left_open}", loc="left", fontsize=9, parse_math=False)
+        abstained = f", {row['share_abstained']:.0%} of the time abstained" if row["share_abstained"] else ""
+        axes.set_title(f"Face {track}, {seen.name}: mostly {most}{abstained}", loc="left", fontsize=9, parse_math=False)
         axes.set(xlim=(0, ends[seen.name]), ylim=(0, 1), yticks=(0, 0.5, 1), ylabel="probability")
         axes.set_xlabel("seconds" if seen.moving else "")
         if not seen.moving:

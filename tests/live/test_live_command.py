@@ -80,7 +80,7 @@ def test_a_picture_gives_one_line_a_face(picture, capsys):
     assert face["top2"] == sorted(FER2013, key=lambda name: -face["probabilities"][name])[:2]
     assert "1 frames, 1 faces" in printed.err
     assert main(["live", "--source", str(picture), "--threshold", "1"]) == 0
-    assert "one.png  face 1 (" in (message := capsys.readouterr().out) and "open, perhaps happy" in message
+    assert "one.png  face 1 (" in (message := capsys.readouterr().out) and "abstained, perhaps happy" in message
 
 
 def test_a_video_into_all_files_at_once(two, tmp_path, capsys):
@@ -411,7 +411,7 @@ def test_a_flat_face_is_marked_in_all_lines():
     whole = summary.Summary()
     whole.add(result(flat), False)
     row = dict(zip(summary.HEAD, whole.rows()[0]))
-    assert row["share_open"] == 1 and row["mean_angry"] == 0.1429
+    assert row["share_abstained"] == 1 and row["mean_angry"] == 0.1429
     assert outputs.overlay(result(flat)).any()
 
 
@@ -426,7 +426,7 @@ def test_a_flat_face_in_a_file(tmp_path, tone, monkeypatch, capsys):
     assert row["abstained"] == "1" and row["first"] == row["second"] == row["top_emotion"] == "" and row["faces"] == "1"
     assert {row[name] for name in FER2013} == {"0.1429"}
     assert main(["live", "--source", str(tmp_path / "a.png")]) == 0
-    assert "face 1 (50x50 at 10,10): open, nothing to see but one grey" in capsys.readouterr().out
+    assert "face 1 (50x50 at 10,10): abstained, nothing to see but one grey" in capsys.readouterr().out
 
 
 def test_a_source_without_a_face_has_a_line_in_the_summary(two, tmp_path, capsys):
@@ -571,11 +571,13 @@ def test_a_summary_has_one_line_a_face_that_agrees_with_all_lines(mixed, tmp_pat
             share = np.mean([line["first"] == name and line["abstained"] == "0" for line in mine])
             assert float(row[f"share_{name}"]) == pytest.approx(share, abs=1e-4)
             assert float(row[f"mean_{name}"]) == pytest.approx(np.mean([float(line[name]) for line in mine]), abs=2e-4)
-        assert float(row["share_open"]) == pytest.approx(np.mean([line["abstained"] == "1" for line in mine]), abs=1e-4)
+        assert float(row["share_abstained"]) == pytest.approx(
+            np.mean([line["abstained"] == "1" for line in mine]), abs=1e-4
+        )
 
 
 def seen(*frames_) -> summary.Summary:
-    """A summary of frames, each a time, a face's number, its likeliest emotion and whether that is left open."""
+    """A summary of frames, each a time, a face's number, its likeliest emotion and whether that is abstained."""
     whole = summary.Summary()
     for k, (moment, track, emotion, left_open) in enumerate(frames_):
         probabilities = np.full(7, 0.05)
@@ -588,7 +590,7 @@ def seen(*frames_) -> summary.Summary:
 def test_shares_are_of_time_not_of_frames():
     whole = seen((0, 1, "happy", False), (0.4, 1, "sad", False), (0.5, 1, "sad", True), (0.9, 1, "happy", False))
     row = dict(zip(summary.HEAD, whole.rows()[0]))  # 0.4, 0.1, 0.4 and, as the last counts for the mean, 0.3 seconds
-    shares = [row[name] for name in ("share_happy", "share_sad", "share_open", "share_fear")]
+    shares = [row[name] for name in ("share_happy", "share_sad", "share_abstained", "share_fear")]
     assert shares == pytest.approx([7 / 12, 1 / 12, 4 / 12, 0], abs=1e-4)
     assert row["mean_happy"] == pytest.approx((0.7 * 7 + 0.05 * 5) / 12, abs=1e-4) and row["frames"] == 4
 
@@ -612,7 +614,7 @@ def test_the_timeline_has_a_panel_a_face_and_says_what_it_shows():
     looked = "2 faces in a.mkv; 100 frames looked at, 0 without a face"
     assert figure.get_suptitle() == f"{looked}\n{summary.SENTENCE}"
     assert [axes.get_title("left") for axes in figure.axes] == [
-        "Face 1, a.mkv: mostly happy", "Face 2, a.mkv: mostly fear, 18% of the time left open",
+        "Face 1, a.mkv: mostly happy", "Face 2, a.mkv: mostly fear, 18% of the time abstained",
     ]  # fmt: skip
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(FER2013)
     for axes, first, last in zip(figure.axes, (0, 2), (1.96, 3.96)):

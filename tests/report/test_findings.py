@@ -67,9 +67,9 @@ def test_a_video_is_told_by_its_frames():
         return SimpleNamespace(faces=[SimpleNamespace(track=track) for track in seen], seconds=seconds)
 
     results = [frame(1), frame(1), frame()]
-    text = findings.frames(results, Counter({"happy": 1, "left open": 1}))
+    text = findings.frames(results, Counter({"happy": 1, "abstained": 1}))
     assert text.startswith("2 of 3 frames have a face; they are taken for one person.")
-    assert "happy in 1, left open in 1" in text and "A frame takes 4.0 ms" in text
+    assert "happy in 1, abstained in 1" in text and "A frame takes 4.0 ms" in text
 
 
 def test_a_survey_is_told_by_its_first_detector():
