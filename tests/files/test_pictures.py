@@ -238,6 +238,7 @@ def test_enormous_sides_are_refused_at_once(form, name):
     assert time.perf_counter() - started < 0.5
 
 
+@pytest.mark.slow  # 600 MB
 def test_a_telephones_200_megapixels_are_not_enormous():
     before = Image.MAX_IMAGE_PIXELS
     content = claims(FORMS["png"], "png", 16_320, 12_240)
