@@ -1,6 +1,7 @@
 """Files written whole, or by one process alone."""
 
 import os
+import re
 import stat
 import threading
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     nothing else; where the system refuses, it is an OSError naming the file.
     """
     place, is_file = Path(os.path.realpath(path)), path.is_file() or not path.exists()
-    stream = {"/dev/stdout": 1, "/dev/stderr": 2}.get(str(path))  # may be a file, of which more is to come
+    stream = _stream(path)
     is_file = is_file and stream is None
     partial = place.with_name(f".{place.name[:30]}.{os.getpid()}-{threading.get_ident()}.partial") if is_file else path
     try:
@@ -58,8 +59,14 @@ def alone(path: Path) -> Iterator[BinaryIO]:
     """A file, unbuffered, for what is written bit by bit; nobody else can open it so until it is closed.
 
     An older one keeps its content until it is made ``empty``: this is for the caller, before the first write.
+    ``/dev/stdout`` is gone on with, wherever it leads.
     Raises ValueError where it is open so already, here or in another process, OSError where it cannot be made.
     """
+    stream = _stream(path)
+    if stream is not None:
+        with open(stream, "wb", buffering=0, closefd=False) as file:
+            yield file
+        return
     with open(path, "wb", buffering=0, opener=_as_it_is) as file:
         if path.is_file():
             try:
@@ -73,13 +80,23 @@ def alone(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+def _stream(path: Path) -> int | None:
+    """The number of this process's open stream that a path stands for. It may be a file, in which something is already
+    and of which more is to come."""
+    name = str(path)
+    if name in ("/dev/stdout", "/dev/stderr"):
+        return 1 + (name == "/dev/stderr")
+    number = re.fullmatch(r"/dev/fd/(\d+)|/proc/self/fd/(\d+)", name)
+    return int(number[1] or number[2]) if number else None
+
+
 def _as_it_is(path: str, flags: int) -> int:
     return os.open(path, flags & ~os.O_TRUNC, 0o666)
 
 
 def empty(file: BinaryIO) -> None:
-    """Drop what an older file had; a pipe or device has nothing to drop."""
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    """Drop what an older file had; a pipe or device has nothing to drop, and an open stream is not ours."""
+    if not isinstance(file.name, int) and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.truncate(0)
 
 

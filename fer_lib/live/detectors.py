@@ -61,7 +61,7 @@ def detector(name: str | None = None, yunet: str | Path | None = None, moving: b
         return _yunet(yunet)
     if name == "tuned":
         return Tuned() if moving else Tuned(STILL_WIDTH, every=1)
-    if name not in HAAR:
+    if not isinstance(name, str) or name not in HAAR:
         raise refused("detector", repr(name), f"one of {', '.join(NAMES)}", "name one of these")
     kind, factor, neighbours, smallest = HAAR[name]
     cascade = _cascade(kind)

@@ -28,6 +28,8 @@ from .pipeline import Face, Result
 Output = Callable[[Result, bool], bool | None]
 
 MILLISECOND = Fraction(1, 1000)
+LARGEST = 16_384
+"""The longest side in pixels that H.264's encoder takes."""
 
 # Blue, green, red; of the report's palette.
 SURE, OPEN, DARK, LIGHT = (178, 114, 0), (140, 140, 140), (30, 30, 30), (255, 255, 255)
@@ -235,7 +237,7 @@ def video_file(path: Path) -> Iterator[Output]:
 
     Every frame is its own cluster and is written before the next is read, so that a file that was never closed plays up
     to the last frame but one. Frames keep their time; pictures come one per second. Each further source begins a second
-    after the one before. All have the size of the first frame.
+    after the one before. All have the size of the first frame, but no side longer than ``LARGEST``.
     """
     import av
 
@@ -253,12 +255,16 @@ def video_file(path: Path) -> Iterator[Output]:
             image = overlay(result, rate.now() if moving else None)
             height, width = image.shape[:2]
             if stream is None:
-                writing.empty(file)
                 options = {"preset": "veryfast", "tune": "zerolatency", "crf": "20"}
-                stream = film.add_stream("libx264", rate=30, options=options)
-                stream.width, stream.height = width + width % 2, height + height % 2  # halves of colour
-                stream.pix_fmt = "yuv420p"
-                stream.codec_context.time_base = MILLISECOND
+                opened = film.add_stream("libx264", rate=30, options=options)
+                scale = min(1.0, LARGEST / max(height, width))
+                height, width = (max(1, int(scale * side)) for side in (height, width))
+                opened.width, opened.height = width + width % 2, height + height % 2  # halves of colour
+                opened.pix_fmt = "yuv420p"
+                opened.codec_context.time_base = MILLISECOND
+                opened.codec_context.open()
+                writing.empty(file)  # now that nothing speaks against the new one
+                stream = opened
             image = _on_canvas(image, stream.width, stream.height)
             frame = av.VideoFrame.from_ndarray(image, "bgr24")
             if result.index <= before:  # another source: numbers start again

@@ -6,9 +6,10 @@ import math
 import operator
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,9 @@ FLAT = 2.0
 """A crop whose grey levels have a smaller standard deviation is no face: the lens is covered, or the frame is black,
 white or one grey. In Training, 12 of 28,709 rows are below it, of one grey each or of four adjacent ones; the next has
 9.1. At a tenth of the light, at which blaze still finds most faces, 59 more rows would be."""
+
+BEYOND = 8
+"""A box from your own detector may be this many times the frame's longer side wide, high or away."""
 
 Region = tuple[int, int, int, int]
 """Left, top, width and height in pixels of the part of a frame that is searched."""
@@ -237,6 +241,7 @@ def as_region(given: str | Sequence[int]) -> Region:
     """A region from its text, "left,top,width,height", or its four numbers. Raises ValueError for anything else, and
     for a width or height under 1."""
     try:
+        given = given if isinstance(given, str) else tuple(given)
         numbers = tuple(map(int, given.split(",") if isinstance(given, str) else given))
         right = isinstance(given, str) or all(map(operator.eq, numbers, given))
     except (OverflowError, TypeError, ValueError):
@@ -247,9 +252,12 @@ def as_region(given: str | Sequence[int]) -> Region:
     return numbers
 
 
-def as_boxes(found) -> np.ndarray:
-    """What a detector returned, as an array, (k, 4) or (k, 5). Raises ValueError for what are no such boxes, for
-    numbers that are not finite and for sides that are not above 0: one of your own may be mistaken."""
+def as_boxes(found, longer: int) -> np.ndarray:
+    """What a detector returned for a frame with this longer side, as an array, (k, 4) or (k, 5), float32 or float64.
+
+    Raises ValueError for what are no such boxes, for numbers that are not finite, for sides that are not above 0, and
+    for sides or places many times the frame's: one of your own may be mistaken.
+    """
     try:
         boxes = np.asarray(found)
     except ValueError:  # rows of different lengths
@@ -259,10 +267,13 @@ def as_boxes(found) -> np.ndarray:
     place, then = "the detector's boxes", "correct what the detector returns"
     if boxes.dtype.kind not in "iuf" or boxes.ndim != 2 or boxes.shape[1] not in (4, 5):
         raise refused(place, _shown(found), "numbers of shape (k, 4) or (k, 5), none where no face is", then)
-    for box in boxes:
-        if not np.isfinite(box).all() or min(box[2:4]) <= 0:
-            raise refused(place, f"{box.tolist()}", "finite numbers, width and height above 0", then)
-    return boxes
+    for box in boxes.tolist():
+        if not all(map(math.isfinite, box)) or min(box[2:4]) <= 0:
+            raise refused(place, f"{box}", "finite numbers, width and height above 0", then)
+        if max(map(abs, box[:4])) > BEYOND * longer:
+            expected = f"none beyond {BEYOND} times the frame's longer side of {longer} pixels"
+            raise refused(place, f"{box}", expected, then)
+    return boxes if boxes.dtype == np.float32 else boxes.astype(float)  # unsigned ones would wrap round
 
 
 def as_probabilities(found, shape: tuple[int, int]) -> np.ndarray:
@@ -312,16 +323,21 @@ class Watcher:
         moving: bool = True,
         region: Sequence[int] | None = None,
     ):
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"threshold: found {threshold}, expected a probability from 0 to 1")
-        if not smoothing >= 0:
-            raise ValueError(f"smoothing: found {smoothing}, expected 0 seconds or more")
+        if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+            raise refused("threshold", repr(threshold), "a probability from 0 to 1", "0.5 is the usual one")
+        if not isinstance(smoothing, Real) or not smoothing >= 0:
+            raise refused("smoothing", repr(smoothing), "0 seconds or more", "0.3 is the usual one")
         self.region = None if region is None else as_region(region)
         self.detect = detector if callable(detector) else detectors.detector(detector, yunet, moving)
         if classifier is None:
             from .inference import load
 
             classifier = load()
+        if absent := [name for name in ("classify", "emotions", "side") if not hasattr(classifier, name)]:
+            expected = "classify(faces), emotions and side, as inference.Classifier has them"
+            raise refused("classifier", f"{classifier!r:.100} without {', '.join(absent)}", expected, "add them")
+        if len(classifier.emotions) < 2:
+            raise refused("classifier", f"{len(classifier.emotions)} emotions", "two or more", "correct `emotions`")
         self.classifier, self.threshold, self.moving = classifier, threshold, moving
         self.tracks = Tracks(smoothing)
         self.found, self.searched = (
@@ -345,7 +361,8 @@ class Watcher:
         if self.moving and (pause >= APART or pause >= SPARSE and due_anew):
             getattr(self.detect, "forget", lambda: None)()
             self.searched = moment
-        boxes = as_boxes(self.detect(np.ascontiguousarray(image[part]), np.ascontiguousarray(grey[part])))
+        found = self.detect(np.ascontiguousarray(image[part]), np.ascontiguousarray(grey[part]))
+        boxes = as_boxes(found, max(image.shape[:2]))
         if len(boxes) and (left or top):
             boxes = np.concatenate((boxes[:, :2] + np.array((left, top), boxes.dtype), boxes[:, 2:]), axis=1)
         self.found = len(boxes) > 0
@@ -407,14 +424,25 @@ def watch(
 
 
 def results(frames: Iterator[sources.Frame], watcher: Watcher) -> Iterator[Result]:
-    """A watcher's result for each of these frames."""
-    started = time.perf_counter()
+    """A watcher's result for each of these frames. A picture in which nothing of the region is, is left out with a
+    warning that names it; if all are, or if it is a frame of a video, it is a ValueError."""
+    started, looked, outside = time.perf_counter(), False, None
     for frame in frames:
         read = time.perf_counter() - started
+        try:
+            region = watcher.region and cut_to(watcher.region, frame.image.shape[1], frame.image.shape[0])
+        except ValueError as error:
+            outside = ValueError(f"{frame.name}: {error}")
+            if watcher.moving:
+                raise outside from error
+            warnings.warn(str(outside), stacklevel=2)
+            continue
         faces, seconds = watcher.look(frame.image, frame.time)
-        region = watcher.region and cut_to(watcher.region, frame.image.shape[1], frame.image.shape[0])
+        looked = True
         yield Result(frame.index, frame.time, frame.name, frame.image, faces, {"read": read} | seconds, region)
         started = time.perf_counter()
+    if outside and not looked:
+        raise outside
 
 
 def look(
@@ -432,14 +460,20 @@ def look(
     Raises ValueError for what is no picture, and what ``Watcher`` refuses.
     """
     with _ALONE:  # the networks look at one picture at a time
-        watcher = _still(detector, classifier, threshold, yunet, None if region is None else as_region(region))
+        watcher = _still(detector, classifier, (threshold, yunet, None if region is None else as_region(region)))
         watcher.tracks = Tracks()
         return watcher.look(image)[0]
 
 
-_ALONE = threading.Lock()
+_ALONE = threading.RLock()  # your own detector may look itself
+_LATEST: list = []
 
 
-@lru_cache(maxsize=1)
-def _still(detector, classifier, threshold: float, yunet, region: Region | None) -> Watcher:
-    return Watcher(detector, classifier, threshold, yunet=yunet, moving=False, region=region)
+def _still(detector, classifier, others: tuple) -> Watcher:
+    """The latest watcher of single pictures if it was made of the same, else another."""
+    one = detector if isinstance(detector, str | None) else id(detector), id(classifier), others
+    if not _LATEST or _LATEST[0] != one:
+        threshold, yunet, region = others
+        made = Watcher(detector, classifier, threshold, yunet=yunet, moving=False, region=region)
+        _LATEST[:] = one, made, (detector, classifier)  # kept, so that no other object gets their id
+    return _LATEST[1]

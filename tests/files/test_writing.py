@@ -122,6 +122,18 @@ def test_of_many_who_write_at_once_each_writes_it_whole(tmp_path):
     assert wrong == [""] and os.listdir(tmp_path) == ["x"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no /dev/stdout")
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("how", ["ab", "wb"])
+def test_an_open_stream_is_gone_on_with(tmp_path, name, how):
+    (tmp_path / "log").write_text("older\n")
+    code = "print('before', flush=True)\nwith writing.alone(Path(sys.argv[1])) as file:"
+    code += "\n writing.empty(file); writing.write_all(file, b'now\\n')\nprint('after')"
+    with open(tmp_path / "log", how) as log:
+        assert in_child(code, Path(name), stdout=log).stderr == ""
+    assert (tmp_path / "log").read_text() == ("older\n" if how == "ab" else "") + "before\nnow\nafter\n"
+
+
 def test_alone_is_alone_and_empties_what_was_there(tmp_path):
     path = tmp_path / "x"
     path.write_text("old and long")

@@ -1,6 +1,7 @@
 """Finding faces, following them, and the predictions of them. The classifier is a stand-in that looks at brightness."""
 
 import ast
+import dataclasses
 import http.server
 import re
 import subprocess
@@ -616,7 +617,6 @@ def test_the_networks_are_loaded_once_for_all_pictures(monkeypatch):
     made, watcher = [], pipeline.Watcher
     monkeypatch.setattr(pipeline, "Watcher", lambda *these, **named: made.append(1) or watcher(*these, **named))
     classifier, image = Brightness(), frame({PLACE: SIDE})
-    pipeline._still.cache_clear()
     for _ in range(3):
         (face,) = live.look(image, "tuned", classifier)
         assert face.track == 1
@@ -636,11 +636,24 @@ def test_what_is_no_picture_is_refused_in_words(image):
 
 
 @pytest.mark.parametrize(
-    "named", [{"threshold": 1.5}, {"threshold": float("nan")}, {"smoothing": -1}, {"region": (0, 0, 0, 0)}]
+    "named",
+    [
+        {"threshold": 1.5},
+        {"threshold": float("nan")},
+        {"threshold": None},
+        {"threshold": "0.5"},
+        {"smoothing": -1},
+        {"smoothing": None},
+        {"region": (0, 0, 0, 0)},
+        {"region": np.array([[0, 0, 9, 9]])},
+        {"region": 5},
+        {"detector": ["blaze"]},
+        {"classifier": "x"},
+    ],
 )
 def test_settings_out_of_range_are_refused(tmp_path, named):
     with pytest.raises(ValueError, match=f"{next(iter(named))}: found"):
-        live.watch(tmp_path, classifier=Brightness(), **named)
+        live.watch(tmp_path, **{"classifier": Brightness()} | named)
 
 
 # ---- sources
@@ -1001,6 +1014,9 @@ def test_sparse_frames_are_searched_as_the_first_one(rate, empty, full):
         ([(1, 2, 3, 4), (1, 2)], r"boxes: found \[\(1, 2, 3, 4\), \(1, 2\)\]"),
         (np.full((1, 4), "a"), r"boxes: found <U1 of shape \(1, 4\)"),
         (np.array([(10, 10, np.nan, 50)]), r"boxes: found \[10.0, 10.0, nan, 50.0\]"),
+        ([[0, 0, 1e9, 1e9]], "expected none beyond 8 times the frame's longer side of 80 pixels"),
+        ([[0, 0, 2**40, 2**40]], "expected none beyond 8 times"),
+        ([[-(2**62), 0, 2**63 - 1, 5]], "expected none beyond 8 times"),
         ([(10, 10, 0, 50)], r"boxes: found \[10, 10, 0, 50\], expected .* above 0; correct what the detector returns"),
     ],
 )
@@ -1031,3 +1047,54 @@ def test_probabilities_of_your_own_classifier_are_checked(given, message):
 
     with pytest.raises(ValueError, match=message):
         live.look(noise(0), detector=lambda image, grey: [(10, 10, 50, 50)], classifier=Wrong())
+
+
+@pytest.mark.parametrize(
+    "kind", ["int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"]
+)
+def test_boxes_of_every_type_are_the_same(kind):
+    image, box = frame({(150, 60): 100}), np.array([(150, 60, 100, 100)], kind)
+    expected, _ = live.Watcher(lambda image, grey: [[150, 60, 100, 100]], Brightness()).look(image)
+    assert not expected[0].flat
+    for region in (None, (0, 0, 640, 480)):
+        (face,), _ = live.Watcher(lambda image, grey: box, Brightness(), region=region).look(image)
+        assert face.box == expected[0].box
+        np.testing.assert_array_equal(face.probabilities, expected[0].probabilities)
+    (face,), _ = live.Watcher(lambda image, grey: box - box + 9, Brightness(), region=(300, 0, 99, 99)).look(image)
+    assert face.box == (309, 9, 9, 9)  # 300 is more than a uint8 holds
+
+
+@dataclasses.dataclass
+class Plain:
+    """A detector that cannot be hashed, and is equal to another of the same side."""
+
+    side: int
+
+    def __call__(self, image, grey):
+        return [(10, 10, self.side, self.side)]
+
+
+def test_a_detector_that_cannot_be_hashed_serves_and_is_told_from_another():
+    one, other = Plain(30), Plain(30)
+    assert live.look(noise(0), one, Brightness())[0].box == (10, 10, 30, 30)
+    other.__class__ = type("Other", (Plain,), {"__call__": lambda self, image, grey: [(0, 0, 20, 20)]})
+    assert live.look(noise(0), other, Brightness())[0].box == (0, 0, 20, 20)
+
+
+def test_your_own_detector_may_look_itself():
+    classifier, inner = Brightness(), Plain(30)
+    outer = lambda image, grey: [face.box for face in live.look(image, inner, classifier)]  # noqa: E731
+    for _ in range(2):
+        (face,) = live.look(noise(0), outer, classifier)
+        assert face.box == (10, 10, 30, 30)
+
+
+def test_a_picture_without_the_region_is_left_out_and_the_rest_goes_on(tmp_path):
+    for name, size in {"a": (640, 480), "b": (100, 100), "c": (640, 480)}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((*size[::-1], 3), np.uint8))
+    named = {"detector": Plain(30), "classifier": Brightness(), "region": (200, 200, 300, 200)}
+    with pytest.warns(UserWarning, match="b.png: region: found 200,200,300,200, which is outside") as told:
+        found = list(live.watch(tmp_path, **named))
+    assert [each.name for each in found] == ["a.png", "c.png"] and len(told) == 1
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="b.png: region: found"):
+        list(live.watch(tmp_path / "b.png", **named))

@@ -215,6 +215,23 @@ def test_names_that_are_no_utf8_are_written_and_named(two, tmp_path, capsys):
     assert rows(files[2])[0]["name"].endswith("/caf\ufffd.png")
 
 
+@pytest.mark.parametrize("size, film", [((20_000, 9), (16_384, 8)), ((9, 20_000), (8, 16_384))])
+def test_a_frame_too_wide_for_the_encoder_is_reduced(tmp_path, size, film):
+    cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((*size[::-1], 3), np.uint8))
+    (tmp_path / "o.mkv").write_text("older")
+    assert main(["live", "--source", str(tmp_path / "wide.png"), "--save", str(tmp_path / "o.mkv")]) == 0
+    ((_, image),) = decoded(tmp_path / "o.mkv")
+    assert image.shape[1::-1] == film
+
+
+def test_the_older_file_stays_if_the_encoder_cannot_be_opened(two, tmp_path, monkeypatch, capsys):
+    (tmp_path / "o.mkv").write_text("older")
+    monkeypatch.setattr(outputs, "LARGEST", 20_000)
+    cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((9, 20_000, 3), np.uint8))
+    assert main(["live", "--source", str(tmp_path / "wide.png"), "--save", str(tmp_path / "o.mkv")]) == 1
+    assert "--save" in capsys.readouterr().err and (tmp_path / "o.mkv").read_text() == "older"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="this system's names of files have no line breaks")
 def test_a_line_break_in_a_name_breaks_no_line(two, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "o.png"), frame({(200, 120): 160}))
