@@ -5,7 +5,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -314,11 +314,28 @@ def _square_pixels(image: np.ndarray, aspect: Fraction | None) -> np.ndarray:
 
 def _orientation(decoded) -> int:
     """How a frame is to be turned and mirrored, 1 to 8 as in EXIF: what is nearest to its display matrix."""
-    note = decoded.side_data.get("DISPLAYMATRIX")
+    note = _side_data(decoded).get("DISPLAYMATRIX")
     if note is None:
         return 1
     a, b, _, c, d, *_ = np.frombuffer(note, np.int32).astype(float)  # x' = a x + c y, y' = b x + d y
     return max(TURNS, key=lambda orientation: np.dot(TURNS[orientation], (a, b, c, d)))
+
+
+def _side_data(decoded) -> Mapping:
+    """What FFmpeg notes beside a frame. It knows kinds that PyAV has no name for, such as EXIF data; PyAV refuses all
+    notes of a frame that has one, unless told to go without its name."""
+    try:
+        return decoded.side_data
+    except ValueError:
+        from av.sidedata.sidedata import Type
+
+        def nameless(types: type, number: int) -> Type:
+            kind = object.__new__(types)
+            kind._name_, kind._value_ = f"KIND_{number}", number
+            return kind
+
+        Type._missing_ = classmethod(nameless)
+        return decoded.side_data
 
 
 def _no_video(name: str, found: str) -> ValueError:

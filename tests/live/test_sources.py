@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from fractions import Fraction
 from types import SimpleNamespace
@@ -67,6 +68,49 @@ def test_all_eight_display_matrices_are_followed(tmp_path, kind):
 def test_other_angles_are_those_of_the_nearest_right_angle(tmp_path, degrees, nearest):
     path, stored = turned(tmp_path / "a.mp4", degrees, False)
     assert corner(next(sources.frames(path)).image) == corner(np.rot90(stored, nearest // 90))
+
+
+@pytest.fixture
+def unnamed_kinds():
+    """As in a new process: PyAV knows no kind of side data but its own."""
+    from av.sidedata.sidedata import Type
+
+    if "_missing_" in vars(Type):
+        del Type._missing_
+
+
+@pytest.mark.parametrize("way", ["avi", "mkv", "mov", "mjpg", "file://", "pipe"])
+@pytest.mark.usefixtures("unnamed_kinds")
+def test_frames_with_exif_data_are_read_and_turned_as_it_says(tmp_path, way):
+    stored = np.full((48, 64, 3), 60, np.uint8)
+    stored[:16, :16] = 255
+    for orientation in range(1, 9):
+        content, tags = io.BytesIO(), Image.Exif()
+        tags[0x0112], tags[0x010F] = orientation, "a camera"
+        Image.fromarray(stored).save(content, "JPEG", quality=95, exif=tags)
+        path, several = tmp_path / f"{orientation}.{way.strip(':/')}", 1
+        if way == "mjpg":
+            path.write_bytes(content.getvalue() * 3)
+            several = 3
+        elif way == "file://":
+            path.write_bytes(content.getvalue())
+        elif way == "pipe":
+            os.mkfifo(path)
+            threading.Thread(target=path.write_bytes, args=[content.getvalue()]).start()
+        else:  # frames of a camera's Motion JPEG, which keep the EXIF data that each has
+            several = 3
+            with av.open(str(path), "w") as file:
+                stream = file.add_stream("mjpeg", rate=25)
+                stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+                for k in range(3):
+                    packet = av.Packet(content.getvalue())
+                    packet.stream, packet.pts, packet.dts, packet.time_base = stream, k, k, Fraction(1, 25)
+                    file.mux(packet)
+        expected = pictures.orient(stored, orientation)
+        found = [each.image for each in sources.frames(f"file://{path}" if way == "file://" else path)]
+        assert len(found) == several
+        for image in found:
+            assert image.shape == expected.shape and corner(image) == corner(expected), orientation
 
 
 # ---- what is a picture
