@@ -277,11 +277,18 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
         if stream.codec_context is None:
             raise _no_video(name, "a codec that cannot be read")
         stream.thread_type = "AUTO"
+        if stream.codec_context.name in (
+            "mjpeg",
+            "png",
+            "apng",
+        ):  # they mark no frame as corrupt; others count it twice
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
         step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
         index, damaged, first, last = -1, [], None, 0.0
         for index, decoded in enumerate(_decoded(container, stream, name)):
-            if isinstance(decoded, Exception):
-                damaged.append(f"frame {index}: {_reason(decoded)}")
+            failed = isinstance(decoded, Exception)
+            if failed or decoded.is_corrupt:  # what is missing of a corrupt one is grey, or what was there before
+                damaged.append(f"frame {index}: {_reason(decoded) if failed else 'a part of it is missing or damaged'}")
                 continue
             moment = index * step if decoded.time is None else decoded.time
             if first is None:  # only the file knows the time of a damaged first frame

@@ -267,7 +267,10 @@ def test_the_clock_of_joined_recordings_goes_on(tmp_path):
 )
 def test_a_clock_never_goes_back(tmp_path, monkeypatch, clock, expected):
     source = video(tmp_path / "a.mkv", [frame({}, 64, 48)])
-    made = [SimpleNamespace(time=moment, side_data={}, to_ndarray=lambda format: frame({}, 64, 48)) for moment in clock]
+    made = [
+        SimpleNamespace(time=moment, side_data={}, is_corrupt=False, to_ndarray=lambda format: frame({}, 64, 48))
+        for moment in clock
+    ]
     monkeypatch.setattr(sources, "_decoded", lambda *_: iter(made))
     assert [each.time for each in sources.frames(source)] == pytest.approx(expected)
 
@@ -293,6 +296,46 @@ def test_an_animation_among_several_says_that_only_its_first_frame_is_looked_at(
     found = list(sources.frames(path))
     assert [int(each.image.mean()) for each in found] == [40, 80, 120, 160, 200]
     assert [each.time for each in found] == pytest.approx([0, 0.1, 0.3, 0.6, 0.7])
+
+
+def noise(count: int) -> list[np.ndarray]:
+    """Frames of coarse noise, so that each takes some bytes."""
+    return list(np.random.default_rng(0).integers(0, 255, (count, 12, 16, 3), np.uint8).repeat(8, 1).repeat(8, 2))
+
+
+@pytest.mark.parametrize(
+    "codec, ending", [("libx264", "ts"), ("libx264", "mp4"), ("mpeg4", "avi"), ("mpeg2video", "ts")]
+)
+def test_frames_of_which_a_part_is_damaged_are_left_out_and_counted(tmp_path, codec, ending):
+    path = video(tmp_path / f"a.{ending}", noise(20), codec=codec, g="5", bf="0")
+    whole = [each.image for each in sources.frames(path)]
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as file:
+        tenth = [packet for packet in file.demux(video=0) if packet.size][9]
+    place = content.index(bytes(tenth)[40:60])
+    content[place : place + 20] = b"\xa5" * 20
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=rf"a\.{ending}: found 1 damaged of 20 frames, first frame 9: .*; left out"):
+        found = list(sources.frames(path))
+    assert [each.index for each in found] == [k for k in range(20) if k != 9]
+    assert [each.time for each in found] == pytest.approx([k / 25 for k in range(20) if k != 9], abs=1e-3)
+    for each in found[:9]:
+        np.testing.assert_array_equal(each.image, whole[each.index])
+
+
+@pytest.mark.parametrize("codec, pix_fmt", [("mjpeg", "yuvj420p"), ("png", "rgb24")])
+def test_frames_that_are_pictures_are_left_out_if_they_are_cut_off(tmp_path, codec, pix_fmt):
+    path = video(tmp_path / "a.mov", noise(5), codec=codec, pix_fmt=pix_fmt)
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as file:
+        third = [packet for packet in file.demux(video=0) if packet.size][2]
+    place = content.index(bytes(third)) + third.size // 2
+    content[place] ^= 255  # of a PNG, a byte is enough
+    if codec == "mjpeg":
+        content[place : place + third.size // 2] = b"\xff\xd9".ljust(third.size // 2, b"\0")
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"a\.mov: found 1 damaged of 5 frames, first frame 2: .*; left out"):
+        assert [each.index for each in sources.frames(path)] == [0, 1, 3, 4]
 
 
 def test_pages_are_no_animation(tmp_path):
