@@ -172,6 +172,40 @@ def test_a_picture_cut_off_anywhere_is_refused_or_whole(form):
         np.testing.assert_array_equal(pictures.decode(content + b"\0 more of it" * 20, "it"), whole)
 
 
+def test_one_wrong_byte_in_a_png_is_damage():
+    frames = list(np.random.default_rng(0).integers(0, 255, (3, 20, 30, 3), np.uint8))
+    several = {"save_all": True, "append_images": [Image.fromarray(each) for each in frames[1:]]}
+    for content, kinds in (
+        (saved(frames[0], "PNG"), (b"IDAT",)),
+        (saved(frames[0], "PNG", **several), (b"IDAT", b"fdAT")),
+    ):
+        for kind in kinds:
+            damaged = bytearray(content)
+            damaged[content.index(kind) + 300] ^= 16
+            message = f"it: found an incomplete or damaged picture, .*another checksum than that of its {kind.decode()}"
+            with pytest.raises(ValueError, match=message):
+                pictures.decode(bytes(damaged), "it")
+            with pytest.raises(ValueError, match=message):
+                list(pictures.animation(bytes(damaged), "it"))
+
+
+@pytest.mark.parametrize("colour", [True, False])
+@pytest.mark.parametrize("factor", [1, 2, 8])
+def test_a_jpeg_whose_data_end_early_is_damaged_though_its_end_is_marked(colour, factor):
+    noise = np.random.default_rng(0).integers(0, 255, (200, 304, 3), np.uint8)
+    for subsampling in (0, 2):
+        content = saved(noise, "JPEG", subsampling=subsampling)
+        pictures.decode(content, "it", colour, factor=factor)
+        for part in (3, 2, 1.05):
+            with pytest.raises(
+                ValueError, match=r"it: found an incomplete or damaged picture, .*\(its data end early\)"
+            ):
+                pictures.decode(content[: int(len(content) / part)] + b"\xff\xd9", "it", colour, factor=factor)
+    grey = np.full((200, 300, 3), 128, np.uint8)  # what is missing looks like this, but here nothing is
+    for how in ({}, {"progressive": True}, {"restart_marker_blocks": 3}):
+        assert (pictures.decode(saved(grey, "JPEG", **how), "it", colour, factor=factor) == 128).all()
+
+
 @pytest.mark.parametrize("colour", [True, False])
 def test_a_jpeg_cut_off_after_3000_bytes_is_not_read_as_grey(colour):
     noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
@@ -321,6 +355,40 @@ def test_frames_and_pages_are_counted(tmp_path):
     (tmp_path / "pages").write_bytes(saved(first, "TIFF", save_all=True, append_images=rest))
     assert pictures.count(tmp_path / "pages") == (5, "pages")
     assert pictures.count(b"no picture") == pictures.count(tmp_path / "none") == (1, "frames")
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])  # Pillow 13 crashes where it writes such an AVIF
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_animations_are_put_upright(form, orientation):
+    frames = [Image.fromarray(four_corners() // divisor * divisor) for divisor in (1, 3, 5)]
+    how = {"lossless": True} if form == "WEBP" else {}
+    content = saved(frames[0], form, save_all=True, append_images=frames[1:], exif=exif(orientation), **how)
+    found = [image for _, _, image in pictures.animation(content, "it")]
+    assert [corners(image) for image in found] == [ORIENTED[orientation]] * 3
+    assert found[0].shape == ((64, 48, 3) if orientation > 4 else (48, 64, 3))
+    assert all(image.flags["C_CONTIGUOUS"] for image in found)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_png_with_large_texts_and_a_large_profile_is_read_and_keeps_its_frames_and_its_exif_data(late):
+    frames = [Image.fromarray(four_corners() // divisor * divisor) for divisor in (1, 3)]
+    large = zlib.compress(bytes(2_000_000))
+    notes = chunk(b"zTXt", b"a\0\0" + large) + chunk(b"iTXt", b"b\0\1\0\0\0" + large)
+    notes += chunk(b"eXIf", exif(6).tobytes()[6:])
+    profile = chunk(b"iCCP", b"c\0\0" + large)
+    for several in (False, True):
+        content = saved(frames[0], "PNG", save_all=several, append_images=frames[1:] if several else [])
+        place = len(content) - 12 if late else 33
+        content = content[:place] + notes + content[place:]
+        content = content[:33] + profile + content[33:]
+        assert corners(pictures.decode(content, "it")) == ORIENTED[6]
+        assert pictures.count(content) == (1 + several, "frames")
+        shown = [corners(image) for _, _, image in pictures.animation(content, "it")]
+        assert shown == [ORIENTED[6]] * (1 + several)
 
 
 # ---- in memory, and written
