@@ -9,7 +9,7 @@ import re
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -317,15 +317,48 @@ def _opened(content: bytes, place: object):
     try:
         picture = _open(io.BytesIO(_without_texts(content)))
     except Exception as error:
-        raise _damaged(content, place, error) from None
+        samples = _samples(_tiff_tags(content))  # Pillow may not know the form for them
+        raise _other_samples(place, samples) if samples else _damaged(content, place, error) from None
     _check(picture, place)
     return picture
 
 
 def _check(picture, place: object) -> None:
     _check_sides(*picture.size, place)
-    if picture.mode == "F" or picture.mode == "I" and picture.format != "PPM":  # of a PPM it has 16 bits
-        raise refused(place, "a picture of 32-bit samples", "8 or 16 bits", "convert it")
+    samples = _samples(getattr(picture, "tag_v2", {}))
+    if not samples and (picture.mode == "F" or picture.mode == "I" and picture.format != "PPM"):  # a PPM has 16 bits
+        samples = "32-bit float samples" if picture.mode == "F" else "32-bit samples"
+    if samples:
+        raise _other_samples(place, samples)
+
+
+def _tiff_tags(content: bytes) -> Mapping:
+    """The tags of a TIFF's first picture, by number; none if they cannot be read."""
+    from PIL import TiffImagePlugin
+
+    try:
+        head = content[: 16 if b"\x2b" in content[2:4] else 8]  # the former is of a BigTIFF
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+        file = io.BytesIO(content)
+        file.seek(tags.next)
+        tags.load(file)
+        return dict(tags)
+    except Exception:  # it is another form, or damaged
+        return {}
+
+
+def _samples(tags: Mapping) -> str:
+    """What a TIFF's samples are, by its tags, if they are not unsigned of up to 16 bits; else ""."""
+    try:
+        bits, kind = (int(np.max(tags.get(tag, 1))) for tag in (258, 339))
+    except (TypeError, ValueError):  # they are no numbers: decoding it gives the reason
+        return ""
+    name = {2: "signed ", 3: "float ", 5: "complex ", 6: "complex "}.get(kind, "")
+    return f"{bits}-bit {name}samples" if name or bits > 16 else ""
+
+
+def _other_samples(place: object, samples: str) -> ValueError:
+    return refused(place, f"a picture of {samples}", "unsigned ones of 8 or 16 bits", "convert it")
 
 
 def _check_sides(width: int, height: int, place: object) -> None:
@@ -340,7 +373,9 @@ def _damaged(content: bytes, place: object, why: object) -> ValueError:
     if not is_picture(content[:32]):
         found = f"no picture that can be decoded, {len(content):,} bytes"
     else:
-        why = reason(why) if isinstance(why, Exception) else why
+        why = reason(why) if isinstance(why, Exception) else str(why)
+        if re.search(r" at 0x[0-9a-f]+", why):  # Pillow names its file by a place in memory
+            why = "its beginning cannot be read"
         found = f"an incomplete or damaged picture, {len(content):,} bytes ({why})"
     return refused(place, found, "a whole picture", "fetch it again")
 

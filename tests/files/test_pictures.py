@@ -307,7 +307,9 @@ def test_16_bits_become_the_upper_8_in_every_form():
     for ending in (".png", ".tiff", ".pgm"):
         content = cv2.imencode(ending, deep)[1].tobytes()
         np.testing.assert_array_equal(pictures.decode(content, "it", colour=False), deep >> 8)
-    with pytest.raises(ValueError, match="it: found a picture of 32-bit samples, expected 8 or 16 bits"):
+    with pytest.raises(
+        ValueError, match="it: found a picture of 32-bit float samples, expected unsigned ones of 8 or 16 bits"
+    ):
         pictures.decode(saved(Image.fromarray(np.zeros((9, 9), np.float32)), "TIFF"), "it")
 
 
@@ -440,7 +442,7 @@ def test_what_is_no_picture_is_refused(tmp_path):
     cut = Image.open(io.BytesIO(FORMS["png"][:600]))
     with pytest.raises(ValueError, match="image: found a damaged picture"):
         pictures.as_bgr(cut)
-    with pytest.raises(ValueError, match="32-bit samples"):
+    with pytest.raises(ValueError, match="32-bit float samples"):
         pictures.as_bgr(Image.fromarray(np.zeros((9, 9), np.float32)))
 
 
@@ -459,6 +461,40 @@ def test_a_picture_written_is_the_picture_read():
     ):
         with pytest.raises(ValueError, match="picture: found a picture of shape"):
             pictures.encode(other, ending)
+
+
+@pytest.mark.parametrize(
+    "kind, several, found",
+    [("<f4", 3, "32-bit float"), ("<f4", 1, "32-bit float"), ("<i2", 1, "16-bit signed"), ("<i1", 1, "8-bit signed"),
+     ("<u4", 1, "32-bit"), ("<f8", 1, "64-bit float"), ("<i4", 1, "32-bit signed"), ("<u4", 3, "32-bit")],
+)  # fmt: skip
+def test_samples_that_are_not_read_are_named(kind, several, found):
+    pixels = np.zeros((4, 4, several), kind)
+    form = {"u": 1, "i": 2, "f": 3}[kind[1]]
+    tags = {256: 4, 257: 4, 258: 8 * pixels.itemsize, 259: 1, 262: 2 if several == 3 else 1, 273: 200, 277: several,
+            278: 4, 279: pixels.nbytes, 339: form}  # fmt: skip
+    entries = b""
+    for tag, value in tags.items():
+        if tag in (258, 339) and several == 3:
+            entries += struct.pack("<HHII", tag, 3, 3, 150 if tag == 258 else 160)
+        else:
+            entries += struct.pack("<HHII", tag, 4, 1, value)
+    content = (b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)).ljust(150, b"\0")
+    content += struct.pack("<HHH", *[tags[258]] * 3).ljust(10, b"\0") + struct.pack("<HHH", *[form] * 3)
+    content = content.ljust(200, b"\0") + pixels.tobytes()
+    expected = f"it: found a picture of {found} samples, expected unsigned ones of 8 or 16 bits; convert it"
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        pictures.decode(content, "it")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+def test_no_message_has_a_place_in_memory(form):
+    for length in (33, 40, 60, 200, len(FORMS[form]) // 2):
+        try:
+            pictures.decode(FORMS[form][:length], "it")
+        except ValueError as error:
+            assert "0x" not in str(error)
 
 
 def test_sixteen_bits_in_which_white_is_zero_are_inverted_and_twelve_bits_use_the_whole_range(tmp_path):
