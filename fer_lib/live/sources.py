@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import select
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -266,8 +267,14 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
     import av
 
     name = readable(re.sub("//[^/@]*@", "//", name))  # keeps passwords out of files and messages
+    file = url.removeprefix("file:")
+    pipe = _Pipe(file, name) if url != file and Path(file).is_fifo() else None
+    if pipe:
+        pipe.wait()  # here Ctrl-C ends it; PyAV would keep it back
     try:
-        container = av.open(url, timeout=(PATIENCE, PATIENCE), metadata_errors="replace")
+        container = av.open(pipe or url, timeout=(PATIENCE, PATIENCE), metadata_errors="replace")
+    except _Silent:
+        raise
     except (av.error.FFmpegError, OSError) as error:
         raise _no_video(name, f"nothing to be read as a video ({_reason(error)})") from error
     with container:
@@ -310,6 +317,28 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
                 f"{name}: found {len(damaged)} damaged of {index + 1} frames, first {damaged[0]}; left out",
                 stacklevel=2,
             )
+
+
+class _Silent(OSError):
+    pass
+
+
+class _Pipe:
+    """A named pipe to read from, whose silence is an error after ``PATIENCE`` seconds; FFmpeg would wait for ever."""
+
+    def __init__(self, path: str, name: str):
+        self.label = name
+        self.file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+
+    def wait(self) -> None:
+        """Raises OSError if nothing comes."""
+        if not select.select([self.file], [], [], PATIENCE)[0]:
+            found = f"found nothing for {PATIENCE:.0f} seconds, expected a video"
+            raise _Silent(f"{self.label}: {found}; check the sender")
+
+    def read(self, size: int) -> bytes:
+        self.wait()
+        return self.file.read(size) or b""
 
 
 def _square_pixels(image: np.ndarray, aspect: Fraction | None) -> np.ndarray:

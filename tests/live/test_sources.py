@@ -5,9 +5,11 @@ import io
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from fractions import Fraction
 from types import SimpleNamespace
@@ -405,3 +407,28 @@ def test_pixels_that_are_not_square_are_shown_as_wide_as_they_are(tmp_path):
 def test_what_is_no_camera_and_no_file_is_refused(source):
     with pytest.raises((FileNotFoundError, ValueError), match="found no such file|source: found nothing"):
         list(sources.frames(source))
+
+
+def test_a_silent_pipe_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "PATIENCE", 0.3)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe: found nothing for 0 seconds, expected a video; check the sender"):
+        next(sources.frames(tmp_path / "pipe"))
+    other = os.open(tmp_path / "pipe", os.O_RDWR)  # a writer that says nothing
+    with pytest.raises(OSError, match="pipe: found nothing for 0 seconds"):
+        next(sources.frames(tmp_path / "pipe"))
+    os.close(other)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_a_pipe(tmp_path, number):
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, str(paths.ROOT / "tests" / "live_frames.py"), "--source", str(tmp_path / "pipe")]
+    environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, cwd=paths.ROOT)
+    writer = os.open(tmp_path / "pipe", os.O_WRONLY)  # waits until it is read
+    time.sleep(0.2)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=5)
+    os.close(writer)
+    assert process.returncode == 130 and b"interrupted" in errors and b"no frame" not in errors
