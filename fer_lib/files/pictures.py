@@ -6,14 +6,16 @@ OpenCV decodes JPEG, Pillow every other form. What is a picture is told by its f
 import io
 import os
 import re
+import struct
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from . import reason, refused
+from . import readable, reason, refused
 
 ENDINGS = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".pgm", ".ppm",
@@ -28,6 +30,7 @@ _BEGINNINGS = re.compile(
     rb"P[1-6]\s|.{4}ftyp(?:avi[fs]|mif1|heic|heix|heim|heis)|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
     re.DOTALL,
 )
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _OPENING = threading.Lock()
 
 
@@ -154,6 +157,8 @@ def count(file: bytes | Path) -> tuple[int, str]:
             if beginning[:2] == b"\xff\xd8" or not is_picture(beginning):
                 return 1, "frames"
             content.seek(0)
+            if beginning[:4] == b"\x89PNG":
+                content = io.BytesIO(_without_texts(content.read()))
             with _open(content) as picture:
                 skipped = bool(getattr(picture, "default_image", False))  # of an APNG, for programs that know no other
                 return getattr(picture, "n_frames", 1) - skipped, "pages" if picture.format == "TIFF" else "frames"
@@ -170,6 +175,7 @@ def animation(content: bytes, place: object, every: int = 1) -> Iterator[tuple[i
 
     moment, index = 0.0, -1
     with _opened(content, place) as picture:
+        orientation = _orientation(picture.getexif)
         try:
             index -= bool(getattr(picture, "default_image", False))
             for each in ImageSequence.Iterator(picture):
@@ -178,7 +184,7 @@ def animation(content: bytes, place: object, every: int = 1) -> Iterator[tuple[i
                 if index < 0:
                     continue
                 if index % every == 0:
-                    yield index, moment, _bgr(each)
+                    yield index, moment, orient(_bgr(each), orientation)
                 duration = each.info.get("duration") or 0
                 moment += (duration if duration > 0 else 100) / 1000  # none means a tenth of a second, as in browsers
         except Exception as error:
@@ -202,6 +208,8 @@ def _decode_jpeg(content: bytes, place: object, colour: bool, upright: bool, fac
         image = None
     if image is None:
         raise _damaged(content, place, "JPEG data that is none")
+    if set(image[-1, -1].tobytes()) == {128} and _ends_early(content):
+        raise _damaged(content, place, "its data end early")
     if not (upright and exif):
         return image
     from PIL import Image
@@ -212,6 +220,22 @@ def _decode_jpeg(content: bytes, place: object, colour: bool, upright: bool, fac
         return known
 
     return orient(image, _orientation(tags))
+
+
+def _ends_early(content: bytes) -> bool:
+    """Whether a JPEG's data end before its pixels do. OpenCV leaves them at grey 128 without a word; FFmpeg tells."""
+    import av
+
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.options = {"err_detect": "explode"}
+    try:
+        decoder.decode(av.Packet(content))
+        decoder.decode(None)
+    except av.error.InvalidDataError:
+        return True
+    except av.error.FFmpegError:  # a kind of JPEG that it cannot decode
+        return False
+    return False
 
 
 def _jpeg_header(content: bytes) -> tuple[int, int, bytes, int]:
@@ -248,19 +272,93 @@ def _open(file):
             Image.MAX_IMAGE_PIXELS = before
 
 
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each whole chunk of a PNG, and where it begins and ends."""
+    place = 8
+    while place + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        end = place + 12 + length
+        if end > len(content):
+            return
+        yield kind, place, end
+        if kind == b"IEND":
+            return
+        place = end
+
+
+def _check_png(content: bytes, place: object) -> None:
+    """Raise ValueError if what a PNG's pixels need has another checksum than it says; Pillow does not look at all."""
+    view = memoryview(content)
+    for kind, start, end in _png_chunks(content):
+        pixels = kind[:1].isupper() or kind in (b"fcTL", b"fdAT")
+        if pixels and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
+            raise _damaged(content, place, f"another checksum than that of its {readable(kind.decode('latin-1'))}")
+
+
+def _without_texts(content: bytes) -> bytes:
+    """A PNG without its texts and its colour profile: Pillow refuses large ones. EXIF data, in whatever form, and XMP
+    stay, which say what is upright, and come first, so that Pillow knows them before an animation's frames."""
+    if content[:4] != b"\x89PNG":
+        return content
+    first, rest, last = [content[:8]], [], 8
+    for kind, start, end in _png_chunks(content):
+        last, note = end, content[start + 8 : start + 30]
+        said = kind == b"eXIf" or note.startswith((b"XML:com.adobe.xmp\0", b"Raw profile type "))
+        if kind == b"IHDR" or said and kind in (b"eXIf", *_TEXTS):
+            first.append(content[start:end])
+        elif kind not in _TEXTS:
+            rest.append((start, end))
+    return b"".join([*first, *(content[start:end] for start, end in rest), content[last:]])
+
+
 def _opened(content: bytes, place: object):
+    if content[:4] == b"\x89PNG":
+        _check_png(content, place)
     try:
-        picture = _open(io.BytesIO(content))
+        picture = _open(io.BytesIO(_without_texts(content)))
     except Exception as error:
-        raise _damaged(content, place, error) from None
+        samples = _samples(_tiff_tags(content))  # Pillow may not know the form for them
+        raise _other_samples(place, samples) if samples else _damaged(content, place, error) from None
     _check(picture, place)
     return picture
 
 
 def _check(picture, place: object) -> None:
     _check_sides(*picture.size, place)
-    if picture.mode == "F" or picture.mode == "I" and picture.format != "PPM":  # of a PPM it has 16 bits
-        raise refused(place, "a picture of 32-bit samples", "8 or 16 bits", "convert it")
+    samples = _samples(getattr(picture, "tag_v2", {}))
+    if not samples and (picture.mode == "F" or picture.mode == "I" and picture.format != "PPM"):  # a PPM has 16 bits
+        samples = "32-bit float samples" if picture.mode == "F" else "32-bit samples"
+    if samples:
+        raise _other_samples(place, samples)
+
+
+def _tiff_tags(content: bytes) -> Mapping:
+    """The tags of a TIFF's first picture, by number; none if they cannot be read."""
+    from PIL import TiffImagePlugin
+
+    try:
+        head = content[: 16 if b"\x2b" in content[2:4] else 8]  # the former is of a BigTIFF
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+        file = io.BytesIO(content)
+        file.seek(tags.next)
+        tags.load(file)
+        return dict(tags)
+    except Exception:  # it is another form, or damaged
+        return {}
+
+
+def _samples(tags: Mapping) -> str:
+    """What a TIFF's samples are, by its tags, if they are not unsigned of up to 16 bits; else ""."""
+    try:
+        bits, kind = (int(np.max(tags.get(tag, 1))) for tag in (258, 339))
+    except (TypeError, ValueError):  # they are no numbers: decoding it gives the reason
+        return ""
+    name = {2: "signed ", 3: "float ", 5: "complex ", 6: "complex "}.get(kind, "")
+    return f"{bits}-bit {name}samples" if name or bits > 16 else ""
+
+
+def _other_samples(place: object, samples: str) -> ValueError:
+    return refused(place, f"a picture of {samples}", "unsigned ones of 8 or 16 bits", "convert it")
 
 
 def _check_sides(width: int, height: int, place: object) -> None:
@@ -275,7 +373,9 @@ def _damaged(content: bytes, place: object, why: object) -> ValueError:
     if not is_picture(content[:32]):
         found = f"no picture that can be decoded, {len(content):,} bytes"
     else:
-        why = reason(why) if isinstance(why, Exception) else why
+        why = reason(why) if isinstance(why, Exception) else str(why)
+        if re.search(r" at 0x[0-9a-f]+", why):  # Pillow names its file by a place in memory
+            why = "its beginning cannot be read"
         found = f"an incomplete or damaged picture, {len(content):,} bytes ({why})"
     return refused(place, found, "a whole picture", "fetch it again")
 

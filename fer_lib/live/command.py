@@ -30,14 +30,16 @@ def run(options: argparse.Namespace) -> int:
     parts = sources.parts(options.source)
     _refuse_early(options, parts)
     count, faces, started = 0, 0, time.monotonic()
+    begun: list[Result] = []
     with ExitStack() as stack:
-        interrupted = stack.enter_context(_stopping())
+        interrupted = stack.enter_context(_stopping(begun))
         stack.enter_context(warnings.catch_warnings())  # one line each, without the place in the code
         warnings.simplefilter("always", UserWarning)
         told: set[str] = set()
         warnings.showwarning = lambda message, *_: _print_warning(str(message), told)
         watched = stack.enter_context(closing(_watched(options, parts)))
         first = next(watched)  # raises if there is no frame
+        begun.append(first[0])
         write = [stack.enter_context(output) for output in _outputs(options, parts)]
         aside = _bar_aside if sys.stdout.isatty() else nullcontext  # for lines on the same terminal
         try:
@@ -193,12 +195,14 @@ def _print_warning(message: str, told: set[str]) -> None:
 
 
 @contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
+def _stopping(begun: list) -> Iterator[Callable[[], bool]]:
     """Gives a function that returns whether Ctrl-C or SIGTERM came: the current frame is then the last. A second one
-    ends the program at once."""
+    ends the program at once, and so does one as long as nothing has begun: it raises KeyboardInterrupt."""
     signals = []
 
     def stop(number: int, _) -> None:
+        if not begun:
+            raise KeyboardInterrupt
         signals.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

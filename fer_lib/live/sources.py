@@ -3,9 +3,10 @@
 import glob
 import os
 import re
+import select
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -266,8 +267,14 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
     import av
 
     name = readable(re.sub("//[^/@]*@", "//", name))  # keeps passwords out of files and messages
+    file = url.removeprefix("file:")
+    pipe = _Pipe(file, name) if url != file and Path(file).is_fifo() else None
+    if pipe:
+        pipe.wait()  # here Ctrl-C ends it; PyAV would keep it back
     try:
-        container = av.open(url, timeout=(PATIENCE, PATIENCE), metadata_errors="replace")
+        container = av.open(pipe or url, timeout=(PATIENCE, PATIENCE), metadata_errors="replace")
+    except _Silent:
+        raise
     except (av.error.FFmpegError, OSError) as error:
         raise _no_video(name, f"nothing to be read as a video ({_reason(error)})") from error
     with container:
@@ -277,11 +284,18 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
         if stream.codec_context is None:
             raise _no_video(name, "a codec that cannot be read")
         stream.thread_type = "AUTO"
+        if stream.codec_context.name in (
+            "mjpeg",
+            "png",
+            "apng",
+        ):  # they mark no frame as corrupt; others count it twice
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
         step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
         index, damaged, first, last = -1, [], None, 0.0
         for index, decoded in enumerate(_decoded(container, stream, name)):
-            if isinstance(decoded, Exception):
-                damaged.append(f"frame {index}: {_reason(decoded)}")
+            failed = isinstance(decoded, Exception)
+            if failed or decoded.is_corrupt:  # what is missing of a corrupt one is grey, or what was there before
+                damaged.append(f"frame {index}: {_reason(decoded) if failed else 'a part of it is missing or damaged'}")
                 continue
             moment = index * step if decoded.time is None else decoded.time
             if first is None:  # only the file knows the time of a damaged first frame
@@ -305,6 +319,28 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
             )
 
 
+class _Silent(OSError):
+    pass
+
+
+class _Pipe:
+    """A named pipe to read from, whose silence is an error after ``PATIENCE`` seconds; FFmpeg would wait for ever."""
+
+    def __init__(self, path: str, name: str):
+        self.label = name
+        self.file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+
+    def wait(self) -> None:
+        """Raises OSError if nothing comes."""
+        if not select.select([self.file], [], [], PATIENCE)[0]:
+            found = f"found nothing for {PATIENCE:.0f} seconds, expected a video"
+            raise _Silent(f"{self.label}: {found}; check the sender")
+
+    def read(self, size: int) -> bytes:
+        self.wait()
+        return self.file.read(size) or b""
+
+
 def _square_pixels(image: np.ndarray, aspect: Fraction | None) -> np.ndarray:
     """A frame as wide as it is shown: its pixels, as stored, are ``aspect`` times as wide as they are high."""
     if not aspect or aspect == 1 or not 1 / 8 <= aspect <= 8:
@@ -314,11 +350,28 @@ def _square_pixels(image: np.ndarray, aspect: Fraction | None) -> np.ndarray:
 
 def _orientation(decoded) -> int:
     """How a frame is to be turned and mirrored, 1 to 8 as in EXIF: what is nearest to its display matrix."""
-    note = decoded.side_data.get("DISPLAYMATRIX")
+    note = _side_data(decoded).get("DISPLAYMATRIX")
     if note is None:
         return 1
     a, b, _, c, d, *_ = np.frombuffer(note, np.int32).astype(float)  # x' = a x + c y, y' = b x + d y
     return max(TURNS, key=lambda orientation: np.dot(TURNS[orientation], (a, b, c, d)))
+
+
+def _side_data(decoded) -> Mapping:
+    """What FFmpeg notes beside a frame. It knows kinds that PyAV has no name for, such as EXIF data; PyAV refuses all
+    notes of a frame that has one, unless told to go without its name."""
+    try:
+        return decoded.side_data
+    except ValueError:
+        from av.sidedata.sidedata import Type
+
+        def nameless(types: type, number: int) -> Type:
+            kind = object.__new__(types)
+            kind._name_, kind._value_ = f"KIND_{number}", number
+            return kind
+
+        Type._missing_ = classmethod(nameless)
+        return decoded.side_data
 
 
 def _no_video(name: str, found: str) -> ValueError:

@@ -172,6 +172,40 @@ def test_a_picture_cut_off_anywhere_is_refused_or_whole(form):
         np.testing.assert_array_equal(pictures.decode(content + b"\0 more of it" * 20, "it"), whole)
 
 
+def test_one_wrong_byte_in_a_png_is_damage():
+    frames = list(np.random.default_rng(0).integers(0, 255, (3, 20, 30, 3), np.uint8))
+    several = {"save_all": True, "append_images": [Image.fromarray(each) for each in frames[1:]]}
+    for content, kinds in (
+        (saved(frames[0], "PNG"), (b"IDAT",)),
+        (saved(frames[0], "PNG", **several), (b"IDAT", b"fdAT")),
+    ):
+        for kind in kinds:
+            damaged = bytearray(content)
+            damaged[content.index(kind) + 300] ^= 16
+            message = f"it: found an incomplete or damaged picture, .*another checksum than that of its {kind.decode()}"
+            with pytest.raises(ValueError, match=message):
+                pictures.decode(bytes(damaged), "it")
+            with pytest.raises(ValueError, match=message):
+                list(pictures.animation(bytes(damaged), "it"))
+
+
+@pytest.mark.parametrize("colour", [True, False])
+@pytest.mark.parametrize("factor", [1, 2, 8])
+def test_a_jpeg_whose_data_end_early_is_damaged_though_its_end_is_marked(colour, factor):
+    noise = np.random.default_rng(0).integers(0, 255, (200, 304, 3), np.uint8)
+    for subsampling in (0, 2):
+        content = saved(noise, "JPEG", subsampling=subsampling)
+        pictures.decode(content, "it", colour, factor=factor)
+        for part in (3, 2, 1.05):
+            with pytest.raises(
+                ValueError, match=r"it: found an incomplete or damaged picture, .*\(its data end early\)"
+            ):
+                pictures.decode(content[: int(len(content) / part)] + b"\xff\xd9", "it", colour, factor=factor)
+    grey = np.full((200, 300, 3), 128, np.uint8)  # what is missing looks like this, but here nothing is
+    for how in ({}, {"progressive": True}, {"restart_marker_blocks": 3}):
+        assert (pictures.decode(saved(grey, "JPEG", **how), "it", colour, factor=factor) == 128).all()
+
+
 @pytest.mark.parametrize("colour", [True, False])
 def test_a_jpeg_cut_off_after_3000_bytes_is_not_read_as_grey(colour):
     noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
@@ -273,7 +307,9 @@ def test_16_bits_become_the_upper_8_in_every_form():
     for ending in (".png", ".tiff", ".pgm"):
         content = cv2.imencode(ending, deep)[1].tobytes()
         np.testing.assert_array_equal(pictures.decode(content, "it", colour=False), deep >> 8)
-    with pytest.raises(ValueError, match="it: found a picture of 32-bit samples, expected 8 or 16 bits"):
+    with pytest.raises(
+        ValueError, match="it: found a picture of 32-bit float samples, expected unsigned ones of 8 or 16 bits"
+    ):
         pictures.decode(saved(Image.fromarray(np.zeros((9, 9), np.float32)), "TIFF"), "it")
 
 
@@ -321,6 +357,40 @@ def test_frames_and_pages_are_counted(tmp_path):
     (tmp_path / "pages").write_bytes(saved(first, "TIFF", save_all=True, append_images=rest))
     assert pictures.count(tmp_path / "pages") == (5, "pages")
     assert pictures.count(b"no picture") == pictures.count(tmp_path / "none") == (1, "frames")
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])  # Pillow 13 crashes where it writes such an AVIF
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_animations_are_put_upright(form, orientation):
+    frames = [Image.fromarray(four_corners() // divisor * divisor) for divisor in (1, 3, 5)]
+    how = {"lossless": True} if form == "WEBP" else {}
+    content = saved(frames[0], form, save_all=True, append_images=frames[1:], exif=exif(orientation), **how)
+    found = [image for _, _, image in pictures.animation(content, "it")]
+    assert [corners(image) for image in found] == [ORIENTED[orientation]] * 3
+    assert found[0].shape == ((64, 48, 3) if orientation > 4 else (48, 64, 3))
+    assert all(image.flags["C_CONTIGUOUS"] for image in found)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_png_with_large_texts_and_a_large_profile_is_read_and_keeps_its_frames_and_its_exif_data(late):
+    frames = [Image.fromarray(four_corners() // divisor * divisor) for divisor in (1, 3)]
+    large = zlib.compress(bytes(2_000_000))
+    notes = chunk(b"zTXt", b"a\0\0" + large) + chunk(b"iTXt", b"b\0\1\0\0\0" + large)
+    notes += chunk(b"eXIf", exif(6).tobytes()[6:])
+    profile = chunk(b"iCCP", b"c\0\0" + large)
+    for several in (False, True):
+        content = saved(frames[0], "PNG", save_all=several, append_images=frames[1:] if several else [])
+        place = len(content) - 12 if late else 33
+        content = content[:place] + notes + content[place:]
+        content = content[:33] + profile + content[33:]
+        assert corners(pictures.decode(content, "it")) == ORIENTED[6]
+        assert pictures.count(content) == (1 + several, "frames")
+        shown = [corners(image) for _, _, image in pictures.animation(content, "it")]
+        assert shown == [ORIENTED[6]] * (1 + several)
 
 
 # ---- in memory, and written
@@ -372,7 +442,7 @@ def test_what_is_no_picture_is_refused(tmp_path):
     cut = Image.open(io.BytesIO(FORMS["png"][:600]))
     with pytest.raises(ValueError, match="image: found a damaged picture"):
         pictures.as_bgr(cut)
-    with pytest.raises(ValueError, match="32-bit samples"):
+    with pytest.raises(ValueError, match="32-bit float samples"):
         pictures.as_bgr(Image.fromarray(np.zeros((9, 9), np.float32)))
 
 
@@ -391,6 +461,40 @@ def test_a_picture_written_is_the_picture_read():
     ):
         with pytest.raises(ValueError, match="picture: found a picture of shape"):
             pictures.encode(other, ending)
+
+
+@pytest.mark.parametrize(
+    "kind, several, found",
+    [("<f4", 3, "32-bit float"), ("<f4", 1, "32-bit float"), ("<i2", 1, "16-bit signed"), ("<i1", 1, "8-bit signed"),
+     ("<u4", 1, "32-bit"), ("<f8", 1, "64-bit float"), ("<i4", 1, "32-bit signed"), ("<u4", 3, "32-bit")],
+)  # fmt: skip
+def test_samples_that_are_not_read_are_named(kind, several, found):
+    pixels = np.zeros((4, 4, several), kind)
+    form = {"u": 1, "i": 2, "f": 3}[kind[1]]
+    tags = {256: 4, 257: 4, 258: 8 * pixels.itemsize, 259: 1, 262: 2 if several == 3 else 1, 273: 200, 277: several,
+            278: 4, 279: pixels.nbytes, 339: form}  # fmt: skip
+    entries = b""
+    for tag, value in tags.items():
+        if tag in (258, 339) and several == 3:
+            entries += struct.pack("<HHII", tag, 3, 3, 150 if tag == 258 else 160)
+        else:
+            entries += struct.pack("<HHII", tag, 4, 1, value)
+    content = (b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)).ljust(150, b"\0")
+    content += struct.pack("<HHH", *[tags[258]] * 3).ljust(10, b"\0") + struct.pack("<HHH", *[form] * 3)
+    content = content.ljust(200, b"\0") + pixels.tobytes()
+    expected = f"it: found a picture of {found} samples, expected unsigned ones of 8 or 16 bits; convert it"
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        pictures.decode(content, "it")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+def test_no_message_has_a_place_in_memory(form):
+    for length in (33, 40, 60, 200, len(FORMS[form]) // 2):
+        try:
+            pictures.decode(FORMS[form][:length], "it")
+        except ValueError as error:
+            assert "0x" not in str(error)
 
 
 def test_sixteen_bits_in_which_white_is_zero_are_inverted_and_twelve_bits_use_the_whole_range(tmp_path):

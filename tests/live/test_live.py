@@ -717,7 +717,7 @@ def test_frames_left_out_are_not_converted(tmp_path, monkeypatch):
     source, converted, decoded = timed(tmp_path / "a.mkv", [k / 25 for k in range(12)]), [], sources._decoded
 
     def counted(each):
-        made = SimpleNamespace(time=each.time, side_data={})
+        made = SimpleNamespace(time=each.time, side_data={}, is_corrupt=False)
         made.to_ndarray = lambda format: converted.append(each.time) or each.to_ndarray(format=format)
         return made
 

@@ -5,8 +5,11 @@ import io
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from fractions import Fraction
 from types import SimpleNamespace
@@ -67,6 +70,49 @@ def test_all_eight_display_matrices_are_followed(tmp_path, kind):
 def test_other_angles_are_those_of_the_nearest_right_angle(tmp_path, degrees, nearest):
     path, stored = turned(tmp_path / "a.mp4", degrees, False)
     assert corner(next(sources.frames(path)).image) == corner(np.rot90(stored, nearest // 90))
+
+
+@pytest.fixture
+def unnamed_kinds():
+    """As in a new process: PyAV knows no kind of side data but its own."""
+    from av.sidedata.sidedata import Type
+
+    if "_missing_" in vars(Type):
+        del Type._missing_
+
+
+@pytest.mark.parametrize("way", ["avi", "mkv", "mov", "mjpg", "file://", "pipe"])
+@pytest.mark.usefixtures("unnamed_kinds")
+def test_frames_with_exif_data_are_read_and_turned_as_it_says(tmp_path, way):
+    stored = np.full((48, 64, 3), 60, np.uint8)
+    stored[:16, :16] = 255
+    for orientation in range(1, 9):
+        content, tags = io.BytesIO(), Image.Exif()
+        tags[0x0112], tags[0x010F] = orientation, "a camera"
+        Image.fromarray(stored).save(content, "JPEG", quality=95, exif=tags)
+        path, several = tmp_path / f"{orientation}.{way.strip(':/')}", 1
+        if way == "mjpg":
+            path.write_bytes(content.getvalue() * 3)
+            several = 3
+        elif way == "file://":
+            path.write_bytes(content.getvalue())
+        elif way == "pipe":
+            os.mkfifo(path)
+            threading.Thread(target=path.write_bytes, args=[content.getvalue()]).start()
+        else:  # frames of a camera's Motion JPEG, which keep the EXIF data that each has
+            several = 3
+            with av.open(str(path), "w") as file:
+                stream = file.add_stream("mjpeg", rate=25)
+                stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+                for k in range(3):
+                    packet = av.Packet(content.getvalue())
+                    packet.stream, packet.pts, packet.dts, packet.time_base = stream, k, k, Fraction(1, 25)
+                    file.mux(packet)
+        expected = pictures.orient(stored, orientation)
+        found = [each.image for each in sources.frames(f"file://{path}" if way == "file://" else path)]
+        assert len(found) == several
+        for image in found:
+            assert image.shape == expected.shape and corner(image) == corner(expected), orientation
 
 
 # ---- what is a picture
@@ -223,7 +269,10 @@ def test_the_clock_of_joined_recordings_goes_on(tmp_path):
 )
 def test_a_clock_never_goes_back(tmp_path, monkeypatch, clock, expected):
     source = video(tmp_path / "a.mkv", [frame({}, 64, 48)])
-    made = [SimpleNamespace(time=moment, side_data={}, to_ndarray=lambda format: frame({}, 64, 48)) for moment in clock]
+    made = [
+        SimpleNamespace(time=moment, side_data={}, is_corrupt=False, to_ndarray=lambda format: frame({}, 64, 48))
+        for moment in clock
+    ]
     monkeypatch.setattr(sources, "_decoded", lambda *_: iter(made))
     assert [each.time for each in sources.frames(source)] == pytest.approx(expected)
 
@@ -249,6 +298,46 @@ def test_an_animation_among_several_says_that_only_its_first_frame_is_looked_at(
     found = list(sources.frames(path))
     assert [int(each.image.mean()) for each in found] == [40, 80, 120, 160, 200]
     assert [each.time for each in found] == pytest.approx([0, 0.1, 0.3, 0.6, 0.7])
+
+
+def noise(count: int) -> list[np.ndarray]:
+    """Frames of coarse noise, so that each takes some bytes."""
+    return list(np.random.default_rng(0).integers(0, 255, (count, 12, 16, 3), np.uint8).repeat(8, 1).repeat(8, 2))
+
+
+@pytest.mark.parametrize(
+    "codec, ending", [("libx264", "ts"), ("libx264", "mp4"), ("mpeg4", "avi"), ("mpeg2video", "ts")]
+)
+def test_frames_of_which_a_part_is_damaged_are_left_out_and_counted(tmp_path, codec, ending):
+    path = video(tmp_path / f"a.{ending}", noise(20), codec=codec, g="5", bf="0")
+    whole = [each.image for each in sources.frames(path)]
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as file:
+        tenth = [packet for packet in file.demux(video=0) if packet.size][9]
+    place = content.index(bytes(tenth)[40:60])
+    content[place : place + 20] = b"\xa5" * 20
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=rf"a\.{ending}: found 1 damaged of 20 frames, first frame 9: .*; left out"):
+        found = list(sources.frames(path))
+    assert [each.index for each in found] == [k for k in range(20) if k != 9]
+    assert [each.time for each in found] == pytest.approx([k / 25 for k in range(20) if k != 9], abs=1e-3)
+    for each in found[:9]:
+        np.testing.assert_array_equal(each.image, whole[each.index])
+
+
+@pytest.mark.parametrize("codec, pix_fmt", [("mjpeg", "yuvj420p"), ("png", "rgb24")])
+def test_frames_that_are_pictures_are_left_out_if_they_are_cut_off(tmp_path, codec, pix_fmt):
+    path = video(tmp_path / "a.mov", noise(5), codec=codec, pix_fmt=pix_fmt)
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as file:
+        third = [packet for packet in file.demux(video=0) if packet.size][2]
+    place = content.index(bytes(third)) + third.size // 2
+    content[place] ^= 255  # of a PNG, a byte is enough
+    if codec == "mjpeg":
+        content[place : place + third.size // 2] = b"\xff\xd9".ljust(third.size // 2, b"\0")
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"a\.mov: found 1 damaged of 5 frames, first frame 2: .*; left out"):
+        assert [each.index for each in sources.frames(path)] == [0, 1, 3, 4]
 
 
 def test_pages_are_no_animation(tmp_path):
@@ -318,3 +407,28 @@ def test_pixels_that_are_not_square_are_shown_as_wide_as_they_are(tmp_path):
 def test_what_is_no_camera_and_no_file_is_refused(source):
     with pytest.raises((FileNotFoundError, ValueError), match="found no such file|source: found nothing"):
         list(sources.frames(source))
+
+
+def test_a_silent_pipe_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "PATIENCE", 0.3)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe: found nothing for 0 seconds, expected a video; check the sender"):
+        next(sources.frames(tmp_path / "pipe"))
+    other = os.open(tmp_path / "pipe", os.O_RDWR)  # a writer that says nothing
+    with pytest.raises(OSError, match="pipe: found nothing for 0 seconds"):
+        next(sources.frames(tmp_path / "pipe"))
+    os.close(other)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_a_pipe(tmp_path, number):
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, str(paths.ROOT / "tests" / "live_frames.py"), "--source", str(tmp_path / "pipe")]
+    environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, cwd=paths.ROOT)
+    writer = os.open(tmp_path / "pipe", os.O_WRONLY)  # waits until it is read
+    time.sleep(0.2)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=5)
+    os.close(writer)
+    assert process.returncode == 130 and b"interrupted" in errors and b"no frame" not in errors
