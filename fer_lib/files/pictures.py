@@ -76,6 +76,8 @@ def as_bgr(image: object) -> np.ndarray:
     or what ``decode`` refuses, FileNotFoundError, and OSError where a file cannot be read.
     """
     if isinstance(image, (str, os.PathLike)):
+        if not os.fspath(image):
+            raise refused("image", "an empty name", "a picture's path", "name one")
         return decode(read(image), image)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return decode(bytes(image), "image")
@@ -96,6 +98,8 @@ def as_bgr(image: object) -> np.ndarray:
     from PIL import Image  # here and below, so that other sources need not wait for it
 
     if isinstance(image, Image.Image):
+        if 0 in image.size:
+            raise refused("image", f"{image.size[0]} x {image.size[1]} pixels", "one or more each way", "give another")
         _check(image, "image")
         try:
             pixels = _bgr(image)  # first: it puts a TIFF upright and forgets its orientation

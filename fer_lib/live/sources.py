@@ -24,10 +24,10 @@ _VIDEO = re.compile(rb".{4}ftyp|\x1a\x45\xdf\xa3|RIFF.{4}AVI ", re.DOTALL)
 PATIENCE = 10.0
 """Seconds after which a silent stream is an error."""
 
-Source = str | int | os.PathLike | list[Path] | np.ndarray | bytes  # or a Pillow image
+Source = str | int | os.PathLike | list | np.ndarray | bytes  # or a Pillow image
 """A camera's number, such as 0; a video file, or a stream's URL; a picture, which may be animated; a folder, whose
-pictures come in the order of their names; a list of pictures; or one picture in memory, as ``pictures.as_bgr`` takes
-it. Whether a file is a picture is told by its content; only if that says nothing, by its name."""
+pictures come in the order of their names; one picture in memory, as ``pictures.as_bgr`` takes it; or a list of files
+and pictures in memory. Whether a file is a picture is told by its content; only if that says nothing, by its name."""
 
 
 TURNS = {
@@ -113,7 +113,11 @@ def frames(source: Source, every: int = 1) -> Iterator[Frame]:
     if _in_memory(source):
         return iter([Frame(0, 0.0, "image", pictures.as_bgr(source))])
     if isinstance(source, list):
-        return _pictures(source, None, [str(file) for file in source])
+        if wrong := [each for each in source if isinstance(each, (int, list))]:
+            expected = "pictures: paths, bytes, arrays or Pillow images"
+            found = f"an object of type {type(wrong[0]).__name__} in a list"
+            raise TypeError(str(refused("source", found, expected, "watch it by itself")))
+        return _pictures(source, None, ["image" if _in_memory(each) else str(each) for each in source])
     camera = _camera(source)
     if camera is not None:
         return _camera_frames(camera, every)
@@ -185,7 +189,7 @@ def _picture(path: Path) -> Iterator[Frame]:
     yield Frame(0, 0.0, readable(path.name), _first(path, alone=True))
 
 
-def _pictures(files: list[Path], place: Path | None, names: list[str]) -> Iterator[Frame]:
+def _pictures(files: list, place: Path | None, names: list[str]) -> Iterator[Frame]:
     """Raises ValueError if there is none, or none here that can be read."""
     if not files:
         raise refused(
@@ -197,7 +201,7 @@ def _pictures(files: list[Path], place: Path | None, names: list[str]) -> Iterat
     whole = 0
     for index, (file, name) in enumerate(zip(files, names)):
         try:
-            image = _first(Path(file))
+            image = pictures.as_bgr(file) if _in_memory(file) else _first(Path(file))
         except (OSError, ValueError) as error:
             warnings.warn(f"{error}; left out", stacklevel=2)
             continue
@@ -284,11 +288,7 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
         if stream.codec_context is None:
             raise _no_video(name, "a codec that cannot be read")
         stream.thread_type = "AUTO"
-        if stream.codec_context.name in (
-            "mjpeg",
-            "png",
-            "apng",
-        ):  # they mark no frame as corrupt; others count it twice
+        if stream.codec_context.name in ("mjpeg", "png", "apng"):  # they mark nothing; others would count it twice
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
         step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
         index, damaged, first, last = -1, [], None, 0.0
@@ -320,7 +320,7 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
 
 
 class _Silent(OSError):
-    pass
+    """A named pipe gives nothing."""
 
 
 class _Pipe:

@@ -93,7 +93,7 @@ def import_records(archive: Path, force: bool = False) -> int:
     where there is no such file.
     """
     if not archive.is_file():
-        found = "a folder" if archive.is_dir() else "no such file"
+        found = "a folder" if archive.is_dir() else "no regular file" if archive.exists() else "no such file"
         expected = "a tar that `.venv/bin/fer export` made"
         raise FileNotFoundError(f"{archive}: found {found}, expected {expected}; correct the path")
     folder = paths.RESULTS / "local" / "import"

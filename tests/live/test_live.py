@@ -626,12 +626,22 @@ def test_the_networks_are_loaded_once_for_all_pictures(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((9, 9, 3)), np.zeros((9, 9, 5), np.uint8), np.zeros((0, 9, 3), np.uint8), b"text", None, 3.5]
+    "image",
+    [
+        np.zeros((9, 9, 3)),
+        np.zeros((9, 9, 5), np.uint8),
+        np.zeros((0, 9, 3), np.uint8),
+        Image.new("RGB", (0, 0)),
+        b"text",
+        "",
+        None,
+        3.5,
+    ],
 )
 def test_what_is_no_picture_is_refused_in_words(image):
     watcher = live.Watcher("tuned", Brightness())
     for look in (watcher.look, lambda image: live.look(image, "tuned", Brightness())):
-        with pytest.raises((ValueError, TypeError), match="found .*, expected "):
+        with pytest.raises((ValueError, TypeError), match="image: found .*, expected "):
             look(image)
 
 

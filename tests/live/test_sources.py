@@ -432,3 +432,18 @@ def test_a_signal_ends_the_wait_for_a_pipe(tmp_path, number):
     _, errors = process.communicate(timeout=5)
     os.close(writer)
     assert process.returncode == 130 and b"interrupted" in errors and b"no frame" not in errors
+
+
+def test_a_list_may_have_pictures_in_memory(tmp_path):
+    image = np.full((20, 30, 3), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    given = [image, tmp_path / "a.png", Image.fromarray(image), (tmp_path / "a.png").read_bytes(), b"none"]
+    with pytest.warns(UserWarning, match="image: found no picture that can be decoded, 4 bytes"):
+        found = list(sources.frames(given))
+    assert [(each.index, each.name) for each in found] == [
+        (0, "image"), (1, str(tmp_path / "a.png")), (2, "image"), (3, "image"),
+    ]  # fmt: skip
+    assert all((each.image == 90).all() and each.image.shape == (20, 30, 3) for each in found)
+    for wrong in (5, [image], None):
+        with pytest.raises(TypeError, match="(source|image): found .*, expected .*; "):
+            list(sources.frames([image, wrong]))
