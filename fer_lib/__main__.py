@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -292,7 +292,7 @@ def run(options: argparse.Namespace) -> int | None:
             from .evaluation import crossdata
 
             left_out = tuple(filter(None, options.leave_out.split(",")))
-            keep([options.network], options.json)
+            keep_what_is_read("--json", options.json, [options.network], options.data)
             result = crossdata.score(options.network, options.data, options.outputs, options.input_scale, left_out)
             write_json(result, options.json)
             print(crossdata.markdown(result))
@@ -303,6 +303,8 @@ def run(options: argparse.Namespace) -> int | None:
         case "export":
             from .runs import transport
 
+            folder = paths.results_folder(options.profile)
+            keep_what_is_read("export", options.archive, [f"{folder / part}" for part in ("runs", "unfinished")])
             return transport.export_records(options.archive, options.profile, options.only, options.checkpoints)
         case "import":
             from .runs import transport
@@ -341,18 +343,26 @@ def score(files: list[str], into: Path | None) -> None:
         raise ValueError(f"score: found {len(files)} files, expected one, or two to compare; score them in turn")
     for file in files:
         prediction_files.check(file)
-    keep(files, into)
+    keep_what_is_read("--json", into, files, ["ferplus"])
     faces = fer2013.load()
     result = scoring.score_files(files, faces)
     write_json(result, into)
     print(f"{data.banner(faces)}\n\n{scoring.markdown(result)}")
 
 
-def keep(files: list[str], into: Path | None) -> None:
-    """Refuse to write into one of the files that are read; "predictions.npz:best" is predictions.npz."""
-    for file in (file.rpartition(":")[0] if ".npz:" in file else file for file in files):
-        if into and into.exists() and os.path.exists(file) and into.samefile(file):
-            raise ValueError(f"--json {into}: found a file that is read, expected another; name one")
+def keep_what_is_read(option: str, into: Path | None, files: list[str], names: Iterable[str] = ()) -> None:
+    """Refuse to write over what is read: ``files``, what is in them if they are folders, and the data sets of these
+    names; "predictions.npz:best" is predictions.npz."""
+    if not into or not into.exists():
+        return
+    from . import data
+    from .evaluation import prediction_files
+
+    read = [prediction_files.path_and_epoch(file)[0] for file in files]
+    read += [place for name in names for place in data.places(name)]
+    around = {*map(Path.resolve, into.absolute().parents), *into.resolve().parents}
+    if any(place.exists() and (place.resolve() in around or into.samefile(place)) for place in read):
+        raise ValueError(f"{option} {into}: found a file that is read, expected another; name one")
 
 
 def write_json(result: dict, into: Path | None) -> None:

@@ -27,7 +27,7 @@ EXPECTED = f"a column row, and either emotion or a column of probabilities for e
 
 def check(file: str) -> None:
     """Raise FileNotFoundError where there is no such file, ValueError where it is a folder."""
-    path = _path_and_epoch(file)[0]
+    path = path_and_epoch(file)[0]
     then = "correct the path; `.venv/bin/fer score --help` shows what such a file looks like"
     if path.is_dir():
         raise refused(path, "a folder", "a CSV file or a record's predictions.npz", then)
@@ -36,9 +36,9 @@ def check(file: str) -> None:
         raise FileNotFoundError(f"{path}: found {found}, expected a CSV file or a record's predictions.npz; {then}")
 
 
-def _path_and_epoch(file: str) -> tuple[Path, str | None]:
-    """The file, and of "predictions.npz:best" the epoch."""
-    archive = re.fullmatch(r"(.*\.npz)(?::(\w+))?", file, re.DOTALL)
+def path_and_epoch(file: str) -> tuple[Path, str | None]:
+    """The file, and of "predictions.npz:best" the epoch. The ending's case does not matter."""
+    archive = re.fullmatch(r"(.*\.npz)(?::(\w+))?", file, re.DOTALL | re.IGNORECASE)
     return (Path(archive[1]), archive[2]) if archive else (Path(file), None)
 
 
@@ -50,9 +50,9 @@ def read(file: str, faces: Faces) -> dict:
     ``check`` raises.
     """
     positions = {row: position for position, row in enumerate(faces.ids.tolist())}
-    path, epoch = _path_and_epoch(file)
+    path, epoch = path_and_epoch(file)
     check(file)
-    is_npz = path.suffix == ".npz"
+    is_npz = path.suffix.lower() == ".npz"
     parts = _read_npz(path, epoch, faces, positions) if is_npz else _read_csv(path, positions)
     name, rows, values, probabilities = parts
     classes = np.full(len(faces), -1, np.int16)
