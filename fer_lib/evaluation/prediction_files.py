@@ -161,9 +161,9 @@ def _sound(ids: np.ndarray, labels: np.ndarray, classes: np.ndarray, values: np.
     n = ids.size
     return (
         [array.shape for array in (ids, labels, classes, values)] == [(n,), (n,), (n,), (n, len(FER2013))]
-        and len(np.unique(ids)) == n > 0
         and all(array.dtype.kind in "iu" for array in (ids, labels, classes))
         and values.dtype.kind == "f"
+        and len(np.unique(ids)) == n > 0
         and 0 <= classes.min() <= classes.max() < len(FER2013)
         and bool(np.isfinite(values).all() and values.min() >= 0)
         and bool((np.abs(values.sum(axis=1, dtype=float) - 1) <= 0.01).all())  # float16, not two decimals

@@ -459,6 +459,13 @@ def test_the_last_epoch_is_read_unless_another_is_named(kept):
         prediction_files.read(f"{kept}:first", data)
 
 
+def test_an_ending_is_known_in_capitals(kept):
+    kept = kept.rename(kept.with_name("MINE.NPZ"))
+    for named, right in (("", 280), (":best", 233)):
+        found = prediction_files.read(f"{kept}{named}", made_up_faces())
+        assert (found["classes"][70:] == made_up_faces().labels[70:]).sum() == right
+
+
 def test_predictions_of_other_data_are_refused(kept):
     data = made_up_faces()
     other = Faces(data.images, (data.labels + 1) % 7, data.split, data.ids, "fer2013", "")
@@ -495,6 +502,26 @@ def test_predictions_that_are_not_finite_are_refused(kept):
         ValueError, match=r"probabilities_last: found 1 of 350 predictions with NaN or infinite numbers"
     ):
         prediction_files.read(str(kept), made_up_faces())
+
+
+ODD = [
+    np.array(0.5), np.array("text"), np.array(["a"] * 350), np.array([["a"] * 7] * 350), np.zeros((350, 0)),
+    np.zeros(350, [("a", "i4")]), np.zeros((350, 7), "M8[s]"), np.zeros((350, 7), complex),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["ids", "labels", "classes_last", "probabilities_last"])
+@pytest.mark.parametrize("array", ODD, ids=lambda array: f"{array.shape} {array.dtype}")
+def test_arrays_of_any_shape_and_type_are_refused(kept, name, array):
+    np.savez(kept, **records.read_arrays(kept) | {name: array})
+    with pytest.raises(ValueError, match=r"predictions.npz: found (something else|arrays of other shapes)"):
+        prediction_files.read(str(kept), made_up_faces())
+    if name == "probabilities_last":
+        with np.load(kept) as whole:
+            packed = {name: whole[name] for name in ("ids", "labels", "split", name)}
+        np.savez(kept, **packed, moved_last=np.zeros((0, 2), np.int32))
+        with pytest.raises(ValueError, match=r"predictions.npz: found (something else|arrays of other shapes)"):
+            prediction_files.read(str(kept), made_up_faces())
 
 
 def test_an_epoch_of_a_file_without_any_is_refused(tmp_path):
