@@ -433,6 +433,21 @@ def test_rounded_probabilities_are_taken_and_add_up(tmp_path):
         assert prediction_files.read(file, made_up_faces())["probabilities"][70].tolist() == pytest.approx([1 / 7] * 7)
 
 
+def test_a_probability_may_be_outside_of_0_to_1_by_its_rounding(tmp_path, kept):
+    for happy, sad in ((1.0000001, 0), (1.0004, -0.0004), (1, -1e-9)):
+        file = written(tmp_path / "x.csv", [70], [[0, 0, 0, happy, sad, 0, 0]], P)
+        assert prediction_files.read(file, made_up_faces())["probabilities"][70].tolist() == [0, 0, 0, 1, 0, 0, 0]
+    for value, shown in (("1.00101", "1.00101"), ("-0.0010001", "-0.0010001"), ("1.0010000001", "1.0010000001")):
+        file = written(tmp_path / "x.csv", [70], [[0, 0, 0, value, 0, 0, 0]], P)
+        with pytest.raises(ValueError, match=f"line 2: found happy {shown}, expected a probability from 0 to 1"):
+            prediction_files.read(file, made_up_faces())
+    arrays = records.read_arrays(kept)
+    arrays["probabilities_last"] = np.eye(7)[arrays["classes_last"]] * (1 + 2e-7) - 1e-9
+    np.savez(kept, **arrays)
+    found = prediction_files.read(str(kept), made_up_faces())["probabilities"][70:]
+    assert found.min() == 0 and found.max() == 1
+
+
 # ---- predictions.npz
 
 
