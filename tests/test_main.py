@@ -34,6 +34,23 @@ def test_seeds_and_jobs_are_whole_numbers_from_1_on(verb, value, capsys):
         assert f"--jobs: found {value!r}, expected a whole number, 1 or more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "plan --only",
+        "runs --only",
+        "reproduce --only",
+        "export x.tar --only",
+        "weights --only",
+        "cross x y --leave-out",
+    ],
+)
+def test_commas_are_no_names(verb, capsys):
+    with pytest.raises(SystemExit):
+        main([*verb.split(), ", ,"])
+    assert "found ', ,', expected names with commas between them" in capsys.readouterr().err
+
+
 def test_a_misspelt_profile_is_refused_with_those_that_there_are(capsys):
     for verb in ("reproduce", "plan", "report"):
         error = said(f"{verb} --profile ful", capsys)

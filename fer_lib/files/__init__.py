@@ -13,6 +13,7 @@ nothing else of ``fer_lib``.
 import difflib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def readable(name: object) -> str:
@@ -24,6 +25,12 @@ def readable(name: object) -> str:
 def refused(place: object, found: str, expected: str, then: str) -> ValueError:
     """The error for bad data, in the usual form: where, what was found, what was expected, the next step."""
     return ValueError(f"{readable(place)}: found {found}, expected {expected}; {then}")
+
+
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """What is in a folder under names of a pattern, sorted, without what is hidden, such as ``._x.yaml`` of macOS."""
+    found = ((path, path.relative_to(folder).parts) for path in folder.glob(pattern))
+    return sorted(path for path, parts in found if not any(part.startswith(".") for part in parts))
 
 
 def nearest(name: object, known: Iterable[str], most: int = 3) -> str:
