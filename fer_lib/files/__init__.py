@@ -39,7 +39,7 @@ def nearest(name: object, known: Iterable[str], most: int = 3) -> str:
     return f"{', '.join(some)} or {last}" if some else last
 
 
-def reason(error: BaseException) -> str:
+def reason(error: BaseException | str) -> str:
     """What an error of another package says, on one line of at most 200 characters; its type where it says nothing."""
     text = " ".join(str(error).split())
     return f"{text[:200]}..." if len(text) > 200 else text or type(error).__name__
