@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,6 +50,13 @@ def at_least(least: int):
     return read
 
 
+def names(text: str) -> str:
+    """A type of option: names with commas between them."""
+    if text and not text.strip(" ,"):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected names with commas between them, or none at all")
+    return text
+
+
 def new_file(text: str) -> Path:
     """A type of option: a file that can be made."""
     path = Path(text)
@@ -63,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     """The verbs and their options; those that several verbs have are written once."""
     profile, whatever, only, choice, parent, scores = (argparse.ArgumentParser(add_help=False) for _ in range(6))
     profile.add_argument("--profile", default="full", choices=paths.PROFILES)
-    only.add_argument("--only", default="", help="comma-separated parts of experiments' names")
+    only.add_argument("--only", default="", type=names, help="comma-separated parts of experiments' names")
     choice.add_argument("--seeds", type=at_least(1), help="seeds of each experiment")
     choice.add_argument("--force", action="store_true", help="repeat runs that have a current record")
     whatever.add_argument("--profile", default="", choices=paths.PROFILES, help="default: by the data that is here")
@@ -91,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
     add("article", "print docs/article.md as docs/article.pdf, by Chromium")
     add("data", "fetch FER2013 from Kaggle into data/, or say how to get it")
     verb = add("weights", "fetch pretrained weights into data/weights/, or say how to get them")
-    verb.add_argument("--only", default="", help="comma-separated networks (default: all five)")
+    verb.add_argument("--only", default="", type=names, help="comma-separated networks (default: all five)")
     add("audit", "list FER2013's duplicates, leaked rows, near-duplicates, conflicting labels and flat images")
     verb = add("score", "score the predictions of any network on FER2013's test sets; compare two", scores)
     verb.formatter_class, verb.epilog = argparse.RawDescriptionHelpFormatter, SCORE
@@ -101,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("data", nargs="+", help="fer2013, ferplus, affectnet, affectnet_official, drawn_faces")
     verb.add_argument("--outputs", default="", help="order of its outputs: fer2013 (default), eight, affectnet, ...")
     verb.add_argument("--input-scale", default="0..1", help="what pixels are scaled to: 0..1 (default) or 0..255")
-    verb.add_argument("--leave-out", default="", help="comma-separated emotions that are not to be scored")
+    verb.add_argument("--leave-out", default="", type=names, help="comma-separated emotions that are not to be scored")
     add("live-model", "train, calibrate and export the live model, and write its card", profile, parent)
     verb = add("export", "pack a profile's records into a tar, to take them to another machine", profile, only)
     verb.add_argument("archive", type=new_file, metavar="OUT.tar")
@@ -291,8 +298,8 @@ def run(options: argparse.Namespace) -> int | None:
         case "cross":
             from .evaluation import crossdata
 
-            left_out = tuple(filter(None, options.leave_out.split(",")))
-            keep([options.network], options.json)
+            left_out = tuple(filter(None, map(str.strip, options.leave_out.split(","))))
+            keep_what_is_read("--json", options.json, [options.network], options.data)
             result = crossdata.score(options.network, options.data, options.outputs, options.input_scale, left_out)
             write_json(result, options.json)
             print(crossdata.markdown(result))
@@ -303,6 +310,8 @@ def run(options: argparse.Namespace) -> int | None:
         case "export":
             from .runs import transport
 
+            folder = paths.results_folder(options.profile)
+            keep_what_is_read("export", options.archive, [f"{folder / part}" for part in ("runs", "unfinished")])
             return transport.export_records(options.archive, options.profile, options.only, options.checkpoints)
         case "import":
             from .runs import transport
@@ -341,18 +350,26 @@ def score(files: list[str], into: Path | None) -> None:
         raise ValueError(f"score: found {len(files)} files, expected one, or two to compare; score them in turn")
     for file in files:
         prediction_files.check(file)
-    keep(files, into)
+    keep_what_is_read("--json", into, files, ["ferplus"])
     faces = fer2013.load()
     result = scoring.score_files(files, faces)
     write_json(result, into)
     print(f"{data.banner(faces)}\n\n{scoring.markdown(result)}")
 
 
-def keep(files: list[str], into: Path | None) -> None:
-    """Refuse to write into one of the files that are read; "predictions.npz:best" is predictions.npz."""
-    for file in (file.rpartition(":")[0] if ".npz:" in file else file for file in files):
-        if into and into.exists() and os.path.exists(file) and into.samefile(file):
-            raise ValueError(f"--json {into}: found a file that is read, expected another; name one")
+def keep_what_is_read(option: str, into: Path | None, files: list[str], names: Iterable[str] = ()) -> None:
+    """Refuse to write over what is read: ``files``, what is in them if they are folders, and the data sets of these
+    names; "predictions.npz:best" is predictions.npz."""
+    if not into or not into.exists():
+        return
+    from . import data
+    from .evaluation import prediction_files
+
+    read = [prediction_files.path_and_epoch(file)[0] for file in files]
+    read += [place for name in names for place in data.places(name)]
+    around = {*map(Path.resolve, into.absolute().parents), *into.resolve().parents}
+    if any(place.exists() and (place.resolve() in around or into.samefile(place)) for place in read):
+        raise ValueError(f"{option} {into}: found a file that is read, expected another; name one")
 
 
 def write_json(result: dict, into: Path | None) -> None:

@@ -34,6 +34,23 @@ def test_seeds_and_jobs_are_whole_numbers_from_1_on(verb, value, capsys):
         assert f"--jobs: found {value!r}, expected a whole number, 1 or more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "plan --only",
+        "runs --only",
+        "reproduce --only",
+        "export x.tar --only",
+        "weights --only",
+        "cross x y --leave-out",
+    ],
+)
+def test_commas_are_no_names(verb, capsys):
+    with pytest.raises(SystemExit):
+        main([*verb.split(), ", ,"])
+    assert "found ', ,', expected names with commas between them" in capsys.readouterr().err
+
+
 def test_a_misspelt_profile_is_refused_with_those_that_there_are(capsys):
     for verb in ("reproduce", "plan", "report"):
         error = said(f"{verb} --profile ful", capsys)
@@ -255,3 +272,40 @@ def test_scores_never_overwrite_what_is_scored(tmp_path, capsys):
         assert main([*verb, "--json", str(linked)]) == 1
         assert "linked.csv: found a file that is read, expected another" in capsys.readouterr().err
     assert mine.read_text() == "row,emotion\n28709,happy\n"
+
+
+def test_scores_never_overwrite_the_data_they_are_of(tmp_path, monkeypatch, capsys):
+    mine, faces, votes = tmp_path / "mine.csv", tmp_path / "faces.csv", tmp_path / "votes.csv"
+    pictures, lists = tmp_path / "pictures", tmp_path / "affectnet" / "Manually_Annotated_file_lists"
+    picture = pictures / "train" / "happy" / "Training_1.jpg"
+    for file in (mine, faces, votes, picture, lists / "training.csv", lists / "validation.csv"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("row,emotion\n28709,happy\n")
+    (tmp_path / "affectnet" / "Manually_Annotated_Images").mkdir()
+    linked = tmp_path / "linked"
+    linked.symlink_to(tmp_path)
+    monkeypatch.setenv("FERPLUS", str(votes))
+    monkeypatch.setenv("AFFECTNET", str(tmp_path / "affectnet"))
+    for data, name, into in (
+        (faces, "fer2013", faces),
+        (faces, "fer2013", linked / "faces.csv"),
+        (faces, "ferplus", faces),
+        (faces, "ferplus", votes),
+        (pictures, "fer2013", picture),
+        (faces, "affectnet", lists / "validation.csv"),
+    ):
+        monkeypatch.setenv("FER2013", str(data))
+        for verb in [["cross", str(mine), name], *[["score", str(mine)]] * (name != "affectnet")]:
+            assert main([*verb, "--json", str(into)]) == 1
+            assert f"{into}: found a file that is read, expected another; name one" in capsys.readouterr().err
+            assert into.read_text() == "row,emotion\n28709,happy\n"
+
+
+def test_an_archive_never_takes_the_place_of_a_record(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    record = tmp_path / "local" / "smoke" / "runs" / "study" / "one" / "jax-seed0" / "metrics.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("a record")
+    assert main(["export", str(record), "--profile", "smoke"]) == 1
+    assert "metrics.json: found a file that is read, expected another" in capsys.readouterr().err
+    assert record.read_text() == "a record"

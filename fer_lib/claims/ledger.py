@@ -10,7 +10,7 @@ from pathlib import Path
 from jsonschema import Draft202012Validator, ValidationError
 
 from .. import paths
-from ..files import documents, refused
+from ..files import documents, refused, visible
 from . import measures
 
 HISTORY = "history"
@@ -36,7 +36,7 @@ def read(folder: Path, experiments: dict[str, dict]) -> list[dict]:
     twice, and an experiment that has no file; and for a file that is no list in YAML.
     """
     claims, seen, validator = [], set(), Draft202012Validator(schema())
-    for path in sorted(folder.glob("*.yaml")):
+    for path in visible(folder, "*.yaml"):
         ledger = f"{folder.name}/{path.name}"
         for place, claim in enumerate(_list(documents.read_yaml(path, ledger), ledger, "claims", HOW), 1):
             claim = claim if isinstance(claim, dict) else {"id": f"{claim!r:.60}"}

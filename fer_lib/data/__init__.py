@@ -134,6 +134,25 @@ def load_faces(name: str) -> Faces:
     return loaders[name]()
 
 
+def places(name: str) -> list[Path]:
+    """The files, and folders of files, that ``load_faces`` reads of a data set that a user supplied: nothing may be
+    written into them. None of what is not here, and none for drawn faces."""
+    from . import affectnet, affectnet_files, fer2013, ferplus
+
+    found = []
+    with suppress(OSError, ValueError):  # whatever is wrong with them, loading them tells
+        if name.startswith("affectnet") and (folder := affectnet.find()):
+            place = affectnet_files.locate(folder)
+            found += [*place.lists, *place.pictures]
+    with suppress(OSError):
+        if name in ("fer2013", *ferplus.DATA) and (place := fer2013.find()):
+            found += [place] if place.is_file() else [each for each in place.iterdir() if each.is_dir()]
+    with suppress(OSError):
+        if name in ferplus.DATA and (place := ferplus.find()):
+            found.append(place)
+    return found
+
+
 def _drawn() -> Faces:
     """The default drawn faces, drawn once for each version of the drawing code."""
     import cv2

@@ -4,13 +4,15 @@ Emotions are matched by name, never by number (``emotions.mapping``). One withou
 is left out by name. A network is a Keras file or a file of its predictions (see ``prediction_files``).
 """
 
+import os
 import tempfile
+import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from .. import data
+from .. import data, paths
 from ..data import SIDE, SPLITS, Faces, affectnet
 from ..data.emotions import EIGHT, FER2013, LABEL_SETS, mapping
 from ..files import arrays, reason, refused
@@ -133,22 +135,30 @@ def _is_model(path: Path) -> bool:
 
 def _model(path: Path, outputs: str):
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
+        found = paths.kind(path) if os.path.lexists(path) else "no such file"
         raise FileNotFoundError(f"{path}: found {found}, expected a network saved by Keras 3; correct the path")
+    with open(path, "rb") as file:
+        head = file.read(4)
+        if not zipfile.is_zipfile(file):
+            found = {b"": "an empty file", b"\x89HDF": "a file of Keras 2"}.get(
+                head, "no ZIP archive, or a part of one"
+            )
+            raise refused(path, found, "a .keras file, which model.save of Keras 3 writes", "save or copy it again")
     import keras
 
     from .. import models
     from ..models import pretrained  # noqa: F401 (a file may name a layer of ours, which importing it registers)
 
-    try:
-        with tempfile.TemporaryDirectory() as folder:  # Keras takes no .KERAS
-            named = Path(folder) / "network.keras"
-            named.symlink_to(path.absolute())
+    with tempfile.TemporaryDirectory() as folder:  # Keras takes no .KERAS
+        named = Path(folder) / "network.keras"
+        named.symlink_to(path.absolute())
+        try:
             model = keras.saving.load_model(named, compile=False, safe_mode=True)
-        inputs, outputs_shape = tuple(model.input_shape), tuple(model.output_shape)
-    except Exception as error:  # zip, JSON and HDF5 are in it, and layers are built of it
-        found = f"what Keras cannot load in safe mode ({reason(error)})"
-        raise refused(path, found, "a .keras file of layers that Keras knows", "save it by model.save()") from error
+            inputs, outputs_shape = tuple(model.input_shape), tuple(model.output_shape)
+        except Exception as error:  # zip, JSON and HDF5 are in it, and layers are built of it
+            told = str(error).replace(str(named), str(path)) or error
+            found = f"what Keras cannot load in safe mode ({reason(told)})"
+            raise refused(path, found, "a .keras file of layers that Keras knows", "save it by model.save()") from error
     models.check_finite(model, path, "train it again: it would predict one emotion for every face")
     count = len(LABEL_SETS[outputs])
     if len(inputs) != 4 or inputs[1] != inputs[2] or not inputs[1] or inputs[3] not in (1, 3):

@@ -22,12 +22,15 @@ from . import records
 SUM_TOLERANCE = 0.04
 """How far the sum of seven probabilities may be from 1; rounding to two decimals changes it by 0.035 at most."""
 
+TOLERANCE = 1e-3
+"""How far a single probability may be outside of 0 to 1, as a softmax in few digits leaves it."""
+
 EXPECTED = f"a column row, and either emotion or a column of probabilities for each of {', '.join(FER2013)}"
 
 
 def check(file: str) -> None:
     """Raise FileNotFoundError where there is no such file, ValueError where it is a folder."""
-    path = _path_and_epoch(file)[0]
+    path = path_and_epoch(file)[0]
     then = "correct the path; `.venv/bin/fer score --help` shows what such a file looks like"
     if path.is_dir():
         raise refused(path, "a folder", "a CSV file or a record's predictions.npz", then)
@@ -36,9 +39,9 @@ def check(file: str) -> None:
         raise FileNotFoundError(f"{path}: found {found}, expected a CSV file or a record's predictions.npz; {then}")
 
 
-def _path_and_epoch(file: str) -> tuple[Path, str | None]:
-    """The file, and of "predictions.npz:best" the epoch."""
-    archive = re.fullmatch(r"(.*\.npz)(?::(\w+))?", file, re.DOTALL)
+def path_and_epoch(file: str) -> tuple[Path, str | None]:
+    """The file, and of "predictions.npz:best" the epoch. The ending's case does not matter."""
+    archive = re.fullmatch(r"(.*\.npz)(?::(\w+))?", file, re.DOTALL | re.IGNORECASE)
     return (Path(archive[1]), archive[2]) if archive else (Path(file), None)
 
 
@@ -50,15 +53,15 @@ def read(file: str, faces: Faces) -> dict:
     ``check`` raises.
     """
     positions = {row: position for position, row in enumerate(faces.ids.tolist())}
-    path, epoch = _path_and_epoch(file)
+    path, epoch = path_and_epoch(file)
     check(file)
-    is_npz = path.suffix == ".npz"
+    is_npz = path.suffix.lower() == ".npz"
     parts = _read_npz(path, epoch, faces, positions) if is_npz else _read_csv(path, positions)
     name, rows, values, probabilities = parts
     classes = np.full(len(faces), -1, np.int16)
     classes[rows] = values
     if probabilities is not None:
-        values = np.asarray(probabilities, np.float64)
+        values = np.clip(np.asarray(probabilities, np.float64), 0, 1)
         probabilities = np.full((len(faces), len(FER2013)), np.nan)
         probabilities[rows] = values / values.sum(axis=1, keepdims=True)  # they were rounded when written
     return {"file": name, "classes": classes, "probabilities": probabilities}
@@ -120,12 +123,12 @@ def _probabilities(table: Table, place: str, fields: dict[str, str]) -> list[flo
     for name, value in zip(FER2013, values):
         if math.isnan(value):
             raise refused(place, f"{name} {fields[name][:60]!r}", "a number from 0 to 1", "correct the line")
-        if not 0 <= value <= 1:
+        if not -TOLERANCE <= value <= 1 + TOLERANCE:
             then = "apply softmax to logits, divide percents by 100"
-            raise refused(place, f"{name} {value:g}", "a probability from 0 to 1", then)
+            raise refused(place, f"{name} {value:.12g}", "a probability from 0 to 1", then)
     if abs(sum(values) - 1) > SUM_TOLERANCE:
         then = "write more decimals, or apply softmax if these are logits"
-        raise refused(place, f"probabilities that add up to {sum(values):.4g}", "1", then)
+        raise refused(place, f"probabilities that add up to {sum(values):.6g}", "1", then)
     return values
 
 
@@ -161,11 +164,11 @@ def _sound(ids: np.ndarray, labels: np.ndarray, classes: np.ndarray, values: np.
     n = ids.size
     return (
         [array.shape for array in (ids, labels, classes, values)] == [(n,), (n,), (n,), (n, len(FER2013))]
-        and len(np.unique(ids)) == n > 0
         and all(array.dtype.kind in "iu" for array in (ids, labels, classes))
         and values.dtype.kind == "f"
+        and len(np.unique(ids)) == n > 0
         and 0 <= classes.min() <= classes.max() < len(FER2013)
-        and bool(np.isfinite(values).all() and values.min() >= 0)
+        and bool(np.isfinite(values).all() and values.min() >= -TOLERANCE)
         and bool((np.abs(values.sum(axis=1, dtype=float) - 1) <= 0.01).all())  # float16, not two decimals
         and bool((values[np.arange(n), classes] >= values.max(axis=1) - 0.001).all())  # float16 may have made two equal
     )

@@ -13,6 +13,7 @@ nothing else of ``fer_lib``.
 import difflib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def readable(name: object) -> str:
@@ -26,13 +27,19 @@ def refused(place: object, found: str, expected: str, then: str) -> ValueError:
     return ValueError(f"{readable(place)}: found {found}, expected {expected}; {then}")
 
 
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """What is in a folder under names of a pattern, sorted, without what is hidden, such as ``._x.yaml`` of macOS."""
+    found = ((path, path.relative_to(folder).parts) for path in folder.glob(pattern))
+    return sorted(path for path, parts in found if not any(part.startswith(".") for part in parts))
+
+
 def nearest(name: object, known: Iterable[str], most: int = 3) -> str:
     """The names most like one that is not known, "one, two or three"; "" where none is like it."""
     *some, last = difflib.get_close_matches(str(name), list(known), most) or [""]
     return f"{', '.join(some)} or {last}" if some else last
 
 
-def reason(error: BaseException) -> str:
+def reason(error: BaseException | str) -> str:
     """What an error of another package says, on one line of at most 200 characters; its type where it says nothing."""
     text = " ".join(str(error).split())
     return f"{text[:200]}..." if len(text) > 200 else text or type(error).__name__

@@ -39,9 +39,15 @@ def read_npz(
 def check_finite(predictions: np.ndarray, place: object, then: str) -> None:
     """Raise ValueError saying how many of some predictions, (n, ...), have a number that is NaN or infinite.
 
-    Their argmax would be the first class, and be scored as if it had been predicted.
+    Their argmax would be the first class, and be scored as if it had been predicted. Whatever else is no array of
+    numbers with a first axis is refused too.
     """
-    lost = int((~np.isfinite(predictions.reshape(len(predictions), -1)).all(axis=1)).sum())
+    try:
+        finite = np.isfinite(predictions).all(axis=tuple(range(1, predictions.ndim)))
+        lost = len(finite) - int(finite.sum())
+    except TypeError as error:  # text, or a single number
+        found = f"an array of shape {predictions.shape} and type {predictions.dtype}"
+        raise refused(place, found, "numbers, a row for each prediction", then) from error
     if lost:
         found = f"{lost:,} of {len(predictions):,} predictions with NaN or infinite numbers"
         raise refused(place, found, "finite ones", then)

@@ -21,6 +21,13 @@ from typing import BinaryIO
 
 from . import reason, refused
 
+PACKED = {
+    b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "Zstandard", b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x5d\0\0": "LZMA",
+    b"\x04\x22\x4d\x18": "LZ4", b"\x1f\x9d": "compress", b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!\x1a\x07": "RAR",
+    b"PK\3\4": "ZIP, as Excel's files are too",
+}  # fmt: skip
+"""How a file is packed, by its first bytes."""
+
 
 class Table:
     """The rows of a table, one after the other; none is kept.
@@ -49,7 +56,12 @@ class Table:
     ):
         self.place, self.then, self.counted, self.row = place, then, counted, 0
         self.expected = expected or f"the columns {', '.join(columns)}"
-        self._lines = _numbered(data)
+        buffered = io.BufferedReader(data, 1 << 16)
+        head = buffered.peek(8)
+        if packed := next((form for magic, form in PACKED.items() if head.startswith(magic)), ""):
+            buffered.detach()  # the stream stays open
+            raise refused(place, f"a packed file ({packed})", self.expected, "unpack it first, or save it as CSV")
+        self._lines = _numbered(buffered)
         lines = (one for one in self._lines if one[1].strip(",;\t \r\n") and not _SEPARATOR.fullmatch(one[1]))
         self.line, first = next(lines, (0, ""))
         if not first:
@@ -118,9 +130,8 @@ class Table:
 _SEPARATOR = re.compile(r"sep=.\s*", re.IGNORECASE)
 
 
-def _numbered(data: BinaryIO) -> Iterator[tuple[int, str]]:
-    """The lines of a stream, numbered from 1. The stream stays open."""
-    buffered = io.BufferedReader(data, 1 << 16)
+def _numbered(buffered: io.BufferedReader) -> Iterator[tuple[int, str]]:
+    """The lines of a stream, numbered from 1. What it reads from stays open."""
     is_utf16 = buffered.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
     encoding, errors = ("utf-16", "replace") if is_utf16 else ("utf-8-sig", "surrogateescape")
     text = io.TextIOWrapper(buffered, encoding, errors, newline="")

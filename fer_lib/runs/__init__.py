@@ -88,7 +88,7 @@ def experiments() -> dict[str, dict]:
     value.
     """
     known = {}
-    for path in sorted(paths.EXPERIMENTS.glob("*/*.yaml")):
+    for path in files.visible(paths.EXPERIMENTS, "*/*.yaml"):
         content = _read(path)
         fields = PROTOCOLS[content["protocol"]] if "protocol" in content else {}
         content["parameters"] = {**fields, **content.get("parameters", {})}
@@ -120,7 +120,7 @@ def _read(path: Path) -> dict:
     documents.check_keys(content.get("expect", {}), f"{file}, expect", EXPECT, (), HOW)
     if has_runs:
         documents.check_keys(content["expect"], f"{file}, expect", EXPECT, ("hours_cpu", "hours_gpu"), HOW)
-    notebook_names = sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))
+    notebook_names = [path.stem for path in files.visible(paths.NOTEBOOKS, "*.ipynb")]
     for key, choices in {"protocol": PROTOCOLS, "notebook": notebook_names, "backend": (*ENGINES, *OTHERS)}.items():
         if key in content and content[key] not in choices:
             raise refused(f"{file}, {key}", repr(content[key]), f"one of {', '.join(choices)}", HOW)

@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import data, paths, runs, system
 from ..data import fer2013
 from ..evaluation import records
-from ..files import documents, refused, writing
+from ..files import documents, refused, visible, writing
 from ..markdown import table
 from ..report import parts
 from . import Run, notebooks, plan
@@ -307,12 +307,12 @@ def report_inputs(profile: str) -> str:
     sources = [
         *folder.glob("runs/*/*/*/metrics.json"),
         *folder.glob("unfinished/*/*/*/failure.json"),
-        *folder.glob("audit/*.csv"),
-        *paths.EXPERIMENTS.glob("*/*.yaml"),
-        *paths.CLAIMS.glob("*.yaml"),
-        *paths.NOTEBOOKS.glob("*.ipynb"),
-        *paths.ROOT.glob("fer_lib/**/*.py"),
-        *paths.ROOT.glob("fer_lib/report/*.[!p]*"),  # styles, script and templates
+        *visible(folder, "audit/*.csv"),
+        *visible(paths.EXPERIMENTS, "*/*.yaml"),
+        *visible(paths.CLAIMS, "*.yaml"),
+        *visible(paths.NOTEBOOKS, "*.ipynb"),
+        *visible(paths.ROOT, "fer_lib/**/*.py"),
+        *visible(paths.ROOT, "fer_lib/report/*.[!p]*"),  # styles, script and templates
     ]
     return "\n".join(f"{system.file_hash(path)}  {path.relative_to(paths.ROOT)}" for path in sorted(sources))
 

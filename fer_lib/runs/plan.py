@@ -21,10 +21,12 @@ START = 20 / 3600
 def chosen(known: dict[str, dict], only: str = "") -> list[str]:
     """Names of the experiments that ``only`` asks for: comma-separated parts of names, "" for all.
 
-    A whole name means just itself. Raises ValueError where a part fits no experiment.
+    A whole name means just itself. Raises ValueError where a part fits no experiment, or there is none in it.
     """
-    names = set() if only else set(known)
-    for part in filter(None, map(str.strip, only.split(","))):
+    names, parts = set() if only else set(known), list(filter(None, map(str.strip, only.split(","))))
+    if only and not parts:
+        raise ValueError(f"ONLY: found {only!r}, expected parts of experiments' names; correct it, or leave it out")
+    for part in parts:
         whole = {name for name in known if part in (name, name.split("/")[1])}
         fitting = whole or {name for name in known if part in name}
         if not fitting:

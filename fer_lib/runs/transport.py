@@ -41,6 +41,7 @@ def export_records(out: Path, profile: str = "full", only: str = "", checkpoints
         code |= bool(problem)
         files += [] if problem else sorted(path for path in folder.iterdir() if path.is_file() and _travels(path))
     names = {path.relative_to(paths.RESULTS).as_posix(): path for path in files}
+    names = {name: path for name, path in names.items() if _folder_of(name)}  # what ``import_records`` takes
     sums = "".join(f"{system.file_hash(path)}  {name}\n" for name, path in names.items()).encode()
     with writing.replacing(out) as file, tarfile.open(fileobj=file, mode="w|") as tar:
         head = tarfile.TarInfo(SUMS)
@@ -48,7 +49,7 @@ def export_records(out: Path, profile: str = "full", only: str = "", checkpoints
         tar.addfile(head, io.BytesIO(sums))
         for name, path in names.items():
             tar.add(path, name, recursive=False, filter=_without_owner)
-    print(f"{out}: {len(names)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB.")
+    print(f"{out}: {len(names)} files, {sum(path.stat().st_size for path in names.values()) / 1e6:.1f} MB.")
     return code
 
 

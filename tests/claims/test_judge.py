@@ -305,6 +305,12 @@ def test_a_ledger_that_is_no_list_of_claims_is_named(tmp_path, text, message):
     assert ledger.read(tmp_path, EXPERIMENTS) == []
 
 
+def test_a_ledger_that_a_system_hid_is_none(tmp_path):
+    claims = written(tmp_path, {"runs": [A]})
+    (tmp_path / "._study.yaml").write_bytes(b"\0\5\x16\7\0")
+    assert ledger.read(tmp_path, EXPERIMENTS) == claims != []
+
+
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [

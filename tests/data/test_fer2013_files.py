@@ -1,5 +1,6 @@
 """Every form of file that FER2013 comes in, on drawn and on real faces, and every bad one."""
 
+import bz2
 import hashlib
 import io
 import re
@@ -333,6 +334,14 @@ def test_bad_table(tmp_path, name, text, message):
     path = write(tmp_path / name, text)
     with pytest.raises(ValueError, match=re.escape(str(path)) + ".*" + message):
         load(path)
+    assert_nothing_cached()
+
+
+@pytest.mark.parametrize("name", ["fer2013.csv.bz2", "fer2013.tar.bz2", "fer2013.csv"])
+def test_a_packing_that_is_not_read_is_named(tmp_path, name):
+    (tmp_path / name).write_bytes(bz2.compress(f"{HEADER}\n{GOOD}\n".encode()))
+    with pytest.raises(ValueError, match=rf"{name}: found a packed file \(bzip2\), expected .*; unpack it first, or"):
+        load(tmp_path / name)
     assert_nothing_cached()
 
 

@@ -1,6 +1,7 @@
 """The cross-data table: a network on data sets that it was not made for, emotions matched by name or refused."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -106,7 +107,21 @@ def test_affectnet_is_loaded_as_the_network_wants_it(tmp_path, monkeypatch):
     ("make", "message"),
     [
         (lambda path: None, "found no such file, expected a network saved by Keras 3"),
-        (lambda path: path.write_bytes(b"no network"), "found what Keras cannot load in safe mode"),
+        (lambda path: path.mkdir(), "x.keras: found a folder, expected a network saved by Keras 3"),
+        (lambda path: os.mkfifo(path), "x.keras: found a pipe or device, expected a network saved by Keras 3"),
+        (
+            lambda path: path.write_bytes(b"no network"),
+            "x.keras: found no ZIP archive, or a part of one, expected a .k",
+        ),
+        (lambda path: path.write_bytes(b""), "x.keras: found an empty file, expected a .keras file, which model.save"),
+        (
+            lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n"),
+            "x.keras: found a file of Keras 2, expected a .keras file",
+        ),
+        (
+            lambda path: path.write_bytes(b"PK\5\6" + bytes(18)),  # an archive of nothing
+            r"x.keras: found what Keras cannot load in safe mode \((?!.*(network.keras|/tmp\w+/network))",
+        ),
         (
             lambda path: network(path, EIGHT),
             r"found an output of \(None, 8\), expected \(None, 7\); say outputs, one of",

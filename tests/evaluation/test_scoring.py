@@ -433,6 +433,21 @@ def test_rounded_probabilities_are_taken_and_add_up(tmp_path):
         assert prediction_files.read(file, made_up_faces())["probabilities"][70].tolist() == pytest.approx([1 / 7] * 7)
 
 
+def test_a_probability_may_be_outside_of_0_to_1_by_its_rounding(tmp_path, kept):
+    for happy, sad in ((1.0000001, 0), (1.0004, -0.0004), (1, -1e-9)):
+        file = written(tmp_path / "x.csv", [70], [[0, 0, 0, happy, sad, 0, 0]], P)
+        assert prediction_files.read(file, made_up_faces())["probabilities"][70].tolist() == [0, 0, 0, 1, 0, 0, 0]
+    for value, shown in (("1.00101", "1.00101"), ("-0.0010001", "-0.0010001"), ("1.0010000001", "1.0010000001")):
+        file = written(tmp_path / "x.csv", [70], [[0, 0, 0, value, 0, 0, 0]], P)
+        with pytest.raises(ValueError, match=f"line 2: found happy {shown}, expected a probability from 0 to 1"):
+            prediction_files.read(file, made_up_faces())
+    arrays = records.read_arrays(kept)
+    arrays["probabilities_last"] = np.eye(7)[arrays["classes_last"]] * (1 + 2e-7) - 1e-9
+    np.savez(kept, **arrays)
+    found = prediction_files.read(str(kept), made_up_faces())["probabilities"][70:]
+    assert found.min() == 0 and found.max() == 1
+
+
 # ---- predictions.npz
 
 
@@ -457,6 +472,13 @@ def test_the_last_epoch_is_read_unless_another_is_named(kept):
         assert np.nansum(found["probabilities"]) == pytest.approx(350)
     with pytest.raises(ValueError, match=r"found no epoch 'first', expected one of last, best; for example"):
         prediction_files.read(f"{kept}:first", data)
+
+
+def test_an_ending_is_known_in_capitals(kept):
+    kept = kept.rename(kept.with_name("MINE.NPZ"))
+    for named, right in (("", 280), (":best", 233)):
+        found = prediction_files.read(f"{kept}{named}", made_up_faces())
+        assert (found["classes"][70:] == made_up_faces().labels[70:]).sum() == right
 
 
 def test_predictions_of_other_data_are_refused(kept):
@@ -495,6 +517,26 @@ def test_predictions_that_are_not_finite_are_refused(kept):
         ValueError, match=r"probabilities_last: found 1 of 350 predictions with NaN or infinite numbers"
     ):
         prediction_files.read(str(kept), made_up_faces())
+
+
+ODD = [
+    np.array(0.5), np.array("text"), np.array(["a"] * 350), np.array([["a"] * 7] * 350), np.zeros((350, 0)),
+    np.zeros(350, [("a", "i4")]), np.zeros((350, 7), "M8[s]"), np.zeros((350, 7), complex),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["ids", "labels", "classes_last", "probabilities_last"])
+@pytest.mark.parametrize("array", ODD, ids=lambda array: f"{array.shape} {array.dtype}")
+def test_arrays_of_any_shape_and_type_are_refused(kept, name, array):
+    np.savez(kept, **records.read_arrays(kept) | {name: array})
+    with pytest.raises(ValueError, match=r"predictions.npz: found (something else|arrays of other shapes)"):
+        prediction_files.read(str(kept), made_up_faces())
+    if name == "probabilities_last":
+        with np.load(kept) as whole:
+            packed = {name: whole[name] for name in ("ids", "labels", "split", name)}
+        np.savez(kept, **packed, moved_last=np.zeros((0, 2), np.int32))
+        with pytest.raises(ValueError, match=r"predictions.npz: found (something else|arrays of other shapes)"):
+            prediction_files.read(str(kept), made_up_faces())
 
 
 def test_an_epoch_of_a_file_without_any_is_refused(tmp_path):

@@ -168,3 +168,13 @@ def test_any_change_of_an_npz_is_read_or_refused(data):
             assert isinstance(array, np.ndarray)
     except ValueError as error:
         assert str(error).startswith("x.npz: found no ")
+
+
+def test_predictions_that_are_no_finite_numbers_are_counted_or_described():
+    for sound in (np.zeros((0, 7)), np.zeros((3, 0)), np.ones(3, np.float16), np.ones((2, 3, 4)), np.ones((2, 2), int)):
+        arrays.check_finite(sound, "x", "stop")
+    with pytest.raises(ValueError, match=r"^x: found 2 of 3 predictions with NaN or infinite numbers, .*; stop$"):
+        arrays.check_finite(np.array([[1, np.nan], [1, 2], [np.inf, np.nan]]), "x", "stop")
+    for odd, found in ((np.array(0.5), r"\(\) and type float64"), (np.array(["a"]), r"\(1,\) and type <U1")):
+        with pytest.raises(ValueError, match=f"^x: found an array of shape {found}, expected numbers, a row for each"):
+            arrays.check_finite(odd, "x", "stop")

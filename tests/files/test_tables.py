@@ -1,8 +1,10 @@
 """Tables as programs save them, and every bad one."""
 
+import bz2
 import csv
 import gzip
 import io
+import lzma
 import os
 
 import pytest
@@ -100,7 +102,9 @@ def test_any_bytes_are_a_table_or_refused(content, headless):
             for field in fields.values():
                 assert one.whole(field) is None or one.whole(field) == one.number(field) >= 0
     except ValueError as error:
-        assert str(error).startswith("x.csv") and str(error).endswith("; mend it")
+        assert str(error).startswith("x.csv") and str(error).endswith(
+            ("; mend it", "; unpack it first, or save it as CSV")
+        )
         assert ": found " in str(error) and ", expected " in str(error) and "\n" not in str(error)
 
 
@@ -254,10 +258,22 @@ def test_our_own_table_that_is_not_there_is_the_system_s_to_say(tmp_path):
         tables.read_rows(tmp_path / "x.csv", KINDS, "make it again")
 
 
-PACKED = {"gzip": gzip.compress(b"row,emotion\n1,happy\n"), "zip": b"PK\x03\x04\x14\0\0\0", "mp4": b"\0\0\0 ftypisom"}
+TEXT = b"row,emotion\n1,happy\n"
+PACKED = {
+    "gzip": gzip.compress(TEXT), "bzip2": bz2.compress(TEXT), "xz": lzma.compress(TEXT),
+    "LZMA": lzma.compress(TEXT, lzma.FORMAT_ALONE), "Zstandard": b"\x28\xb5\x2f\xfd\x20\x15\xa9\0\0" + TEXT,
+    "ZIP, as Excel's files are too": b"PK\x03\x04\x14\0\0\0",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("form", PACKED)
-def test_what_is_no_text_is_refused_without_printing_it(form):
+def test_what_is_packed_is_to_be_unpacked(form):
+    stream, expected = io.BytesIO(PACKED[form]), "expected the columns row, Emotion; unpack it first, or save it as CSV"
+    with pytest.raises(ValueError) as error:
+        Table(stream, "x.csv", COLUMNS, "mend it")
+    assert str(error.value) == f"x.csv: found a packed file ({form}), {expected}" and not stream.closed
+
+
+def test_what_is_no_text_is_refused_without_printing_it():
     with pytest.raises(ValueError, match="x.csv, line 1: found no text, but a packed or another binary file, expected"):
-        table(PACKED[form])
+        table(b"\0\0\0 ftypisom")

@@ -216,6 +216,24 @@ def test_what_is_wrong_with_an_experiments_file_is_told_with_its_place(study, ch
     assert str(raised.value).startswith("experiments/study/x.yaml")
 
 
+def test_what_a_system_hid_in_the_folders_is_no_experiment_and_no_input_of_the_report(study, tmp_path, monkeypatch):
+    known = runs.experiments()
+    (study.parent / ".hidden").mkdir()
+    for hidden in (study / "._small.yaml", study.parent / ".hidden" / "small.yaml", study / ".small.yaml"):
+        hidden.write_bytes(b"\0\5\x16\7\0")
+    assert runs.experiments() == known
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    (tmp_path / "fer_lib" / "report").mkdir(parents=True)
+    for place in ("fer_lib/._main.py", "fer_lib/report/.DS_Store", "notebooks/._x.ipynb"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(b"")
+    (tmp_path / "fer_lib" / "seen.py").write_bytes(b"")
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(paths, "CLAIMS", tmp_path / "claims")
+    names = [line.split("  ")[1] for line in make.report_inputs("smoke").splitlines()]
+    assert names == ["experiments/study/small.yaml", "fer_lib/seen.py"]
+
+
 def test_a_milestone_of_nothing_and_a_name_with_braces_are_refused(study):
     (study / "x.yaml").write_text("{title: X, where: '', reported: {}, milestone_of: study/nosuch}")
     with pytest.raises(
@@ -252,6 +270,13 @@ def test_only_names_that_exist(study):
         ValueError, match="ONLY: no experiment's name contains 'smell', expected study/small, or a part of it"
     ):
         plan.wanted("smoke", only="smell")
+
+
+@pytest.mark.parametrize("only", [",", " ", ", ,"])
+def test_commas_ask_for_nothing_and_are_refused(only):
+    with pytest.raises(ValueError, match=f"ONLY: found '{only}', expected parts of experiments' names; correct it"):
+        plan.wanted("smoke", only=only)
+    assert plan.wanted("smoke", only="table1_feedforward, ,") == plan.wanted("smoke", only="table1_feedforward")
 
 
 def test_a_whole_name_means_just_itself():

@@ -87,10 +87,12 @@ def contents(folder) -> dict[str, bytes]:
 def test_records_and_checkpoints_arrive_as_they_left(study, monkeypatch, capsys):
     first = make(0)
     (first.folder / records.NETWORK).write_bytes(b"a network that the run kept")
+    (first.folder / "._metrics.json").write_bytes(b"what macOS hid there")
     make(1), make_checkpoint(2, 3), make(0, profile="quick")
     archive = study / "out.tar"
     assert main(["export", str(archive), "--checkpoints"]) == 0
     left = {name: content for name, content in contents(study / "there").items() if not name.startswith("local")}
+    assert left.pop(f"runs/{first.place}/._metrics.json")
     with tarfile.open(archive) as tar:
         assert tar.getnames() == [transport.SUMS, *left]
         assert {(member.uname, member.uid) for member in tar} == {("", 0)}
