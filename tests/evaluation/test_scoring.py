@@ -229,7 +229,7 @@ def test_the_temperature_is_what_logits_were_multiplied_by():
         calibration.temperature(logits[:0], labels[:0])
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_the_order_of_the_rows_changes_nothing(tmp_path, random, with_probabilities):
     data = made_up_faces()

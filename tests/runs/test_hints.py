@@ -16,9 +16,16 @@ from fer_lib.runs import plan
 COMMAND = re.compile(r"make (reproduce|weights)((?: [A-Z0-9_]+=[^\s`;,.)]+(?:[,./][^\s`;,.)]+)*)*)")
 
 
+@pytest.fixture(scope="module")
+def known() -> dict:
+    return runs.experiments()
+
+
 @pytest.fixture(autouse=True)
-def _without_gpu(monkeypatch):
+def _without_gpu(monkeypatch, known):
     monkeypatch.setattr(system, "has_gpu", lambda: False)  # the hardest case: nothing heavy is made unless it is named
+    for module in (runs, plan):  # read once, not some hundred times
+        monkeypatch.setattr(module, "experiments", lambda: known)
 
 
 def commands(text: str) -> list[tuple[str, dict[str, str]]]:
@@ -53,8 +60,7 @@ def made_by(name: str) -> str:
     return runs.experiments()[name].get("milestone_of", name)
 
 
-def test_every_row_that_is_empty_names_the_command_that_fills_it(monkeypatch, tmp_path):
-    known = runs.experiments()
+def test_every_row_that_is_empty_names_the_command_that_fills_it(monkeypatch, tmp_path, known):
     for name in known:
         (line,) = [
             line for line in tables.results([], {name: known[name]}).splitlines() if "make reproduce" in line
@@ -65,8 +71,7 @@ def test_every_row_that_is_empty_names_the_command_that_fills_it(monkeypatch, tm
     assert "AFFECTNET=PATH FERPLUS=PATH" in everything and everything.startswith("`make weights ONLY=")
 
 
-def test_every_cause_names_the_commands_that_make_its_runs(monkeypatch, tmp_path):
-    known = runs.experiments()
+def test_every_cause_names_the_commands_that_make_its_runs(monkeypatch, tmp_path, known):
     causes = page.all_causes([], known, tmp_path)
     sentences = [part for cause in causes.values() for part in cause.body if "make reproduce" in str(part)]
     assert len(sentences) >= 3
