@@ -138,6 +138,16 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
+def joined(arguments: list[str]) -> list[str]:
+    """The arguments, a region written as ``--region=-5,0,99,99``: argparse would take one that begins with a minus for
+    another option."""
+    found = list(arguments)
+    for place in range(len(found) - 2, -1, -1):
+        if found[place] == "--region" and re.match(r"-\d", found[place + 1]):
+            found[place : place + 2] = [f"--region={found[place + 1]}"]
+    return found
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a verb; its exit code: 0, 1 after an error, 2 for wrong options, 130 after Ctrl-C.
 
@@ -148,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = argparse.Namespace(verb="")
     try:
         with output_to_the_end():
-            parser().parse_args(arguments, options)
+            parser().parse_args(joined(sys.argv[1:] if arguments is None else arguments), options)
             if getattr(options, "parent", None):
                 from . import system
 

@@ -27,7 +27,7 @@ def planted(faces: Faces, row: int, picture: np.ndarray) -> Faces:
     return replace(faces, images=images)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     down=st.integers(-SHIFT, SHIFT), right=st.integers(-SHIFT, SHIFT), mirrored=st.booleans(), gain=st.floats(0.3, 0.95)
 )

@@ -855,3 +855,11 @@ def test_where_only_live_is_installed_the_other_verbs_say_what_they_need():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.ROOT)
     assert done.returncode == 1
     assert done.stderr.startswith("error: runs: found no package yaml, expected what the study needs;")
+
+
+@pytest.mark.parametrize("given", [["--region", "-5,-5,1000,1000"], ["--region=-5,-5,1000,1000"]])
+def test_a_region_may_begin_outside(two, given, capsys):
+    assert main(["live", "--source", str(two), *given]) == 0
+    cut = capsys.readouterr().out
+    assert main(["live", "--source", str(two)]) == 0
+    assert capsys.readouterr().out == cut
