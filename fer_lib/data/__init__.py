@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -101,6 +102,28 @@ def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str
     return digest.hexdigest()
 
 
+def loaders() -> dict[str, Callable[[], Faces]]:
+    """What loads each data set that ``load_faces`` knows, by its name."""
+    from . import affectnet, drawn_affectnet, fer2013, ferplus
+
+    def official(scheme):
+        return ferplus.labelled(fer2013.load(whole=True), scheme)
+
+    def synthetic(scheme):
+        return ferplus.labelled_synthetically(_drawn(), scheme)
+
+    return {
+        "drawn_faces": _drawn,
+        "fer2013": lambda: fer2013.load(whole=True),
+        **{name: partial(official, scheme) for name, scheme in ferplus.DATA.items()},
+        **{f"drawn_{name}": partial(synthetic, scheme) for name, scheme in ferplus.DATA.items()},
+        "affectnet": affectnet.load,
+        "affectnet_official": lambda: affectnet.load(tests="official"),
+        "drawn_affectnet": lambda: drawn_affectnet.load("older", "carved"),
+        "drawn_affectnet_official": lambda: drawn_affectnet.load("newer", "official"),
+    }
+
+
 def load_faces(name: str) -> Faces:
     """Load a data set to run experiments on, by name, its faces grey and of 48 x 48 pixels.
 
@@ -111,27 +134,10 @@ def load_faces(name: str) -> Faces:
     and "drawn_affectnet_official", drawn faces in AffectNet's older and newer layout. Raises FileNotFoundError with
     what to do if the data is missing, ValueError if FER2013 lacks a part or labels (see ``fer2013.load``).
     """
-    from . import affectnet, drawn_affectnet, fer2013, ferplus
-
-    def official(scheme):
-        return ferplus.labelled(fer2013.load(whole=True), scheme)
-
-    def synthetic(scheme):
-        return ferplus.labelled_synthetically(_drawn(), scheme)
-
-    loaders = {
-        "drawn_faces": _drawn,
-        "fer2013": lambda: fer2013.load(whole=True),
-        **{name: partial(official, scheme) for name, scheme in ferplus.DATA.items()},
-        **{f"drawn_{name}": partial(synthetic, scheme) for name, scheme in ferplus.DATA.items()},
-        "affectnet": affectnet.load,
-        "affectnet_official": lambda: affectnet.load(tests="official"),
-        "drawn_affectnet": lambda: drawn_affectnet.load("older", "carved"),
-        "drawn_affectnet_official": lambda: drawn_affectnet.load("newer", "official"),
-    }
-    if name not in loaders:
-        raise ValueError(f"data: found {name!r}, expected one of {', '.join(loaders)}")
-    return loaders[name]()
+    known = loaders()
+    if name not in known:
+        raise ValueError(f"data: found {name!r}, expected one of {', '.join(known)}")
+    return known[name]()
 
 
 def places(name: str) -> list[Path]:

@@ -1,6 +1,7 @@
 """YAML and JSON."""
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -74,8 +75,8 @@ def check_keys(
 ) -> dict[str, object]:
     """A document that is a mapping of keys that are known, each with a value of its type; returns it.
 
-    kinds: each key's type, one of ``KINDS``; for float a whole number will do. Raises ValueError naming the key, and
-    the known one that is nearest.
+    kinds: each key's type, one of ``KINDS``; for float a whole number will do, but neither NaN nor infinity. Raises
+    ValueError naming the key, and the known one that is nearest.
     """
     if not isinstance(content, dict):
         found = "nothing" if content is None else f"{content!r:.60}"
@@ -84,7 +85,8 @@ def check_keys(
         if key not in kinds:
             raise refused(place, f"the key {key!r}", nearest(key, kinds, 1) or f"one of {', '.join(kinds)}", then)
         kind = kinds[key]
-        if type(value) is not kind and not (kind is float and type(value) is int):
+        sound = type(value) is kind or kind is float and type(value) is int
+        if not sound or kind is float and not -math.inf < value < math.inf:  # nor NaN
             expected = f"{KINDS[kind]}{', in quotes if need be' if kind is str else ''}"
             raise refused(f"{place}, {key}", f"{value!r:.60} ({type(value).__name__})", expected, then)
     if lacking := [key for key in required if key not in content]:

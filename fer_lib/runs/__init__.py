@@ -5,15 +5,16 @@ import os
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from .. import data, files, paths, system
 from ..data import fer2013, ferplus
 from ..evaluation import records
 from ..files import documents, refused, writing
+from ..models import ARCHITECTURES
 from ..paths import PROFILES
-from ..training.protocol import CHOICES, PROTOCOLS
+from ..training.protocol import CHOICES, PROTOCOLS, Protocol
 from . import notebooks
 
 CUTS = {
@@ -42,6 +43,13 @@ REPORTED = {"accuracy": float, "rows": str}
 EXPECT = {"accuracy": float, "hours_cpu": float, "hours_gpu": float, "hours_quick": float, "device": str}
 """What ``reported`` and ``expect`` may have."""
 HOW = "see docs/extending.md"
+LEAST = {
+    "min_samples_split": 2, "max_depth": 0, "min_samples_leaf": 1, "max_features": 1e-9, "repeats": 1, "steps": 1,
+    "asked": 0, "count": 0, "some": 0,
+}  # fmt: skip
+"""The lowest allowed value of the parameters that are no fields of ``Protocol``, which checks its own."""
+CRITERIA = ("gini", "entropy", "log_loss")
+"""What scikit-learn's tree may lower."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +93,19 @@ def experiments() -> dict[str, dict]:
     Each is its YAML file, with ``parameters`` completed by the fields of its named protocol, and ``defaults``, its
     notebook's parameters. One with ``milestone_of`` has no run of its own: it is read off the runs of the experiment
     named there. Raises ValueError naming the file that is no YAML, lacks a key, or has an unknown one or a wrong
-    value.
+    value, also of a parameter, at any profile.
     """
     known = {}
     for path in files.visible(paths.EXPERIMENTS, "*/*.yaml"):
         content = _read(path)
-        fields = PROTOCOLS[content["protocol"]] if "protocol" in content else {}
-        content["parameters"] = {**fields, **content.get("parameters", {})}
+        named = PROTOCOLS[content["protocol"]] if "protocol" in content else {}
+        content["parameters"] = {**named, **content.get("parameters", {})}
         content["defaults"] = notebooks.defaults(content["notebook"]) if "notebook" in content else {}
-        known[f"{path.parent.name}/{path.stem}"] = content
+        name = f"{path.parent.name}/{path.stem}"
+        profiles = [each for each in ("full", "quick", "smoke") if each == "full" or each in content]
+        for profile in profiles if "notebook" in content else []:
+            _values(name, content, profile, content["parameters"])
+        known[name] = content
 
     def order(name: str) -> tuple:
         return name.startswith("ours/"), name.split("/")[0], known[name].get("order", 99), name
@@ -118,6 +130,9 @@ def _read(path: Path) -> dict:
     documents.check_keys(content, file, KEYS, required, HOW)
     documents.check_keys(content["reported"], f"{file}, reported", REPORTED, (), HOW)
     documents.check_keys(content.get("expect", {}), f"{file}, expect", EXPECT, (), HOW)
+    for key, value in [*content["reported"].items(), *content.get("expect", {}).items()]:
+        if isinstance(value, float | int) and value < 0:
+            raise refused(f"{file}, {key}", str(value), "0 or more", HOW)
     if has_runs:
         documents.check_keys(content["expect"], f"{file}, expect", EXPECT, ("hours_cpu", "hours_gpu"), HOW)
     notebook_names = [path.stem for path in files.visible(paths.NOTEBOOKS, "*.ipynb")]
@@ -144,7 +159,7 @@ def run(name: str, seed: int, profile: str, backend: str = "", precision: str = 
     """A run by its identity. Backend and precision are the experiment's own, else the ones given, else those of the
     environment (``KERAS_BACKEND``, ``PRECISION``), else tensorflow and the notebook's default, float32.
 
-    Raises ValueError for an unknown experiment; ValueError or TypeError where its notebook does not take a parameter.
+    Raises ValueError for an unknown experiment, and where its notebook does not take a parameter.
     """
     check_profile(profile)
     known = experiments()
@@ -163,20 +178,44 @@ def from_experiment(
     if precision not in ("", *CHOICES["precision"]):
         raise ValueError(f"PRECISION: found {precision!r}, expected one of {', '.join(CHOICES['precision'])}")
     asked = {"precision": precision} if precision and "precision" in experiment["defaults"] else {}
-    cut = {parameter: value for parameter, value in CUTS[profile].items() if parameter in experiment["defaults"]}
-    if "data" in cut:
-        cut["data"] = STAND_INS.get(experiment["parameters"].get("data"), cut["data"])
-    cut |= experiment.get(profile, {}) if profile in ("smoke", "quick") else {}
-    try:
-        values = notebooks.checked(experiment["notebook"], asked | experiment["parameters"] | cut | {"seed": seed})
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"experiments/{name}.yaml: {error}") from error
+    values = _values(name, experiment, profile, asked | experiment["parameters"]) | {"seed": seed}
     values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
     engine = os.environ.get("KERAS_BACKEND", "tensorflow")
     if engine not in ENGINES:
         raise ValueError(f"KERAS_BACKEND: found {engine!r}, expected one of {', '.join(ENGINES)}; unset or correct it")
     backend = experiment.get("backend") or backend or engine
     return Run(name, seed, profile, experiment, values, backend)
+
+
+def _values(name: str, experiment: dict, profile: str, parameters: dict) -> dict:
+    """All of a notebook's parameters, with the profile's cuts. Raises ValueError naming the experiment's file and the
+    parameter for one that is lacking, unknown, or of another type or value than it may have."""
+    defaults = experiment["defaults"]
+    place = f"experiments/{name}.yaml"
+    if absent := [each for each in ("data", "seed", *NOT_IDENTITY) if each not in defaults]:
+        expected = "the name of a notebook that makes records"
+        raise refused(f"{place}, notebook", f"{experiment['notebook']!r}, without {absent[0]}", expected, HOW)
+    if "data" not in parameters:
+        raise refused(f"{place}, parameters", "no data", f"one of {', '.join(data.loaders())}", HOW)
+    cut = {parameter: value for parameter, value in CUTS[profile].items() if parameter in defaults}
+    if "data" in cut:
+        cut["data"] = STAND_INS.get(parameters["data"], cut["data"])
+    cut |= experiment.get(profile, {}) if profile in ("smoke", "quick") else {}
+    try:
+        values = notebooks.checked(experiment["notebook"], parameters | cut)
+        Protocol(**{item.name: values[item.name] for item in fields(Protocol) if item.name in values})
+    except (TypeError, ValueError) as error:
+        then = "" if "; " in str(error) else f"; {HOW}"
+        raise ValueError(f"{place}: {error}{then}") from error
+    known = {"data": data.loaders(), "model": ARCHITECTURES, "split": data.SPLITS, "criterion": CRITERIA}
+    for parameter in known:
+        if parameter in values and values[parameter] not in known[parameter]:
+            found, expected = f"{values[parameter]!r:.60}", f"one of {', '.join(known[parameter])}"
+            raise refused(f"{place}, {parameter}", found, expected, HOW)
+    for parameter in LEAST:
+        if parameter in values and values[parameter] < LEAST[parameter]:
+            raise refused(f"{place}, {parameter}", f"{values[parameter]}", f"{LEAST[parameter]} or more", HOW)
+    return values
 
 
 ENGINES = ("tensorflow", "jax")

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import os
 import re
 import shutil
@@ -42,7 +43,7 @@ def checked(notebook: str, values: dict) -> dict:
 
     papermill only warns of a name that the notebook does not have, and passes any type on; here both are refused:
     TypeError for a value of another type than the default (an int for a float is taken, and text for None), ValueError
-    for a name.
+    for a name, and for a number that is NaN or infinite.
     """
     known = defaults(notebook)
     for name, value in values.items():
@@ -60,6 +61,11 @@ def checked(notebook: str, values: dict) -> dict:
                 f"{notebook}: parameter {name} is {value!r} ({type(value).__name__}), "
                 f"expected {'text or None' if default is None else f'{type(default).__name__} like {default!r}'}; "
                 + then.get(type(default), "correct the value: the first cell of code says what each may be")
+            )
+        numbers = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        if wrong := [number for number in numbers if isinstance(number, float) and not math.isfinite(number)]:
+            raise ValueError(
+                f"{notebook}: parameter {name} has {wrong[0]}, expected a finite number; correct the value"
             )
     return known | values
 

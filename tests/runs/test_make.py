@@ -227,15 +227,17 @@ def test_snakemakes_list_names_no_folder_with_braces(study, tmp_path, monkeypatc
 @pytest.mark.slow
 def test_one_failure_does_not_stop_the_rest_and_mended_it_alone_is_run(tmp_path):
     folder = tmp_path / "clone {x} [y]"  # no template and no pattern
-    study = Study(folder, network=NETWORK.replace("feedforward", "no_such_model"), tree=TREE)
+    study = Study(
+        folder, network=NETWORK.replace("feedforward", "feedforward, model_options: {no_such_option: 1}"), tree=TREE
+    )
     first = study.run("reproduce")
     assert first.returncode == 1, first.stdout + first.stderr
     assert "Profile smoke, because no FER2013 is here" in first.stdout
     assert "FAILED study/network seed 0: cell" in first.stdout
-    assert "model: found 'no_such_model', expected one of feedforward" in first.stdout
+    assert "model_options: found 'no_such_option' for feedforward, expected none" in first.stdout
     assert (study.local / "runs/study/tree/sklearn-seed0/metrics.json").exists()
-    assert "no_such_model" in (study.local / "report.html").read_text()
-    assert "no_such_model" in (study.local / "README.md").read_text()
+    assert "no_such_option" in (study.local / "report.html").read_text()
+    assert "no_such_option" in (study.local / "README.md").read_text()
 
     study.set("network", NETWORK)
     second = study.run("reproduce")
@@ -244,7 +246,7 @@ def test_one_failure_does_not_stop_the_rest_and_mended_it_alone_is_run(tmp_path)
     assert "FAILED" not in second.stdout
     page = (study.local / "report.html").read_text()
     assert "Drawn faces" in page
-    assert "no_such_model" not in page
+    assert "no_such_option" not in page
 
     third = study.run("reproduce")
     assert third.returncode == 0

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from fer_lib import paths, runs, system
+from fer_lib.__main__ import main
 from fer_lib.data import load_faces
 from fer_lib.evaluation import pooled, provenance, records
 from fer_lib.models import weights
@@ -216,6 +217,79 @@ def test_what_is_wrong_with_an_experiments_file_is_told_with_its_place(study, ch
     assert str(raised.value).startswith("experiments/study/x.yaml")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("{data: fer2013, model: feedforward, epochs: 10}", "{}"),
+            ", parameters: found no data, expected one of drawn",
+        ),
+        (
+            ("data: fer2013, ", ""),
+            ", parameters: found no data, expected one of drawn_faces, fer2013, .*; see docs/ext",
+        ),
+        (("data: fer2013", "data: 5"), ": 3_train_network: parameter data is 5 .int., expected str like 'drawn_faces'"),
+        (("data: fer2013", "data: [a]"), r": 3_train_network: parameter data is \['a'\] .list., expected str"),
+        (("data: fer2013", "data: fer13"), ", data: found 'fer13', expected one of drawn_faces, fer2013, "),
+        (("feedforward", "nope"), ", model: found 'nope', expected one of feedforward, simple_cnn, "),
+        (("epochs: 10", "epochs: 0"), ": epochs: found 0, expected 1 or more; see docs/extending.md"),
+        (("epochs: 10", "batch_size: 0"), ": batch_size: found 0, expected 1 or more; see docs/extending.md"),
+        (("epochs: 10", "learning_rate: -1"), ": learning_rate: found -1.0, expected 0 or more"),
+        (
+            ("epochs: 10", "learning_rate: .nan"),
+            ": 3_train_network: parameter learning_rate has nan, expected a finite",
+        ),
+        (
+            ("epochs: 10", "learning_rate: .inf"),
+            ": 3_train_network: parameter learning_rate has inf, expected a finite",
+        ),
+        (("epochs: 10", "at_most: {happy: .nan}"), ": 3_train_network: parameter at_most has nan, expected a finite"),
+        (("epochs: 10", "optimizer: foo"), ": optimizer: found 'foo', expected one of adam, rmsprop, sgd"),
+        (("where: nowhere", "where: nowhere\nsmoke: {epochs: 0}"), ": epochs: found 0, expected 1 or more"),
+        (("where: nowhere", "where: nowhere\nquick: {epoch: 1}"), ": 3_train_network: no parameter is called 'epoch'"),
+        (("where: nowhere", "where: nowhere\nquick: {data: 5}"), ": 3_train_network: parameter data is 5 .int."),
+        (("hours_cpu: 1", "hours_cpu: .nan"), ", expect, hours_cpu: found nan .float., expected a number"),
+        (("hours_cpu: 1", "hours_cpu: -1"), ", hours_cpu: found -1, expected 0 or more"),
+        (("reported: {}", "reported: {accuracy: .inf}"), ", reported, accuracy: found inf .float., expected a number"),
+        (
+            ("3_train_network", "5_live"),
+            ", notebook: found '5_live', without data, expected the name of a notebook that",
+        ),
+    ],
+)
+@pytest.mark.parametrize("verb", ["plan", "runs"])
+def test_a_wrong_parameter_is_told_by_every_verb_before_anything_is_planned(study, capsys, verb, change, message):
+    text = EXPERIMENT.replace(*change)
+    assert text != EXPERIMENT
+    (study / "x.yaml").write_text(text)
+    assert main([verb, "--profile", "smoke", "--only", "small"]) == 1
+    assert re.match(f"error: experiments/study/x.yaml{message}", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("notebook", "parameters", "message"),
+    [
+        ("2_decision_tree", "min_samples_split: 1", ", min_samples_split: found 1, expected 2 or more"),
+        ("2_decision_tree", "criterion: foo", ", criterion: found 'foo', expected one of gini, entropy, log_loss"),
+        ("4_first_steps", "steps: 0", ", steps: found 0, expected 1 or more"),
+        ("4_first_steps", "batch_size: 0", ": batch_size: found 0, expected 1 or more"),
+        ("4_first_steps", "rate_factors: [.inf]", ": 4_first_steps: parameter rate_factors has inf, expected a finite"),
+        (
+            "6_live_conditions",
+            "split: Test",
+            ", split: found 'Test', expected one of Training, PublicTest, PrivateTest",
+        ),
+        ("6_live_conditions", "count: -1", ", count: found -1, expected 0 or more"),
+    ],
+)
+def test_the_parameters_of_every_notebook_are_checked(study, notebook, parameters, message):
+    text = EXPERIMENT.replace("3_train_network", notebook).replace("protocol: as_published\n", "")
+    text = text.replace("model: feedforward, epochs: 10", parameters)
+    (study / "x.yaml").write_text(text)
+    with pytest.raises(ValueError, match=f"^experiments/study/x.yaml{message}"):
+        runs.experiments()
+
+
 def test_what_a_system_hid_in_the_folders_is_no_experiment_and_no_input_of_the_report(study, tmp_path, monkeypatch):
     known = runs.experiments()
     (study.parent / ".hidden").mkdir()
@@ -332,19 +406,19 @@ def test_what_a_run_leaves_names_no_folder_of_the_machine():
 
 def test_a_failing_run_tells_its_cell_and_leaves_the_old_record(study):
     content = yaml.safe_load((study / "small.yaml").read_text())
-    content["parameters"]["model"] = "no_such_model"
+    content["parameters"]["model_options"] = {"no_such_option": 1}
     (study / "small.yaml").write_text(yaml.safe_dump(content))
     run = runs.run("study/small", 0, "smoke")
     run.folder.mkdir(parents=True)
     (run.folder / "metrics.json").write_text("the old record")
-    with pytest.raises(RuntimeError, match="study/small seed 0 failed: cell .*no_such_model"):
+    with pytest.raises(RuntimeError, match="study/small seed 0 failed: cell .*no_such_option"):
         runs.execute("study/small", 0, "smoke")
     assert [path.name for path in run.folder.iterdir()] == ["metrics.json"]
     assert (run.folder / "metrics.json").read_text() == "the old record"
     failure = json.loads((run.unfinished / "failure.json").read_text())
     assert "loop.train" in failure["source"]
     (sentence,) = plan.failures([run])
-    assert "model: found 'no_such_model'" in sentence
+    assert "model_options: found 'no_such_option'" in sentence
 
 
 def test_an_unknown_experiment_is_refused(study):
