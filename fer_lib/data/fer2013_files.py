@@ -44,8 +44,11 @@ COLUMNS = ("pixels", "emotion", "usage")
 """Columns of a table, in lower case, and arrays of an ``.npz``."""
 
 _MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"PK": ".zip"}
-_BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, RuntimeError)
-# zipfile raises RuntimeError or its NotImplementedError for a password or an unknown method
+_BROKEN = (
+    EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, RuntimeError,
+    UnicodeDecodeError,
+)  # fmt: skip
+# zipfile raises RuntimeError or its NotImplementedError for a password or an unknown method, UnicodeDecodeError for names
 
 
 @dataclass(frozen=True)

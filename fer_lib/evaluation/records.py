@@ -252,6 +252,9 @@ def read(folder: Path) -> dict:
     for name in ("source", "rows"):
         if not isinstance(record["data"].get(name), dict):
             raise refused(path, f"data without {name}", "where the data is from, and its rows", AGAIN)
+    counts = record["data"]["rows"]
+    if counts.keys() != set(SPLITS) or any(type(count) is not int or count < 0 for count in counts.values()):
+        raise refused(path, f"rows {counts!r:.100}", f"a count for each of {', '.join(SPLITS)}", AGAIN)
     expected = record["predictions_sha256"]
     predictions = folder / "predictions.npz"
     actual = system.file_hash(predictions) if predictions.exists() else "no file"

@@ -410,6 +410,17 @@ def test_archive_without_one_table(tmp_path, write_archive, name, names, found):
     assert_nothing_cached()
 
 
+def test_zip_whose_names_are_no_text(tmp_path):
+    path = write(tmp_path / "fer2013.zip", csv_text(*made_up()))
+    content = bytearray(path.read_bytes())
+    content[7] |= 8  # "the name is in UTF-8", in the file's own header only
+    content[30] = 0x9D
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"fer2013\.zip: found a broken archive \(.*utf-8.*; fetch it again"):
+        load(path)
+    assert_nothing_cached()
+
+
 def test_zip_with_a_password(tmp_path):
     path = write(tmp_path / "fer2013.zip", csv_text(*made_up()))
     content = bytearray(path.read_bytes())

@@ -410,6 +410,16 @@ def test_every_field_of_a_record_is_there_and_of_its_type(made, name):
         records.read(made[0])
 
 
+@pytest.mark.parametrize("wrong", [{}, {"Training": 1}, {"Usage": 3}, "1", 1.0, -1, True, None])
+def test_a_record_has_a_count_of_rows_for_each_split(made, wrong):
+    path = made[0] / "metrics.json"
+    record = json.loads(path.read_text())
+    counts = wrong if isinstance(wrong, dict) else record["data"]["rows"] | {"PublicTest": wrong}
+    path.write_text(json.dumps(record | {"data": record["data"] | {"rows": counts}}))
+    with pytest.raises(ValueError, match="metrics.json: found rows .*, expected a count for each of Training, Public"):
+        records.read(made[0])
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_predictions_that_are_not_finite_make_no_record(made, few_faces, wrong, tmp_path):
     """Their argmax is angry, and would be scored."""
