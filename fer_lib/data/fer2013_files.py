@@ -48,7 +48,7 @@ _BROKEN = (
     EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, RuntimeError,
     UnicodeDecodeError,
 )  # fmt: skip
-# zipfile raises RuntimeError or its NotImplementedError for a password or an unknown method, UnicodeDecodeError for names
+# zipfile raises RuntimeError for a password or an unknown method (NotImplementedError), UnicodeDecodeError for a name
 
 
 @dataclass(frozen=True)
