@@ -90,10 +90,10 @@ bench-live: $(ENV) ## Measure how fast faces are found and classified live. Opti
 bench-peers: $(ENV) .venv-peers/.installed ## Measure speed and accuracy beside the PyPI package fer. Option: KEEP=1
 	@.venv/bin/python bench/peers.py $(if $(call yes,$(KEEP)),--keep)
 
-# One notebook's cells share a kernel, one module's tests share fixtures: each goes to one worker as a whole (loadscope).
-# The notebooks come first: the longest of all, begun last, would leave the other worker idle.
+# One notebook's cells share a kernel, one module's tests share fixtures: each goes to one worker as a whole (loadscope),
+# in the order of tests/conftest.py, not of their number of tests.
 test: lint ## Lint, the fast tests and every notebook
-	.venv/bin/pytest -rs -m "not slow" -n 2 --dist loadscope \
+	.venv/bin/pytest -rs -m "not slow" -n 2 --dist loadscope --no-loadscope-reorder \
 		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks tests
 
 test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebook on JAX without TensorFlow

@@ -20,6 +20,14 @@ SHARED = paths.ROOT.parent / "shared" / "data" / "fer2013"
 SHARED_FERPLUS = paths.ROOT.parent / "shared" / "data" / "ferplus" / "fer2013new.csv"
 
 
+LONGEST = ("notebooks/", "tests/training/test_loop", "tests/test_rooms", "tests/test_system", "tests/runs/test_runs")
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    """The longest modules first: begun last, one would leave the other worker idle."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch, tmp_path):
     """No test finds data, or a cache, that it was not given."""

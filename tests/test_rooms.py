@@ -101,6 +101,7 @@ def test_a_training_needs_little_where_there_is_no_network(notebook):
     assert not unneeded & set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_opencv_5_which_has_no_haar_cascades_stops_no_notebook():
     lines = [line for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")) for line in imports(path.stem)]
     assert any("live" in line for line in lines)

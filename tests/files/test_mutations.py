@@ -1,9 +1,9 @@
-"""A few hundred damaged files for every reader; ``make mutate`` tries more of them, for as long as one likes."""
+"""Some damaged files for every reader; ``make mutate`` tries more of them, for as long as one likes."""
 
 import mutations
 import pytest
 
-COUNT = 40
+COUNT = 20
 
 
 MARKED = [pytest.param(name, marks=[pytest.mark.slow] * (name in mutations.SLOW)) for name in mutations.READERS]

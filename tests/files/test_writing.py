@@ -105,11 +105,11 @@ def test_errors_name_the_file_that_was_asked_for(tmp_path):
 def test_of_many_who_write_at_once_each_writes_it_whole(tmp_path):
     """Threads of this process, and another process."""
     path, wrong = tmp_path / "x", []
-    code = "for _ in range(300): writing.replace_text(Path(sys.argv[1]), 'c' * 100_000)"
+    code = "for _ in range(100): writing.replace_text(Path(sys.argv[1]), 'c' * 100_000)"
     path.write_text("a" * 100_000)
 
     def write(letter: str) -> None:
-        for _ in range(300):
+        for _ in range(100):
             writing.replace_text(path, letter * 100_000)
 
     threads = [threading.Thread(target=write, args=[letter]) for letter in "ab"]
