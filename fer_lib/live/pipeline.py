@@ -340,10 +340,8 @@ class Watcher:
             raise refused("classifier", f"{len(classifier.emotions)} emotions", "two or more", "correct `emotions`")
         self.classifier, self.threshold, self.moving = classifier, threshold, moving
         self.tracks = Tracks(smoothing)
-        self.found, self.searched = (
-            False,
-            -math.inf,
-        )  # whether the frame before had a face; when all of one was searched
+        self.found = False  # whether the frame before had a face
+        self.searched = -math.inf  # when all of a frame was searched
 
     def look(self, image: Picture, moment: float = 0.0) -> tuple[tuple[Face, ...], dict[str, float]]:
         """The faces in a frame, from left to right, and the seconds that "detect", "crop" and "classify" took.

@@ -66,7 +66,11 @@ def left_to_name(profile: str, only: str = "") -> list[str]:
 
 def not_here(profile: str, only: str = "") -> dict[str, str]:
     """The experiments that are asked for and no run is planned of, each with what is not here and how to get it."""
-    known = experiments()
+    return _lacking(experiments(), profile, only)
+
+
+def _lacking(known: dict[str, dict], profile: str, only: str) -> dict[str, str]:
+    """``not_here``, where the experiments are at hand."""
     asked = [] if profile == "smoke" else _asked_for(known, profile, only)
     return {name: lacks for name in asked if (lacks := _lacks(known[name]["parameters"]))}
 
@@ -102,7 +106,8 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     """
     if seeds is not None and seeds < 1:
         raise ValueError(f"SEEDS: found {seeds}, expected 1 or more; without it each experiment has as many as it says")
-    known, lacking = experiments(), not_here(profile, only)
+    known = experiments()
+    lacking = _lacking(known, profile, only)
     names = [name for name in _asked_for(known, profile, only) if name not in lacking]
     if lacking and not names:
         raise FileNotFoundError("; ".join(by_reason(lacking)))
