@@ -19,6 +19,8 @@ ARCHITECTURES = {
     "eleven_layers": "vorontsov2018",
     "vgg13": "barsoum2016",
     "small_vgg": "modern",
+    "vgg": "modern",
+    "resnet18": "modern",
     "googlenet": "pretrained",
     "caffenet": "pretrained",
     "vgg16": "pretrained",

@@ -43,18 +43,20 @@ def _two_convolutions(name: str, dense: int) -> keras.Model:
     return sequential(name, [*stack, layers.Dense(dense, activation="relu"), layers.Dropout(0.5)])
 
 
-def proposed_cnn(dropout: float = 0.25, dense_dropout: float = 0.5) -> keras.Model:
+def proposed_cnn(dropout: float = 0.25, dense_dropout: float = 0.5, width: int = 64) -> keras.Model:
     """The proposed CNN of Table IV: 22,386,119 parameters.
 
     The paper does not say which convolutions are padded; in the released notebook the first of each pair is (``same``),
     the second is not (``valid``), which leaves 20,736 features after the last pooling. The defaults of ``dropout`` (0
     to 1, after each pooling) and ``dense_dropout`` (after the dense layer) are the notebook's; other values test their
-    effect on overfitting.
+    effect on overfitting. ``width``: filters of the first convolution, which all other layers follow in proportion.
     """
-    stack = [_conv(64, "same"), _conv(64), layers.MaxPooling2D(), layers.Dropout(dropout)]
-    stack += [_conv(128, "same"), _conv(128), _conv(256, "same"), _conv(256), layers.MaxPooling2D()]
+    stack = [_conv(width, "same"), _conv(width), layers.MaxPooling2D(), layers.Dropout(dropout)]
+    for filters in (2 * width, 4 * width):
+        stack += [_conv(filters, "same"), _conv(filters)]
+    stack.append(layers.MaxPooling2D())
     stack += [layers.Dropout(dropout), layers.Flatten()]
-    stack.append(layers.Dense(1024, activation="relu", kernel_regularizer=keras.regularizers.L2(0.001)))
+    stack.append(layers.Dense(16 * width, activation="relu", kernel_regularizer=keras.regularizers.L2(0.001)))
     return sequential("proposed_cnn", [*stack, layers.Dropout(dense_dropout)])
 
 

@@ -36,7 +36,7 @@ NOT_IDENTITY = ("experiment", "title", "profile", "record")
 KEYS = {
     "title": str, "where": str, "reported": dict, "notebook": str, "protocol": str, "parameters": dict, "expect": dict,
     "deviations": list, "order": int, "smoke": dict, "quick": dict, "seeds": int, "seeds_cpu": int, "heavy": bool,
-    "diagnostic": bool, "backend": str, "milestone_of": str,
+    "value": int, "diagnostic": bool, "backend": str, "milestone_of": str,
 }  # fmt: skip
 """What an experiment's file may have, by type."""
 REPORTED = {"accuracy": float, "rows": str}

@@ -199,8 +199,9 @@ def make_missing(
 ) -> int:
     """Make the missing runs, ``jobs`` at a time. Returns 1 where one failed, else 0.
 
-    The first seeds of all come before the second ones, shortest first: a time too short for all leaves
-    a run of everything, not all seeds of one thing.
+    Those of the highest ``value`` (of their experiment, else 0) come first. Of one value, the first seeds of all come
+    before the second ones, shortest first: a time too short for all leaves a run of everything, not all seeds of one
+    thing.
 
     After ``minutes`` none is under way any more; what was goes on after its last whole epoch in the next call.
     """
@@ -208,7 +209,7 @@ def make_missing(
         raise ValueError(f"found jobs {jobs}, minutes {minutes}; expected 1 job or more, and more than 0 minutes")
     clock = _Clock(minutes)
     with system.locked(lock_file(), "making runs"):
-        todo = sorted(prepare(profile, seeds, only, force)[1], key=lambda run: (run.seed, plan.hours(run)))
+        todo = sorted(prepare(profile, seeds, only, force)[1], key=_turn)
         if not todo:
             print("All runs are there: nothing to do.")
             return 0
@@ -220,6 +221,10 @@ def make_missing(
     if rest := [*states["under way"], *states["left"]]:
         print(f"The same command goes on; {about(rest)}.")
     return 1 if states["FAILED"] else 0
+
+
+def _turn(run: Run) -> tuple:
+    return -run.experiment.get("value", 0), run.seed, plan.hours(run)
 
 
 class _Clock:

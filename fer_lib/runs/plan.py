@@ -10,8 +10,8 @@ RECORD = 0.5e6
 """Bytes of a run's record, at most."""
 WEIGHTS = {
     "feedforward": 1.4e6, "simple_cnn": 4e6, "proposed_cnn": 22.4e6, "wide_cnn": 22.4e6, "eleven_layers": 3.3e6,
-    "vgg13": 8.8e6, "small_vgg": 0.4e6, "googlenet": 5.6e6, "caffenet": 57e6, "vgg16": 134e6, "resnet152": 58e6,
-    "vgg_face": 134e6,
+    "vgg13": 8.8e6, "small_vgg": 0.4e6, "vgg": 4.7e6, "resnet18": 11.2e6, "googlenet": 5.6e6, "caffenet": 57e6,
+    "vgg16": 134e6, "resnet152": 58e6, "vgg_face": 134e6,
 }  # fmt: skip
 """How many weights a network has, by its builder, as the papers have it: what its checkpoints need on the disk."""
 START = 20 / 3600

@@ -1,7 +1,8 @@
 """Random changes of the training faces, as Keras layers: without weights, at work in training only."""
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
 
 
 def augmented(network: keras.Model, name: str) -> keras.Model:
@@ -14,7 +15,13 @@ def augmented(network: keras.Model, name: str) -> keras.Model:
 
     "flip, affine and erasing": besides, on every other face a rectangle of 2 to 20 % of its area becomes 0, which is
     black, or the mean grey of standardised faces (Zhong et al. 2017): half-hidden faces are to be told apart too.
+
+    "geometry": ``Geometry``, mirrored, turned, shifted and scaled at once. "... and erasing", as above; "... and
+    light": ``Light``.
     """
+    if name.startswith("geometry"):
+        changes = [Geometry()] + [Light()] * ("light" in name) + [_erasing()] * ("erasing" in name)
+        return _behind(changes, network)
     changes = [] if name == "none" else [layers.RandomFlip("horizontal")]
     if name in ("flip and affine", "flip, affine and erasing"):
         changes += [
@@ -23,7 +30,69 @@ def augmented(network: keras.Model, name: str) -> keras.Model:
             layers.RandomZoom((-0.1, 0.1), fill_mode="nearest"),
         ]
     if name == "flip, affine and erasing":
-        changes.append(layers.RandomErasing((0.5, 0.5), scale=(0.02, 0.2), fill_value=0.0))
-    if not changes:
-        return network
+        changes.append(_erasing())
+    return _behind(changes, network) if changes else network
+
+
+def _erasing() -> keras.Layer:
+    return layers.RandomErasing((0.5, 0.5), scale=(0.02, 0.2), fill_value=0.0)
+
+
+def _behind(changes: list[keras.Layer], network: keras.Model) -> keras.Model:
     return keras.Sequential([keras.Input(network.input_shape[1:]), *changes, network], name=network.name)
+
+
+class _Random(layers.Layer):
+    """A change of (n, h, w, 1) float32 faces in training, each by its own random numbers, at any precision."""
+
+    def __init__(self, **config):
+        super().__init__(**config | {"dtype": "float32"})
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def between(self, faces, low: float, high: float):
+        """(n, 1, 1, 1) float32, evenly distributed."""
+        return keras.random.uniform((ops.shape(faces)[0], 1, 1, 1), low, high, seed=self.seed_generator)
+
+    def call(self, faces, training=False):
+        return self.changed(faces) if training else faces
+
+
+@keras.saving.register_keras_serializable("fer_lib")
+class Geometry(_Random):
+    """Every other face mirrored, each turned by up to 10 degrees, shifted by up to a tenth of its side, and scaled to
+    between 0.8 and 1.2, in one bilinear interpolation, which blurs less than one for each. New ground takes the colour
+    of the nearest edge."""
+
+    def changed(self, faces):
+        middle = (faces.shape[1] - 1) / 2
+        mirror = ops.where(self.between(faces, 0, 1) < 0.5, -1.0, 1.0)
+        angle, zoom = self.between(faces, -np.pi / 18, np.pi / 18), self.between(faces, 0.8, 1.2)
+        right, down = (self.between(faces, -0.1, 0.1) * faces.shape[1] for _ in range(2))
+        # Where each output pixel (x, y) comes from: (a x + b y + c, d x + e y + f).
+        a, b = mirror * ops.cos(angle) / zoom, -mirror * ops.sin(angle) / zoom
+        d, e = ops.sin(angle) / zoom, ops.cos(angle) / zoom
+        c, f = middle + right - (a + b) * middle, middle + down - (d + e) * middle
+        nothing = ops.zeros_like(a)
+        rows = ops.concatenate([a, b, c, d, e, f, nothing, nothing], axis=-1)
+        return ops.image.affine_transform(faces, ops.reshape(rows, (-1, 8)), fill_mode="nearest")
+
+
+@keras.saving.register_keras_serializable("fer_lib")
+class Light(_Random):
+    """Each face's gamma, contrast and brightness changed, by what it is itself, so that any scaling of pixels will do.
+
+    Between its darkest and its brightest pixel grey levels follow a power of 2/3 to 3/2; then the contrast is
+    multiplied by 0.8 to 1.25, and a fifth of the face's deviation at most is added to all pixels or taken off.
+    """
+
+    def changed(self, faces):
+        low, high = (f(faces, axis=(1, 2, 3), keepdims=True) for f in (ops.min, ops.max))
+        width = ops.maximum(high - low, 1e-6)
+        gamma = ops.exp(self.between(faces, -np.log(1.5), np.log(1.5)))
+        faces = low + width * ((faces - low) / width) ** gamma
+        mean, deviation = (f(faces, axis=(1, 2, 3), keepdims=True) for f in (ops.mean, ops.std))
+        contrast = ops.exp(self.between(faces, -np.log(1.25), np.log(1.25)))
+        return mean + contrast * (faces - mean) + self.between(faces, -0.2, 0.2) * deviation

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from ..evaluation import records
+from . import batches
 
 BACKEND = keras.backend.backend()
 
@@ -64,9 +65,10 @@ def compiled_epochs(model: keras.Model, images, targets, weights, scale, batch_s
 
     The faces go to the device once: ``images`` (n, 48, 48) uint8, ``weights`` (n,) float32 or None; ``scale`` makes
     input of images. ``targets`` (n,) int32 or (n, k) float32 are like those of the epochs. The function takes an
-    ``order`` of rows, (m,) int, and the epoch's targets of all rows, and returns what ``fit`` would: the epoch's mean
-    loss and metrics. ``fit`` itself hands each batch over from Python and, on a GPU, mostly waits for that. On a CPU
-    the steps are called one by one: within a loop XLA gives a convolution one thread and a slow program.
+    ``order`` of rows, (m,) int, the epoch's targets of all rows and what ``batches.epoch_mixing`` gives, and returns
+    what ``fit`` would: the epoch's mean loss and metrics. ``fit`` itself hands each batch over from Python and, on a
+    GPU, mostly waits for that. On a CPU the steps are called one by one: within a loop XLA gives a convolution one
+    thread and a slow program.
     """
     import jax
 
@@ -78,31 +80,33 @@ def compiled_epochs(model: keras.Model, images, targets, weights, scale, batch_s
 
     images, *weights = jax.device_put((images,) if weights is None else (images, weights))
 
-    def step(state, rows, data):
-        images, *rest = (array[rows] for array in data)
+    def step(state, batch, data):
+        images, *rest = batches.shown(data, *batch)
         return model.train_step(state, (scale(images), *rest))[1]
 
     step_alone = jax.jit(step, donate_argnums=0)
 
-    def one_by_one(state, batches, data):
-        for rows in batches:
-            state = step_alone(state, rows, data)
+    def one_by_one(state, steps, data):
+        for batch in zip(*steps):
+            state = step_alone(state, batch, data)
         return state
 
     @partial(jax.jit, donate_argnums=0)
-    def scanned(state, batches, data):
-        return jax.lax.scan(lambda state, rows: (step(state, rows, data), None), state, batches)[0]
+    def scanned(state, steps, data):
+        return jax.lax.scan(lambda state, batch: (step(state, batch, data), None), state, steps)[0]
 
-    steps = one_by_one if jax.default_backend() == "cpu" else scanned
+    train = one_by_one if jax.default_backend() == "cpu" else scanned
 
-    def epoch(order: np.ndarray, targets: np.ndarray) -> dict:
+    def epoch(order: np.ndarray, targets: np.ndarray, mixing: tuple = ()) -> dict:
         model.reset_metrics()
         data = (images, jax.device_put(targets), *weights)
         state = tuple([variable.value for variable in group] for group in variables)
         whole = len(order) // batch_size * batch_size
-        for part in (order[:whole].reshape(-1, batch_size), order[None, whole:]):  # the last batch may be smaller
-            if part.size:
-                state = steps(state, part, data)
+        each = (order, *mixing)
+        evenly = tuple(array[:whole].reshape(-1, batch_size, *array.shape[1:]) for array in each)
+        for part in (evenly, tuple(array[None, whole:] for array in each)):  # the last batch may be smaller
+            if part[0].size:
+                state = train(state, part, data)
         for group, values in zip(variables, state):
             for variable, value in zip(group, values):
                 variable.assign(value)

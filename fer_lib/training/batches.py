@@ -82,14 +82,15 @@ def epoch_order(labels: np.ndarray, sampling: str, seed: int, epoch: int) -> np.
 def epoch_targets(faces: Faces, protocol: Protocol, seed: int, epoch: int) -> np.ndarray:
     """What an epoch trains towards: codes, (n,) int32, or the faces' ``targets``, (n, k) float32.
 
-    Codes sampled from these targets follow from (seed, epoch) alone.
+    Codes sampled from these targets follow from (seed, epoch) alone. Where faces are mixed, codes become targets too.
     """
-    if faces.targets is None:
-        return faces.labels.astype(np.int32)
-    if protocol.targets == "given":
+    codes = faces.labels.astype(np.int32)
+    if faces.targets is not None and protocol.targets == "given":
         return faces.targets
-    shares = faces.targets / faces.targets.sum(axis=1, keepdims=True)
-    return sampled_targets(shares, np.random.default_rng([seed, epoch, 1])).astype(np.int32)
+    if faces.targets is not None:
+        shares = faces.targets / faces.targets.sum(axis=1, keepdims=True)
+        codes = sampled_targets(shares, np.random.default_rng([seed, epoch, 1])).astype(np.int32)
+    return codes if protocol.mixing == "none" else np.eye(len(faces.emotions), dtype=np.float32)[codes]
 
 
 def sampled_targets(distribution: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -99,18 +100,60 @@ def sampled_targets(distribution: np.ndarray, rng: np.random.Generator) -> np.nd
     return (places >= edges).sum(axis=1).clip(max=7).astype(np.uint8)
 
 
-class Batches(keras.utils.PyDataset):
-    """One epoch of training batches: images as the network wants them, targets, and the rows' weights if there are."""
+def epoch_mixing(order: np.ndarray, side: int, protocol: Protocol, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
+    """What each of an epoch's faces is mixed with, in their ``order``; () for nothing. It follows from (seed, epoch).
 
-    def __init__(self, images, targets, weights, scale, batch_size: int, order: np.ndarray):
+    partners (m,) int64: the order, shuffled. patches (m, 6) float32: of the partner's patch its share of the pixels,
+    top, bottom, left and right (pixels, 0 to ``side``), and the partner's share of the label. "mixup" (Zhang et al.
+    2018): all of the picture, by a share of Beta(alpha, alpha). "cutmix" (Yun et al. 2019): a square with such a share
+    of the picture's area, anywhere, as far as it lies inside; it hides the face's own pixels.
+    """
+    if protocol.mixing == "none":
+        return ()
+    rng = np.random.default_rng([seed, epoch, 2])
+    partners, n = rng.permutation(order), len(order)
+    shares = rng.beta(protocol.mixing_alpha, protocol.mixing_alpha, n)
+    if protocol.mixing == "mixup":
+        patches = [shares, np.zeros(n), np.full(n, side), np.zeros(n), np.full(n, side), shares]
+    else:
+        half, (down, right) = side * np.sqrt(shares) / 2, rng.uniform(0, side, (2, n))
+        edges = [np.rint(place).clip(0, side) for place in (down - half, down + half, right - half, right + half)]
+        top, bottom, left, right = edges
+        patches = [np.ones(n), *edges, (bottom - top) * (right - left) / side**2]
+    return partners, np.stack(patches, axis=1).astype(np.float32)
+
+
+def shown(arrays: tuple, rows, partners=None, patches=None) -> list:
+    """A batch's ``rows`` of images (n, h, w), targets (n, k) and weights, NumPy's or JAX's, mixed with their partners'
+    if they have any (see ``epoch_mixing``): images become float32."""
+    own = [array[rows] for array in arrays]
+    if partners is None:
+        return own
+    images, targets, *weights = own
+    share, top, bottom, left, right, of_label = patches.T[..., None, None]
+    height, width = (np.arange(side, dtype=np.float32) for side in images.shape[1:])
+    down, across = height[None, :, None], width[None, None, :]
+    theirs = share * ((down >= top) & (down < bottom) & (across >= left) & (across < right))
+    mixed = (1 - theirs) * images + theirs * arrays[0][partners]
+    return [mixed, (1 - of_label[..., 0]) * targets + of_label[..., 0] * arrays[1][partners], *weights]
+
+
+class Batches(keras.utils.PyDataset):
+    """One epoch of training batches: images as the network wants them, targets, and the rows' weights if there are.
+
+    ``mixing``: what ``epoch_mixing`` gives.
+    """
+
+    def __init__(self, images, targets, weights, scale, batch_size: int, order: np.ndarray, mixing=()):
         super().__init__()
         self.arrays = (images, targets) if weights is None else (images, targets, weights)
-        self.scale, self.batch_size, self.order = scale, batch_size, order
+        self.scale, self.batch_size, self.order, self.mixing = scale, batch_size, order, mixing
 
     def __len__(self):
         return math.ceil(len(self.order) / self.batch_size)
 
     def __getitem__(self, index):
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        images, *rest = (array[rows] for array in self.arrays)
+        batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        rows, *mixing = (array[batch] for array in (self.order, *self.mixing))
+        images, *rest = shown(self.arrays, rows, *mixing)
         return self.scale(images), *rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,11 @@ from tqdm.auto import tqdm
 
 from .. import models, system
 from ..data import Faces
-from ..evaluation import metrics
+from ..evaluation import metrics, views
 from ..files import arrays
 from ..models import weights
 from . import augmentation, backends, checkpoints
-from .batches import Batches, epoch_order, epoch_targets, evaluated_rows, scaler, training_rows
+from .batches import Batches, epoch_mixing, epoch_order, epoch_targets, evaluated_rows, scaler, training_rows
 from .losses import loss_function
 from .optimizers import make_optimizer
 from .protocol import Protocol
@@ -34,7 +35,7 @@ class Training:
 
     model: keras.Model
     history: list[dict]
-    logits: dict[str, np.ndarray]  # of the "last" and the "best" epoch, and of the "milestone" where one was reached
+    logits: dict[str, np.ndarray]  # of the "last" and the "best" epoch, of a "milestone" that was reached, of "views"
     best_epoch: int
     seconds: float
     weights: dict | None = None  # file and SHA-256 of the pretrained weights, where it began with some
@@ -54,11 +55,16 @@ def compile_for(epoch: int, model: keras.Model, network: keras.Model, fitted: Fa
     own = {id(variable) for variable in head.trainable_variables}
     shares = [1.0 if id(variable) in own else protocol.body_rate for variable in model.trainable_variables]
     epochs = frozen if epoch <= frozen else protocol.epochs - frozen
-    steps = epochs * math.ceil(len(fitted) / protocol.batch_size)
-    soft = fitted.targets is not None and protocol.targets == "given"
+    steps_per_epoch = math.ceil(len(fitted) / protocol.batch_size)
+    soft = epoch_targets(fitted, protocol, 0, 0).ndim == 2
     accuracy = keras.metrics.CategoricalAccuracy if soft else keras.metrics.SparseCategoricalAccuracy
     model.compile(
-        make_optimizer(protocol, steps, shares if protocol.body_rate != 1 else None),
+        make_optimizer(
+            protocol,
+            epochs * steps_per_epoch,
+            min(epochs, protocol.warmup_epochs) * steps_per_epoch,
+            shares if protocol.body_rate != 1 else None,
+        ),
         loss_function(protocol.loss, protocol.label_smoothing),
         metrics=[accuracy(name="accuracy")],
         jit_compile=backends.BACKEND == "jax" and model is network,  # XLA makes TensorFlow slower on a CPU
@@ -66,18 +72,18 @@ def compile_for(epoch: int, model: keras.Model, network: keras.Model, fitted: Fa
 
 
 def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol, reached=lambda share: None):
-    """A function from (epoch's number, order of rows, their ``epoch_targets``) that trains one epoch and returns its
-    mean loss and metrics. ``reached`` takes the share of its batches that are done, after each; never on JAX, where an
-    epoch is one call."""
+    """A function from (epoch's number, order of rows, all ``epoch_targets``, ``epoch_mixing``) that trains one epoch
+    and returns its mean loss and metrics. ``reached`` takes the share of its batches that are done, after each; never
+    on JAX, where an epoch is one call."""
     balanced = protocol.class_weights == "balanced"
     weights = compute_sample_weight("balanced", fitted.labels).astype(np.float32) if balanced else None
     if backends.BACKEND == "jax":
         like = epoch_targets(fitted, protocol, 0, 0)
         compiled = backends.compiled_epochs(model, fitted.images, like, weights, scale, protocol.batch_size)
-        return lambda epoch, order, targets: compiled(order, targets)
+        return lambda epoch, *given: compiled(*given)
 
-    def fit(epoch: int, order: np.ndarray, targets: np.ndarray) -> dict:
-        batches = Batches(fitted.images, targets, weights, scale, protocol.batch_size, order)
+    def fit(epoch: int, order: np.ndarray, targets: np.ndarray, mixing: tuple = ()) -> dict:
+        batches = Batches(fitted.images, targets, weights, scale, protocol.batch_size, order, mixing)
         what = f"epoch {epoch} of at most {protocol.epochs}"
         with tqdm(total=len(batches), desc=what, unit="batch", leave=False) as bar:
 
@@ -97,6 +103,17 @@ def reseed(model: keras.Model, seed: int, epoch: int) -> None:
     states = [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
     for number, state in enumerate(states):
         state.assign(np.random.SeedSequence([seed, epoch, number]).generate_state(2).astype(state.dtype))
+
+
+@contextmanager
+def averaged(model: keras.Model, ema: float):
+    """Within this a model has the moving average of its weights, if there is one; its training goes on without it."""
+    own = [ops.copy(variable.value) for variable in model.trainable_variables] if ema else []
+    if ema:
+        model.optimizer.average(model.trainable_variables)
+    yield
+    for variable, value in zip(model.trainable_variables, own):
+        variable.assign(value)
 
 
 def should_stop(losses: list[float], patience: int) -> bool:
@@ -144,6 +161,10 @@ def train(
     at_once = protocol.batch_size if protocol.model in models.TAKE_0_TO_255 else 256  # 256 large pictures fill a memory
     predicting = network if backends.BACKEND == "jax" else model  # JAX does not compile what changes faces at random
     inputs = scale(evaluated.images)
+
+    def predict(inputs) -> np.ndarray:
+        return predicting.predict(inputs, batch_size=at_once, verbose=0).astype(np.float32)
+
     sets = {"PublicTest": evaluated.split == 1, "PrivateTest": evaluated.split == 2}
     sets["PublicTest+PrivateTest"] = evaluated.split > 0
     watched = evaluated.rows(protocol.validation_rows) if protocol.validation_rows else None
@@ -173,9 +194,11 @@ def train(
         reached(0)
         reseed(model, seed, epoch)
         order = epoch_order(fitted.labels, protocol.sampling, seed, epoch)
-        fit = train_epoch(epoch, order, epoch_targets(fitted, protocol, seed, epoch))
+        mixing = epoch_mixing(order, faces.images.shape[1], protocol, seed, epoch)
+        fit = train_epoch(epoch, order, epoch_targets(fitted, protocol, seed, epoch), mixing)
         reached(1)
-        logits = predicting.predict(inputs, batch_size=at_once, verbose=0).astype(np.float32)
+        with averaged(model, protocol.ema):
+            logits = predict(inputs)
         arrays.check_finite(logits, f"epoch {epoch}", DIVERGED)
         models.check_finite(network, f"epoch {epoch}", DIVERGED)
         losses = metrics.cross_entropy(logits, evaluated.labels, protocol.loss)
@@ -197,6 +220,11 @@ def train(
         if folder is not None:
             facts = {"history": state.history, "best_epoch": state.best_epoch, "seconds": state.seconds}
             checkpoints.save(folder, model, state.logits, facts | {"identity": identity})
+    if protocol.ema:
+        model.optimizer.average(model.trainable_variables)
+    if protocol.views != "none":
+        each = [predict(scale(view)) for view in views.views(evaluated.images, protocol.views)]
+        state.logits["views"] = np.mean(each, axis=0)
     system.tell("trained")
     return state, evaluated
 

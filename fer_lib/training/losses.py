@@ -18,6 +18,10 @@ def loss_function(form: str, smoothing: float = 0.0):
     then costs -ln(1e-7) = 16.118. Written out, because Keras 3 clips or not depending on its backend. "any of" is for
     faces that several emotions are true of, all alike: "logits" of the likeliest of them (Barsoum et al. 2016).
 
+    Two losses are for labels of which some are wrong. "bootstrapped" (Reed et al. 2015, soft) takes 5 % of each target
+    from the network's own prediction. "symmetric" (Wang et al. 2019) is a tenth of the cross-entropy and the reverse
+    one, in which the logarithm of a label's 0 is -4: the paper's figures for CIFAR-10.
+
     ``smoothing``, with "logits" only, spreads that share of each label over all emotions (Szegedy et al. 2016).
     """
 
@@ -34,7 +38,17 @@ def loss_function(form: str, smoothing: float = 0.0):
     def any_of(labels, logits):
         return -ops.max(ops.where(_shares(labels, logits) > 0, ops.log_softmax(logits), -np.inf), axis=-1)
 
-    return {"clipped": clipped, "logits": logits_, "any of": any_of}[form]
+    def bootstrapped(labels, logits):
+        targets = 0.95 * _shares(labels, logits) + 0.05 * ops.softmax(logits)
+        return -ops.sum(targets * ops.log_softmax(logits), axis=-1)
+
+    def symmetric(labels, logits):
+        shares = _shares(labels, logits)
+        reverse = -ops.sum(ops.softmax(logits) * ops.log(ops.maximum(shares, float(np.exp(-4)))), axis=-1)
+        return 0.1 * -_of_label(ops.log_softmax(logits), labels) + reverse
+
+    forms = {"clipped": clipped, "logits": logits_, "any of": any_of}
+    return (forms | {"bootstrapped": bootstrapped, "symmetric": symmetric})[form]
 
 
 def _of_label(values, labels):
