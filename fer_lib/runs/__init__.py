@@ -36,7 +36,7 @@ NOT_IDENTITY = ("experiment", "title", "profile", "record")
 KEYS = {
     "title": str, "where": str, "reported": dict, "notebook": str, "protocol": str, "parameters": dict, "expect": dict,
     "deviations": list, "order": int, "smoke": dict, "quick": dict, "seeds": int, "seeds_cpu": int, "heavy": bool,
-    "value": int, "diagnostic": bool, "backend": str, "milestone_of": str,
+    "value": int, "diagnostic": bool, "backend": str, "milestone_of": str, "compared_with": str,
 }  # fmt: skip
 """What an experiment's file may have, by type."""
 REPORTED = {"accuracy": float, "rows": str}
@@ -115,6 +115,8 @@ def experiments() -> dict[str, dict]:
         if of is not None and "milestone_of" in known.get(of, {"milestone_of": ""}):
             expected = "the name of an experiment with runs of its own"
             raise refused(f"experiments/{name}.yaml, milestone_of", repr(of), expected, HOW)
+        if (other := content.get("compared_with", name)) not in known:
+            raise refused(f"experiments/{name}.yaml, compared_with", repr(other), "an experiment's name", HOW)
     return {name: known[name] for name in sorted(known, key=order)}
 
 
