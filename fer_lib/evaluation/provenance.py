@@ -12,7 +12,7 @@ from .. import paths, system
 WATCHED = (
     "training/loop.py", "training/batches.py", "training/losses.py", "training/optimizers.py",
     "training/augmentation.py", "training/backends.py", "training/protocol.py", "training/tree.py",
-    "models", "evaluation/metrics.py", "data/audit.py",
+    "models", "evaluation/metrics.py", "evaluation/views.py", "data/audit.py",
 )  # fmt: skip
 """Files and folders that can change a run's numbers."""
 WATCHED_BY_SWEEPS = (*WATCHED, "training/first_steps.py")

@@ -103,6 +103,22 @@ def accuracy_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, f
     return (only_second - only_first) / n, float(low), float(high)
 
 
+def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """Mean accuracy of a second group of networks minus a first's, on the same rows, seed by seed: (difference, low,
+    high), fractions.
+
+    ``first`` and ``second``, (seeds, n) bool: whether each was right on each row. A row's value is the difference of
+    the shares of seeds that had it right; the t interval is over rows, so it says how far other rows would move the
+    difference between these very networks, and nothing of other seeds. Raises ValueError unless both have the same
+    shape, with two rows at least.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.ndim != 2 or first.shape != second.shape or not first.shape[0] or first.shape[1] < 2:
+        found = f"found shapes {first.shape} and {second.shape}"
+        raise ValueError(f"first, second: {found}, expected the same seeds and rows, two rows at least")
+    return t_interval((second - first).mean(axis=0))
+
+
 def independent_difference(correct: int, n: int, other: int, m: int) -> tuple[float, float, float]:
     """Accuracy ``correct`` / ``n`` minus ``other`` / ``m`` on other rows: (difference, low, high), fractions.
 

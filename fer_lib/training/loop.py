@@ -134,8 +134,9 @@ def train(
     that are not finite: a training that diverged gives no record. The state before that epoch is kept.
 
     History, one entry an epoch: epoch (from 1), loss and accuracy (running means over the epoch with dropout on, loss
-    with the weight penalty, as Keras prints them), penalty, learning_rate (at the epoch's end), seconds, and for each
-    evaluated set NAME its NAME_loss (without penalty) and NAME_accuracy.
+    with the weight penalty, as Keras prints them), penalty, learning_rate (at the epoch's end), seconds, of these
+    training_seconds (without the predictions), and for each evaluated set NAME its NAME_loss (without penalty) and
+    NAME_accuracy.
     """
     started = time.monotonic()
     backends.make_deterministic(seed, protocol.precision)
@@ -196,6 +197,7 @@ def train(
         order = epoch_order(fitted.labels, protocol.sampling, seed, epoch)
         mixing = epoch_mixing(order, faces.images.shape[1], protocol, seed, epoch)
         fit = train_epoch(epoch, order, epoch_targets(fitted, protocol, seed, epoch), mixing)
+        training_seconds = time.monotonic() - clock
         reached(1)
         with averaged(model, protocol.ema):
             logits = predict(inputs)
@@ -208,7 +210,7 @@ def train(
         for name, rows in sets.items():
             entry |= {f"{name}_loss": float(losses[rows].mean()), f"{name}_accuracy": float(correct[rows].mean())}
         entry["watched_loss"] = float(losses[watched].mean()) + penalty if watched is not None else 0.0
-        entry["seconds"] = time.monotonic() - clock
+        entry |= {"seconds": time.monotonic() - clock, "training_seconds": training_seconds}
         if epoch == 1 or entry["PublicTest_accuracy"] > max(e["PublicTest_accuracy"] for e in state.history):
             state.logits["best"], state.best_epoch = logits, epoch
         if epoch == protocol.milestone:
