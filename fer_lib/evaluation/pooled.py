@@ -161,13 +161,16 @@ def comparable(all_records: list[dict], experiments: dict[str, dict]) -> list[di
 def honest(all_records: list[dict], experiments: dict[str, dict]) -> pd.DataFrame:
     """The honest reading of the same runs: epoch chosen on PublicTest, scored on PrivateTest and its clean rows.
 
-    A model without epochs has nothing to choose and is read as it is. Groups without such a reading, and those that are
-    not ``comparable``, are left out. Columns: experiment, title, epochs, computed_by, stopped_on (the rows that decided
-    how long training went on, where PrivateTest was among them, else ""), and for each of ``HONEST`` and for
-    ``NEAR_CLEAN`` the dict of ``spread``, for the last None where the data is not the official.
+    A model without epochs has nothing to choose and is read as it is. Groups without such a reading, those that are
+    not ``comparable``, and those that are scored on PublicTest by their own protocol are left out. Columns:
+    experiment, title, epochs, computed_by, stopped_on (the rows that decided how long training went on, where
+    PrivateTest was among them, else ""), and for each of ``HONEST`` and for ``NEAR_CLEAN`` the dict of ``spread``, for
+    the last None where the data is not the official.
     """
     lines = []
     for group in groups(comparable(all_records, experiments), experiments):
+        if reading(group[0])[1] == "PublicTest":  # runs that only choose
+            continue
         scores = [r["metrics"].get("best") or ({} if r["history"] else r["metrics"]["last"]) for r in group]
         if not all(name in score for score in scores for name in HONEST):
             continue

@@ -74,8 +74,9 @@ def key(name: str, options: dict | None = None) -> str:
     return f"{name}({arguments})" if arguments else name
 
 
-def load(all_records: list[dict]) -> dict[str, list[dict]]:
-    """The ``layers`` of both papers' networks and of the records' networks, by ``key``.
+def load(all_records: list[dict], also: list[dict] = ()) -> dict[str, list[dict]]:
+    """The ``layers`` of both papers' networks and of the records' networks, by ``key``. ``also``: parameters of
+    experiments whose networks are wanted too.
 
     They are read from ``results/architectures.json``. If that lacks one, or the builders have changed since, Keras
     builds what is needed and the file is rewritten; for records of other profiles than full, which git ignores, the
@@ -87,9 +88,9 @@ def load(all_records: list[dict]) -> dict[str, list[dict]]:
     kept = _kept(path, sources)
     known = _kept(paths.RESULTS / "architectures.json", sources) | kept
     wanted = {name: (name, {}) for name in PAPERS}
-    for record in all_records:
-        if name := record["parameters"].get("model"):
-            options = record["parameters"].get("model_options")
+    for parameters in [*(record["parameters"] for record in all_records), *also]:
+        if name := parameters.get("model"):
+            options = parameters.get("model_options")
             wanted[key(name, options)] = (name, options)
     if missing := {name: of for name, of in wanted.items() if name not in known}:
         built = _built(missing)

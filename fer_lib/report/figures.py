@@ -551,3 +551,39 @@ def mean_faces(faces: Faces, least: int = 50) -> Figure:
     means = [faces.images[r].mean(axis=0, dtype=np.float64) if len(r) >= least else None for r in rows]
     shown = [mean for mean in means if mean is not None] or [np.array([0.0, 255.0])]
     return _pictures([means], faces.emotions, (min(m.min() for m in shown), max(m.max() for m in shown)))
+
+
+@rc_context(THEME)
+def climb(lines: list[dict]) -> Figure:
+    """Accuracy on PublicTest rung by rung, from the ``climb.rungs`` that were run: a ring is a seed, a dot their mean,
+    and an arrow leads to each rung from the one that it changes: kept ones blue, dropped ones orange."""
+    run = [line for line in lines if line["group"]]
+    places = {line["name"]: place for place, line in enumerate(run)}
+    figure, axes = canvas(7.6, 1.2 + 0.42 * len(run))
+    for place, line in enumerate(run):
+        colour = {"dropped": ORANGE, "start": GREY, "–": GREY}.get(line["outcome"], BLUE)
+        axes.plot(100 * np.array(line["each"]), [place] * len(line["each"]), "o", mfc="none", mec=colour, ms=5, mew=0.8)
+        axes.plot(100 * line["mean"], place, "o", color=colour, ms=6)
+        if line["before"] in places:
+            start = 100 * run[places[line["before"]]]["mean"]
+            axes.hlines(place, start, 100 * line["mean"], color=colour, lw=4, alpha=0.4)
+            axes.plot(start, place, "|", color=colour, ms=9)
+        change = f" ({100 * line['gain']['difference']:+.2f})" if line.get("gain") else ""
+        _beside(axes, place, 8, f"{100 * line['mean']:.2f}{change}", colour)
+    axes.set_yticks(range(len(run)), [line["title"] for line in run])
+    axes.set(xlabel="Accuracy on PublicTest (%)", ylim=(len(run) - 0.5, -0.5))
+    return figure
+
+
+@rc_context(THEME)
+def gain_by_size(sizes: list[dict]) -> Figure:
+    """The accuracy of ensembles (``ensembles.by_size``) against how many networks vote: mean, least and best."""
+    figure, axes = canvas(4.8, 3.4)
+    x, mean, least, best = ([line[key] for line in sizes] for key in ("size", "mean", "least", "best"))
+    axes.fill_between(x, least, best, color=BLUE, alpha=0.2, lw=0, label="from the least to the best")
+    axes.plot(x, mean, "o-", color=BLUE, ms=4, label="mean of the ensembles of a size")
+    axes.set(xlabel="Networks that vote", ylabel="Accuracy on PublicTest")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    figure.legend(loc="outside upper left")
+    return figure

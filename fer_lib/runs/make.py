@@ -331,7 +331,7 @@ def report_is_current(profile: str) -> bool:
 
 def report(profile: str, failed: list[str] = ()) -> Path:
     """Write a profile's ``claims.json``, forest plot, ``README.md`` and pages: ``report.html``, ``runs.html``,
-    ``causes.html``, ``dataset.html``.
+    ``causes.html``, ``climb.html``, ``dataset.html``.
 
     The committed results fill the marked parts of the project's README and docs, and ``docs/article.md``, too.
 
@@ -345,8 +345,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
 
 def _report(profile: str, failed: list[str]) -> Path:
     from ..claims import judge
-    from ..models import architectures
-    from ..report import article, figures, page, sections
+    from ..report import article, climb, figures, page, sections
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
     inputs = report_inputs(profile)
@@ -355,13 +354,16 @@ def _report(profile: str, failed: list[str]) -> Path:
     claims = folder / "claims.json"
     folder.mkdir(parents=True, exist_ok=True)
     writing.replace_text(claims, judge.to_json(judged))
-    architectures.load(all_records)  # builds what is not kept; the notebook reads it, without Keras's messages
+    climb.load_networks(
+        all_records, experiments
+    )  # builds what is not kept; the notebook reads it, without Keras's messages
     # A notebook, its parameters, and its pages with the tag of the cells that each of them leaves out.
     read = {"results": str(folder), "profile": profile}
     made = [
         ("9_report", read | {"failures": list(failed), "claims": str(claims)}, {folder / "report.html": ""}),
         ("7_runs", read, {folder / "runs.html": ""}),
         ("8_causes", read | {"claims": str(claims)}, {folder / "causes.html": ""}),
+        ("8_climb", read, {folder / "climb.html": ""}),
     ]
     if profile == "smoke":
         made.append(("1_dataset", {"data": "drawn_faces"}, {folder / "dataset.html": ""}))

@@ -1,0 +1,373 @@
+"""The climb: from the proposed CNN to the best network from scratch, one change at a time. What each change gives on
+PublicTest, which chooses; what it costs; what several views and several networks give; how fast it can be had.
+
+All is computed from records. PrivateTest is scored by what was declared final before it was run, and by nothing else.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from IPython.display import Markdown, display
+
+from .. import paths
+from ..data import near_duplicates
+from ..evaluation import ensembles, pooled, records, statistics
+from ..files.tables import read_rows
+from ..markdown import interval, joined, table
+from ..models import architectures
+from . import figures
+
+SMALL, FULL, SPEED = "ours/rung_", "ours/record_", "ours/speedrun_"
+"""What the names of the climb's experiments begin with: in small, at full size, and against the clock."""
+CHOOSING, FINAL = "PublicTest", "PrivateTest"
+SHORT = {"bfloat16": 2.0, "tensorfloat32": 1.0, "float32": 0.5}
+"""How fast a GPU multiplies at a precision, against tensorfloat32: as the makers of the H100 and H200 rate them."""
+BUDGET = 25 * 60
+"""Seconds of a GPU that the whole climb may take: what half an hour leaves after its start and its copies."""
+
+
+def members(all_records: list[dict], experiments: dict[str, dict], prefix: str) -> dict[str, list[dict]]:
+    """The runs of the climb's experiments by name, in their order; of several groups that may not be pooled the one
+    with most seeds. An experiment without a run is left out."""
+    found: dict[str, list[dict]] = {}
+    for group in pooled.groups(all_records, experiments):
+        name = group[0]["experiment"]
+        if name.startswith(prefix) and name in experiments and len(group) > len(found.get(name, [])):
+            found[name] = group
+    return {name: found[name] for name in experiments if name in found}
+
+
+def gain(before: list[dict], after: list[dict], kept: str = "last", kept_before: str = "last") -> dict | None:
+    """What ``after`` has over ``before`` on PublicTest, over the seeds that both have: difference, low and high (over
+    rows, see ``statistics.paired_difference``) and each seed's, fractions; None without a seed in common."""
+    one, two = ({record["seed"]: record for record in group} for group in (before, after))
+    seeds = sorted(one.keys() & two.keys())
+    if not seeds:
+        return None
+    first, second = (
+        np.stack([_right(of[seed], name) for seed in seeds]) for of, name in ((one, kept_before), (two, kept))
+    )
+    difference, low, high = statistics.paired_difference(first, second)
+    each = (second.mean(axis=1) - first.mean(axis=1)).tolist()
+    return {"difference": difference, "low": low, "high": high, "each": each, "seeds": seeds}
+
+
+def _right(record: dict, kept: str, rows: str = CHOOSING) -> np.ndarray:
+    arrays = records.row_predictions(record, kept, rows)
+    return arrays["classes"] == arrays["labels"]
+
+
+def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, networks: dict) -> list[dict]:
+    """The climb's experiments, a dict each: name, title, before (the experiment that it changes, or None), group, mean
+    and each (accuracies on PublicTest), gain (see ``gain``), views (what the mean over its views adds), seconds and
+    pflop of a run, and outcome: "start", "kept", "dropped", or "not run" with ``group`` empty.
+
+    A change is kept where its difference on PublicTest is above 0: the rule stood before the runs. ``networks``:
+    ``architectures.load``'s.
+    """
+    there, lines = members(all_records, experiments, prefix), []
+    for name in [name for name in experiments if name.startswith(prefix)]:
+        group, before = there.get(name, []), experiments[name].get("compared_with")
+        line = {"name": name, "title": experiments[name]["title"].partition(": ")[2], "before": before, "group": group}
+        if not group:
+            lines.append(line | {"outcome": "not run"})
+            continue
+        each = [float(_right(record, "last").mean()) for record in group]
+        over = gain(there[before], group) if before in there else None
+        outcome = "start" if not before else "–" if over is None else "kept" if over["difference"] > 0 else "dropped"
+        views = gain(group, group, kept="views") if all("views" in record["metrics"] for record in group) else None
+        seconds = float(np.mean([record["seconds"] for record in group]))
+        costs = {"seconds": seconds, "pflop": pflop(group[0]["parameters"], group[0]["data"]["rows"], networks)}
+        lines.append(line | {"mean": float(np.mean(each)), "each": each, "gain": over, "views": views, **costs}
+                     | {"outcome": outcome})  # fmt: skip
+    return lines
+
+
+def load_networks(all_records: list[dict], experiments: dict[str, dict]) -> dict[str, list[dict]]:
+    """``architectures.load``, with the networks of the climb at full size."""
+    also = [experiment["parameters"] for name, experiment in experiments.items() if name.startswith(FULL)]
+    return architectures.load(all_records, also)
+
+
+def pflop(parameters: dict, rows: dict[str, int], networks: dict[str, list[dict]]) -> float:
+    """Operations of a training, in 1e15: forward and back through every training row in each epoch.
+
+    The predictions of the test rows, loss, optimiser and augmentation are not counted. NaN for a network that is not
+    among ``networks``.
+    """
+    layers = networks.get(architectures.key(parameters["model"], parameters.get("model_options")))
+    if layers is None:
+        return float("nan")
+    count = parameters.get("rows") or rows["Training"]
+    return architectures.training_flop(layers) * count * parameters["epochs"] / 1e15
+
+
+def rung_table(lines: list[dict]) -> str:
+    """The ``rungs`` as a Markdown table, gains in points with their 95 % interval over rows."""
+    numbers = {line["name"]: place for place, line in enumerate(lines, 1)}
+    return table([
+        {
+            "Rung": numbers[line["name"]],
+            "Change": line["title"],
+            "To": numbers.get(line["before"], "–"),
+            "PublicTest, %": _percent(line["mean"]) if line["group"] else "–",
+            "Gain, points": _points(line.get("gain")),
+            "Each seed": ", ".join(f"{100 * d:+.2f}" for d in line["gain"]["each"]) if line.get("gain") else "–",
+            "Outcome": line["outcome"],
+            "Views add": _points(line.get("views")),
+            "Minutes": f"{line['seconds'] / 60:.0f}" if line["group"] else "–",
+            "PFLOP": f"{line['pflop']:.2f}" if line["group"] else "–",
+        }
+        for line in lines
+    ])  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+def _points(over: dict | None) -> str:
+    return f"{100 * over['difference']:+.2f} {interval((over['low'], over['high']), '+')}" if over else "–"
+
+
+def rungs_in_words(lines: list[dict]) -> str:
+    """What the ``rungs`` say, in sentences."""
+    run = [line for line in lines if line["group"]]
+    if not run:
+        return "No rung was run yet.\n"
+    compared = [line for line in run if line.get("gain")]
+    sentences = [
+        f"**{len(run)} of {len(lines)} rungs were run**, with {joined(_seeds(run))} each; so many configurations were "
+        "tried, and all are in the table."
+    ]
+    for outcome in ("kept", "dropped"):
+        some = [line for line in compared if line["outcome"] == outcome]
+        told = joined(f"{line['title']} ({100 * line['gain']['difference']:+.1f})" for line in some)
+        sentences += [f"{outcome.capitalize()}: {told}."] if some else []
+    if unsure := [line["title"] for line in compared if line["gain"]["low"] <= 0 <= line["gain"]["high"]]:
+        sentences.append(
+            f"The interval holds 0 for {joined(unsure)}: there the rule decided, and another test set might decide "
+            "otherwise."
+        )
+    return " ".join(sentences) + "\n"
+
+
+def _seeds(lines: list[dict]) -> list[str]:
+    counts = sorted({len(line["group"]) for line in lines})
+    return [f"{count} seed{'s' * (count > 1)}" for count in counts]
+
+
+def finals(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
+    """The climb's runs that were declared final: they are scored on PrivateTest. Lines of a table, for the last epoch
+    and for its views, all rows and those without an image of an earlier part, exactly or nearly."""
+    lines = []
+    for prefix in (SMALL, FULL):
+        for name, group in members(all_records, experiments, prefix).items():
+            if pooled.reading(group[0])[1] != FINAL:
+                continue
+            for kept in [kept for kept in ("last", "views") if all(kept in record["metrics"] for record in group)]:
+                line = {"Network": experiments[name]["title"], "Looks": "once" if kept == "last" else
+                        group[0]["parameters"]["views"], "Seeds": len(group)}  # fmt: skip
+                for rows in (FINAL, f"{FINAL} clean", pooled.NEAR_CLEAN):
+                    if rows != pooled.NEAR_CLEAN or all(map(records.is_official, group)):
+                        over = pooled.spread([records.scores(record, kept, rows) for record in group])
+                        line[f"{rows}, %"] = f"{_percent(over['mean'])} " + (
+                            interval((over["low"], over["high"])) if len(group) > 1 else ""
+                        )
+                lines.append(line)
+    return lines
+
+
+def voters(all_records: list[dict], experiments: dict[str, dict], prefix: str) -> list[dict]:
+    """The runs whose networks vote together: every run of the climb at one size."""
+    return [record for group in members(all_records, experiments, prefix).values() for record in group]
+
+
+def votes(group: list[dict]) -> dict | None:
+    """What networks that vote together reach; None for fewer than two.
+
+    Each network counts with its views where it has them. Temperatures and the learned vote are fitted on PublicTest,
+    and nothing is chosen: both votes of all networks were declared before. single: the mean accuracy of one network;
+    "averaged" and "learned": the vote's accuracy, each by rows (PublicTest, PrivateTest, clean, near-clean); weights
+    (m,); by_size: ``ensembles.by_size`` on PublicTest.
+    """
+    if len(group) < 2:
+        return None
+    kept = ["views" if "views" in record["metrics"] else "last" for record in group]
+    every = f"{CHOOSING}+{FINAL}"
+    arrays = [records.row_predictions(record, name, every) for record, name in zip(group, kept)]
+    labels, ids = arrays[0]["labels"], arrays[0]["ids"]
+    public = np.isin(ids, records.row_predictions(group[0], kept[0], CHOOSING)["ids"])
+    p = ensembles.calibrated(np.stack([one["probabilities"] for one in arrays]), public, labels)
+    weights = ensembles.learned_weights(p[:, public], labels[public])
+    sets = {CHOOSING: public, FINAL: ~public}
+    if records.is_official(group[0]):
+        leaked = [line["row"] for line in read_rows(paths.RESULTS / "audit" / "leaked.csv", {"row": int}, "make audit")]
+        sets[f"{FINAL} clean"] = ~public & ~np.isin(ids, leaked)
+        sets[pooled.NEAR_CLEAN] = ~public & ~np.isin(ids, list(near_duplicates.listed_ids()))
+
+    def by_rows(right: np.ndarray) -> dict[str, float]:
+        return {name: float(right[..., rows].mean()) for name, rows in sets.items() if rows.any()}
+
+    return {
+        "single": by_rows(p.argmax(axis=-1) == labels),
+        "averaged": by_rows(ensembles.soft_vote(p).argmax(axis=-1) == labels),
+        "learned": by_rows(ensembles.soft_vote(p, weights).argmax(axis=-1) == labels),
+        "weights": weights,
+        "by_size": ensembles.by_size(p[:, public], labels[public]),
+        "n": int((~public).sum()),
+    }
+
+
+def vote_table(voted: dict) -> str:
+    """The ``votes`` as a Markdown table: accuracies in percent, those of PrivateTest with Wilson's interval."""
+    names = {"single": "one network, the mean", "averaged": "averaged", "learned": "weights learned on PublicTest"}
+    lines = []
+    for name, title in names.items():
+        line = {"Vote": title} | {f"{rows}, %": _percent(share) for rows, share in voted[name].items()}
+        ends = statistics.wilson(voted[name][FINAL] * voted["n"], voted["n"])
+        line[f"{FINAL}, %"] += f" {interval(ends)}"
+        lines.append(line)
+    return table(lines)
+
+
+def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict) -> list[dict]:
+    """The runs against the clock, a line of a table for each of ``SPEED`` and each group of its runs.
+
+    Seconds are those of training alone, from the first batch to the last: predictions between epochs are left out, and
+    so is the compilation, which only the first epoch has (it counts as the median of the others).
+    """
+    lines = []
+    for group in pooled.groups(all_records, experiments):
+        if not group[0]["experiment"].startswith(SPEED) or len(group[0]["history"]) < 2:
+            continue
+        took = [training_seconds(record) for record in group]
+        device = group[0]["device"]
+        where = f"{device['threads']} threads, {device['name']}" if device["kind"] == "cpu" else device["name"]
+        line = {"Run": experiments.get(group[0]["experiment"], {}).get("title", group[0]["experiment"])}
+        for rows in (CHOOSING, FINAL):
+            line[f"{rows}, %"] = ", ".join(_percent(records.scores(r, "last", rows)["accuracy"]) for r in group)
+        line |= {"Minutes of training": ", ".join(f"{seconds / 60:.1f}" for seconds in took), "Seeds": len(group)}
+        line["PFLOP"] = f"{pflop(group[0]['parameters'], group[0]['data']['rows'], networks):.2f}"
+        lines.append(line | {"Computed by": f"{pooled.computed_by(group)}; {where}"})
+    return lines
+
+
+def training_seconds(record: dict) -> float:
+    """Seconds of a run's training alone, without predictions and compilation (see ``speeds``)."""
+    seconds = [entry["training_seconds"] for entry in record["history"]]
+    return float(np.sum(seconds[1:]) + np.median(seconds[1:]))
+
+
+def speed_of_gpu(all_records: list[dict], networks: dict) -> tuple[float, float] | None:
+    """What the runs that were made on a GPU show of its speed, in the fastest epoch of any: operations a second at
+    tensorfloat32, and the seconds that an epoch takes at least; None without such a run."""
+    rates, least = [], []
+    for record in all_records:
+        if record["device"]["kind"] != "gpu" or len(record["history"]) < 2 or "model" not in record["parameters"]:
+            continue
+        seconds = min(entry["seconds"] for entry in record["history"][1:])
+        epoch = 1e15 * pflop(record["parameters"] | {"epochs": 1}, record["data"]["rows"], networks)
+        rates += [epoch / seconds / SHORT[record["precision"]]] if epoch == epoch else []
+        least.append(seconds)
+    return (max(rates), min(least)) if rates else None
+
+
+def plan_of_gpu(all_records: list[dict], experiments: dict[str, dict], networks: dict) -> list[dict]:
+    """What the climb at full size would take on that GPU, one run after the other: name, title, seeds, pflop of a run,
+    seconds (of all its seeds). Empty without ``speed_of_gpu``."""
+    speed = speed_of_gpu(all_records, networks)
+    lines = []
+    for name, experiment in experiments.items() if speed else []:
+        if name.startswith(FULL):
+            parameters = experiment["defaults"] | experiment["parameters"]
+            each = pflop(parameters, {"Training": 28_709}, networks)
+            rate = speed[0] * SHORT[parameters["precision"]]
+            seconds = experiment["seeds"] * (1e15 * each / rate + parameters["epochs"] * speed[1])
+            lines.append({"name": name, "title": experiment["title"].partition(": ")[2], "seeds": experiment["seeds"],
+                          "value": experiment.get("value", 0), "pflop": each, "seconds": seconds})  # fmt: skip
+    return sorted(lines, key=lambda line: -line["value"])
+
+
+def plan_table(lines: list[dict]) -> str:
+    """``plan_of_gpu`` as a Markdown table, in the order in which the runs are made."""
+    return table([
+        {"Rung": line["title"], "Seeds": line["seeds"], "PFLOP a seed": f"{line['pflop']:.1f}",
+         "Seconds, all seeds": f"{line['seconds']:.0f}"}
+        for line in lines
+    ])  # fmt: skip
+
+
+def plan_in_words(lines: list[dict], speed: tuple[float, float] | None) -> str:
+    """How long the climb at full size would take on the GPU, in sentences."""
+    if not speed or not lines:
+        return "No run of this study was made on a GPU yet, so its speed is not known.\n"
+    seconds = sum(line["seconds"] for line in lines)
+    fits = "fits" if seconds <= BUDGET else "does not fit"
+    return (
+        f"By operations, all of it takes about **{seconds / 60:.0f} minutes** of an H200, one run after the other, "
+        f"which {fits} into {BUDGET // 60}. This is an estimate: it takes the fastest epoch that the study has seen on "
+        f"that GPU, {speed[0] / 1e12:.0f} TFLOP a second in tensorfloat32, twice that in bfloat16, and at least "
+        f"{speed[1]:.2f} seconds an epoch. None of these runs has been made in bfloat16 on it.\n"
+    )
+
+
+def speed_table(lines: list[dict]) -> str:
+    """The ``speeds`` as a Markdown table, or a sentence where there is none."""
+    return table(lines) or "No run against the clock was made yet.\n"
+
+
+def finals_table(all_records: list[dict], experiments: dict[str, dict]) -> str:
+    """The ``finals`` as a Markdown table, or a sentence where there is none."""
+    return table(finals(all_records, experiments)) or (
+        "None was made yet: they take a GPU, or many hours of two cores.\n"
+    )
+
+
+def show(lines: list[dict]) -> None:
+    """Display, in a notebook, some ``rungs``: what they say in sentences, as a figure, and as a table."""
+    display(Markdown(rungs_in_words(lines)))
+    if any(line["group"] for line in lines):
+        caption = (
+            "Each bar leads from the rung that is changed to the one with the change; blue is kept, orange dropped. "
+            "Rings are seeds, dots their means. Accuracy on PublicTest after the last epoch."
+        )
+        display(figures.captioned(figures.climb(lines), caption, rungs_in_words(lines)))
+    display(Markdown(rung_table(lines)))
+
+
+def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
+    """Display, in a notebook, what the networks of each size of the climb reach together."""
+    for prefix, size in ((SMALL, "in small"), (FULL, "at full size")):
+        group = voters(all_records, experiments, prefix)
+        if not (voted := votes(group)):
+            display(Markdown(f"The climb {size} has {len(group)} runs yet: a vote takes two."))
+            continue
+        first, last = voted["by_size"][0], voted["by_size"][-1]
+        words = (
+            f"**The climb {size}, {len(group)} networks.** One alone has {_percent(first['mean'])} % on PublicTest, "
+            f"all together {_percent(last['mean'])} %."
+        )
+        display(Markdown(words + "\n\n" + vote_table(voted)))
+        caption = "What one more network gives: accuracy of the averaged vote on PublicTest, by how many vote."
+        display(figures.captioned(figures.gain_by_size(voted["by_size"]), caption, words.replace("*", "")))
+
+
+def in_short(small: list[dict], full: list[dict], fast: list[dict]) -> str:
+    """The climb in a few sentences: how far it got, at which size, by what."""
+    sentences = []
+    for lines, size in ((full, "At full size"), (small, "In small")):
+        run = [line for line in lines if line["group"]]
+        if not run:
+            sentences.append(f"{size} no rung was run yet.")
+            continue
+        best = max(run, key=lambda line: line["mean"])
+        start = f", from {_percent(run[0]['mean'])} of {run[0]['title']}" if run[0] is not best else ""
+        sentences.append(
+            f"{size} the best of {len(run)} rungs is {best['title']}: **{_percent(best['mean'])} %** on PublicTest"
+            f"{start}."
+        )
+    sentences += [
+        f"{line['Run']}: {line[f'{FINAL}, %']} % after {line['Minutes of training']} minutes." for line in fast
+    ]
+    return " ".join(sentences) + "\n"
