@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fer_lib import models
-from fer_lib.models import architectures
+from fer_lib.models import architectures, modern
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,68 @@ def test_the_small_vgg_is_small():
     found = architectures.layers(model)
     assert sum(layer["multiply_adds"] for layer in found) == 40_477_568
     assert [layer["shape"][0] for layer in found if layer["kind"] == "Conv2D"] == [48, 24, 12, 12, 6, 6]
+
+
+@pytest.mark.parametrize(("name", "parameters", "millions"), [("vgg", 4_693_575, 325), ("resnet18", 11_180_871, 866)])
+def test_our_deeper_networks_are_as_large_as_they_say(name, parameters, millions):
+    with keras.StatelessScope(initialize_variables=False):  # no weight is sampled
+        model = models.build(name)
+        found = architectures.layers(model)
+    assert model.count_params() == parameters
+    assert round(sum(layer["multiply_adds"] for layer in found) / 1e6) == millions
+    assert model.input_shape == (None, 48, 48, 1) and model.output_shape == (None, 7)
+    said = getattr(modern, name).__doc__
+    assert f"{parameters:,} parameters, {millions} million multiply-adds" in " ".join(said.split())
+
+
+def test_the_vgg_has_four_blocks_and_the_resnet_four_stages_with_three_fitted_inputs():
+    vgg, resnet = (models.build(name, {"width": 2, "side": 40}) for name in ("vgg", "resnet18"))
+    found = [layer for layer in architectures.layers(vgg) if layer["kind"] == "Conv2D"]
+    assert [layer["shape"] for layer in found] == [
+        [side, side, 2 * times] for side, times in ((40, 1), (20, 2), (10, 4), (5, 8)) for _ in range(2)
+    ]
+    convolutions = [layer for layer in resnet.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.kernel_size for layer in convolutions].count((1, 1)) == 3
+    assert [layer.filters for layer in convolutions if layer.kernel_size == (3, 3)] == [2] * 5 + [4] * 4 + [8] * 4 + [
+        16
+    ] * 4
+    assert sum(isinstance(layer, keras.layers.Add) for layer in resnet.layers) == 8
+    for model in (vgg, resnet):
+        assert not any(layer.use_bias for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+        assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.2]
+
+
+@pytest.mark.parametrize("name", ["vgg", "resnet18"])
+def test_our_deeper_networks_look_at_the_middle_of_a_face(name):
+    model = models.build(name, {"width": 2})
+    faces = np.random.default_rng(0).uniform(size=(2, 48, 48, 1)).astype(np.float32)
+    framed, touched = np.full_like(faces, 9), faces.copy()
+    framed[:, 4:44, 4:44] = faces[:, 4:44, 4:44]
+    touched[:, 4, 43] += 9
+    whole, of_framed, of_touched = (keras.ops.convert_to_numpy(model(x)) for x in (faces, framed, touched))
+    np.testing.assert_array_equal(whole, of_framed)
+    assert (whole != of_touched).any()
+
+
+@pytest.mark.parametrize("name", ["vgg", "resnet18"])
+def test_our_deeper_networks_give_float32_logits_under_mixed_precision(name):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = models.build(name, {"width": 2})
+        out = model(np.zeros((1, 48, 48, 1), np.float32))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(out.dtype) == "float32"
+    inner = [layer.compute_dtype for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert set(inner) == {"bfloat16"}
+
+
+def test_width_of_the_proposed_cnn_scales_all_its_layers():
+    model = models.build("proposed_cnn", {"width": 16})
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.filters for layer in convolutions] == [16, 16, 32, 32, 64, 64]
+    assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [256, 7]
+    assert model.output_shape == (None, 7)
 
 
 def test_an_unknown_model_is_refused_by_name():

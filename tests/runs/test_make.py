@@ -79,6 +79,18 @@ def test_no_second_seed_comes_before_a_first(study, tmp_path):
     assert [line[1] for line in log(tmp_path) if line[0] == "start"] == list("bcabca")
 
 
+def test_the_highest_value_comes_before_seeds_and_hours(study, tmp_path):
+    """Of one value, as without any: the first seeds, and the shortest of these."""
+    folder = tmp_path / "experiments" / "study"
+    for name, value in {"a": 2, "d": 2, "e": -1}.items():
+        (folder / f"{name}.yaml").write_text(EXPERIMENT.format(hours=4 if name == "a" else 5) + f"value: {value}\n")
+    wanted = plan.wanted("full", seeds=2)
+    turns = [f"{run.name.split('/')[1]}{run.seed}" for run in sorted(reversed(wanted), key=make._turn)]
+    assert turns == ["a0", "d0", "a1", "d1", "b0", "c0", "b1", "c1", "e0", "e1"]
+    assert make.make_missing("full", seeds=1) == 0
+    assert [line[1] for line in log(tmp_path) if line[0] == "start"] == list("adbce")
+
+
 def test_so_many_at_a_time_and_no_more_and_the_threads_divided(study, tmp_path):
     assert make.make_missing("full", seeds=2, jobs=2) == 0
     lines, active, most = log(tmp_path), 0, 0

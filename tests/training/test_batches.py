@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fer_lib.training import batches
 from fer_lib.training.protocol import WITHOUT_NEAR, WITHOUT_TWINS, Protocol
@@ -103,3 +105,139 @@ def test_sampling_follows_the_distribution_and_the_seed():
     assert abs(shares[0] - 0.6) < 0.03 and shares[[0, 2]].sum() == 1
     np.testing.assert_array_equal(found, batches.sampled_targets(distribution, np.random.default_rng(0)))
     assert (found != batches.sampled_targets(distribution, np.random.default_rng(1))).any()
+
+
+MIXUP, CUTMIX = Protocol(mixing="mixup"), Protocol(mixing="cutmix")
+EACH = st.tuples(st.floats(0.05, 20), st.integers(0, 10**6), st.integers(1, 500))
+"""alpha, seed, epoch"""
+
+
+def three(count: int = 12) -> tuple[np.ndarray, ...]:
+    """Images, targets and weights of so many rows, of which no two are alike."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, 48, 48), np.uint8)
+    return images, np.eye(count, dtype=np.float32), np.arange(count, dtype=np.float32)
+
+
+def test_nothing_is_mixed_unless_it_is_asked_for():
+    assert batches.epoch_mixing(np.arange(5), 48, Protocol(), 0, 1) == ()
+    images, targets, weights = three()
+    found = batches.shown((images, targets, weights), np.array([3, 1]))
+    for own, array in zip(found, (images, targets, weights)):
+        np.testing.assert_array_equal(own, array[[3, 1]])
+        assert own.dtype == array.dtype
+
+
+def test_mixup_is_the_weighted_mean_of_two_pictures_and_of_their_labels():
+    """A quarter of the second, by hand."""
+    images = np.stack([np.full((48, 48), 100, np.uint8), np.full((48, 48), 20, np.uint8)])
+    targets = np.eye(2, dtype=np.float32)
+    patches = np.array([[0.25, 0, 48, 0, 48, 0.25]], np.float32)
+    shown, label = batches.shown((images, targets), np.array([0]), np.array([1]), patches)
+    np.testing.assert_allclose(shown, np.full((1, 48, 48), 80))
+    np.testing.assert_allclose(label, [[0.75, 0.25]])
+
+
+@given(EACH)
+def test_mixup_takes_of_picture_and_label_the_same_share(given):
+    alpha, seed, epoch = given
+    arrays, order = three(), np.random.default_rng(seed).permutation(12)
+    protocol = replace(MIXUP, mixing_alpha=alpha)
+    partners, patches = batches.epoch_mixing(order, 48, protocol, seed, epoch)
+    shown, targets, weights = batches.shown(arrays, order, partners, patches)
+    share = patches[:, 0]
+    assert ((share >= 0) & (share <= 1)).all()
+    images = arrays[0].astype(np.float64)
+    pictures = (1 - share)[:, None, None] * images[order] + share[:, None, None] * images[partners]
+    np.testing.assert_allclose(shown, pictures, atol=1e-2)
+    expected = np.zeros((12, 12))
+    for row, (own, partner) in enumerate(zip(order, partners)):
+        expected[row, own] += 1 - share[row]
+        expected[row, partner] += share[row]
+    np.testing.assert_allclose(targets, expected, atol=1e-6)
+    np.testing.assert_array_equal(weights, arrays[2][order])
+    assert shown.dtype == targets.dtype == np.float32
+
+
+@given(EACH)
+def test_cutmix_shows_the_partners_pixels_in_one_rectangle_and_its_share_of_them_in_the_label(given):
+    alpha, seed, epoch = given
+    arrays, order = three(), np.random.default_rng(seed).permutation(12)
+    protocol = replace(CUTMIX, mixing_alpha=alpha)
+    partners, patches = batches.epoch_mixing(order, 48, protocol, seed, epoch)
+    shown, targets, _ = batches.shown(arrays, order, partners, patches)
+    for row, (own, partner) in enumerate(zip(order, partners)):
+        top, bottom, left, right = patches[row, 1:5].astype(int)
+        assert 0 <= top <= bottom <= 48 and 0 <= left <= right <= 48
+        expected = arrays[0][own].copy()
+        expected[top:bottom, left:right] = arrays[0][partner][top:bottom, left:right]
+        np.testing.assert_array_equal(shown[row], expected)
+        share = (bottom - top) * (right - left) / 48**2
+        label = (1 - share) * arrays[1][own] + share * arrays[1][partner]
+        np.testing.assert_allclose(targets[row], label, atol=1e-6)
+
+
+def test_cutmix_patches_are_squares_of_the_shares_area_where_they_lie_inside():
+    patches = batches.epoch_mixing(np.arange(4000), 48, CUTMIX, 0, 1)[1]
+    top, bottom, left, right = patches[:, 1:5].T
+    inside = (top > 0) & (left > 0) & (bottom < 48) & (right < 48)
+    assert inside.sum() > 400
+    assert np.abs((bottom - top) - (right - left))[inside].max() <= 1
+    assert not inside.all()
+    assert 0.4 < ((bottom + top) / 2 < 24).mean() < 0.6
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
+def test_shares_follow_beta_of_alpha_and_alpha(alpha):
+    share = batches.epoch_mixing(np.arange(4000), 48, replace(MIXUP, mixing_alpha=alpha), 0, 1)[1][:, 0]
+    assert share.mean() == pytest.approx(0.5, abs=0.02)
+    assert share.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
+
+
+@pytest.mark.parametrize("protocol", [MIXUP, CUTMIX])
+def test_partners_are_the_order_shuffled_and_follow_from_seed_and_epoch(protocol):
+    order = batches.epoch_order(UNEVEN, "balanced", 0, 1)
+    first, again, other_epoch, other_seed = (
+        batches.epoch_mixing(order, 48, protocol, *key) for key in ((0, 1), (0, 1), (0, 2), (1, 1))
+    )
+    for one, same, *others in zip(first, again, other_epoch, other_seed):
+        np.testing.assert_array_equal(one, same)
+        assert all((one != other).any() for other in others)
+    np.testing.assert_array_equal(np.sort(first[0]), np.sort(order))
+    assert (first[0] != order).mean() > 0.9
+    assert first[1].shape == (len(order), 6) and first[1].dtype == np.float32
+
+
+@pytest.mark.parametrize("protocol", [MIXUP, CUTMIX])
+def test_batches_show_each_row_with_its_own_partner(protocol):
+    arrays, order = three(), np.random.default_rng(3).permutation(12)
+    mixing = batches.epoch_mixing(order, 48, protocol, 0, 1)
+    found = batches.Batches(*arrays, batches.scaler(arrays[0], "0..255"), 5, order, mixing)
+    assert len(found) == 3
+    parts = [found[index] for index in range(3)]
+    assert [len(part[0]) for part in parts] == [5, 5, 2]
+    whole = batches.shown(arrays, order, *mixing)
+    for number, array in enumerate(whole):
+        together = np.concatenate([part[number] for part in parts])
+        np.testing.assert_array_equal(together, array[..., None] if number == 0 else array)
+
+
+@pytest.mark.parametrize("protocol", [MIXUP, CUTMIX])
+def test_jax_shows_what_numpy_shows(protocol):
+    jax = pytest.importorskip("jax")
+    arrays, order = three(), np.random.default_rng(3).permutation(12)
+    mixing = batches.epoch_mixing(order, 48, protocol, 0, 1)
+    on_jax = jax.jit(batches.shown)(tuple(map(jax.numpy.asarray, arrays)), order, *mixing)
+    for one, other in zip(batches.shown(arrays, order, *mixing), on_jax):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-4)
+        assert one.dtype == other.dtype
+
+
+def test_labels_become_targets_where_they_are_mixed(few_faces, tagged_faces):
+    codes = batches.epoch_targets(few_faces, Protocol(), 0, 1)
+    np.testing.assert_array_equal(batches.epoch_targets(few_faces, MIXUP, 0, 1), np.eye(7, dtype=np.float32)[codes])
+    assert batches.epoch_targets(few_faces, CUTMIX, 0, 1).dtype == np.float32
+    np.testing.assert_array_equal(batches.epoch_targets(tagged_faces, MIXUP, 0, 1), tagged_faces.targets)
+    sampled = batches.epoch_targets(tagged_faces, Protocol(targets="drawn"), 0, 1)
+    of_them = batches.epoch_targets(tagged_faces, replace(MIXUP, targets="drawn"), 0, 1)
+    np.testing.assert_array_equal(of_them, np.eye(8, dtype=np.float32)[sampled])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_lib import models
-from fer_lib.evaluation import metrics
+from fer_lib.evaluation import metrics, views
 from fer_lib.training import backends, batches, loop
 from fer_lib.training.protocol import PROTOCOLS, Protocol
 
@@ -92,13 +92,22 @@ LIVE = {
     "decay": 0.0, "input_scale": "each standardised", "label_smoothing": 0.1,
     "augmentation": "flip, affine and erasing",
 }  # fmt: skip
+AVERAGED = {
+    "optimizer": "sgd", "momentum": 0.9, "nesterov": True, "schedule": "linear", "warmup_epochs": 1, "decay": 0.0,
+    "ema": 0.9, "mixing": "cutmix", "augmentation": "geometry, erasing and light", "views": "ten crops",
+    "kept_epoch": "last",
+}  # fmt: skip
+MUON = AVERAGED | {
+    "model": "resnet18", "model_options": {"width": 2}, "optimizer": "muon", "momentum": 0.0, "nesterov": False,
+    "mixing": "mixup", "loss": "symmetric",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "fields",
     [
         {"optimizer": "adam"}, RANDOM, pytest.param(FINE_TUNED, marks=pytest.mark.slow),
-        pytest.param(LIVE, marks=pytest.mark.slow),
+        pytest.param(LIVE, marks=pytest.mark.slow), AVERAGED, pytest.param(MUON, marks=pytest.mark.slow),
         *(pytest.param({"optimizer": name}, marks=pytest.mark.slow) for name in ("rmsprop", "sgd")),
     ],
 )  # fmt: skip
@@ -116,10 +125,107 @@ def test_a_run_killed_after_any_epoch_ends_like_an_unbroken_one(few_faces, tmp_p
         except Killed:
             assert [path.name for path in tmp_path.glob("checkpoint-*")] == [f"checkpoint-{last - 1:04d}"]
     assert [entry["loss"] for entry in broken.history] == [entry["loss"] for entry in whole.history]
-    np.testing.assert_array_equal(broken.logits["last"], whole.logits["last"])
-    np.testing.assert_array_equal(broken.logits["best"], whole.logits["best"])
-    np.testing.assert_array_equal(broken.logits["milestone"], whole.logits["milestone"])
+    assert set(broken.logits) == {"last", "best", "milestone"} | ({"views"} if "views" in fields else set())
+    for name, logits in whole.logits.items():
+        np.testing.assert_array_equal(broken.logits[name], logits)
     assert broken.best_epoch == whole.best_epoch
+
+
+def linear() -> keras.Model:
+    """A network without anything between: its logits are W x + b, which begin at 0."""
+    head = keras.layers.Dense(7, dtype="float32", name="logits", kernel_initializer="zeros")
+    return keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Flatten(), head])
+
+
+ONE_STEP = replace(SMALL, batch_size=42, optimizer="sgd", learning_rate=0.1, kept_epoch="last")
+"""With ``linear``: each epoch is one step, over all training rows."""
+
+
+@pytest.fixture
+def weights_after(monkeypatch) -> list[list[np.ndarray]]:
+    """``linear`` is trained; after each epoch its kernel and bias come into this, as a checkpoint keeps them."""
+    kept = []
+    monkeypatch.setattr(models, "build", lambda name, options: linear())
+    monkeypatch.setattr(loop.checkpoints, "save", lambda folder, model, *given: kept.append(model.get_weights()))
+    return kept
+
+
+def predicted(weights: list[np.ndarray], images: np.ndarray) -> np.ndarray:
+    kernel, bias = weights
+    return images.reshape(len(images), -1) / np.float32(255) @ kernel + bias
+
+
+def test_predictions_are_of_the_averaged_weights_and_the_training_goes_on_without(few_faces, tmp_path, weights_after):
+    plain, _ = loop.train(few_faces, ONE_STEP, 0, tmp_path, lambda line: None)
+    by_plain = weights_after.copy()
+    weights_after.clear()
+    protocol = replace(ONE_STEP, ema=0.75, milestone=2, views="flip")
+    found, evaluated = loop.train(few_faces, protocol, 0, tmp_path, lambda line: None)
+    assert len(weights_after) == len(by_plain) == 3
+    for own, other in zip(weights_after, by_plain):
+        for one, same in zip(own, other):
+            np.testing.assert_array_equal(one, same)
+    assert [entry["loss"] for entry in found.history] == [entry["loss"] for entry in plain.history]
+    first, second, third = ([kernel, bias] for kernel, bias in by_plain)
+    second = [0.75 * old + 0.25 * new for old, new in zip(first, second)]
+    third = [0.75 * old + 0.25 * new for old, new in zip(second, third)]
+    np.testing.assert_allclose(found.logits["milestone"], predicted(second, evaluated.images), atol=1e-4)
+    np.testing.assert_allclose(found.logits["last"], predicted(third, evaluated.images), atol=1e-4)
+    assert np.abs(found.logits["last"] - plain.logits["last"]).max() > 0.01
+    for one, expected in zip(found.model.get_weights(), third):
+        np.testing.assert_allclose(one, expected, atol=1e-6)
+    both = predicted(third, evaluated.images) + predicted(third, evaluated.images[:, :, ::-1])
+    np.testing.assert_allclose(found.logits["views"], both / 2, atol=1e-4)
+
+
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
+def test_a_step_goes_towards_the_mixed_faces_and_labels_of_its_epoch(few_faces, tmp_path, weights_after, mixing):
+    """The gradient of cross-entropy at logits of 0 is X' (1/7 - T) / n."""
+    protocol = replace(ONE_STEP, epochs=1, mixing=mixing, mixing_alpha=0.8)
+    loop.train(few_faces, protocol, 3, tmp_path, lambda line: None)
+    fitted = few_faces.select(few_faces.rows("Training"))
+    order = batches.epoch_order(fitted.labels, "shuffled", 3, 1)
+    arrays = fitted.images, np.eye(7, dtype=np.float32)[fitted.labels]
+    images, targets = batches.shown(arrays, order, *batches.epoch_mixing(order, 48, protocol, 3, 1))
+    expected = -0.1 * (images.reshape(42, -1) / 255).T @ (1 / 7 - targets) / 42
+    ((kernel, bias),) = weights_after
+    np.testing.assert_allclose(kernel, expected, atol=1e-5)
+    np.testing.assert_allclose(bias, -0.1 * (1 / 7 - targets).mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "count"), [("flip", 2), ("ten crops", 10)])
+def test_views_are_read_as_the_mean_of_what_is_predicted_of_each(few_faces, monkeypatch, name, count):
+    monkeypatch.setattr(models, "build", lambda name, options: linear())
+    fields = {"epochs": 1, "kept_epoch": "last", "views": name, "augmentation": "geometry"}
+    found, evaluated = loop.train(few_faces, replace(SMALL, **fields), 1, progress=lambda line: None)
+    scale = batches.scaler(evaluated.images, "0..1")
+    each = [found.model.predict(scale(view), verbose=0) for view in views.views(evaluated.images, name)]
+    assert len(each) == count
+    np.testing.assert_allclose(found.logits["views"], np.mean(each, axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.logits["last"], each[0], rtol=1e-4, atol=1e-5)
+    assert (found.logits["views"] != found.logits["last"]).any()
+    assert found.logits["views"].dtype == np.float32
+
+
+def test_a_run_that_was_whole_gives_its_averaged_predictions_and_views_again(few_faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "build", lambda name, options: linear())
+    protocol = replace(SMALL, **AVERAGED)
+    whole, _ = loop.train(few_faces, protocol, 5, tmp_path, lambda line: None)
+    lines = []
+    again, _ = loop.train(few_faces, protocol, 5, tmp_path, lines.append)
+    assert lines == ["continuing after epoch 3"]
+    for name, logits in whole.logits.items():
+        np.testing.assert_array_equal(again.logits[name], logits)
+    for one, other in zip(whole.model.get_weights(), again.model.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_rate_rises_over_the_warm_up_epochs_and_falls_over_the_others(few_faces, monkeypatch):
+    monkeypatch.setattr(models, "build", lambda name, options: linear())
+    fields = {"epochs": 4, "optimizer": "sgd", "learning_rate": 0.1, "schedule": "linear", "warmup_epochs": 2}
+    found, _ = loop.train(few_faces, replace(SMALL, **fields), 0, progress=lambda line: None)
+    rates = [entry["learning_rate"] for entry in found.history]
+    assert rates == pytest.approx([0.1 * 4 / 7, 0.1, 0.05, 0], abs=1e-7)  # three steps an epoch
 
 
 def test_a_checkpoint_of_other_parameters_is_not_used(few_faces, tmp_path):
@@ -323,8 +429,9 @@ def test_networks_that_scale_pixels_themselves_refuse_scaled_ones(few_faces, sca
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX trains an epoch as one program")
-def test_a_scanned_epoch_is_what_fit_does(few_faces, monkeypatch):
-    protocol = replace(SMALL, model="simple_cnn", class_weights="balanced", epochs=2)
+@pytest.mark.parametrize("fields", [{"class_weights": "balanced"}, {"mixing": "cutmix", "ema": 0.9}])
+def test_a_scanned_epoch_is_what_fit_does(few_faces, monkeypatch, fields):
+    protocol = replace(SMALL, model="simple_cnn", epochs=2, **fields)
     scanned, _ = loop.train(few_faces, protocol, 3, progress=lambda line: None)
     monkeypatch.setattr(loop.backends, "compiled_epochs", None)
     monkeypatch.setattr(loop.backends, "BACKEND", "jax, a batch at a time")
@@ -356,6 +463,22 @@ def test_a_scanned_epoch_is_what_fit_does(few_faces, monkeypatch):
         ({"frozen_epochs": -1}, "frozen_epochs: found -1, expected 0 or more"),
         ({"body_rate": 0.1, "weight_decay": 0.1}, "weight_decay: found 0.1 with body_rate 0.1, expected 0, or 1"),
         ({"patience": 4, "validation_rows": ""}, "patience: found 4 with no validation_rows"),
+        ({"optimizer": "lion"}, "optimizer: found 'lion', expected one of adam, rmsprop, sgd, muon"),
+        ({"momentum": 0.9, "optimizer": "muon"}, "momentum: found 0.9 with muon, expected 0, or sgd"),
+        ({"nesterov": True, "optimizer": "sgd"}, "nesterov: found True with momentum 0, expected False, or a momentum"),
+        ({"ema": 1}, "ema: found 1.0, expected 0 or more and less than 1"),
+        ({"ema": -0.1}, "ema: found -0.1, expected 0 or more and less than 1"),
+        ({"warmup_epochs": 11}, "warmup_epochs: found 11, expected at most the 10 epochs"),
+        ({"warmup_epochs": -1}, "warmup_epochs: found -1, expected 0 or more"),
+        ({"schedule": "linear", "decay": 1e-5}, "decay: found 1e-05 with the linear schedule, expected 0, or constant"),
+        ({"mixing": "blend"}, "mixing: found 'blend', expected one of none, mixup, cutmix"),
+        ({"mixing": "mixup", "class_weights": "balanced"}, "mixing: found 'mixup' with class_weights balanced"),
+        ({"mixing": "cutmix", "loss": "any of"}, "mixing: found 'cutmix' with class_weights none, loss 'any of'"),
+        ({"mixing_alpha": 0}, "mixing_alpha: found 0.0, expected more than 0"),
+        ({"views": "flip"}, "views: found 'flip' with kept_epoch best, expected last, or none"),
+        ({"views": "mirror"}, "views: found 'mirror', expected one of none, flip, five crops, ten crops"),
+        ({"label_smoothing": 0.1, "loss": "symmetric"}, r"label_smoothing: found 0.1 \(symmetric\)"),
+        ({"label_smoothing": 0.1, "loss": "bootstrapped"}, r"label_smoothing: found 0.1 \(bootstrapped\)"),
     ],
 )
 def test_a_wrong_field_is_refused_by_name(wrong, message):
@@ -385,7 +508,7 @@ def test_float32_of_a_gpu_alone_is_refused_without_one(few_faces):
 
 
 @pytest.mark.skipif(backends.BACKEND != "jax", reason="JAX alone trains its steps in a loop")
-@pytest.mark.parametrize("fields", [{}, RANDOM])
+@pytest.mark.parametrize("fields", [{}, RANDOM, {"mixing": "mixup", "ema": 0.9}])
 def test_steps_in_one_loop_as_on_a_gpu_are_the_steps_one_by_one(few_faces, monkeypatch, fields):
     import jax
 

@@ -85,3 +85,56 @@ def test_the_loss_of_targets_is_the_mean_over_their_shares(form):
     found = keras.ops.convert_to_numpy(loss(shares, keras.ops.convert_to_tensor(logits)))
     each = np.array([metrics.cross_entropy(logits, np.full(40, k), form) for k in range(8)]).T
     np.testing.assert_allclose(found, (shares * each).sum(axis=1), rtol=1e-4)
+
+
+def bootstrapped(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Reed et al. 2015, equation 7 at beta 0.95."""
+    predicted = metrics.probabilities(logits).astype(np.float64)
+    return -((0.95 * shares + 0.05 * predicted) * log_softmax(logits.astype(np.float64), axis=1)).sum(axis=1)
+
+
+def symmetric(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Wang et al. 2019, equation 8 at alpha 0.1, beta 1 and A = -4."""
+    usual = -(shares * log_softmax(logits.astype(np.float64), axis=1)).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        logs = np.maximum(np.log(shares.astype(np.float64)), -4)
+    return 0.1 * usual - (metrics.probabilities(logits) * logs).sum(axis=1)
+
+
+FOR_NOISE = pytest.mark.parametrize(("form", "by_hand"), [("bootstrapped", bootstrapped), ("symmetric", symmetric)])
+
+
+@FOR_NOISE
+def test_a_loss_for_wrong_labels_is_its_papers_for_codes_and_for_targets(form, by_hand):
+    logits = np.random.default_rng(7).normal(0, 3, (40, 8)).astype(np.float32)
+    codes = np.arange(40) % 8
+    mixed = 0.7 * np.eye(8)[codes] + 0.3 * np.eye(8)[codes[::-1]]
+    spread = np.random.default_rng(8).dirichlet(np.ones(8), 40)
+    for labels, shares in ((codes, np.eye(8)[codes]), *((x.astype(np.float32), x) for x in (mixed, spread))):
+        loss = losses.loss_function(form)(labels, keras.ops.convert_to_tensor(logits))
+        assert loss.shape == (40,)
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(loss), by_hand(logits, shares), rtol=1e-4, atol=1e-5)
+
+
+@FOR_NOISE
+def test_a_loss_for_wrong_labels_costs_a_wrong_one_less_than_cross_entropy_does(form, by_hand):
+    logits = np.array([[0, 0, 0, 20, 0, 0, 0]], np.float32)
+    labels = np.array([0])
+    assert 0 < by_hand(logits, np.eye(7)[labels])[0] < metrics.cross_entropy(logits, labels, "logits")[0]
+    pull = np.abs(gradient(form, logits, labels)).max()
+    assert 0 < pull < 0.96 < np.abs(gradient("logits", logits, labels)).max()
+
+
+@FOR_NOISE
+@pytest.mark.parametrize("scale", [0, 1, 900])
+def test_gradients_of_a_loss_for_wrong_labels_are_those_of_small_steps_and_finite(form, by_hand, scale):
+    logits = (scale * np.random.default_rng(9).uniform(-1, 1, (6, 7))).astype(np.float32)
+    codes = np.arange(6)
+    shares = 0.6 * np.eye(7)[codes] + 0.4 * np.eye(7)[codes + 1]
+    for labels, of_labels in ((codes, np.eye(7)[codes]), (shares.astype(np.float32), shares)):
+        found = gradient(form, logits, labels)
+        assert np.isfinite(found).all()
+        if scale < 900:
+            step = 1e-2 * np.eye(7)[3]
+            rise = by_hand(logits + step, of_labels).mean() - by_hand(logits - step, of_labels).mean()
+            assert found[:, 3].sum() == pytest.approx(rise / 2e-2, rel=1e-2, abs=1e-4)
