@@ -142,8 +142,8 @@ def rungs_in_words(lines: list[dict]) -> str:
     ]
     for outcome in ("kept", "dropped"):
         some = [line for line in compared if line["outcome"] == outcome]
-        told = joined(f"{line['title']} ({100 * line['gain']['difference']:+.1f})" for line in some)
-        sentences += [f"{outcome.capitalize()}: {told}."] if some else []
+        told = [f"{line['title']} ({100 * line['gain']['difference']:+.1f})" for line in some]
+        sentences += [f"{outcome.capitalize()}: {joined(told)}."] if told else []
     if unsure := [line["title"] for line in compared if line["gain"]["low"] <= 0 <= line["gain"]["high"]]:
         sentences.append(
             f"The interval holds 0 for {joined(unsure)}: there the rule decided, and another test set might decide "
