@@ -52,6 +52,8 @@ def network(results: Path, seed: int, last, best=None, *, name="table1_feedforwa
     }
     if milestone := changes.pop("milestone", None):
         kept["milestone"] = {"epoch": 3, "logits": milestone(test.labels)}
+    if views := changes.pop("views", None):
+        kept["views"] = {"epoch": ran, "logits": views(test.labels)}
     record, arrays = records.assemble(
         experiment=f"saravanan2019/{name}",
         title=changes.pop("title", "Feed-forward network"),

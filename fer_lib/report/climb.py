@@ -245,8 +245,10 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
         device = group[0]["device"]
         where = f"{device['threads']} threads, {device['name']}" if device["kind"] == "cpu" else device["name"]
         line = {"Run": experiments.get(group[0]["experiment"], {}).get("title", group[0]["experiment"])}
-        for rows in (CHOOSING, FINAL):
-            line[f"{rows}, %"] = ", ".join(_percent(records.scores(r, "last", rows)["accuracy"]) for r in group)
+        for rows, kept in ((CHOOSING, "last"), (FINAL, "last"), (FINAL, "views")):
+            there = [record for record in group if kept in record["metrics"]]
+            each = ", ".join(_percent(records.scores(record, kept, rows)["accuracy"]) for record in there)
+            line[f"{rows}, %" if kept == "last" else f"{rows} with views, %"] = each or "–"
         line |= {"Minutes of training": ", ".join(f"{seconds / 60:.1f}" for seconds in took), "Seeds": len(group)}
         line["PFLOP"] = f"{pflop(group[0]['parameters'], group[0]['data']['rows'], networks):.2f}"
         lines.append(line | {"Computed by": f"{pooled.computed_by(group)}; {where}"})

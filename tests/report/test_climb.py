@@ -1,0 +1,188 @@
+import numpy as np
+import pytest
+from made_up_records import answers, network
+
+from fer_lib import paths, runs
+from fer_lib.evaluation import pooled, records
+from fer_lib.report import climb, figures
+
+LAYERS = {"feedforward": [{"multiply_adds": 1_000_000, "parameters": 7}, {"multiply_adds": 500_000, "parameters": 7}]}
+EXPERIMENTS = {
+    "ours/rung_01": {"title": "Climb, in small: start"},
+    "ours/rung_02": {"title": "Climb, in small: better", "compared_with": "ours/rung_01"},
+    "ours/rung_03": {"title": "Climb, in small: worse", "compared_with": "ours/rung_02"},
+    "ours/rung_04": {"title": "Climb, in small: later", "compared_with": "ours/rung_02"},
+}
+
+
+def rung(folder, number: int, wrong_every: int, seed: int = 0, **changes):
+    parameters = {"evaluation_rows": "PublicTest", "kept_epoch": "last"} | changes.pop("parameters", {})
+    return network(folder, seed, lambda y: answers(y, wrong_every), experiment=f"ours/rung_0{number}",
+                   parameters=parameters, **changes)  # fmt: skip
+
+
+def epochs(*seconds: float) -> list[dict]:
+    """A history whose epochs took so long, nine tenths of it for training."""
+    scores = {"accuracy": 0.5, "loss": 1.0, "PublicTest_accuracy": 0.5, "PrivateTest_accuracy": 0.5}
+    times = [{"epoch": k, "seconds": s, "training_seconds": 0.9 * s} for k, s in enumerate(seconds, 1)]
+    return [time | scores for time in times]
+
+
+@pytest.fixture
+def three(tmp_path):
+    of = {1: 2, 2: 5, 3: 4}
+    return [rung(tmp_path, number, wrong, seed) for number, wrong in of.items() for seed in (0, 1)]
+
+
+def test_a_rung_is_kept_where_it_gains_on_public_test(three):
+    lines = climb.rungs(three, EXPERIMENTS, climb.SMALL, LAYERS)
+    assert [line["outcome"] for line in lines] == ["start", "kept", "dropped", "not run"]
+    assert lines[1]["mean"] == pytest.approx(112 / 140) and lines[1]["each"] == pytest.approx([0.8, 0.8])
+    gain = lines[1]["gain"]
+    assert gain["difference"] == pytest.approx(0.3) and gain["each"] == pytest.approx([0.3, 0.3])
+    assert gain["low"] < 0.3 < gain["high"] and gain["low"] > 0
+    assert lines[2]["gain"]["difference"] == pytest.approx(-0.05)
+    told, shown = climb.rungs_in_words(lines), climb.rung_table(lines)
+    assert "3 of 4 rungs were run**, with 2 seeds each" in told
+    assert "Kept: better (+30.0)." in told and "Dropped: worse (-5.0)." in told
+    assert "not run" in shown and "+30.00 [" in shown
+    assert "better: **80.00 %** on PublicTest, from 50.00 of start" in climb.in_short(lines, [], [])
+
+
+def test_the_interval_says_where_the_rule_alone_decided(three, tmp_path):
+    lines = climb.rungs(three, EXPERIMENTS, climb.SMALL, LAYERS)
+    assert lines[2]["gain"]["low"] <= 0 <= lines[2]["gain"]["high"]
+    assert "The interval holds 0 for worse" in climb.rungs_in_words(lines)
+
+
+def test_only_seeds_that_both_have_are_compared(tmp_path):
+    found = [rung(tmp_path, 1, 2, 0), rung(tmp_path, 2, 5, 0), rung(tmp_path, 2, 3, 1)]
+    line = climb.rungs(found, EXPERIMENTS, climb.SMALL, LAYERS)[1]
+    assert line["gain"]["seeds"] == [0] and line["gain"]["difference"] == pytest.approx(0.3)
+    assert climb.gain([found[0]], [found[2]]) is None
+
+
+def test_views_are_a_gain_of_their_own(tmp_path):
+    found = [rung(tmp_path, 1, 2, seed, views=lambda y: answers(y, 4)) for seed in (0, 1)]
+    line = climb.rungs(found, EXPERIMENTS, climb.SMALL, LAYERS)[0]
+    assert line["mean"] == pytest.approx(0.5) and line["views"]["difference"] == pytest.approx(0.25)
+
+
+def test_operations_are_counted_forward_and_back_and_the_first_layer_has_no_gradient_of_its_input():
+    rows = {"Training": 100, "PublicTest": 10, "PrivateTest": 10}
+    once = 2 * (3 * 1_500_000 - 1_000_000)
+    assert climb.pflop({"model": "feedforward", "epochs": 3}, rows, LAYERS) == pytest.approx(300 * once / 1e15)
+    assert climb.pflop({"model": "feedforward", "epochs": 3, "rows": 10}, rows, LAYERS) == pytest.approx(
+        30 * once / 1e15
+    )
+    assert np.isnan(climb.pflop({"model": "nosuch", "epochs": 3}, rows, LAYERS))
+
+
+def test_private_test_is_told_of_final_runs_alone(tmp_path, three):
+    assert climb.finals(three, EXPERIMENTS) == []
+    assert "None was made yet" in climb.finals_table(three, EXPERIMENTS)
+    final = [rung(tmp_path, 4, 3, seed, views=lambda y: answers(y, 6), parameters={
+        "evaluation_rows": "PrivateTest", "views": "flip"}) for seed in (0, 1)]  # fmt: skip
+    once, views = climb.finals([*three, *final], EXPERIMENTS)
+    assert once["Looks"] == "once" and once["Seeds"] == 2 and views["Looks"] == "flip"
+    assert views["PrivateTest, %"].startswith("83.")
+    assert {"ours/rung_04"} == set(pooled.honest([*three, *final], EXPERIMENTS)["experiment"])
+
+
+def test_votes_take_every_network_with_its_views_and_nothing_is_fitted_on_private_test(tmp_path, monkeypatch):
+    for of in (climb.paths, paths):
+        monkeypatch.setattr(of, "RESULTS", tmp_path)
+    monkeypatch.setattr(records, "is_official", lambda record: False)
+    weak, strong = rung(tmp_path, 1, 2), rung(tmp_path, 2, 4, views=lambda y: answers(y, 10))
+    group = climb.voters([weak, strong], EXPERIMENTS, climb.SMALL)
+    voted = climb.votes(group)
+    assert voted["weights"][1] > 0.9 and voted["n"] == 210
+    assert voted["single"]["PrivateTest"] == pytest.approx((0.5 + 189 / 210) / 2)
+    assert voted["learned"]["PrivateTest"] == pytest.approx(189 / 210)
+    assert set(voted["averaged"]) == {"PublicTest", "PrivateTest"} and len(voted["by_size"]) == 2
+    assert "weights learned on PublicTest" in climb.vote_table(voted)
+    assert climb.votes([weak]) is None
+
+
+def test_the_clock_leaves_out_compilation_and_predictions(tmp_path):
+    history = epochs(90.0, 10.0, 12.0, 11.0)
+    record = network(tmp_path, 0, lambda y: answers(y, 4), experiment="ours/speedrun_65", history=history,
+                     parameters={"evaluation_rows": "PrivateTest"}, title="Climb: 65 %")  # fmt: skip
+    assert climb.training_seconds(record) == pytest.approx(0.9 * (10 + 12 + 11 + 11))
+    line = climb.speeds([record], {"ours/speedrun_65": {"title": "Climb: 65 %"}}, LAYERS)[0]
+    assert line["Minutes of training"] == "0.7" and line["PrivateTest with views, %"] == "–"
+    assert "2 threads, Abacus 9000" in line["Computed by"]
+    assert "Climb: 65 %" in climb.speed_table([line]) and "No run" in climb.speed_table([])
+
+
+def test_the_plan_for_a_gpu_follows_its_measured_speed_and_the_value_of_the_runs(tmp_path):
+    history = epochs(9.0, 0.5, 0.7)
+    gpu = network(tmp_path, 0, lambda y: answers(y, 4), history=history, precision="tensorfloat32",
+                  device={"kind": "gpu", "name": "H200"})  # fmt: skip
+    rate, least = climb.speed_of_gpu([gpu], LAYERS)
+    epoch = 70 * 2 * (3 * 1_500_000 - 1_000_000)
+    assert rate == pytest.approx(epoch / 0.5) and least == 0.5
+    own = {"model": "feedforward", "epochs": 10, "precision": "bfloat16"}
+    known = {
+        "ours/record_1": {"title": "Climb: a", "seeds": 1, "value": 2, "defaults": {}, "parameters": own},
+        "ours/record_2": {"title": "Climb: b", "seeds": 5, "value": 9, "defaults": {}, "parameters": own},
+        "ours/rung_01": {"title": "Climb, in small: c"},
+    }
+    best, first = climb.plan_of_gpu([gpu], known, LAYERS)
+    assert (best["title"], first["title"]) == ("b", "a") and best["seconds"] == pytest.approx(5 * first["seconds"])
+    whole = 28_709 / 70 * epoch * 10
+    assert first["seconds"] == pytest.approx(whole / (2 * rate) + 10 * least)
+    assert "fits into 25" in climb.plan_in_words([first | {"seconds": 1400}], (rate, least))
+    assert "does not fit into 25" in climb.plan_in_words([first | {"seconds": 1600}], (rate, least))
+    assert "not known" in climb.plan_in_words([], None)
+
+
+def test_the_whole_climb_at_full_size_fits_half_an_hour_with_five_seeds_of_the_best():
+    """Of the records that are committed: the estimate on the page."""
+    all_records, experiments = records.load(paths.RESULTS), runs.experiments()
+    lines = climb.plan_of_gpu(all_records, experiments, climb.load_networks(all_records, experiments))
+    assert lines[0]["seeds"] == 5 and lines[0]["name"] == "ours/record_10_final"
+    assert 0 < sum(line["seconds"] for line in lines) <= climb.BUDGET
+
+
+@pytest.mark.parametrize("prefix", [climb.SMALL, climb.FULL])
+def test_each_rung_changes_one_thing_and_only_final_runs_see_private_test(prefix):
+    experiments = runs.experiments()
+    ours = {name: experiment for name, experiment in experiments.items() if name.startswith(prefix)}
+    assert len(ours) >= 8
+    for name, experiment in ours.items():
+        rows = experiment["parameters"]["evaluation_rows"]
+        assert (rows == "PrivateTest") == name.endswith("_final") and experiment["parameters"]["kept_epoch"] == "last"
+        if before := experiment.get("compared_with"):
+            assert before in ours and list(ours).index(before) < list(ours).index(name)
+
+
+def test_later_rungs_differ_from_the_fourth_in_one_field():
+    experiments = runs.experiments()
+    base = experiments["ours/rung_04_augmentation"]["parameters"]
+    together = [{"mixing", "mixing_alpha"}, {"optimizer", "learning_rate", "weight_decay", "momentum", "nesterov"}]
+    for name, experiment in experiments.items():
+        if experiment.get("compared_with") != "ours/rung_04_augmentation":
+            continue
+        own = experiment["parameters"]
+        changed = {key for key in base.keys() | own.keys() if base.get(key) != own.get(key)}
+        assert len(changed) == 1 or changed in together, name
+
+
+def test_figures_of_the_climb_are_drawn_also_of_a_single_rung(three):
+    lines = climb.rungs(three, EXPERIMENTS, climb.SMALL, LAYERS)
+    for some in (lines, lines[:1]):
+        assert figures.climb(some)._repr_png_(40).startswith(b"\x89PNG")
+    sizes = [{"size": k, "mean": 0.6, "least": 0.5, "best": 0.7} for k in (1, 2)]
+    assert figures.gain_by_size(sizes)._repr_png_(40).startswith(b"\x89PNG")
+
+
+def test_what_a_rung_is_compared_with_has_to_be_there(tmp_path, monkeypatch):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "x.yaml").write_text(
+        "{title: X, where: '', reported: {}, notebook: 3_train_network, parameters: {data: fer2013}, "
+        "expect: {hours_cpu: 1, hours_gpu: 1}, compared_with: study/nosuch}"
+    )
+    monkeypatch.setattr(paths, "EXPERIMENTS", tmp_path)
+    with pytest.raises(ValueError, match="study/x.yaml, compared_with: found 'study/nosuch', expected an experiment"):
+        runs.experiments()
