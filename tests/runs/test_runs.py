@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import made_up_records
+import numpy as np
 import pytest
 import yaml
 
@@ -387,9 +388,15 @@ def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
     assert plan.missing(plan.wanted("smoke")) == []
     assert names(plan.missing(plan.wanted("smoke"), force=True)) == ["study/small seed 0"]
     content = yaml.safe_load((study / "small.yaml").read_text())
-    content["parameters"]["batch_size"] = 64  # other parameters: no longer current
+    content["parameters"] |= {"mixing": "mixup", "augmentation": "geometry", "ema": 0.9, "views": "flip"}
+    content["parameters"] |= {"kept_epoch": "last"}  # other parameters: no longer current
     (study / "small.yaml").write_text(yaml.safe_dump(content))
     assert names(plan.missing(plan.wanted("smoke"))) == ["study/small seed 0"]
+    record = records.read(runs.execute("study/small", 0, "smoke"))
+    records.check(record)
+    assert record["metrics"]["views"]["epoch"] == 2
+    looks = [records.row_predictions(record, kept, "PrivateTest")["probabilities"] for kept in ("last", "views")]
+    assert not np.array_equal(*looks)
 
 
 def test_what_a_run_leaves_names_no_folder_of_the_machine():
