@@ -389,7 +389,7 @@ def test_one_run_makes_one_record_and_is_not_missing_any_more(study):
     assert names(plan.missing(plan.wanted("smoke"), force=True)) == ["study/small seed 0"]
     content = yaml.safe_load((study / "small.yaml").read_text())
     content["parameters"] |= {"mixing": "mixup", "augmentation": "geometry", "ema": 0.9, "views": "flip"}
-    content["parameters"] |= {"kept_epoch": "last"}  # other parameters: no longer current
+    content["parameters"] |= {"kept_epoch": "last", "input_scale": "0..1"}  # other parameters: no longer current
     (study / "small.yaml").write_text(yaml.safe_dump(content))
     assert names(plan.missing(plan.wanted("smoke"))) == ["study/small seed 0"]
     record = records.read(runs.execute("study/small", 0, "smoke"))
