@@ -151,7 +151,7 @@ def counts(judged: list[dict], all_records: list[dict], experiments: dict[str, d
         f"Beside them, **{len(data)} facts** about the data, {right.count(rules_of.REPRODUCED)} of them right, and "
         f"**{len(others)} statements** on the work of others or the released code: "
         f"{wrong.count(rules_of.NOT_REPRODUCED)} are refuted, the rest cannot be tested here.",
-        f"Run so far: {ran}. The others need AffectNet, FER+, published weights or a GPU.",
+        f"Run so far: {ran}. The others need AffectNet, FER+, published weights, a GPU, or hours of two cores.",
     ]
 
 
