@@ -137,8 +137,8 @@ def rungs_in_words(lines: list[dict]) -> str:
         return "No rung was run yet.\n"
     compared = [line for line in run if line.get("gain")]
     sentences = [
-        f"**{len(run)} of {len(lines)} rungs were run**, with {joined(_seeds(run))} each; so many configurations were "
-        "tried, and all are in the table."
+        f"**Rungs that were run: {len(run)} of {len(lines)}**, with {joined(_seeds(run))} each. So many configurations "
+        "were tried, and all are in the table."
     ]
     for outcome in ("kept", "dropped"):
         some = [line for line in compared if line["outcome"] == outcome]
@@ -219,14 +219,17 @@ def votes(group: list[dict]) -> dict | None:
     }
 
 
-def vote_table(voted: dict) -> str:
-    """The ``votes`` as a Markdown table: accuracies in percent, those of PrivateTest with Wilson's interval."""
+def vote_table(voted: dict, final: bool = True) -> str:
+    """The ``votes`` as a Markdown table: accuracies in percent, those of PrivateTest with Wilson's interval. Unless
+    they are ``final``, because networks are still to come, PublicTest's alone."""
     names = {"single": "one network, the mean", "averaged": "averaged", "learned": "weights learned on PublicTest"}
     lines = []
     for name, title in names.items():
-        line = {"Vote": title} | {f"{rows}, %": _percent(share) for rows, share in voted[name].items()}
-        ends = statistics.wilson(voted[name][FINAL] * voted["n"], voted["n"])
-        line[f"{FINAL}, %"] += f" {interval(ends)}"
+        line = {"Vote": title, f"{CHOOSING}, %": _percent(voted[name][CHOOSING])}
+        if final:
+            line |= {f"{rows}, %": _percent(share) for rows, share in voted[name].items()}
+            ends = statistics.wilson(voted[name][FINAL] * voted["n"], voted["n"])
+            line[f"{FINAL}, %"] += f" {interval(ends)}"
         lines.append(line)
     return table(lines)
 
@@ -350,7 +353,9 @@ def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
             f"**The climb {size}, {len(group)} networks.** One alone has {_percent(first['mean'])} % on PublicTest, "
             f"all together {_percent(last['mean'])} %."
         )
-        display(Markdown(words + "\n\n" + vote_table(voted)))
+        whole = {record["experiment"] for record in group} == {n for n in experiments if n.startswith(prefix)}
+        words += "" if whole else " PrivateTest is scored when every rung was run."
+        display(Markdown(words + "\n\n" + vote_table(voted, whole)))
         caption = "What one more network gives: accuracy of the averaged vote on PublicTest, by how many vote."
         display(figures.captioned(figures.gain_by_size(voted["by_size"]), caption, words.replace("*", "")))
 
@@ -366,8 +371,8 @@ def in_short(small: list[dict], full: list[dict], fast: list[dict]) -> str:
         best = max(run, key=lambda line: line["mean"])
         start = f", from {_percent(run[0]['mean'])} of {run[0]['title']}" if run[0] is not best else ""
         sentences.append(
-            f"{size} the best of {len(run)} rungs is {best['title']}: **{_percent(best['mean'])} %** on PublicTest"
-            f"{start}."
+            f"{size}, of {len(run)} that were run, the best is *{best['title']}*: **{_percent(best['mean'])} %** on "
+            f"PublicTest{start}."
         )
     sentences += [
         f"{line['Run']}: {line[f'{FINAL}, %']} % after {line['Minutes of training']} minutes." for line in fast

@@ -43,10 +43,10 @@ def test_a_rung_is_kept_where_it_gains_on_public_test(three):
     assert gain["low"] < 0.3 < gain["high"] and gain["low"] > 0
     assert lines[2]["gain"]["difference"] == pytest.approx(-0.05)
     told, shown = climb.rungs_in_words(lines), climb.rung_table(lines)
-    assert "3 of 4 rungs were run**, with 2 seeds each" in told
+    assert "Rungs that were run: 3 of 4**, with 2 seeds each" in told
     assert "Kept: better (+30.0)." in told and "Dropped: worse (-5.0)." in told
     assert "not run" in shown and "+30.00 [" in shown
-    assert "better: **80.00 %** on PublicTest, from 50.00 of start" in climb.in_short(lines, [], [])
+    assert "*better*: **80.00 %** on PublicTest, from 50.00 of start" in climb.in_short(lines, [], [])
 
 
 def test_the_interval_says_where_the_rule_alone_decided(three, tmp_path):
@@ -100,7 +100,8 @@ def test_votes_take_every_network_with_its_views_and_nothing_is_fitted_on_privat
     assert voted["single"]["PrivateTest"] == pytest.approx((0.5 + 189 / 210) / 2)
     assert voted["learned"]["PrivateTest"] == pytest.approx(189 / 210)
     assert set(voted["averaged"]) == {"PublicTest", "PrivateTest"} and len(voted["by_size"]) == 2
-    assert "weights learned on PublicTest" in climb.vote_table(voted)
+    assert "weights learned on PublicTest" in climb.vote_table(voted) and "| PrivateTest, %" in climb.vote_table(voted)
+    assert "PrivateTest, %" not in climb.vote_table(voted, final=False)
     assert climb.votes([weak]) is None
 
 
