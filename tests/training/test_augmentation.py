@@ -140,7 +140,7 @@ def test_light_is_gamma_contrast_and_brightness_of_the_face_itself(monkeypatch):
     np.testing.assert_allclose(shown, mean + np.exp(-0.15) * (bent - mean) + 0.1 * deviation, atol=1e-4)
 
 
-@pytest.mark.parametrize(("width", "shift"), [(255.0, 0.0), (0.1, 3.0), (50.0, -7.0)])
+@pytest.mark.parametrize(("width", "shift"), [(255.0, 0.0), (0.01, 3.0), (50.0, -7.0)])
 def test_light_is_the_same_whatever_pixels_are_scaled_to(monkeypatch, width, shift):
     scaled = lit(monkeypatch, width * FACES + np.float32(shift))
     np.testing.assert_allclose(scaled, width * lit(monkeypatch, FACES) + shift, atol=1e-4 * width, rtol=1e-4)

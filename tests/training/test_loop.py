@@ -95,7 +95,7 @@ LIVE = {
 AVERAGED = {
     "optimizer": "sgd", "momentum": 0.9, "nesterov": True, "schedule": "linear", "warmup_epochs": 1, "decay": 0.0,
     "ema": 0.9, "mixing": "cutmix", "augmentation": "geometry, erasing and light", "views": "ten crops",
-    "kept_epoch": "last",
+    "kept_epoch": "last", "batch_size": 21,
 }  # fmt: skip
 MUON = AVERAGED | {
     "model": "resnet18", "model_options": {"width": 2}, "optimizer": "muon", "momentum": 0.0, "nesterov": False,
