@@ -177,18 +177,29 @@ def listed_ids(folder: Path | None = None) -> frozenset[int]:
 
     Raises FileNotFoundError if a list is missing (``make audit`` writes them), ValueError if one is damaged.
     """
-    folder = folder or paths.RESULTS / "audit"
-    return _listed(
-        *((folder / f"{name}.csv", (folder / f"{name}.csv").stat().st_mtime_ns) for name in ("leaked", NAME))
-    )
+    return _near_ids(*_written(folder, NAME)) | unclean_ids(folder)
+
+
+def unclean_ids(folder: Path | None = None) -> frozenset[int]:
+    """Of ``listed_ids`` the leaked rows alone: those that are not ``audit.clean_rows``. Raises what that raises."""
+    return _unclean_ids(*_written(folder, "leaked"))
+
+
+def _written(folder: Path | None, name: str) -> tuple[Path, int]:
+    """A list and its time of writing, an argument of those who read it, so that a new list is read."""
+    path = (folder or paths.RESULTS / "audit") / f"{name}.csv"
+    return path, path.stat().st_mtime_ns
 
 
 @lru_cache
-def _listed(*lists: tuple[Path, int]) -> frozenset[int]:
-    leaked, near = (path for path, _ in lists)  # the time of writing is an argument, so that a new list is read
-    pairs = tables.read_rows(near, {"row": int, "correlation": float}, _AGAIN)
-    ids = [line["row"] for line in tables.read_rows(leaked, {"row": int}, _AGAIN)]
-    return frozenset(ids + [line["row"] for line in pairs if line["correlation"] >= NEAR])
+def _unclean_ids(path: Path, written: int) -> frozenset[int]:
+    return frozenset(line["row"] for line in tables.read_rows(path, {"row": int}, _AGAIN))
+
+
+@lru_cache
+def _near_ids(path: Path, written: int) -> frozenset[int]:
+    pairs = tables.read_rows(path, {"row": int, "correlation": float}, _AGAIN)
+    return frozenset(line["row"] for line in pairs if line["correlation"] >= NEAR)
 
 
 def summary(faces: Faces, pairs: np.ndarray) -> list[dict]:

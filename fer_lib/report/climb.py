@@ -9,13 +9,11 @@ from __future__ import annotations
 import numpy as np
 from IPython.display import Markdown, display
 
-from .. import paths
 from ..data import near_duplicates
 from ..evaluation import ensembles, pooled, records, statistics
-from ..files.tables import read_rows
 from ..markdown import interval, joined, table
 from ..models import architectures
-from . import figures
+from . import figures, tables
 
 SMALL, FULL, SPEED = "ours/rung_", "ours/record_", "ours/speedrun_"
 """What the names of the climb's experiments begin with: in small, at full size, and against the clock."""
@@ -37,23 +35,22 @@ def members(all_records: list[dict], experiments: dict[str, dict], prefix: str) 
     return {name: found[name] for name in experiments if name in found}
 
 
-def gain(before: list[dict], after: list[dict], kept: str = "last", kept_before: str = "last") -> dict | None:
+def gain(before: list[dict], after: list[dict], kept: str = "last") -> dict | None:
     """What ``after`` has over ``before`` on PublicTest, over the seeds that both have: difference, low and high (over
-    rows, see ``statistics.paired_difference``) and each seed's, fractions; None without a seed in common."""
+    rows, see ``statistics.paired_difference``) and each seed's, fractions; None without a seed in common. ``kept``: the
+    reading of ``after``, while ``before`` is read after its last epoch."""
     one, two = ({record["seed"]: record for record in group} for group in (before, after))
     seeds = sorted(one.keys() & two.keys())
     if not seeds:
         return None
-    first, second = (
-        np.stack([_right(of[seed], name) for seed in seeds]) for of, name in ((one, kept_before), (two, kept))
-    )
+    first, second = (np.stack([_right(of[seed], name) for seed in seeds]) for of, name in ((one, "last"), (two, kept)))
     difference, low, high = statistics.paired_difference(first, second)
     each = (second.mean(axis=1) - first.mean(axis=1)).tolist()
     return {"difference": difference, "low": low, "high": high, "each": each, "seeds": seeds}
 
 
-def _right(record: dict, kept: str, rows: str = CHOOSING) -> np.ndarray:
-    arrays = records.row_predictions(record, kept, rows)
+def _right(record: dict, kept: str) -> np.ndarray:
+    arrays = records.row_predictions(record, kept, CHOOSING)
     return arrays["classes"] == arrays["labels"]
 
 
@@ -170,10 +167,8 @@ def finals(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
                         group[0]["parameters"]["views"], "Seeds": len(group)}  # fmt: skip
                 for rows in (FINAL, f"{FINAL} clean", pooled.NEAR_CLEAN):
                     if rows != pooled.NEAR_CLEAN or all(map(records.is_official, group)):
-                        over = pooled.spread([records.scores(record, kept, rows) for record in group])
-                        line[f"{rows}, %"] = f"{_percent(over['mean'])} " + (
-                            interval((over["low"], over["high"])) if len(group) > 1 else ""
-                        )
+                        scores = [records.scores(record, kept, rows) for record in group]
+                        line[f"{rows}, %"] = tables.percent(pooled.spread(scores))
                 lines.append(line)
     return lines
 
@@ -202,8 +197,7 @@ def votes(group: list[dict]) -> dict | None:
     weights = ensembles.learned_weights(p[:, public], labels[public])
     sets = {CHOOSING: public, FINAL: ~public}
     if records.is_official(group[0]):
-        leaked = [line["row"] for line in read_rows(paths.RESULTS / "audit" / "leaked.csv", {"row": int}, "make audit")]
-        sets[f"{FINAL} clean"] = ~public & ~np.isin(ids, leaked)
+        sets[f"{FINAL} clean"] = ~public & ~np.isin(ids, list(near_duplicates.unclean_ids()))
         sets[pooled.NEAR_CLEAN] = ~public & ~np.isin(ids, list(near_duplicates.listed_ids()))
 
     def by_rows(right: np.ndarray) -> dict[str, float]:
@@ -278,10 +272,9 @@ def speed_of_gpu(all_records: list[dict], networks: dict) -> tuple[float, float]
     return (max(rates), min(least)) if rates else None
 
 
-def plan_of_gpu(all_records: list[dict], experiments: dict[str, dict], networks: dict) -> list[dict]:
-    """What the climb at full size would take on that GPU, one run after the other: name, title, seeds, pflop of a run,
-    seconds (of all its seeds). Empty without ``speed_of_gpu``."""
-    speed = speed_of_gpu(all_records, networks)
+def plan_of_gpu(speed: tuple[float, float] | None, experiments: dict[str, dict], networks: dict) -> list[dict]:
+    """What the climb at full size would take on a GPU of this ``speed_of_gpu``, one run after the other: name, title,
+    seeds, pflop of a run, seconds (of all its seeds). Empty where the speed is not known."""
     lines = []
     for name, experiment in experiments.items() if speed else []:
         if name.startswith(FULL):
@@ -312,8 +305,8 @@ def plan_in_words(lines: list[dict], speed: tuple[float, float] | None) -> str:
     return (
         f"By operations, all of it takes about **{seconds / 60:.0f} minutes** of an H200, one run after the other, "
         f"which {fits} into {BUDGET // 60}. This is an estimate: it takes the fastest epoch that the study has seen on "
-        f"that GPU, {speed[0] / 1e12:.0f} TFLOP a second in tensorfloat32, twice that in bfloat16, and at least "
-        f"{speed[1]:.2f} seconds an epoch. None of these runs has been made in bfloat16 on it.\n"
+        f"such a GPU, {speed[0] / 1e12:.0f} TFLOP a second in tensorfloat32, assumes twice that in bfloat16, and "
+        f"counts at least {speed[1]:.2f} seconds an epoch.\n"
     )
 
 

@@ -556,7 +556,7 @@ def mean_faces(faces: Faces, least: int = 50) -> Figure:
 @rc_context(THEME)
 def climb(lines: list[dict]) -> Figure:
     """Accuracy on PublicTest rung by rung, from the ``climb.rungs`` that were run: a ring is a seed, a dot their mean,
-    and an arrow leads to each rung from the one that it changes: kept ones blue, dropped ones orange."""
+    and a bar leads to each rung from the one that it changes: kept ones blue, dropped ones orange."""
     run = [line for line in lines if line["group"]]
     places = {line["name"]: place for place, line in enumerate(run)}
     figure, axes = canvas(7.6, 1.2 + 0.42 * len(run))

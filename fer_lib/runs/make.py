@@ -354,9 +354,7 @@ def _report(profile: str, failed: list[str]) -> Path:
     claims = folder / "claims.json"
     folder.mkdir(parents=True, exist_ok=True)
     writing.replace_text(claims, judge.to_json(judged))
-    climb.load_networks(
-        all_records, experiments
-    )  # builds what is not kept; the notebook reads it, without Keras's messages
+    climb.load_networks(all_records, experiments)  # builds what is not kept: notebooks read it, and start no Keras
     # A notebook, its parameters, and its pages with the tag of the cells that each of them leaves out.
     read = {"results": str(folder), "profile": profile}
     made = [

@@ -39,6 +39,13 @@ class Training:
     best_epoch: int
     seconds: float
     weights: dict | None = None  # file and SHA-256 of the pretrained weights, where it began with some
+    milestone: int = 0  # the epoch of "milestone"
+
+    @property
+    def epochs(self) -> dict[str, int]:
+        """The epoch that each of ``logits`` is of, by its name."""
+        last = len(self.history)
+        return {"last": last, "best": self.best_epoch, "milestone": self.milestone, "views": last}
 
 
 def compile_for(epoch: int, model: keras.Model, network: keras.Model, fitted: Faces, protocol: Protocol) -> None:
@@ -170,7 +177,7 @@ def train(
     sets["PublicTest+PrivateTest"] = evaluated.split > 0
     watched = evaluated.rows(protocol.validation_rows) if protocol.validation_rows else None
 
-    state = Training(model, [], {}, 0, 0.0, loaded)
+    state = Training(model, [], {}, 0, 0.0, loaded, protocol.milestone)
     identity = {"protocol": asdict(protocol), "seed": seed, "data": faces.sha256, "backend": backends.BACKEND}
     if folder is not None and (checkpoint := checkpoints.restore(folder, model, identity, begin)):
         state.logits, facts = checkpoint

@@ -47,8 +47,13 @@ def loss_function(form: str, smoothing: float = 0.0):
         reverse = -ops.sum(ops.softmax(logits) * ops.log(ops.maximum(shares, float(np.exp(-4)))), axis=-1)
         return 0.1 * -_of_label(ops.log_softmax(logits), labels) + reverse
 
-    forms = {"clipped": clipped, "logits": logits_, "any of": any_of}
-    return (forms | {"bootstrapped": bootstrapped, "symmetric": symmetric})[form]
+    return {
+        "clipped": clipped,
+        "logits": logits_,
+        "any of": any_of,
+        "bootstrapped": bootstrapped,
+        "symmetric": symmetric,
+    }[form]
 
 
 def _of_label(values, labels):

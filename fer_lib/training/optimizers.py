@@ -29,18 +29,18 @@ def make_optimizer(
         rate = schedules.PolynomialDecay(rate, decay_steps=rest, end_learning_rate=0.0)
     if warm_steps:
         rate = _Warm(rate, warm_steps)
-    kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
-    kind = (kinds | {"muon": KernelMuon})[protocol.optimizer]
+    weight_decay = protocol.weight_decay or None
+    kind, own = {
+        "adam": (keras.optimizers.Adam, {"epsilon": protocol.epsilon}),
+        "rmsprop": (keras.optimizers.RMSprop, {"epsilon": protocol.epsilon}),
+        "sgd": (keras.optimizers.SGD, {"momentum": protocol.momentum, "nesterov": protocol.nesterov}),
+        "muon": (KernelMuon, {"adam_weight_decay": weight_decay}),  # of the weights that its Adam moves
+    }[protocol.optimizer]
     if shares is not None:
         kind = _sharing(kind, shares)
-    own = {"momentum": protocol.momentum, "nesterov": protocol.nesterov} if protocol.optimizer == "sgd" else {}
-    if protocol.optimizer in ("adam", "rmsprop"):
-        own = {"epsilon": protocol.epsilon}
-    if protocol.optimizer == "muon":  # which has a weight decay of its own for what its Adam moves
-        own = {"adam_weight_decay": protocol.weight_decay or None}
     if protocol.ema:
         kind, own = _averaging(kind), own | {"use_ema": True, "ema_momentum": protocol.ema}
-    return kind(rate, weight_decay=protocol.weight_decay or None, **own)
+    return kind(rate, weight_decay=weight_decay, **own)
 
 
 class _Warm(keras.optimizers.schedules.LearningRateSchedule):

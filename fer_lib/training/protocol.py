@@ -52,7 +52,7 @@ CHOICES = {
         "geometry and erasing",
         "geometry and light",
         "geometry, erasing and light",
-    ),  # fmt: skip
+    ),
     "mixing": ("none", "mixup", "cutmix"),
     "views": ("none", "flip", "five crops", "ten crops"),
     "weights": ("", "pretrained"),
@@ -60,7 +60,7 @@ CHOICES = {
 
 LEAST = {
     "batch_size": 1, "epochs": 1, "patience": 0, "rows": 0, "test_rows": 0, "milestone": 0, "frozen_epochs": 0,
-    "warmup_epochs": 0,     "learning_rate": 0, "body_rate": 0, "decay": 0, "momentum": 0, "weight_decay": 0,
+    "warmup_epochs": 0, "learning_rate": 0, "body_rate": 0, "decay": 0, "momentum": 0, "weight_decay": 0,
 }  # fmt: skip
 """The lowest allowed value of a field."""
 

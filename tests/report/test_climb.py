@@ -90,8 +90,7 @@ def test_private_test_is_told_of_final_runs_alone(tmp_path, three):
 
 
 def test_votes_take_every_network_with_its_views_and_nothing_is_fitted_on_private_test(tmp_path, monkeypatch):
-    for of in (climb.paths, paths):
-        monkeypatch.setattr(of, "RESULTS", tmp_path)
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
     monkeypatch.setattr(records, "is_official", lambda record: False)
     weak, strong = rung(tmp_path, 1, 2), rung(tmp_path, 2, 4, views=lambda y: answers(y, 10))
     group = climb.voters([weak, strong], EXPERIMENTS, climb.SMALL)
@@ -129,7 +128,7 @@ def test_the_plan_for_a_gpu_follows_its_measured_speed_and_the_value_of_the_runs
         "ours/record_2": {"title": "Climb: b", "seeds": 5, "value": 9, "defaults": {}, "parameters": own},
         "ours/rung_01": {"title": "Climb, in small: c"},
     }
-    best, first = climb.plan_of_gpu([gpu], known, LAYERS)
+    best, first = climb.plan_of_gpu((rate, least), known, LAYERS)
     assert (best["title"], first["title"]) == ("b", "a") and best["seconds"] == pytest.approx(5 * first["seconds"])
     whole = 28_709 / 70 * epoch * 10
     assert first["seconds"] == pytest.approx(whole / (2 * rate) + 10 * least)
@@ -141,7 +140,8 @@ def test_the_plan_for_a_gpu_follows_its_measured_speed_and_the_value_of_the_runs
 def test_the_whole_climb_at_full_size_fits_half_an_hour_with_five_seeds_of_the_best():
     """Of the records that are committed: the estimate on the page."""
     all_records, experiments = records.load(paths.RESULTS), runs.experiments()
-    lines = climb.plan_of_gpu(all_records, experiments, climb.load_networks(all_records, experiments))
+    networks = climb.load_networks(all_records, experiments)
+    lines = climb.plan_of_gpu(climb.speed_of_gpu(all_records, networks), experiments, networks)
     assert lines[0]["seeds"] == 5 and lines[0]["name"] == "ours/record_10_final"
     assert 0 < sum(line["seconds"] for line in lines) <= climb.BUDGET
 

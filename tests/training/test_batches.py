@@ -138,13 +138,16 @@ def test_mixup_is_the_weighted_mean_of_two_pictures_and_of_their_labels():
     np.testing.assert_allclose(label, [[0.75, 0.25]])
 
 
-@given(EACH)
-def test_mixup_takes_of_picture_and_label_the_same_share(given):
-    alpha, seed, epoch = given
+def mixed(protocol: Protocol, alpha: float, seed: int, epoch: int):
+    """The rows of ``three``, their order, partners and patches, and what is shown of them."""
     arrays, order = three(), np.random.default_rng(seed).permutation(12)
-    protocol = replace(MIXUP, mixing_alpha=alpha)
-    partners, patches = batches.epoch_mixing(order, 48, protocol, seed, epoch)
-    shown, targets, weights = batches.shown(arrays, order, partners, patches)
+    partners, patches = batches.epoch_mixing(order, 48, replace(protocol, mixing_alpha=alpha), seed, epoch)
+    return arrays, order, partners, patches, batches.shown(arrays, order, partners, patches)
+
+
+@given(EACH)
+def test_mixup_takes_of_picture_and_label_the_same_share(key):
+    arrays, order, partners, patches, (shown, targets, weights) = mixed(MIXUP, *key)
     share = patches[:, 0]
     assert ((share >= 0) & (share <= 1)).all()
     images = arrays[0].astype(np.float64)
@@ -160,12 +163,8 @@ def test_mixup_takes_of_picture_and_label_the_same_share(given):
 
 
 @given(EACH)
-def test_cutmix_shows_the_partners_pixels_in_one_rectangle_and_its_share_of_them_in_the_label(given):
-    alpha, seed, epoch = given
-    arrays, order = three(), np.random.default_rng(seed).permutation(12)
-    protocol = replace(CUTMIX, mixing_alpha=alpha)
-    partners, patches = batches.epoch_mixing(order, 48, protocol, seed, epoch)
-    shown, targets, _ = batches.shown(arrays, order, partners, patches)
+def test_cutmix_shows_the_partners_pixels_in_one_rectangle_and_its_share_of_them_in_the_label(key):
+    arrays, order, partners, patches, (shown, targets, _) = mixed(CUTMIX, *key)
     for row, (own, partner) in enumerate(zip(order, partners)):
         top, bottom, left, right = patches[row, 1:5].astype(int)
         assert 0 <= top <= bottom <= 48 and 0 <= left <= right <= 48
