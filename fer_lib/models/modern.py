@@ -60,7 +60,10 @@ def resnet18(width: int = 64, side: int = 40, dropout: float = 0.2) -> keras.Mod
             y = layers.ReLU()(layers.BatchNormalization()(_conv(width * times, strides)(x)))
             y = layers.BatchNormalization()(_conv(width * times)(y))
             if strides == 2:
-                x = layers.BatchNormalization()(_conv(width * times, strides, kernel=1)(x))
+                # Every second pixel, then a convolution, is one with stride 2. That one's gradient, by oneDNN in
+                # TensorFlow 2.21, writes past its memory where it has fewer than 16 filters to read.
+                x = layers.MaxPooling2D(1, strides, padding="same")(x)
+                x = layers.BatchNormalization()(_conv(width * times, kernel=1)(x))
             x = layers.ReLU()(layers.Add()([x, y]))
     x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
     logits = layers.Dense(7, dtype="float32", name="logits")(x)

@@ -56,8 +56,9 @@ def _right(record: dict, kept: str) -> np.ndarray:
 
 def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, networks: dict) -> list[dict]:
     """The climb's experiments, a dict each: name, title, before (the experiment that it changes, or None), group, mean
-    and each (accuracies on PublicTest), gain (see ``gain``), views (what the mean over its views adds), seconds and
-    pflop of a run, and outcome: "start", "kept", "dropped", or "not run" with ``group`` empty.
+    and each (accuracies on PublicTest), gain (see ``gain``, with ``other_seeds`` added: low and high of ``wider``),
+    views (what the mean over its views adds), seconds and pflop of a run, and outcome: "start", "kept", "dropped", or
+    "not run" with ``group`` empty.
 
     A change is kept where its difference on PublicTest is above 0: the rule stood before the runs. ``networks``:
     ``architectures.load``'s.
@@ -77,7 +78,73 @@ def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, ne
         costs = {"seconds": seconds, "pflop": pflop(group[0]["parameters"], group[0]["data"]["rows"], networks)}
         lines.append(line | {"mean": float(np.mean(each)), "each": each, "gain": over, "views": views, **costs}
                      | {"outcome": outcome})  # fmt: skip
+    deviation, freedom = seed_deviation([line["each"] for line in lines if line["group"]])
+    for line in lines:
+        if over := line.get("gain"):
+            over["other_seeds"] = wider(over, deviation * np.sqrt(2 / len(over["seeds"])), freedom)
     return lines
+
+
+def after_training(lines: list[dict]) -> list[dict]:
+    """What can be had of the best of the ``rungs`` without another training, as two more of them: the mean over its
+    views, and its seeds voting together (the mean of their probabilities over views) against one seed with its views.
+
+    The best is that of the highest mean among those with views. Other seeds would move such a gain less than that of a
+    training: how much, the same gain of all the rungs says. Empty where no rung has views.
+    """
+    viewed = [line for line in lines if line.get("views")]
+    if not viewed:
+        return []
+    best = max(viewed, key=lambda line: line["mean"])
+    group, views, how = best["group"], best["views"], best["group"][0]["parameters"]["views"]
+    deviation, freedom = seed_deviation([line["views"]["each"] for line in viewed])
+    views = views | {"other_seeds": wider(views, deviation / np.sqrt(len(group)), freedom)}
+    seen = [float(_right(record, "views").mean()) for record in group]
+    found = [{"name": "views", "title": f"views: {how}", "before": best["name"], "each": seen,
+              "gain": views}]  # fmt: skip
+    voting = {line["name"]: _gain_of_a_vote(line["group"]) for line in viewed if len(line["group"]) > 1}
+    if vote := voting.get(best["name"]):
+        deviation, more = seed_deviation([[over["difference"] for over in voting.values()]])
+        vote = vote | {"other_seeds": wider(vote, deviation, more)}
+        alone = float(np.mean(seen)) + vote["difference"]
+        found.append({"name": "vote", "title": f"vote of {len(group)} seeds", "before": "views", "each": [alone],
+                      "gain": vote})  # fmt: skip
+    return [
+        line | {"mean": float(np.mean(line["each"])), "group": group,
+                "outcome": "kept" if line["gain"]["difference"] > 0 else "dropped"}
+        for line in found
+    ]  # fmt: skip
+
+
+def _gain_of_a_vote(group: list[dict]) -> dict:
+    arrays = [records.row_predictions(record, "views", CHOOSING) for record in group]
+    together = ensembles.soft_vote(np.stack([one["probabilities"] for one in arrays]))
+    vote = together.argmax(axis=-1) == arrays[0]["labels"]
+    alone = np.stack([_right(record, "views") for record in group])
+    difference, low, high = statistics.paired_difference(alone, np.tile(vote, (len(group), 1)))
+    each = (vote.mean() - alone.mean(axis=1)).tolist()
+    return {"difference": difference, "low": low, "high": high, "each": each, "seeds": [r["seed"] for r in group]}
+
+
+def seed_deviation(each: list[list[float]]) -> tuple[float, int]:
+    """How much the seeds of one rung differ: the standard deviation about each rung's own mean, of all rungs together
+    (two seeds alone say nearly nothing of it), and its degrees of freedom; NaN and 0 where no rung has two seeds."""
+    freedom = sum(len(values) - 1 for values in each)
+    squares = sum(float(np.var(values)) * len(values) for values in each)
+    return (float(np.sqrt(squares / freedom)) if freedom else float("nan")), freedom
+
+
+def wider(over: dict, error: float, freedom: int) -> tuple[float, float]:
+    """The interval of a ``gain`` over rows and seeds: how far other test faces and other seeds would move it.
+
+    ``error``, ``freedom``: the standard error that the seeds leave in the gain, and its degrees of freedom. Both
+    spreads add up as squares; some of the seeds' is in the rows' too, so the interval is rather too wide. NaN without
+    freedom.
+    """
+    if not freedom:
+        return float("nan"), float("nan")
+    half = float(np.hypot((over["high"] - over["low"]) / 2, statistics.half_width(error, freedom)))
+    return over["difference"] - half, over["difference"] + half
 
 
 def load_networks(all_records: list[dict], experiments: dict[str, dict]) -> dict[str, list[dict]]:
@@ -100,7 +167,7 @@ def pflop(parameters: dict, rows: dict[str, int], networks: dict[str, list[dict]
 
 
 def rung_table(lines: list[dict]) -> str:
-    """The ``rungs`` as a Markdown table, gains in points with their 95 % interval over rows."""
+    """The ``rungs`` as a Markdown table, gains in points with their 95 % intervals over rows, and over both."""
     numbers = {line["name"]: place for place, line in enumerate(lines, 1)}
     return table([
         {
@@ -109,11 +176,12 @@ def rung_table(lines: list[dict]) -> str:
             "To": numbers.get(line["before"], "–"),
             "PublicTest, %": _percent(line["mean"]) if line["group"] else "–",
             "Gain, points": _points(line.get("gain")),
+            "With other seeds too": _other_seeds(line.get("gain")),
             "Each seed": ", ".join(f"{100 * d:+.2f}" for d in line["gain"]["each"]) if line.get("gain") else "–",
             "Outcome": line["outcome"],
             "Views add": _points(line.get("views")),
-            "Minutes": f"{line['seconds'] / 60:.0f}" if line["group"] else "–",
-            "PFLOP": f"{line['pflop']:.2f}" if line["group"] else "–",
+            "Minutes": f"{line['seconds'] / 60:.0f}" if "seconds" in line else "–",
+            "PFLOP": f"{line['pflop']:.2f}" if "pflop" in line else "–",
         }
         for line in lines
     ])  # fmt: skip
@@ -127,26 +195,43 @@ def _points(over: dict | None) -> str:
     return f"{100 * over['difference']:+.2f} {interval((over['low'], over['high']), '+')}" if over else "–"
 
 
+def _other_seeds(over: dict | None) -> str:
+    return interval(over["other_seeds"], "+") if over and np.isfinite(over["other_seeds"][0]) else "–"
+
+
 def rungs_in_words(lines: list[dict]) -> str:
     """What the ``rungs`` say, in sentences."""
-    run = [line for line in lines if line["group"]]
-    if not run:
+    trained = [line for line in lines if "seconds" in line]
+    if not trained:
         return "No rung was run yet.\n"
-    compared = [line for line in run if line.get("gain")]
+    compared = [line for line in lines if line.get("gain")]
+    whole = sum(line["name"].startswith("ours/") for line in lines)
     sentences = [
-        f"**Rungs that were run: {len(run)} of {len(lines)}**, with {joined(_seeds(run))} each. So many configurations "
-        "were tried, and all are in the table."
+        f"**Rungs that were run: {len(trained)} of {whole}**, with {joined(_seeds(trained))} each. So many "
+        "configurations were tried, and all are in the table."
     ]
     for outcome in ("kept", "dropped"):
         some = [line for line in compared if line["outcome"] == outcome]
         told = [f"{line['title']} ({100 * line['gain']['difference']:+.1f})" for line in some]
         sentences += [f"{outcome.capitalize()}: {joined(told)}."] if told else []
-    if unsure := [line["title"] for line in compared if line["gain"]["low"] <= 0 <= line["gain"]["high"]]:
+    deviation, freedom = seed_deviation([line["each"] for line in trained])
+    if freedom:
         sentences.append(
-            f"The interval holds 0 for {joined(unsure)}: there the rule decided, and another test set might decide "
-            "otherwise."
+            f"Two seeds of the same rung differ, too: their standard deviation is {100 * deviation:.2f} points (from "
+            f"all rungs, {freedom} degrees of freedom)."
+        )
+    if unsure := [line["title"] for line in compared if not _sure(line["gain"])]:
+        sentences.append(
+            f"The interval holds 0 for {joined(unsure)}: there the rule decided, and other seeds or other test faces "
+            "might decide otherwise."
         )
     return " ".join(sentences) + "\n"
+
+
+def _sure(over: dict) -> bool:
+    """Whether a gain's interval, over rows and seeds where that is known, leaves out 0."""
+    low, high = over["other_seeds"] if np.isfinite(over["other_seeds"][0]) else (over["low"], over["high"])
+    return low > 0 or high < 0
 
 
 def _seeds(lines: list[dict]) -> list[str]:
@@ -324,11 +409,13 @@ def finals_table(all_records: list[dict], experiments: dict[str, dict]) -> str:
 
 def show(lines: list[dict]) -> None:
     """Display, in a notebook, some ``rungs``: what they say in sentences, as a figure, and as a table."""
+    lines = [*lines, *after_training(lines)]
     display(Markdown(rungs_in_words(lines)))
     if any(line["group"] for line in lines):
         caption = (
             "Each bar leads from the rung that is changed to the one with the change; blue is kept, orange dropped. "
-            "Rings are seeds, dots their means. Accuracy on PublicTest after the last epoch."
+            "Rings are seeds, dots their means. The thin line is the interval of the change, over test faces and "
+            "seeds: where it reaches the bar's beginning, there may be none. All on PublicTest, after the last epoch."
         )
         display(figures.captioned(figures.climb(lines), caption, rungs_in_words(lines)))
     display(Markdown(rung_table(lines)))

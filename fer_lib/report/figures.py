@@ -556,7 +556,8 @@ def mean_faces(faces: Faces, least: int = 50) -> Figure:
 @rc_context(THEME)
 def climb(lines: list[dict]) -> Figure:
     """Accuracy on PublicTest rung by rung, from the ``climb.rungs`` that were run: a ring is a seed, a dot their mean,
-    and a bar leads to each rung from the one that it changes: kept ones blue, dropped ones orange."""
+    and a bar leads to each rung from the one that it changes: kept ones blue, dropped ones orange. A thin line is the
+    interval of the change, over rows and seeds."""
     run = [line for line in lines if line["group"]]
     places = {line["name"]: place for place, line in enumerate(run)}
     figure, axes = canvas(7.6, 1.2 + 0.42 * len(run))
@@ -568,6 +569,8 @@ def climb(lines: list[dict]) -> Figure:
             start = 100 * run[places[line["before"]]]["mean"]
             axes.hlines(place, start, 100 * line["mean"], color=colour, lw=4, alpha=0.4)
             axes.plot(start, place, "|", color=colour, ms=9)
+            if line.get("gain"):
+                axes.hlines(place, *(start + 100 * np.array(line["gain"]["other_seeds"])), color=colour, lw=0.8)
         change = f" ({100 * line['gain']['difference']:+.2f})" if line.get("gain") else ""
         _beside(axes, place, 8, f"{100 * line['mean']:.2f}{change}", colour)
     axes.set_yticks(range(len(run)), [line["title"] for line in run])

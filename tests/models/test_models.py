@@ -120,7 +120,8 @@ def test_the_vgg_has_four_blocks_and_the_resnet_four_stages_with_three_fitted_in
         [side, side, 2 * times] for side, times in ((40, 1), (20, 2), (10, 4), (5, 8)) for _ in range(2)
     ]
     convolutions = [layer for layer in resnet.layers if isinstance(layer, keras.layers.Conv2D)]
-    assert [layer.kernel_size for layer in convolutions].count((1, 1)) == 3
+    # With stride 2 their gradient would write past its memory, in TensorFlow 2.21 and at fewer than 16 filters.
+    assert [layer.strides for layer in convolutions if layer.kernel_size == (1, 1)] == [(1, 1)] * 3
     assert [layer.filters for layer in convolutions if layer.kernel_size == (3, 3)] == [2] * 5 + [4] * 4 + [8] * 4 + [
         16
     ] * 4

@@ -4,6 +4,7 @@ from made_up_records import answers, network
 
 from fer_lib import paths, runs
 from fer_lib.evaluation import pooled, records
+from fer_lib.markdown import interval
 from fer_lib.report import climb, figures
 
 LAYERS = {"feedforward": [{"multiply_adds": 1_000_000, "parameters": 7}, {"multiply_adds": 500_000, "parameters": 7}]}
@@ -55,6 +56,31 @@ def test_the_interval_says_where_the_rule_alone_decided(three, tmp_path):
     assert "The interval holds 0 for worse" in climb.rungs_in_words(lines)
 
 
+def test_the_wider_interval_holds_the_noise_of_seeds_which_is_taken_from_all_rungs(tmp_path):
+    wrong = {(1, 0): 2, (1, 1): 3, (2, 0): 5, (2, 1): 5, (3, 0): 3, (3, 1): 4}
+    found = [rung(tmp_path, number, every, seed) for (number, seed), every in wrong.items()]
+    lines = climb.rungs(found, EXPERIMENTS, climb.SMALL, LAYERS)
+    each = np.array([line["each"] for line in lines[:3]])
+    deviation, freedom = climb.seed_deviation(each.tolist())
+    assert freedom == 3 and deviation == pytest.approx(np.sqrt(each.var(axis=1, ddof=1).mean()))
+    gain = lines[1]["gain"]
+    rows, seeds = (gain["high"] - gain["low"]) / 2, 3.182 * deviation  # t of 3 degrees; sqrt(2 / 2 seeds) is 1
+    low, high = gain["other_seeds"]
+    assert (high - low) / 2 == pytest.approx(np.hypot(rows, seeds), rel=1e-3)
+    assert low < 0 < gain["low"], "the rows alone would have called it sure"
+    told = climb.rungs_in_words(lines)
+    assert "The interval holds 0 for better and worse" in told
+    assert f"standard deviation is {100 * deviation:.2f} points (from all rungs, 3 degrees" in told
+    assert interval((low, high), "+") in climb.rung_table(lines)
+
+
+def test_one_seed_says_nothing_of_other_seeds(tmp_path):
+    lines = climb.rungs([rung(tmp_path, 1, 2), rung(tmp_path, 2, 5)], EXPERIMENTS, climb.SMALL, LAYERS)
+    assert np.isnan(lines[1]["gain"]["other_seeds"]).all() and "standard deviation" not in climb.rungs_in_words(lines)
+    assert climb.rung_table(lines).splitlines()[3].split("|")[6].strip() == "–"
+    figures.climb(lines[:2])
+
+
 def test_only_seeds_that_both_have_are_compared(tmp_path):
     found = [rung(tmp_path, 1, 2, 0), rung(tmp_path, 2, 5, 0), rung(tmp_path, 2, 3, 1)]
     line = climb.rungs(found, EXPERIMENTS, climb.SMALL, LAYERS)[1]
@@ -66,6 +92,30 @@ def test_views_are_a_gain_of_their_own(tmp_path):
     found = [rung(tmp_path, 1, 2, seed, views=lambda y: answers(y, 4)) for seed in (0, 1)]
     line = climb.rungs(found, EXPERIMENTS, climb.SMALL, LAYERS)[0]
     assert line["mean"] == pytest.approx(0.5) and line["views"]["difference"] == pytest.approx(0.25)
+
+
+def test_after_training_come_the_views_and_the_vote_of_the_best_rung(tmp_path):
+    right = {(1, 0): 3, (1, 1): 3, (2, 0): 4, (2, 1): 5}
+    found = [rung(tmp_path, number, 2 + (number == 2), seed, views=lambda y, every=every: answers(y, every),
+                  parameters={"views": "flip"}) for (number, seed), every in right.items()]  # fmt: skip
+    lines = climb.rungs(found, EXPERIMENTS, climb.SMALL, LAYERS)
+    views, vote = climb.after_training(lines)
+    assert views["title"] == "views: flip" and views["before"] == "ours/rung_02" and views["outcome"] == "kept"
+    assert views["each"] == pytest.approx([0.75, 0.8]) and views["mean"] == pytest.approx(0.775)
+    alone = [np.stack([climb._right(record, "views") for record in group]) for group in (found[:2], found[2:])]
+    assert vote["before"] == "views" and vote["title"] == "vote of 2 seeds"
+    assert vote["mean"] == pytest.approx(vote["each"][0]) and vote["gain"]["seeds"] == [0, 1]
+    assert vote["gain"]["difference"] == pytest.approx(vote["mean"] - alone[1].mean())
+    assert vote["gain"]["each"] == pytest.approx([vote["mean"] - 0.75, vote["mean"] - 0.8])
+    for line in (views, vote):
+        low, high = line["gain"]["other_seeds"]
+        assert low <= line["gain"]["low"] and high >= line["gain"]["high"]
+    every = [*lines, views, vote]
+    told, shown = climb.rungs_in_words(every), climb.rung_table(every).splitlines()
+    assert "run: 2 of 4**" in told and "views: flip (+" in told
+    assert [row.split("|")[3].strip() for row in shown[-2:]] == ["2", "5"]
+    assert climb.after_training(climb.rungs([rung(tmp_path, 3, 2)], EXPERIMENTS, climb.SMALL, LAYERS)) == []
+    figures.climb(every)
 
 
 def test_operations_are_counted_forward_and_back_and_the_first_layer_has_no_gradient_of_its_input():

@@ -98,7 +98,7 @@ AVERAGED = {
     "kept_epoch": "last", "batch_size": 21,
 }  # fmt: skip
 MUON = AVERAGED | {
-    "model": "resnet18", "model_options": {"width": 8}, "optimizer": "muon", "momentum": 0.0, "nesterov": False,
+    "model": "resnet18", "model_options": {"width": 2}, "optimizer": "muon", "momentum": 0.0, "nesterov": False,
     "mixing": "mixup", "loss": "symmetric",
 }  # fmt: skip
 
