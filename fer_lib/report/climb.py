@@ -212,7 +212,7 @@ def rungs_in_words(lines: list[dict]) -> str:
     ]
     for outcome in ("kept", "dropped"):
         some = [line for line in compared if line["outcome"] == outcome]
-        told = [f"{line['title']} ({100 * line['gain']['difference']:+.1f})" for line in some]
+        told = [f"{_change(line)} ({100 * line['gain']['difference']:+.1f})" for line in some]
         sentences += [f"{outcome.capitalize()}: {joined(told)}."] if told else []
     deviation, freedom = seed_deviation([line["each"] for line in trained])
     if freedom:
@@ -220,12 +220,16 @@ def rungs_in_words(lines: list[dict]) -> str:
             f"Two seeds of the same rung differ, too: their standard deviation is {100 * deviation:.2f} points (from "
             f"all rungs, {freedom} degrees of freedom)."
         )
-    if unsure := [line["title"] for line in compared if not _sure(line["gain"])]:
+    if unsure := [_change(line) for line in compared if not _sure(line["gain"])]:
         sentences.append(
             f"The interval holds 0 for {joined(unsure)}: there the rule decided, and other seeds or other test faces "
             "might decide otherwise."
         )
     return " ".join(sentences) + "\n"
+
+
+def _change(line: dict) -> str:
+    return line["title"].removeprefix("and ").removeprefix("with ").removeprefix("at ")
 
 
 def _sure(over: dict) -> bool:
@@ -332,7 +336,10 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
             each = ", ".join(_percent(records.scores(record, kept, rows)["accuracy"]) for record in there)
             line[f"{rows}, %" if kept == "last" else f"{rows} with views, %"] = each or "–"
         line |= {"Minutes of training": ", ".join(f"{seconds / 60:.1f}" for seconds in took), "Seeds": len(group)}
-        line["PFLOP"] = f"{pflop(group[0]['parameters'], group[0]['data']['rows'], networks):.2f}"
+        operations, rows = pflop(group[0]["parameters"], group[0]["data"]["rows"], networks), group[0]["data"]["rows"]
+        faces = (group[0]["parameters"].get("rows") or rows["Training"]) * group[0]["parameters"]["epochs"]
+        line["Faces a second"] = f"{faces / np.mean(took):,.0f}"
+        line |= {"PFLOP": f"{operations:.2f}", "TFLOP a second": f"{1e3 * operations / np.mean(took):.2f}"}
         lines.append(line | {"Computed by": f"{pooled.computed_by(group)}; {where}"})
     return lines
 

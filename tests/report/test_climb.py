@@ -160,6 +160,9 @@ def test_the_clock_leaves_out_compilation_and_predictions(tmp_path):
                      parameters={"evaluation_rows": "PrivateTest"}, title="Climb: 65 %")  # fmt: skip
     assert climb.training_seconds(record) == pytest.approx(0.9 * (10 + 12 + 11 + 11))
     line = climb.speeds([record], {"ours/speedrun_65": {"title": "Climb: 65 %"}}, LAYERS)[0]
+    parameters, rows = record["parameters"], record["data"]["rows"]["Training"]
+    assert line["Faces a second"] == f"{rows * parameters['epochs'] / 39.6:,.0f}"
+    assert line["TFLOP a second"] == f"{1e3 * climb.pflop(parameters, record['data']['rows'], LAYERS) / 39.6:.2f}"
     assert line["Minutes of training"] == "0.7" and line["PrivateTest with views, %"] == "–"
     assert "2 threads, Abacus 9000" in line["Computed by"]
     assert "Climb: 65 %" in climb.speed_table([line]) and "No run" in climb.speed_table([])
