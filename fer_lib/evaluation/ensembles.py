@@ -4,6 +4,7 @@ Probabilities are (m, n, k), m networks for n rows; whatever is fitted is fitted
 """
 
 from itertools import combinations
+from math import comb
 
 import numpy as np
 from scipy.optimize import minimize
@@ -52,9 +53,12 @@ def by_size(probabilities: np.ndarray, labels: np.ndarray, most: int = 200) -> l
     sampled once, of the soft vote's accuracy on these rows: size, mean, least, best (fractions)."""
     lines, rng = [], np.random.default_rng(0)
     for size in range(1, len(probabilities) + 1):
-        sets = list(combinations(range(len(probabilities)), size))
-        if len(sets) > most:
-            sets = [sets[place] for place in rng.choice(len(sets), most, replace=False)]
+        if comb(len(probabilities), size) <= most:
+            sets = set(combinations(range(len(probabilities)), size))
+        else:  # of 24 networks there are millions: none is listed that is not sampled
+            sets = set()
+            while len(sets) < most:
+                sets.add(tuple(sorted(rng.choice(len(probabilities), size, replace=False).tolist())))
         right = [(soft_vote(probabilities[list(some)]).argmax(axis=-1) == labels).mean() for some in sets]
         lines.append({"size": size, "mean": float(np.mean(right)), "least": min(right), "best": max(right)})
     return lines

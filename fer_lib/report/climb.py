@@ -1,7 +1,8 @@
 """The climb: from the proposed CNN to the best network from scratch, one change at a time. What each change gives on
 PublicTest, which chooses; what it costs; what several views and several networks give; how fast it can be had.
 
-All is computed from records. PrivateTest is scored by what was declared final before it was run, and by nothing else.
+All is computed from records. Rungs are compared on PublicTest alone. PrivateTest is in each record, as in all of this
+study; here it is scored for what was declared final before it was run, and for the runs against the clock.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from . import figures, tables
 SMALL, FULL, SPEED = "ours/rung_", "ours/record_", "ours/speedrun_"
 """What the names of the climb's experiments begin with: in small, at full size, and against the clock."""
 CHOOSING, FINAL = "PublicTest", "PrivateTest"
-SHORT = {"bfloat16": 2.0, "tensorfloat32": 1.0, "float32": 0.5}
+AFTER = "after training"
+"""The outcome of what needs no training: no rule keeps or drops it."""
+SHORT = {"bfloat16": 2.0, "tensorfloat32": 1.0}
 """How fast a GPU multiplies at a precision, against tensorfloat32: as the makers of the H100 and H200 rate them."""
 BUDGET = 25 * 60
 """Seconds of a GPU that the whole climb may take: what half an hour leaves after its start and its copies."""
@@ -37,8 +40,13 @@ def members(all_records: list[dict], experiments: dict[str, dict], prefix: str) 
 
 def gain(before: list[dict], after: list[dict], kept: str = "last") -> dict | None:
     """What ``after`` has over ``before`` on PublicTest, over the seeds that both have: difference, low and high (over
-    rows, see ``statistics.paired_difference``) and each seed's, fractions; None without a seed in common. ``kept``: the
-    reading of ``after``, while ``before`` is read after its last epoch."""
+    rows, see ``statistics.paired_difference``), each seed's, and ends, the two means, fractions.
+
+    None without a seed in common, and where the two were computed in different ways (backend, precision, kind of
+    device). ``kept``: the reading of ``after``, while ``before`` is read after its last epoch.
+    """
+    if pooled.computed_by(before) != pooled.computed_by(after):
+        return None
     one, two = ({record["seed"]: record for record in group} for group in (before, after))
     seeds = sorted(one.keys() & two.keys())
     if not seeds:
@@ -46,7 +54,8 @@ def gain(before: list[dict], after: list[dict], kept: str = "last") -> dict | No
     first, second = (np.stack([_right(of[seed], name) for seed in seeds]) for of, name in ((one, "last"), (two, kept)))
     difference, low, high = statistics.paired_difference(first, second)
     each = (second.mean(axis=1) - first.mean(axis=1)).tolist()
-    return {"difference": difference, "low": low, "high": high, "each": each, "seeds": seeds}
+    ends = (float(first.mean()), float(second.mean()))
+    return {"difference": difference, "low": low, "high": high, "each": each, "ends": ends, "seeds": seeds}
 
 
 def _right(record: dict, kept: str) -> np.ndarray:
@@ -57,8 +66,8 @@ def _right(record: dict, kept: str) -> np.ndarray:
 def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, networks: dict) -> list[dict]:
     """The climb's experiments, a dict each: name, title, before (the experiment that it changes, or None), group, mean
     and each (accuracies on PublicTest), gain (see ``gain``, with ``other_seeds`` added: low and high of ``wider``),
-    views (what the mean over its views adds), seconds and pflop of a run, and outcome: "start", "kept", "dropped", or
-    "not run" with ``group`` empty.
+    views (what the mean over its views adds), seconds and pflop of a run, other_runs (how many may not be pooled with
+    the group), and outcome: "start", "kept", "dropped", "not compared" (see ``gain``), or "not run", without a group.
 
     A change is kept where its difference on PublicTest is above 0: the rule stood before the runs. ``networks``:
     ``architectures.load``'s.
@@ -72,10 +81,11 @@ def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, ne
             continue
         each = [float(_right(record, "last").mean()) for record in group]
         over = gain(there[before], group) if before in there else None
-        outcome = "start" if not before else "–" if over is None else "kept" if over["difference"] > 0 else "dropped"
+        outcome = "start" if not before else "not compared" if over is None else _kept(over)
         views = gain(group, group, kept="views") if all("views" in record["metrics"] for record in group) else None
         seconds = float(np.mean([record["seconds"] for record in group]))
         costs = {"seconds": seconds, "pflop": pflop(group[0]["parameters"], group[0]["data"]["rows"], networks)}
+        costs["other_runs"] = sum(record["experiment"] == name for record in all_records) - len(group)
         lines.append(line | {"mean": float(np.mean(each)), "each": each, "gain": over, "views": views, **costs}
                      | {"outcome": outcome})  # fmt: skip
     deviation, freedom = seed_deviation([line["each"] for line in lines if line["group"]])
@@ -85,12 +95,16 @@ def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, ne
     return lines
 
 
+def _kept(over: dict) -> str:
+    return "kept" if over["difference"] > 0 else "dropped"
+
+
 def after_training(lines: list[dict]) -> list[dict]:
     """What can be had of the best of the ``rungs`` without another training, as two more of them: the mean over its
     views, and its seeds voting together (the mean of their probabilities over views) against one seed with its views.
 
-    The best is that of the highest mean among those with views. Other seeds would move such a gain less than that of a
-    training: how much, the same gain of all the rungs says. Empty where no rung has views.
+    The best is that of the highest mean among those with views. How far other seeds would move what views add, that of
+    all the rungs says; of the vote nothing does. Empty where no rung has views.
     """
     viewed = [line for line in lines if line.get("views")]
     if not viewed:
@@ -99,21 +113,13 @@ def after_training(lines: list[dict]) -> list[dict]:
     group, views, how = best["group"], best["views"], best["group"][0]["parameters"]["views"]
     deviation, freedom = seed_deviation([line["views"]["each"] for line in viewed])
     views = views | {"other_seeds": wider(views, deviation / np.sqrt(len(group)), freedom)}
-    seen = [float(_right(record, "views").mean()) for record in group]
-    found = [{"name": "views", "title": f"views: {how}", "before": best["name"], "each": seen,
-              "gain": views}]  # fmt: skip
-    voting = {line["name"]: _gain_of_a_vote(line["group"]) for line in viewed if len(line["group"]) > 1}
-    if vote := voting.get(best["name"]):
-        deviation, more = seed_deviation([[over["difference"] for over in voting.values()]])
-        vote = vote | {"other_seeds": wider(vote, deviation, more)}
-        alone = float(np.mean(seen)) + vote["difference"]
-        found.append({"name": "vote", "title": f"vote of {len(group)} seeds", "before": "views", "each": [alone],
-                      "gain": vote})  # fmt: skip
-    return [
-        line | {"mean": float(np.mean(line["each"])), "group": group,
-                "outcome": "kept" if line["gain"]["difference"] > 0 else "dropped"}
-        for line in found
-    ]  # fmt: skip
+    each = [float(_right(record, "views").mean()) for record in group]
+    found = [{"name": "views", "title": f"views: {how}", "before": best["name"], "each": each, "gain": views}]
+    if len(group) > 1:
+        vote = _gain_of_a_vote(group)
+        found.append({"name": "vote", "title": f"vote of {len(group)} seeds", "before": "views", "gain": vote,
+                      "each": [vote["ends"][1]]})  # fmt: skip
+    return [line | {"mean": float(np.mean(line["each"])), "group": group, "outcome": AFTER} for line in found]
 
 
 def _gain_of_a_vote(group: list[dict]) -> dict:
@@ -122,8 +128,10 @@ def _gain_of_a_vote(group: list[dict]) -> dict:
     vote = together.argmax(axis=-1) == arrays[0]["labels"]
     alone = np.stack([_right(record, "views") for record in group])
     difference, low, high = statistics.paired_difference(alone, np.tile(vote, (len(group), 1)))
-    each = (vote.mean() - alone.mean(axis=1)).tolist()
-    return {"difference": difference, "low": low, "high": high, "each": each, "seeds": [r["seed"] for r in group]}
+    each, ends = (vote.mean() - alone.mean(axis=1)).tolist(), (float(alone.mean()), float(vote.mean()))
+    unknown = (float("nan"), float("nan"))  # there is one vote: nothing says how far other seeds would move it
+    return {"difference": difference, "low": low, "high": high, "each": each, "ends": ends, "other_seeds": unknown,
+            "seeds": [record["seed"] for record in group]}  # fmt: skip
 
 
 def seed_deviation(each: list[list[float]]) -> tuple[float, int]:
@@ -210,10 +218,13 @@ def rungs_in_words(lines: list[dict]) -> str:
         f"**Rungs that were run: {len(trained)} of {whole}**, with {joined(_seeds(trained))} each. So many "
         "configurations were tried, and all are in the table."
     ]
-    for outcome in ("kept", "dropped"):
+    for outcome in ("kept", "dropped", AFTER):
         some = [line for line in compared if line["outcome"] == outcome]
         told = [f"{_change(line)} ({100 * line['gain']['difference']:+.1f})" for line in some]
         sentences += [f"{outcome.capitalize()}: {joined(told)}."] if told else []
+    if other := sum(line["other_runs"] for line in trained):
+        runs = f"{other} run{'s' * (other > 1)}"
+        sentences.append(f"Left out: {runs} computed in another way (backend, precision, kind of device).")
     deviation, freedom = seed_deviation([line["each"] for line in trained])
     if freedom:
         sentences.append(
@@ -222,8 +233,7 @@ def rungs_in_words(lines: list[dict]) -> str:
         )
     if unsure := [_change(line) for line in compared if not _sure(line["gain"])]:
         sentences.append(
-            f"The interval holds 0 for {joined(unsure)}: there the rule decided, and other seeds or other test faces "
-            "might decide otherwise."
+            f"The interval holds 0 for {joined(unsure)}: other seeds or other test faces might say otherwise."
         )
     return " ".join(sentences) + "\n"
 
@@ -308,9 +318,9 @@ def vote_table(voted: dict, final: bool = True) -> str:
     names = {"single": "one network, the mean", "averaged": "averaged", "learned": "weights learned on PublicTest"}
     lines = []
     for name, title in names.items():
-        line = {"Vote": title, f"{CHOOSING}, %": _percent(voted[name][CHOOSING])}
+        line = {"Vote": title, f"{CHOOSING} (fitted here), %": _percent(voted[name][CHOOSING])}
         if final:
-            line |= {f"{rows}, %": _percent(share) for rows, share in voted[name].items()}
+            line |= {f"{rows}, %": _percent(share) for rows, share in voted[name].items() if rows != CHOOSING}
             ends = statistics.wilson(voted[name][FINAL] * voted["n"], voted["n"])
             line[f"{FINAL}, %"] += f" {interval(ends)}"
         lines.append(line)
@@ -320,62 +330,90 @@ def vote_table(voted: dict, final: bool = True) -> str:
 def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict) -> list[dict]:
     """The runs against the clock, a line of a table for each of ``SPEED`` and each group of its runs.
 
-    Seconds are those of training alone, from the first batch to the last: predictions between epochs are left out, and
-    so is the compilation, which only the first epoch has (it counts as the median of the others).
+    Seconds are those of training alone, from the first batch to the last (see ``training_seconds``); those of the whole
+    run stand beside them. PrivateTest has Wilson's interval.
     """
     lines = []
     for group in pooled.groups(all_records, experiments):
         if not group[0]["experiment"].startswith(SPEED) or len(group[0]["history"]) < 2:
             continue
         took = [training_seconds(record) for record in group]
-        device = group[0]["device"]
+        device, first = group[0]["device"], group[0]
         where = f"{device['threads']} threads, {device['name']}" if device["kind"] == "cpu" else device["name"]
-        line = {"Run": experiments.get(group[0]["experiment"], {}).get("title", group[0]["experiment"])}
-        for rows, kept in ((CHOOSING, "last"), (FINAL, "last"), (FINAL, "views")):
-            there = [record for record in group if kept in record["metrics"]]
-            each = ", ".join(_percent(records.scores(record, kept, rows)["accuracy"]) for record in there)
-            line[f"{rows}, %" if kept == "last" else f"{rows} with views, %"] = each or "–"
-        line |= {"Minutes of training": ", ".join(f"{seconds / 60:.1f}" for seconds in took), "Seeds": len(group)}
-        operations, rows = pflop(group[0]["parameters"], group[0]["data"]["rows"], networks), group[0]["data"]["rows"]
-        faces = (group[0]["parameters"].get("rows") or rows["Training"]) * group[0]["parameters"]["epochs"]
-        line["Faces a second"] = f"{faces / np.mean(took):,.0f}"
-        line |= {"PFLOP": f"{operations:.2f}", "TFLOP a second": f"{1e3 * operations / np.mean(took):.2f}"}
-        lines.append(line | {"Computed by": f"{pooled.computed_by(group)}; {where}"})
+        line = {"Run": experiments.get(first["experiment"], {}).get("title", first["experiment"])}
+        for title, rows, kept in (
+            (FINAL, FINAL, "last"),
+            ("clean", f"{FINAL} clean", "last"),
+            ("views", FINAL, "views"),
+        ):
+            there = [records.scores(record, kept, rows) for record in group if kept in record["metrics"]]
+            each = [_percent(score["accuracy"]) for score in there]
+            if title == FINAL:
+                each = [f"{share} {interval(statistics.wilson(score['accuracy'] * score['n'], score['n']))}"
+                        for share, score in zip(each, there)]  # fmt: skip
+            line[{"views": "with views, %"}.get(title, f"{title}, %")] = ", ".join(each) or "–"
+        epochs = [entry["training_seconds"] for record in group for entry in record["history"][1:]]
+        operations = pflop(first["parameters"], first["data"]["rows"], networks)
+        faces = (first["parameters"].get("rows") or first["data"]["rows"]["Training"]) * first["parameters"]["epochs"]
+        lines.append(line | {
+            "Minutes of training": ", ".join(f"{seconds / 60:.1f}" for seconds in took),
+            "of the whole run": ", ".join(f"{record['seconds'] / 60:.1f}" for record in group),
+            "Seconds an epoch": f"{min(epochs):.1f} to {max(epochs):.1f}",
+            "Faces a second": f"{faces / np.mean(took):,.0f}",
+            "PFLOP": f"{operations:.2f}",
+            "TFLOP a second": f"{1e3 * operations / np.mean(took):.2f}",
+            "Seeds": len(group),
+            "Computed by": f"{pooled.computed_by(group)}; {where}",
+        })  # fmt: skip
     return lines
 
 
 def training_seconds(record: dict) -> float:
-    """Seconds of a run's training alone, without predictions and compilation (see ``speeds``)."""
+    """Seconds of a run's training alone: the predictions of the test rows, between epochs and at the end, are left out,
+    and so is the compilation, which only the first epoch has (it counts as the median of the others). A run that was
+    killed and went on compiles twice; the second time counts."""
     seconds = [entry["training_seconds"] for entry in record["history"]]
     return float(np.sum(seconds[1:]) + np.median(seconds[1:]))
 
 
-def speed_of_gpu(all_records: list[dict], networks: dict) -> tuple[float, float] | None:
-    """What the runs that were made on a GPU show of its speed, in the fastest epoch of any: operations a second at
-    tensorfloat32, and the seconds that an epoch takes at least; None without such a run."""
-    rates, least = [], []
+def speed_of_gpu(all_records: list[dict], networks: dict) -> dict | None:
+    """What the runs that were made on a GPU show of its speed; None without one in ``SHORT``'s precisions.
+
+    Of the fastest epoch of any run ("fastest"), and of the run whose median epoch is fastest ("usual"): operations a
+    second at tensorfloat32, and the seconds that an epoch takes at least, in any precision. devices: their names.
+    """
+    found, devices = {"fastest": ([], []), "usual": ([], [])}, set()
     for record in all_records:
         if record["device"]["kind"] != "gpu" or len(record["history"]) < 2 or "model" not in record["parameters"]:
             continue
-        seconds = min(entry["seconds"] for entry in record["history"][1:])
+        took = [entry["seconds"] for entry in record["history"][1:]]
         epoch = 1e15 * pflop(record["parameters"] | {"epochs": 1}, record["data"]["rows"], networks)
-        rates += [epoch / seconds / SHORT[record["precision"]]] if epoch == epoch else []
-        least.append(seconds)
-    return (max(rates), min(least)) if rates else None
+        for name, seconds in (("fastest", min(took)), ("usual", float(np.median(took)))):
+            if record["precision"] in SHORT and np.isfinite(epoch):
+                found[name][0].append(epoch / seconds / SHORT[record["precision"]])
+            found[name][1].append(seconds)
+        devices.add(record["device"]["name"])
+    if not found["fastest"][0]:
+        return None
+    return {name: (max(rates), min(least)) for name, (rates, least) in found.items()} | {"devices": sorted(devices)}
 
 
-def plan_of_gpu(speed: tuple[float, float] | None, experiments: dict[str, dict], networks: dict) -> list[dict]:
+def plan_of_gpu(speed: dict | None, experiments: dict[str, dict], networks: dict) -> list[dict]:
     """What the climb at full size would take on a GPU of this ``speed_of_gpu``, one run after the other: name, title,
-    seeds, pflop of a run, seconds (of all its seeds). Empty where the speed is not known."""
+    seeds, pflop of a run, and seconds of all its seeds at the fastest and at the usual speed. Empty where the speed is
+    not known."""
     lines = []
     for name, experiment in experiments.items() if speed else []:
         if name.startswith(FULL):
             parameters = experiment["defaults"] | experiment["parameters"]
             each = pflop(parameters, {"Training": 28_709}, networks)
-            rate = speed[0] * SHORT[parameters["precision"]]
-            seconds = experiment["seeds"] * (1e15 * each / rate + parameters["epochs"] * speed[1])
-            lines.append({"name": name, "title": experiment["title"].partition(": ")[2], "seeds": experiment["seeds"],
-                          "value": experiment.get("value", 0), "pflop": each, "seconds": seconds})  # fmt: skip
+            line = {"name": name, "title": experiment["title"].partition(": ")[2], "seeds": experiment["seeds"],
+                    "value": experiment.get("value", 0), "pflop": each}  # fmt: skip
+            for kind in ("fastest", "usual"):
+                rate, least = speed[kind]
+                seconds = 1e15 * each / (rate * SHORT[parameters["precision"]]) + parameters["epochs"] * least
+                line[kind] = experiment["seeds"] * seconds
+            lines.append(line)
     return sorted(lines, key=lambda line: -line["value"])
 
 
@@ -383,22 +421,25 @@ def plan_table(lines: list[dict]) -> str:
     """``plan_of_gpu`` as a Markdown table, in the order in which the runs are made."""
     return table([
         {"Rung": line["title"], "Seeds": line["seeds"], "PFLOP a seed": f"{line['pflop']:.1f}",
-         "Seconds, all seeds": f"{line['seconds']:.0f}"}
+         "Seconds, all seeds": f"{line['fastest']:.0f} to {line['usual']:.0f}"}
         for line in lines
     ])  # fmt: skip
 
 
-def plan_in_words(lines: list[dict], speed: tuple[float, float] | None) -> str:
+def plan_in_words(lines: list[dict], speed: dict | None) -> str:
     """How long the climb at full size would take on the GPU, in sentences."""
     if not speed or not lines:
         return "No run of this study was made on a GPU yet, so its speed is not known.\n"
-    seconds = sum(line["seconds"] for line in lines)
-    fits = "fits" if seconds <= BUDGET else "does not fit"
+    fastest, usual = (sum(line[kind] for line in lines) for kind in ("fastest", "usual"))
+    fits = "both fit" if usual <= BUDGET else "only the lower end fits" if fastest <= BUDGET else "neither fits"
+    (rate, least), devices = speed["fastest"], joined(speed["devices"])
     return (
-        f"By operations, all of it takes about **{seconds / 60:.0f} minutes** of an H200, one run after the other, "
-        f"which {fits} into {BUDGET // 60}. This is an estimate: it takes the fastest epoch that the study has seen on "
-        f"such a GPU, {speed[0] / 1e12:.0f} TFLOP a second in tensorfloat32, assumes twice that in bfloat16, and "
-        f"counts at least {speed[1]:.2f} seconds an epoch.\n"
+        f"By operations, all of it takes **{fastest / 60:.0f} to {usual / 60:.0f} minutes** of a GPU, one run after "
+        f"the other: {fits} into {BUDGET // 60}. This is an estimate, from this study's runs on {devices}. The lower "
+        f"end takes the fastest epoch of any of them ({rate / 1e12:.0f} TFLOP a second in tensorfloat32, and at least "
+        f"{least:.2f} seconds an epoch), the upper end the run that is fastest in its median epoch; many of these runs "
+        "shared the GPU. It assumes that bfloat16 is twice as fast as tensorfloat32, and leaves out start and "
+        "compilation.\n"
     )
 
 
@@ -422,7 +463,8 @@ def show(lines: list[dict]) -> None:
         caption = (
             "Each bar leads from the rung that is changed to the one with the change; blue is kept, orange dropped. "
             "Rings are seeds, dots their means. The thin line is the interval of the change, over test faces and "
-            "seeds: where it reaches the bar's beginning, there may be none. All on PublicTest, after the last epoch."
+            "seeds (of the vote, over test faces): where it reaches the bar's beginning, there may be none. All on "
+            "PublicTest, after the last epoch."
         )
         display(figures.captioned(figures.climb(lines), caption, rungs_in_words(lines)))
     display(Markdown(rung_table(lines)))
@@ -440,8 +482,9 @@ def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
             f"**The climb {size}, {len(group)} networks.** One alone has {_percent(first['mean'])} % on PublicTest, "
             f"all together {_percent(last['mean'])} %."
         )
-        whole = {record["experiment"] for record in group} == {n for n in experiments if n.startswith(prefix)}
-        words += "" if whole else " PrivateTest is scored when every rung was run."
+        wanted = sum(experiment.get("seeds", 1) for name, experiment in experiments.items() if name.startswith(prefix))
+        whole = len(group) >= wanted
+        words += "" if whole else f" PrivateTest is scored when all {wanted} runs are made."
         display(Markdown(words + "\n\n" + vote_table(voted, whole)))
         caption = "What one more network gives: accuracy of the averaged vote on PublicTest, by how many vote."
         display(figures.captioned(figures.gain_by_size(voted["by_size"]), caption, words.replace("*", "")))
@@ -456,12 +499,29 @@ def in_short(small: list[dict], full: list[dict], fast: list[dict]) -> str:
             sentences.append(f"{size} no rung was run yet.")
             continue
         best = max(run, key=lambda line: line["mean"])
-        start = f", from {_percent(run[0]['mean'])} of {run[0]['title']}" if run[0] is not best else ""
+        start = run[0] if run[0]["outcome"] == "start" and run[0] is not best else None
+        begun = f", from {_percent(start['mean'])} of {start['title']}" if start else ""
         sentences.append(
-            f"{size}, of {len(run)} that were run, the best is *{best['title']}*: **{_percent(best['mean'])} %** on "
-            f"PublicTest{start}."
+            f"{size}, of {len(run)} that were run, the best is *{_change(best)}*: **{_percent(best['mean'])} %** on "
+            f"PublicTest{begun}. The same rows chose it, so it is rather too high."
         )
-    sentences += [
-        f"{line['Run']}: {line[f'{FINAL}, %']} % after {line['Minutes of training']} minutes." for line in fast
-    ]
+    for line in fast:
+        reached = line[f"{FINAL}, %"].partition(" ")[0]
+        sentences.append(f"{line['Run']}: {reached} % on {FINAL} after {line['Minutes of training']} minutes.")
     return " ".join(sentences) + "\n"
+
+
+def so_what(lines: list[dict]) -> str:
+    """How large a gain has to be before such ``rungs`` can tell it from none, in sentences."""
+    gains = [line["gain"] for line in lines if line.get("gain") and np.isfinite(line["gain"]["other_seeds"][0])]
+    if not gains:
+        return "No two rungs with two seeds could be compared yet.\n"
+    half = float(np.mean([(over["other_seeds"][1] - over["other_seeds"][0]) / 2 for over in gains]))
+    sure = sum(map(_sure, gains))
+    seeds = joined(_seeds([line for line in lines if line["group"]]))
+    return (
+        f"Of {len(gains)} changes, {sure} can be told from none. With {seeds} and the rows of PublicTest, the interval "
+        f"reaches {100 * half:.1f} points to either side on average: a smaller gain is not shown by such runs, even "
+        "when they are paired seed by seed and row by row. Published gains of half a point, from one seed and chosen on the "
+        "test rows, show less.\n"
+    )

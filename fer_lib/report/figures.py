@@ -557,20 +557,20 @@ def mean_faces(faces: Faces, least: int = 50) -> Figure:
 def climb(lines: list[dict]) -> Figure:
     """Accuracy on PublicTest rung by rung, from the ``climb.rungs`` that were run: a ring is a seed, a dot their mean,
     and a bar leads to each rung from the one that it changes: kept ones blue, dropped ones orange. A thin line is the
-    interval of the change, over rows and seeds."""
+    interval of the change, over rows and, where it is known, seeds."""
     run = [line for line in lines if line["group"]]
-    places = {line["name"]: place for place, line in enumerate(run)}
     figure, axes = canvas(7.6, 1.2 + 0.42 * len(run))
     for place, line in enumerate(run):
-        colour = {"dropped": ORANGE, "start": GREY, "–": GREY}.get(line["outcome"], BLUE)
+        colour = {"dropped": ORANGE, "start": GREY, "not compared": GREY}.get(line["outcome"], BLUE)
         axes.plot(100 * np.array(line["each"]), [place] * len(line["each"]), "o", mfc="none", mec=colour, ms=5, mew=0.8)
         axes.plot(100 * line["mean"], place, "o", color=colour, ms=6)
-        if line["before"] in places:
-            start = 100 * run[places[line["before"]]]["mean"]
-            axes.hlines(place, start, 100 * line["mean"], color=colour, lw=4, alpha=0.4)
+        if over := line.get("gain"):
+            start, end = 100 * np.array(over["ends"])
+            axes.hlines(place, start, end, color=colour, lw=4, alpha=0.4)
             axes.plot(start, place, "|", color=colour, ms=9)
-            if line.get("gain"):
-                axes.hlines(place, *(start + 100 * np.array(line["gain"]["other_seeds"])), color=colour, lw=0.8)
+            known = np.isfinite(over["other_seeds"][0])
+            low, high = over["other_seeds"] if known else (over["low"], over["high"])
+            axes.hlines(place, start + 100 * low, start + 100 * high, color=colour, lw=0.8)
         change = f" ({100 * line['gain']['difference']:+.2f})" if line.get("gain") else ""
         _beside(axes, place, 8, f"{100 * line['mean']:.2f}{change}", colour)
     axes.set_yticks(range(len(run)), [line["title"] for line in run])

@@ -39,6 +39,8 @@ def test_of_very_many_ensembles_some_are_sampled_always_the_same():
     once, again = (ensembles.by_size(p, LABELS, most=5) for _ in range(2))
     assert once == again
     assert once[0]["mean"] != ensembles.by_size(p, LABELS)[0]["mean"]  # 5 of 8
+    many = np.stack([network(1.0)[:20] for _ in range(40)])  # 138 billion ensembles of 20: none but the sampled is made
+    assert [line["size"] for line in ensembles.by_size(many, LABELS[:20], most=2)] == list(range(1, 41))
 
 
 def test_the_learned_vote_favours_the_better_network_and_is_no_worse_by_its_own_measure():
