@@ -522,6 +522,6 @@ def so_what(lines: list[dict]) -> str:
     return (
         f"Of {len(gains)} changes, {sure} can be told from none. With {seeds} and the rows of PublicTest, the interval "
         f"reaches {100 * half:.1f} points to either side on average: a smaller gain is not shown by such runs, even "
-        "when they are paired seed by seed and row by row. Published gains of half a point, from one seed and chosen on the "
-        "test rows, show less.\n"
+        "when they are paired seed by seed and row by row. Published gains of half a point, from one seed and chosen "
+        "on the test rows, show less.\n"
     )

@@ -341,10 +341,10 @@ def test_a_run_adds_120_kilobytes_and_90_for_a_second_epoch_that_it_keeps(tmp_pa
         np.testing.assert_array_equal(read[name], array)
 
 
-def test_committed_runs_add_125_kilobytes_on_average_and_one_notebook_a_group():
+def test_committed_runs_add_150_kilobytes_on_average_and_one_notebook_a_group():
     folders = [path.parent for path in (paths.RESULTS / "runs").glob("*/*/*/metrics.json")]
     sizes = [sum((folder / name).stat().st_size for name in ("metrics.json", "predictions.npz")) for folder in folders]
-    assert np.mean(sizes) < 125_000
+    assert np.mean(sizes) < 150_000  # three readings, with views, are some 200,000
     if (listed := provenance.git("ls-files", "results/runs")) is None:
         pytest.skip("no git here to ask what is committed")
     notebooks = {Path(name).parent for name in listed.split("\n") if name.endswith("run.ipynb")}
