@@ -181,7 +181,7 @@ def rung_table(lines: list[dict]) -> str:
         {
             "Rung": numbers[line["name"]],
             "Change": line["title"],
-            "To": numbers.get(line["before"], "–"),
+            "Changes rung": numbers.get(line["before"], "–"),
             "PublicTest, %": _percent(line["mean"]) if line["group"] else "–",
             "Gain, points": _points(line.get("gain")),
             "With other seeds too": _other_seeds(line.get("gain")),
