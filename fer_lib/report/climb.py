@@ -505,6 +505,8 @@ def in_short(small: list[dict], full: list[dict], fast: list[dict]) -> str:
             f"{size}, of {len(run)} that were run, the best is *{_change(best)}*: **{_percent(best['mean'])} %** on "
             f"PublicTest{begun}. The same rows chose it, so it is rather too high."
         )
+        if later := [f"{line['title']} {_percent(line['mean'])}" for line in after_training(lines)]:
+            sentences.append(f"Without another training: {joined(later)}.")
     for line in fast:
         reached = line[f"{FINAL}, %"].partition(" ")[0]
         sentences.append(f"{line['Run']}: {reached} % on {FINAL} after {line['Minutes of training']} minutes.")

@@ -135,6 +135,9 @@ def test_after_training_come_the_views_and_the_vote_of_the_best_rung(tmp_path):
     assert np.isnan(vote["gain"]["other_seeds"]).all(), "of one vote nothing says how far other seeds would move it"
     every = [*lines, views, vote]
     told, shown = climb.rungs_in_words(every), climb.rung_table(every).splitlines()
+    assert f"Without another training: views: flip 77.50 and vote of 2 seeds {100 * vote['mean']:.2f}." in (
+        climb.in_short(lines, [], [])
+    )
     assert "run: 2 of 4**" in told and "After training: views: flip (+" in told
     assert [row.split("|")[3].strip() for row in shown[-2:]] == ["2", "5"]
     assert climb.after_training(climb.rungs([rung(tmp_path, 3, 2)], EXPERIMENTS, climb.SMALL, LAYERS)) == []
