@@ -186,11 +186,9 @@ def fillings(reported: float, values: Mapping[str, Sequence[float]], unknown_row
     the lowest end of all intervals to the highest.
     """
     known = {name: list(own) for name, own in values.items() if own}
-    freedom = sum(len(own) - 1 for own in known.values())
+    deviation, freedom = statistics.pooled_deviation(known.values())
     if freedom < SEEDS:
         return Verdict(INCONCLUSIVE, None, None, f"{freedom + len(known)} seeds of {len(known)} fillings are too few")
-    squares = sum(len(own) * np.var(own) for own in known.values())
-    deviation = float(np.sqrt(squares / freedom))
     low, high = printed(reported)
     ends, holding = [], []
     for name, own in known.items():

@@ -1,7 +1,7 @@
 """Intervals: over seeds, and over the rows of a test set. The two kinds of spread are kept apart. Two models that
 predicted the same rows are compared row by row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy import stats
@@ -67,6 +67,15 @@ def deviation(values: Sequence[float]) -> tuple[float, float, float]:
     freedom, own = len(values) - 1, float(np.std(values, ddof=1))
     low, high = (own * np.sqrt(freedom / stats.chi2.ppf(0.5 + side * LEVEL / 2, freedom)) for side in (1, -1))
     return own, float(low), float(high)
+
+
+def pooled_deviation(groups: Iterable[Sequence[float]]) -> tuple[float, int]:
+    """How much the values of a group differ: their standard deviation about each group's own mean, from all groups
+    together, and its degrees of freedom. NaN and 0 where no group has two values."""
+    groups = list(groups)
+    freedom = sum(len(values) - 1 for values in groups)
+    squares = sum(len(values) * np.var(values) for values in groups)
+    return (float(np.sqrt(squares / freedom)) if freedom else float("nan")), freedom
 
 
 def half_width(error: float, freedom: int, other: float = 0.0) -> float:

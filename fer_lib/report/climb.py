@@ -7,6 +7,8 @@ study; here it is scored for what was declared final before it was run, and for 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from IPython.display import Markdown, display
 
@@ -52,6 +54,10 @@ def gain(before: list[dict], after: list[dict], kept: str = "last") -> dict | No
     if not seeds:
         return None
     first, second = (np.stack([_right(of[seed], name) for seed in seeds]) for of, name in ((one, "last"), (two, kept)))
+    return _difference(first, second, seeds)
+
+
+def _difference(first: np.ndarray, second: np.ndarray, seeds: list[int]) -> dict:
     difference, low, high = statistics.paired_difference(first, second)
     each = (second.mean(axis=1) - first.mean(axis=1)).tolist()
     ends = (float(first.mean()), float(second.mean()))
@@ -65,9 +71,9 @@ def _right(record: dict, kept: str) -> np.ndarray:
 
 def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, networks: dict) -> list[dict]:
     """The climb's experiments, a dict each: name, title, before (the experiment that it changes, or None), group, mean
-    and each (accuracies on PublicTest), gain (see ``gain``, with ``other_seeds`` added: low and high of ``wider``),
-    views (what the mean over its views adds), seconds and pflop of a run, other_runs (how many may not be pooled with
-    the group), and outcome: "start", "kept", "dropped", "not compared" (see ``gain``), or "not run", without a group.
+    and each (accuracies on PublicTest), gain (see ``gain`` and ``_with_seeds``), views (what the mean over its views
+    adds), seconds and pflop of a run, other_runs (how many may not be pooled with the group), and outcome: "start",
+    "kept", "dropped", "not compared" (see ``gain``), or "not run", without a group.
 
     A change is kept where its difference on PublicTest is above 0: the rule stood before the runs. ``networks``:
     ``architectures.load``'s.
@@ -81,22 +87,20 @@ def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, ne
             continue
         each = [float(_right(record, "last").mean()) for record in group]
         over = gain(there[before], group) if before in there else None
-        outcome = "start" if not before else "not compared" if over is None else _kept(over)
+        kept = "kept" if over and over["difference"] > 0 else "dropped"
+        outcome = "start" if not before else kept if over else "not compared"
         views = gain(group, group, kept="views") if all("views" in record["metrics"] for record in group) else None
-        seconds = float(np.mean([record["seconds"] for record in group]))
-        costs = {"seconds": seconds, "pflop": pflop(group[0]["parameters"], group[0]["data"]["rows"], networks)}
-        costs["other_runs"] = sum(record["experiment"] == name for record in all_records) - len(group)
-        lines.append(line | {"mean": float(np.mean(each)), "each": each, "gain": over, "views": views, **costs}
-                     | {"outcome": outcome})  # fmt: skip
-    deviation, freedom = seed_deviation([line["each"] for line in lines if line["group"]])
+        lines.append(line | {
+            "mean": float(np.mean(each)), "each": each, "gain": over, "views": views, "outcome": outcome,
+            "seconds": float(np.mean([record["seconds"] for record in group])),
+            "pflop": pflop(group[0]["parameters"], group[0]["data"]["rows"], networks),
+            "other_runs": sum(record["experiment"] == name for record in all_records) - len(group),
+        })  # fmt: skip
+    deviation, freedom = statistics.pooled_deviation(line["each"] for line in lines if line["group"])
     for line in lines:
         if over := line.get("gain"):
-            over["other_seeds"] = wider(over, deviation * np.sqrt(2 / len(over["seeds"])), freedom)
+            line["gain"] = _with_seeds(over, deviation * np.sqrt(2 / len(over["seeds"])), freedom)
     return lines
-
-
-def _kept(over: dict) -> str:
-    return "kept" if over["difference"] > 0 else "dropped"
 
 
 def after_training(lines: list[dict]) -> list[dict]:
@@ -111,12 +115,12 @@ def after_training(lines: list[dict]) -> list[dict]:
         return []
     best = max(viewed, key=lambda line: line["mean"])
     group, views, how = best["group"], best["views"], best["group"][0]["parameters"]["views"]
-    deviation, freedom = seed_deviation([line["views"]["each"] for line in viewed])
-    views = views | {"other_seeds": wider(views, deviation / np.sqrt(len(group)), freedom)}
+    deviation, freedom = statistics.pooled_deviation(line["views"]["each"] for line in viewed)
+    views = _with_seeds(views, deviation / np.sqrt(len(group)), freedom)
     each = [float(_right(record, "views").mean()) for record in group]
     found = [{"name": "views", "title": f"views: {how}", "before": best["name"], "each": each, "gain": views}]
     if len(group) > 1:
-        vote = _gain_of_a_vote(group)
+        vote = _with_seeds(_gain_of_a_vote(group), float("nan"), 0)  # one vote: other seeds' is not known
         found.append({"name": "vote", "title": f"vote of {len(group)} seeds", "before": "views", "gain": vote,
                       "each": [vote["ends"][1]]})  # fmt: skip
     return [line | {"mean": float(np.mean(line["each"])), "group": group, "outcome": AFTER} for line in found]
@@ -124,35 +128,25 @@ def after_training(lines: list[dict]) -> list[dict]:
 
 def _gain_of_a_vote(group: list[dict]) -> dict:
     arrays = [records.row_predictions(record, "views", CHOOSING) for record in group]
-    together = ensembles.soft_vote(np.stack([one["probabilities"] for one in arrays]))
-    vote = together.argmax(axis=-1) == arrays[0]["labels"]
-    alone = np.stack([_right(record, "views") for record in group])
-    difference, low, high = statistics.paired_difference(alone, np.tile(vote, (len(group), 1)))
-    each, ends = (vote.mean() - alone.mean(axis=1)).tolist(), (float(alone.mean()), float(vote.mean()))
-    unknown = (float("nan"), float("nan"))  # there is one vote: nothing says how far other seeds would move it
-    return {"difference": difference, "low": low, "high": high, "each": each, "ends": ends, "other_seeds": unknown,
-            "seeds": [record["seed"] for record in group]}  # fmt: skip
+    labels = arrays[0]["labels"]
+    alone = np.stack([one["classes"] == labels for one in arrays])
+    together = ensembles.soft_vote(np.stack([one["probabilities"] for one in arrays])).argmax(axis=-1) == labels
+    return _difference(alone, np.tile(together, (len(group), 1)), [record["seed"] for record in group])
 
 
-def seed_deviation(each: list[list[float]]) -> tuple[float, int]:
-    """How much the seeds of one rung differ: the standard deviation about each rung's own mean, of all rungs together
-    (two seeds alone say nearly nothing of it), and its degrees of freedom; NaN and 0 where no rung has two seeds."""
-    freedom = sum(len(values) - 1 for values in each)
-    squares = sum(float(np.var(values)) * len(values) for values in each)
-    return (float(np.sqrt(squares / freedom)) if freedom else float("nan")), freedom
-
-
-def wider(over: dict, error: float, freedom: int) -> tuple[float, float]:
-    """The interval of a ``gain`` over rows and seeds: how far other test faces and other seeds would move it.
+def _with_seeds(over: dict, error: float, freedom: int) -> dict:
+    """A ``gain`` with ``other_seeds``, its interval over rows and seeds: how far other test faces and other seeds would
+    move it; and with ``judged_by``, this interval where it is known, else the one over rows.
 
     ``error``, ``freedom``: the standard error that the seeds leave in the gain, and its degrees of freedom. Both
     spreads add up as squares; some of the seeds' is in the rows' too, so the interval is rather too wide. NaN without
     freedom.
     """
-    if not freedom:
-        return float("nan"), float("nan")
-    half = float(np.hypot((over["high"] - over["low"]) / 2, statistics.half_width(error, freedom)))
-    return over["difference"] - half, over["difference"] + half
+    half = float("nan")
+    if freedom:
+        half = float(np.hypot((over["high"] - over["low"]) / 2, statistics.half_width(error, freedom)))
+    ends = (over["difference"] - half, over["difference"] + half)
+    return over | {"other_seeds": ends, "judged_by": ends if freedom else (over["low"], over["high"])}
 
 
 def load_networks(all_records: list[dict], experiments: dict[str, dict]) -> dict[str, list[dict]]:
@@ -170,8 +164,11 @@ def pflop(parameters: dict, rows: dict[str, int], networks: dict[str, list[dict]
     layers = networks.get(architectures.key(parameters["model"], parameters.get("model_options")))
     if layers is None:
         return float("nan")
-    count = parameters.get("rows") or rows["Training"]
-    return architectures.training_flop(layers) * count * parameters["epochs"] / 1e15
+    return architectures.training_flop(layers) * _faces(parameters, rows) / 1e15
+
+
+def _faces(parameters: dict, rows: dict[str, int]) -> int:
+    return (parameters.get("rows") or rows["Training"]) * parameters["epochs"]
 
 
 def rung_table(lines: list[dict]) -> str:
@@ -197,6 +194,10 @@ def rung_table(lines: list[dict]) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f}"
+
+
+def _with_wilson(share: float, n: int) -> str:
+    return f"{_percent(share)} {interval(statistics.wilson(share * n, n))}"
 
 
 def _points(over: dict | None) -> str:
@@ -225,7 +226,7 @@ def rungs_in_words(lines: list[dict]) -> str:
     if other := sum(line["other_runs"] for line in trained):
         runs = f"{other} run{'s' * (other > 1)}"
         sentences.append(f"Left out: {runs} computed in another way (backend, precision, kind of device).")
-    deviation, freedom = seed_deviation([line["each"] for line in trained])
+    deviation, freedom = statistics.pooled_deviation(line["each"] for line in trained)
     if freedom:
         sentences.append(
             f"Two seeds of the same rung differ, too: their standard deviation is {100 * deviation:.2f} points (from "
@@ -243,8 +244,8 @@ def _change(line: dict) -> str:
 
 
 def _sure(over: dict) -> bool:
-    """Whether a gain's interval, over rows and seeds where that is known, leaves out 0."""
-    low, high = over["other_seeds"] if np.isfinite(over["other_seeds"][0]) else (over["low"], over["high"])
+    """Whether the interval by which a gain is judged leaves out 0."""
+    low, high = over["judged_by"]
     return low > 0 or high < 0
 
 
@@ -321,8 +322,7 @@ def vote_table(voted: dict, final: bool = True) -> str:
         line = {"Vote": title, f"{CHOOSING} (fitted here), %": _percent(voted[name][CHOOSING])}
         if final:
             line |= {f"{rows}, %": _percent(share) for rows, share in voted[name].items() if rows != CHOOSING}
-            ends = statistics.wilson(voted[name][FINAL] * voted["n"], voted["n"])
-            line[f"{FINAL}, %"] += f" {interval(ends)}"
+            line[f"{FINAL}, %"] = _with_wilson(voted[name][FINAL], voted["n"])
         lines.append(line)
     return table(lines)
 
@@ -340,22 +340,14 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
         took = [training_seconds(record) for record in group]
         device, first = group[0]["device"], group[0]
         where = f"{device['threads']} threads, {device['name']}" if device["kind"] == "cpu" else device["name"]
-        line = {"Run": experiments.get(first["experiment"], {}).get("title", first["experiment"])}
-        for title, rows, kept in (
-            (FINAL, FINAL, "last"),
-            ("clean", f"{FINAL} clean", "last"),
-            ("views", FINAL, "views"),
-        ):
-            there = [records.scores(record, kept, rows) for record in group if kept in record["metrics"]]
-            each = [_percent(score["accuracy"]) for score in there]
-            if title == FINAL:
-                each = [f"{share} {interval(statistics.wilson(score['accuracy'] * score['n'], score['n']))}"
-                        for share, score in zip(each, there)]  # fmt: skip
-            line[{"views": "with views, %"}.get(title, f"{title}, %")] = ", ".join(each) or "–"
         epochs = [entry["training_seconds"] for record in group for entry in record["history"][1:]]
         operations = pflop(first["parameters"], first["data"]["rows"], networks)
-        faces = (first["parameters"].get("rows") or first["data"]["rows"]["Training"]) * first["parameters"]["epochs"]
-        lines.append(line | {
+        faces = _faces(first["parameters"], first["data"]["rows"])
+        lines.append({
+            "Run": experiments.get(first["experiment"], {}).get("title", first["experiment"]),
+            f"{FINAL}, %": _each(group, "last", FINAL, _with_wilson),
+            "clean, %": _each(group, "last", f"{FINAL} clean"),
+            "with views, %": _each(group, "views", FINAL),
             "Minutes of training": ", ".join(f"{seconds / 60:.1f}" for seconds in took),
             "of the whole run": ", ".join(f"{record['seconds'] / 60:.1f}" for record in group),
             "Seconds an epoch": f"{min(epochs):.1f} to {max(epochs):.1f}",
@@ -366,6 +358,11 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
             "Computed by": f"{pooled.computed_by(group)}; {where}",
         })  # fmt: skip
     return lines
+
+
+def _each(group: list[dict], kept: str, rows: str, text: Callable = lambda share, n: _percent(share)) -> str:
+    scores = [records.scores(record, kept, rows) for record in group if kept in record["metrics"]]
+    return ", ".join(text(score["accuracy"], score["n"]) for score in scores) or "–"
 
 
 def training_seconds(record: dict) -> float:

@@ -568,10 +568,8 @@ def climb(lines: list[dict]) -> Figure:
             start, end = 100 * np.array(over["ends"])
             axes.hlines(place, start, end, color=colour, lw=4, alpha=0.4)
             axes.plot(start, place, "|", color=colour, ms=9)
-            known = np.isfinite(over["other_seeds"][0])
-            low, high = over["other_seeds"] if known else (over["low"], over["high"])
-            axes.hlines(place, start + 100 * low, start + 100 * high, color=colour, lw=0.8)
-        change = f" ({100 * line['gain']['difference']:+.2f})" if line.get("gain") else ""
+            axes.hlines(place, *(start + 100 * np.array(over["judged_by"])), color=colour, lw=0.8)
+        change = f" ({100 * over['difference']:+.2f})" if over else ""
         _beside(axes, place, 8, f"{100 * line['mean']:.2f}{change}", colour)
     axes.set_yticks(range(len(run)), [line["title"] for line in run])
     axes.set(xlabel="Accuracy on PublicTest (%)", ylim=(len(run) - 0.5, -0.5))

@@ -3,7 +3,7 @@ import pytest
 from made_up_records import answers, network
 
 from fer_lib import paths, runs
-from fer_lib.evaluation import pooled, records
+from fer_lib.evaluation import pooled, records, statistics
 from fer_lib.markdown import interval
 from fer_lib.report import climb, figures
 
@@ -63,7 +63,7 @@ def test_the_wider_interval_holds_the_noise_of_seeds_which_is_taken_from_all_run
     found = [rung(tmp_path, number, every, seed) for (number, seed), every in wrong.items()]
     lines = climb.rungs(found, EXPERIMENTS, climb.SMALL, LAYERS)
     each = np.array([line["each"] for line in lines[:3]])
-    deviation, freedom = climb.seed_deviation(each.tolist())
+    deviation, freedom = statistics.pooled_deviation(each.tolist())
     assert freedom == 3 and deviation == pytest.approx(np.sqrt(each.var(axis=1, ddof=1).mean()))
     gain = lines[1]["gain"]
     rows, seeds = (gain["high"] - gain["low"]) / 2, 3.182 * deviation  # t of 3 degrees; sqrt(2 / 2 seeds) is 1
