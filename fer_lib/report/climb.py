@@ -7,6 +7,7 @@ study; here it is scored for what was declared final before it was run, and for 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -21,8 +22,10 @@ from . import figures, tables
 SMALL, FULL, SPEED = "ours/rung_", "ours/record_", "ours/speedrun_"
 """What the names of the climb's experiments begin with: in small, at full size, and against the clock."""
 CHOOSING, FINAL = "PublicTest", "PrivateTest"
-AFTER = "after training"
-"""The outcome of what needs no training: no rule keeps or drops it."""
+LETTERS = {SMALL: "S", FULL: "F"}
+"""What the numbers of the rungs begin with: S6 is the sixth in small, F6 the sixth at full size."""
+OUTCOMES = {"better": "Clearly better", "worse": "Clearly worse", "undecided": "Undecided"}
+"""What a change can turn out to be: its interval is above 0, below 0, or holds it."""
 SHORT = {"bfloat16": 2.0, "tensorfloat32": 1.0}
 """How fast a GPU multiplies at a precision, against tensorfloat32: as the makers of the H100 and H200 rate them."""
 BUDGET = 25 * 60
@@ -70,37 +73,57 @@ def _right(record: dict, kept: str) -> np.ndarray:
 
 
 def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, networks: dict) -> list[dict]:
-    """The climb's experiments, a dict each: name, title, before (the experiment that it changes, or None), group, mean
-    and each (accuracies on PublicTest), gain (see ``gain`` and ``_with_seeds``), views (what the mean over its views
-    adds), seconds and pflop of a run, other_runs (how many may not be pooled with the group), and outcome: "start",
-    "kept", "dropped", "not compared" (see ``gain``), or "not run", without a group.
+    """The climb's experiments, a dict each.
 
-    A change is kept where its difference on PublicTest is above 0: the rule stood before the runs. ``networks``:
-    ``architectures.load``'s.
+    name, number ("S6"), title, what (the change in a sentence), before (the experiment that it changes, or None),
+    leads_on (whether others change it), group (its runs, empty where there are none), outcome: "start", one of
+    ``OUTCOMES``, "not compared" (see ``gain``) or "not run"; kept (see below). With a group also mean and each
+    (accuracies on PublicTest), gain (see ``gain`` and ``_with_seeds``), views (what the mean over its views adds),
+    seconds and pflop of a run, other_runs (how many may not be pooled with the group).
+
+    kept: in small a change is kept where its difference on PublicTest is above 0, by a rule that stood before the runs.
+    None where the rule decides nothing: at full size, where it was declared in advance what the record takes; for
+    rungs on which others build; for final runs. ``networks``: ``architectures.load``'s.
     """
     there, lines = members(all_records, experiments, prefix), []
-    for name in [name for name in experiments if name.startswith(prefix)]:
-        group, before = there.get(name, []), experiments[name].get("compared_with")
-        line = {"name": name, "title": experiments[name]["title"].partition(": ")[2], "before": before, "group": group}
-        if not group:
-            lines.append(line | {"outcome": "not run"})
-            continue
-        each = [float(_right(record, "last").mean()) for record in group]
-        over = gain(there[before], group) if before in there else None
-        kept = "kept" if over and over["difference"] > 0 else "dropped"
-        outcome = "start" if not before else kept if over else "not compared"
-        views = gain(group, group, kept="views") if all("views" in record["metrics"] for record in group) else None
-        lines.append(line | {
-            "mean": float(np.mean(each)), "each": each, "gain": over, "views": views, "outcome": outcome,
-            "seconds": float(np.mean([record["seconds"] for record in group])),
-            "pflop": pflop(group[0]["parameters"], group[0]["data"]["rows"], networks),
-            "other_runs": sum(record["experiment"] == name for record in all_records) - len(group),
-        })  # fmt: skip
-    deviation, freedom = statistics.pooled_deviation(line["each"] for line in lines if line["group"])
-    for line in lines:
-        if over := line.get("gain"):
-            line["gain"] = _with_seeds(over, deviation * np.sqrt(2 / len(over["seeds"])), freedom)
+    own = {name: experiment for name, experiment in experiments.items() if name.startswith(prefix)}
+    changed = {experiment.get("compared_with") for experiment in own.values()}
+    for place, (name, experiment) in enumerate(own.items(), 1):
+        group, before = there.get(name, []), experiment.get("compared_with")
+        line = {
+            "name": name, "number": f"{LETTERS[prefix]}{place}", "title": experiment["title"].partition(": ")[2],
+            "what": re.sub(r"^Like \S+\. ", "", experiment.get("deviations", [""])[0]), "before": before,
+            "leads_on": name in changed, "group": group, "outcome": "not run", "kept": None,
+        }  # fmt: skip
+        if group:
+            line |= {
+                "mean": float(np.mean(each := [float(_right(record, "last").mean()) for record in group])),
+                "each": each,
+                "gain": gain(there[before], group) if before in there else None,
+                "views": gain(group, group, kept="views") if _has_views(group) else None,
+                "seconds": float(np.mean([record["seconds"] for record in group])),
+                "pflop": pflop(group[0]["parameters"], group[0]["data"]["rows"], networks),
+                "other_runs": sum(record["experiment"] == name for record in all_records) - len(group),
+            }
+        lines.append(line)
+    run = [line for line in lines if line["group"]]
+    deviation, freedom = statistics.pooled_deviation(line["each"] for line in run)
+    for line in run:
+        if over := line["gain"]:
+            line["gain"] = over = _with_seeds(over, deviation * np.sqrt(2 / len(over["seeds"])), freedom)
+            if prefix == SMALL and not line["leads_on"] and pooled.reading(line["group"][0])[1] != FINAL:
+                line["kept"] = over["difference"] > 0
+        line["outcome"] = "start" if not line["before"] else _outcome(over) if over else "not compared"
     return lines
+
+
+def _has_views(group: list[dict]) -> bool:
+    return all("views" in record["metrics"] for record in group)
+
+
+def _outcome(over: dict) -> str:
+    low, high = over["judged_by"]
+    return "better" if low > 0 else "worse" if high < 0 else "undecided"
 
 
 def after_training(lines: list[dict]) -> list[dict]:
@@ -118,12 +141,17 @@ def after_training(lines: list[dict]) -> list[dict]:
     deviation, freedom = statistics.pooled_deviation(line["views"]["each"] for line in viewed)
     views = _with_seeds(views, deviation / np.sqrt(len(group)), freedom)
     each = [float(_right(record, "views").mean()) for record in group]
-    found = [{"name": "views", "title": f"views: {how}", "before": best["name"], "each": each, "gain": views}]
+    title = f"{best['number']} with {how}"
+    found = [{"name": "views", "title": title, "before": best["number"], "each": each, "gain": views}]
     if len(group) > 1:
         vote = _with_seeds(_gain_of_a_vote(group), float("nan"), 0)  # one vote: other seeds' is not known
-        found.append({"name": "vote", "title": f"vote of {len(group)} seeds", "before": "views", "gain": vote,
-                      "each": [vote["ends"][1]]})  # fmt: skip
-    return [line | {"mean": float(np.mean(line["each"])), "group": group, "outcome": AFTER} for line in found]
+        found.append({"name": "vote", "title": f"{title}, {len(group)} seeds voting", "before": "one seed",
+                      "gain": vote, "each": [vote["ends"][1]]})  # fmt: skip
+    return [
+        line | {"number": "–", "mean": float(np.mean(line["each"])), "group": group, "kept": None,
+                "outcome": _outcome(line["gain"])}
+        for line in found
+    ]  # fmt: skip
 
 
 def _gain_of_a_vote(group: list[dict]) -> dict:
@@ -172,22 +200,35 @@ def _faces(parameters: dict, rows: dict[str, int]) -> int:
 
 
 def rung_table(lines: list[dict]) -> str:
-    """The ``rungs`` as a Markdown table, gains in points with their 95 % intervals over rows, and over both."""
-    numbers = {line["name"]: place for place, line in enumerate(lines, 1)}
+    """The ``rungs`` as a Markdown table; gains in points, with their 95 % intervals over rows and seeds where that is
+    known, else over rows, and over rows alone."""
+    numbers = {line["name"]: line["number"] for line in lines}
+    start = next((line["mean"] for line in lines if line["outcome"] == "start"), float("nan"))
+    kept = {None: "–", True: "kept", False: "dropped"}
     return table([
         {
-            "Rung": numbers[line["name"]],
+            "Rung": line["number"],
             "Change": line["title"],
-            "Changes rung": numbers.get(line["before"], "–"),
-            "PublicTest, %": _percent(line["mean"]) if line["group"] else "–",
-            "Gain, points": _points(line.get("gain")),
-            "With other seeds too": _other_seeds(line.get("gain")),
-            "Each seed": ", ".join(f"{100 * d:+.2f}" for d in line["gain"]["each"]) if line.get("gain") else "–",
+            "Gain, points [95 %]": _points(over := line.get("gain"), "judged_by"),
             "Outcome": line["outcome"],
-            "Views add": _points(line.get("views")),
-            "Minutes": f"{line['seconds'] / 60:.0f}" if "seconds" in line else "–",
-            "PFLOP": f"{line['pflop']:.2f}" if "pflop" in line else "–",
+            "By the rule": kept[line["kept"]],
+            "Compared with": numbers.get(line["before"], line["before"] or "–"),
+            "PublicTest, %": _percent(line["mean"]) if line["group"] else "–",
+            "Above the start": f"{100 * (line['mean'] - start):+.2f}" if line["group"] and start == start else "–",
+            "Gain of each seed": ", ".join(f"{100 * each:+.2f}" for each in over["each"]) if over else "–",
+            "Test faces alone [95 %]": interval((over["low"], over["high"]), "+") if over else "–",
+            "Views add [95 %]": _points(line.get("views")),
+            "Minutes a seed": f"{line['seconds'] / 60:.0f}" if "seconds" in line else "–",
+            "PFLOP a seed": f"{line['pflop']:.2f}" if "pflop" in line else "–",
         }
+        for line in lines
+    ])  # fmt: skip
+
+
+def recipe_table(lines: list[dict]) -> str:
+    """What each of the ``rungs`` changes, and the file with its recipe, as a Markdown table."""
+    return table([
+        {"Rung": line["number"], "What it changes": line["what"], "Recipe": f"`experiments/{line['name']}.yaml`"}
         for line in lines
     ])  # fmt: skip
 
@@ -200,12 +241,11 @@ def _with_wilson(share: float, n: int) -> str:
     return f"{_percent(share)} {interval(statistics.wilson(share * n, n))}"
 
 
-def _points(over: dict | None) -> str:
-    return f"{100 * over['difference']:+.2f} {interval((over['low'], over['high']), '+')}" if over else "–"
-
-
-def _other_seeds(over: dict | None) -> str:
-    return interval(over["other_seeds"], "+") if over and np.isfinite(over["other_seeds"][0]) else "–"
+def _points(over: dict | None, *ends: str) -> str:
+    """A gain in points with its interval: that of the name ``ends``, or that over rows."""
+    if not over:
+        return "–"
+    return f"{100 * over['difference']:+.2f} {interval(over[ends[0]] if ends else (over['low'], over['high']), '+')}"
 
 
 def rungs_in_words(lines: list[dict]) -> str:
@@ -213,40 +253,44 @@ def rungs_in_words(lines: list[dict]) -> str:
     trained = [line for line in lines if "seconds" in line]
     if not trained:
         return "No rung was run yet.\n"
-    compared = [line for line in lines if line.get("gain")]
     whole = sum(line["name"].startswith("ours/") for line in lines)
     sentences = [
-        f"**Rungs that were run: {len(trained)} of {whole}**, with {joined(_seeds(trained))} each. So many "
-        "configurations were tried, and all are in the table."
+        f"**{len(trained)} of {whole} rungs were run**, with {joined(_seeds(trained))} each; the table has all "
+        f"configurations that were tried. {_outcomes(lines)}"
     ]
-    for outcome in ("kept", "dropped", AFTER):
-        some = [line for line in compared if line["outcome"] == outcome]
-        told = [f"{_change(line)} ({100 * line['gain']['difference']:+.1f})" for line in some]
-        sentences += [f"{outcome.capitalize()}: {joined(told)}."] if told else []
+    for kept, words in ((True, "By the rule are kept"), (False, "By the rule are dropped")):
+        if told := [_change(line) for line in lines if line["kept"] is kept]:
+            sentences.append(f"{words}: {joined(told)}.")
     if other := sum(line["other_runs"] for line in trained):
         runs = f"{other} run{'s' * (other > 1)}"
         sentences.append(f"Left out: {runs} computed in another way (backend, precision, kind of device).")
     deviation, freedom = statistics.pooled_deviation(line["each"] for line in trained)
     if freedom:
         sentences.append(
-            f"Two seeds of the same rung differ, too: their standard deviation is {100 * deviation:.2f} points (from "
-            f"all rungs, {freedom} degrees of freedom)."
+            f"Seeds of the same rung differ, too, by a standard deviation of {100 * deviation:.2f} points (from all "
+            f"rungs, {freedom} degrees of freedom)."
         )
-    if unsure := [_change(line) for line in compared if not _sure(line["gain"])]:
+    compared = sum(1 for line in lines if line.get("gain"))
+    if compared > 1:
         sentences.append(
-            f"The interval holds 0 for {joined(unsure)}: other seeds or other test faces might say otherwise."
+            f"Each of the {compared} intervals is at 95 % by itself: of twenty changes that change nothing, about one "
+            "would be called better or worse."
         )
     return " ".join(sentences) + "\n"
 
 
+def _outcomes(lines: list[dict]) -> str:
+    """The changes by their outcome, with their gains in points, in sentences."""
+    sentences = []
+    for outcome, words in OUTCOMES.items():
+        some = [line for line in lines if line["outcome"] == outcome]
+        told = [f"{_change(line)} ({100 * line['gain']['difference']:+.1f})" for line in some]
+        sentences += [f"{words}: {joined(told)}."] if told else []
+    return " ".join(sentences)
+
+
 def _change(line: dict) -> str:
     return line["title"].removeprefix("and ").removeprefix("with ").removeprefix("at ")
-
-
-def _sure(over: dict) -> bool:
-    """Whether the interval by which a gain is judged leaves out 0."""
-    low, high = over["judged_by"]
-    return low > 0 or high < 0
 
 
 def _seeds(lines: list[dict]) -> list[str]:
@@ -344,12 +388,12 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
         operations = pflop(first["parameters"], first["data"]["rows"], networks)
         faces = _faces(first["parameters"], first["data"]["rows"])
         lines.append({
-            "Run": experiments.get(first["experiment"], {}).get("title", first["experiment"]),
-            f"{FINAL}, %": _each(group, "last", FINAL, _with_wilson),
-            "clean, %": _each(group, "last", f"{FINAL} clean"),
-            "with views, %": _each(group, "views", FINAL),
+            "Run": _short_title(experiments.get(first["experiment"], {"title": first["experiment"]})),
             "Minutes of training": ", ".join(f"{seconds / 60:.1f}" for seconds in took),
             "of the whole run": ", ".join(f"{record['seconds'] / 60:.1f}" for record in group),
+            f"{FINAL}, % [95 %]": _each(group, "last", FINAL, _with_wilson),
+            "clean rows, %": _each(group, "last", f"{FINAL} clean"),
+            "with views, %": _each(group, "views", FINAL),
             "Seconds an epoch": f"{min(epochs):.1f} to {max(epochs):.1f}",
             "Faces a second": f"{faces / np.mean(took):,.0f}",
             "PFLOP": f"{operations:.2f}",
@@ -396,28 +440,30 @@ def speed_of_gpu(all_records: list[dict], networks: dict) -> dict | None:
 
 
 def plan_of_gpu(speed: dict | None, experiments: dict[str, dict], networks: dict) -> list[dict]:
-    """What the climb at full size would take on a GPU of this ``speed_of_gpu``, one run after the other: name, title,
-    seeds, pflop of a run, and seconds of all its seeds at the fastest and at the usual speed. Empty where the speed is
-    not known."""
+    """What the climb at full size would take on a GPU of this ``speed_of_gpu``, one run after the other: name, number,
+    title, epochs, seeds, pflop of a run, and seconds of all its seeds at the fastest and at the usual speed. Empty
+    where the speed is not known."""
     lines = []
-    for name, experiment in experiments.items() if speed else []:
-        if name.startswith(FULL):
-            parameters = experiment["defaults"] | experiment["parameters"]
-            each = pflop(parameters, {"Training": 28_709}, networks)
-            line = {"name": name, "title": experiment["title"].partition(": ")[2], "seeds": experiment["seeds"],
-                    "value": experiment.get("value", 0), "pflop": each}  # fmt: skip
-            for kind in ("fastest", "usual"):
-                rate, least = speed[kind]
-                seconds = 1e15 * each / (rate * SHORT[parameters["precision"]]) + parameters["epochs"] * least
-                line[kind] = experiment["seeds"] * seconds
-            lines.append(line)
+    own = {name: experiment for name, experiment in experiments.items() if name.startswith(FULL)}
+    for place, (name, experiment) in enumerate(own.items() if speed else [], 1):
+        parameters = experiment["defaults"] | experiment["parameters"]
+        each = pflop(parameters, {"Training": 28_709}, networks)
+        line = {"name": name, "number": f"{LETTERS[FULL]}{place}", "title": _short_title(experiment), "pflop": each,
+                "epochs": parameters["epochs"], "seeds": experiment["seeds"],
+                "value": experiment.get("value", 0)}  # fmt: skip
+        for kind in ("fastest", "usual"):
+            rate, least = speed[kind]
+            seconds = 1e15 * each / (rate * SHORT[parameters["precision"]]) + parameters["epochs"] * least
+            line[kind] = experiment["seeds"] * seconds
+        lines.append(line)
     return sorted(lines, key=lambda line: -line["value"])
 
 
 def plan_table(lines: list[dict]) -> str:
     """``plan_of_gpu`` as a Markdown table, in the order in which the runs are made."""
     return table([
-        {"Rung": line["title"], "Seeds": line["seeds"], "PFLOP a seed": f"{line['pflop']:.1f}",
+        {"Rung": line["number"], "Change": line["title"], "Epochs": line["epochs"], "Seeds": line["seeds"],
+         "PFLOP a seed": f"{line['pflop']:.1f}",
          "Seconds, all seeds": f"{line['fastest']:.0f} to {line['usual']:.0f}"}
         for line in lines
     ])  # fmt: skip
@@ -432,17 +478,37 @@ def plan_in_words(lines: list[dict], speed: dict | None) -> str:
     (rate, least), devices = speed["fastest"], joined(speed["devices"])
     return (
         f"By operations, all of it takes **{fastest / 60:.0f} to {usual / 60:.0f} minutes** of a GPU, one run after "
-        f"the other: {fits} into {BUDGET // 60}. This is an estimate, from this study's runs on {devices}. The lower "
-        f"end takes the fastest epoch of any of them ({rate / 1e12:.0f} TFLOP a second in tensorfloat32, and at least "
-        f"{least:.2f} seconds an epoch), the upper end the run that is fastest in its median epoch; many of these runs "
+        f"the other: {fits} into the {BUDGET // 60} that half an hour of a borrowed GPU leaves for training. This is "
+        f"an estimate, from this study's runs on {devices}. The lower end takes the fastest epoch of any of them "
+        f"({rate / 1e12:.0f} TFLOP a second in tensorfloat32, and at least {least:.2f} seconds an epoch), the upper "
+        "end the run that is fastest in its median epoch; many of these runs "
         "shared the GPU. It assumes that bfloat16 is twice as fast as tensorfloat32, and leaves out start and "
         "compilation.\n"
     )
 
 
 def speed_table(lines: list[dict]) -> str:
-    """The ``speeds`` as a Markdown table, or a sentence where there is none."""
-    return table(lines) or "No run against the clock was made yet.\n"
+    """The ``speeds`` as a Markdown table and what computed them, or a sentence where there is none."""
+    if not lines:
+        return "No run against the clock was made yet.\n"
+    ways: dict[str, list[str]] = {}
+    for line in lines:
+        ways.setdefault(line["Computed by"], []).append(line["Run"])
+    told = [f"{joined(names)}: {way}." for way, names in ways.items()]
+    shown = [{name: cell for name, cell in line.items() if name != "Computed by"} for line in lines]
+    return f"{table(shown)}\n{' '.join(told)}\n"
+
+
+def not_timed(lines: list[dict], experiments: dict[str, dict]) -> str:
+    """Which experiments against the clock are missing among the ``speeds``, in a sentence; empty where none is."""
+    there = {line["Run"] for line in lines}
+    every = [_short_title(experiment) for name, experiment in experiments.items() if name.startswith(SPEED)]
+    missing = [title for title in every if title not in there]
+    return f"Not run yet: {joined(missing)}.\n" if missing else ""
+
+
+def _short_title(experiment: dict) -> str:
+    return experiment["title"].removeprefix("Climb: ")
 
 
 def finals_table(all_records: list[dict], experiments: dict[str, dict]) -> str:
@@ -453,18 +519,21 @@ def finals_table(all_records: list[dict], experiments: dict[str, dict]) -> str:
 
 
 def show(lines: list[dict]) -> None:
-    """Display, in a notebook, some ``rungs``: what they say in sentences, as a figure, and as a table."""
-    lines = [*lines, *after_training(lines)]
-    display(Markdown(rungs_in_words(lines)))
+    """Display, in a notebook, some ``rungs``: what they say in sentences, as a figure, and as tables."""
+    every = [*lines, *after_training(lines)]
+    words = rungs_in_words(every)
+    display(Markdown(words))
     if any(line["group"] for line in lines):
         caption = (
-            "Each bar leads from the rung that is changed to the one with the change; blue is kept, orange dropped. "
-            "Rings are seeds, dots their means. The thin line is the interval of the change, over test faces and "
-            "seeds (of the vote, over test faces): where it reaches the bar's beginning, there may be none. All on "
-            "PublicTest, after the last epoch."
+            "Each bar leads from the rung that is changed to the one with the change: blue is better, orange worse, "
+            "grey undecided. Rings are seeds, dots their means. The thin line is the interval of the change, over test "
+            "faces and seeds (of the vote, over test faces): where it reaches the bar's beginning, the change may do "
+            "nothing. The last lines need no training. All on PublicTest, after the last epoch."
         )
-        display(figures.captioned(figures.climb(lines), caption, rungs_in_words(lines)))
-    display(Markdown(rung_table(lines)))
+        narrow = figures.climb(every, narrow=True)
+        display(figures.captioned(figures.climb(every), caption, words.replace("*", ""), narrow))
+        display(Markdown(rung_table(every)))
+    display(Markdown(recipe_table(lines)))
 
 
 def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
@@ -476,8 +545,10 @@ def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
             continue
         first, last = voted["by_size"][0], voted["by_size"][-1]
         words = (
-            f"**The climb {size}, {len(group)} networks.** One alone has {_percent(first['mean'])} % on PublicTest, "
-            f"all together {_percent(last['mean'])} %."
+            f"**The climb {size}, {len(group)} networks**, each with its views where its rung has them. One alone has "
+            f"{_percent(first['mean'])} % on PublicTest on average, the best alone {_percent(first['best'])} %, all "
+            f"together {_percent(last['mean'])} %. Temperatures and weights are fitted on these same rows, which "
+            "flatters the weights."
         )
         wanted = sum(experiment.get("seeds", 1) for name, experiment in experiments.items() if name.startswith(prefix))
         whole = len(group) >= wanted
@@ -488,26 +559,28 @@ def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
 
 
 def in_short(small: list[dict], full: list[dict], fast: list[dict]) -> str:
-    """The climb in a few sentences: how far it got, at which size, by what."""
-    sentences = []
-    for lines, size in ((full, "At full size"), (small, "In small")):
+    """The climb in a few sentences, a paragraph each: in small, at full size, and against the clock."""
+    paragraphs = []
+    for lines, size in ((small, "In small, on two cores"), (full, "At full size, on a GPU")):
         run = [line for line in lines if line["group"]]
         if not run:
-            sentences.append(f"{size} no rung was run yet.")
+            paragraphs.append(f"**{size}**, no rung was run yet.")
             continue
-        best = max(run, key=lambda line: line["mean"])
-        start = run[0] if run[0]["outcome"] == "start" and run[0] is not best else None
-        begun = f", from {_percent(start['mean'])} of {start['title']}" if start else ""
-        sentences.append(
-            f"{size}, of {len(run)} that were run, the best is *{_change(best)}*: **{_percent(best['mean'])} %** on "
-            f"PublicTest{begun}. The same rows chose it, so it is rather too high."
-        )
-        if later := [f"{line['title']} {_percent(line['mean'])}" for line in after_training(lines)]:
-            sentences.append(f"Without another training: {joined(later)}.")
-    for line in fast:
-        reached = line[f"{FINAL}, %"].partition(" ")[0]
-        sentences.append(f"{line['Run']}: {reached} % on {FINAL} after {line['Minutes of training']} minutes.")
-    return " ".join(sentences) + "\n"
+        later = after_training(lines)
+        sentences = [f"**{size}**, {len(run)} of {len(lines)} rungs were run. {_outcomes([*run, *later])}"]
+        chain = [f"{_percent(line['mean'])} ({_change(line)})" for line in run if line["leads_on"]]
+        sentences += [f"On PublicTest, the rungs that lead on stand at {joined(chain)} %."] if chain else []
+        if later:
+            sentences.append(
+                f"The most without another training: {later[-1]['title']}, {_percent(later[-1]['mean'])} %. The best "
+                "rung was taken for it, by the same rows, so it is a little too high."
+            )
+        paragraphs.append(" ".join(sentences))
+    if fast:
+        told = [f"{line[f'{FINAL}, % [95 %]']} % after {line['Minutes of training']}" for line in fast]
+        seeds = joined(sorted({f"{line['Seeds']} seed{'s' * (line['Seeds'] > 1)}" for line in fast}))
+        paragraphs.append(f"**Against the clock**, on {FINAL}: {joined(told)} minutes of training, {seeds} each.")
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def so_what(lines: list[dict]) -> str:
@@ -516,11 +589,12 @@ def so_what(lines: list[dict]) -> str:
     if not gains:
         return "No two rungs with two seeds could be compared yet.\n"
     half = float(np.mean([(over["other_seeds"][1] - over["other_seeds"][0]) / 2 for over in gains]))
-    sure = sum(map(_sure, gains))
+    of = [_outcome(over) for over in gains]
     seeds = joined(_seeds([line for line in lines if line["group"]]))
     return (
-        f"Of {len(gains)} changes, {sure} can be told from none. With {seeds} and the rows of PublicTest, the interval "
-        f"reaches {100 * half:.1f} points to either side on average: a smaller gain is not shown by such runs, even "
-        "when they are paired seed by seed and row by row. Published gains of half a point, from one seed and chosen "
-        "on the test rows, show less.\n"
+        f"Of {len(gains)} changes in small, {of.count('better')} clearly helped, {of.count('worse')} clearly hurt, and "
+        f"{of.count('undecided')} cannot be told from no change. With {seeds} and the rows of PublicTest, the interval "
+        f"reaches {100 * half:.1f} points to either side on average: such runs show no smaller gain, although they are "
+        "paired seed by seed and row by row. A published gain of half a point that comes from one seed, and was chosen "
+        "on the test rows, has less behind it still.\n"
     )

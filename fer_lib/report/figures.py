@@ -554,14 +554,16 @@ def mean_faces(faces: Faces, least: int = 50) -> Figure:
 
 
 @rc_context(THEME)
-def climb(lines: list[dict]) -> Figure:
+def climb(lines: list[dict], narrow: bool = False) -> Figure:
     """Accuracy on PublicTest rung by rung, from the ``climb.rungs`` that were run: a ring is a seed, a dot their mean,
-    and a bar leads to each rung from the one that it changes: kept ones blue, dropped ones orange. A thin line is the
-    interval of the change, over rows and, where it is known, seeds."""
+    and a bar leads to each rung from the one that it changes: better blue, worse orange, else grey. A thin line is the
+    interval of the change, over rows and, where it is known, seeds. ``narrow``: for a telephone, with each title above
+    its bar."""
     run = [line for line in lines if line["group"]]
-    figure, axes = canvas(7.6, 1.2 + 0.42 * len(run))
+    figure, axes = canvas(4.2 if narrow else 7.6, 1.2 + (0.5 if narrow else 0.42) * len(run))
+    titles = [line["title"] if line["number"] == "–" else f"{line['number']} {line['title']}" for line in run]
     for place, line in enumerate(run):
-        colour = {"dropped": ORANGE, "start": GREY, "not compared": GREY}.get(line["outcome"], BLUE)
+        colour = {"better": BLUE, "worse": ORANGE}.get(line["outcome"], GREY)
         axes.plot(100 * np.array(line["each"]), [place] * len(line["each"]), "o", mfc="none", mec=colour, ms=5, mew=0.8)
         axes.plot(100 * line["mean"], place, "o", color=colour, ms=6)
         if over := line.get("gain"):
@@ -571,8 +573,12 @@ def climb(lines: list[dict]) -> Figure:
             axes.hlines(place, *(start + 100 * np.array(over["judged_by"])), color=colour, lw=0.8)
         change = f" ({100 * over['difference']:+.2f})" if over else ""
         _beside(axes, place, 8, f"{100 * line['mean']:.2f}{change}", colour)
-    axes.set_yticks(range(len(run)), [line["title"] for line in run])
-    axes.set(xlabel="Accuracy on PublicTest (%)", ylim=(len(run) - 0.5, -0.5))
+        if narrow:
+            axes.text(
+                0.01, place - 0.45, titles[place], transform=axes.get_yaxis_transform(), fontsize=8.5, va="center"
+            )
+    axes.set_yticks(range(len(run)), [""] * len(run) if narrow else titles)
+    axes.set(xlabel="Accuracy on PublicTest (%)", ylim=(len(run) - 0.5, -0.7 if narrow else -0.5))
     return figure
 
 
@@ -581,7 +587,9 @@ def gain_by_size(sizes: list[dict]) -> Figure:
     """The accuracy of ensembles (``ensembles.by_size``) against how many networks vote: mean, least and best."""
     figure, axes = canvas(4.8, 3.4)
     x, mean, least, best = ([line[key] for line in sizes] for key in ("size", "mean", "least", "best"))
-    axes.fill_between(x, least, best, color=BLUE, alpha=0.2, lw=0, label="from the least to the best")
+    axes.fill_between(
+        x, least, best, color=BLUE, alpha=0.2, lw=0, label="from the worst to the best choice of networks"
+    )
     axes.plot(x, mean, "o-", color=BLUE, ms=4, label="mean of the ensembles of a size")
     axes.set(xlabel="Networks that vote", ylabel="Accuracy on PublicTest")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -308,8 +308,9 @@ def markdown(
         *filter(None, [warning(all_records), failed(list(failures))]),
         *([in_short(list(judged), all_records, experiments)] if judged else []),
         "The whole report is one file to open in a browser: [report.html](report.html), and beside it "
-        "[causes.html](causes.html), why the numbers are what they are, [climb.html](climb.html), the climb to the "
-        "best network from scratch, [runs.html](runs.html), run by run, and [dataset.html](dataset.html), the data.\n",
+        "[causes.html](causes.html), why the numbers are what they are, [climb.html](climb.html), the climb towards "
+        "the best network from scratch, [runs.html](runs.html), run by run, and [dataset.html](dataset.html), the "
+        "data.\n",
         verdicts(list(judged)),
         "## Reported and measured\n",
         READING,

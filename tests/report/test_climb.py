@@ -10,8 +10,12 @@ from fer_lib.report import climb, figures
 LAYERS = {"feedforward": [{"multiply_adds": 1_000_000, "parameters": 7}, {"multiply_adds": 500_000, "parameters": 7}]}
 EXPERIMENTS = {
     "ours/rung_01": {"title": "Climb, in small: start"},
-    "ours/rung_02": {"title": "Climb, in small: better", "compared_with": "ours/rung_01"},
-    "ours/rung_03": {"title": "Climb, in small: worse", "compared_with": "ours/rung_02"},
+    "ours/rung_02": {
+        "title": "Climb, in small: good",
+        "compared_with": "ours/rung_01",
+        "deviations": ["Like ours/rung_01. A change for the good.", "Another."],
+    },
+    "ours/rung_03": {"title": "Climb, in small: bad", "compared_with": "ours/rung_02"},
     "ours/rung_04": {"title": "Climb, in small: later", "compared_with": "ours/rung_02"},
 }
 
@@ -35,27 +39,54 @@ def three(tmp_path):
     return [rung(tmp_path, number, wrong, seed) for number, wrong in of.items() for seed in (0, 1)]
 
 
-def test_a_rung_is_kept_where_it_gains_on_public_test(three):
+def cells(shown: str, column: str) -> list[str]:
+    """A column of a Markdown table."""
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines()]
+    return [row[head.index(column)] for row in rows]
+
+
+def test_a_rung_is_better_worse_or_undecided_by_its_interval(three, tmp_path):
+    three += [rung(tmp_path, 4, 2, seed) for seed in (0, 1)]
     lines = climb.rungs(three, EXPERIMENTS, climb.SMALL, LAYERS)
-    assert [line["outcome"] for line in lines] == ["start", "kept", "dropped", "not run"]
+    assert [line["number"] for line in lines] == ["S1", "S2", "S3", "S4"]
+    assert [line["outcome"] for line in lines] == ["start", "better", "undecided", "worse"]
     assert lines[1]["mean"] == pytest.approx(112 / 140) and lines[1]["each"] == pytest.approx([0.8, 0.8])
     gain = lines[1]["gain"]
     assert gain["difference"] == pytest.approx(0.3) and gain["each"] == pytest.approx([0.3, 0.3])
     assert gain["low"] < 0.3 < gain["high"] and gain["low"] > 0
     assert lines[2]["gain"]["difference"] == pytest.approx(-0.05)
     told, shown = climb.rungs_in_words(lines), climb.rung_table(lines)
-    assert "Rungs that were run: 3 of 4**, with 2 seeds each" in told
-    assert "Kept: better (+30.0)." in told and "Dropped: worse (-5.0)." in told
-    assert "not run" in shown and "+30.00 [" in shown
-    assert "*better*: **80.00 %** on PublicTest, from 50.00 of start. The same rows chose it" in climb.in_short(
-        lines, [], []
-    )
+    assert "4 of 4 rungs were run**, with 2 seeds each" in told
+    assert "Clearly better: good (+30.0). Clearly worse: later (-30.0). Undecided: bad (-5.0)." in told
+    assert "Each of the 3 intervals is at 95 % by itself" in told
+    assert "+30.00 [" in shown and cells(shown, "Above the start") == ["+0.00", "+30.00", "+25.00", "+0.00"]
+    assert cells(shown, "Compared with") == ["–", "S1", "S2", "S2"]
+    short = climb.in_short(lines, [], [])
+    assert "4 of 4 rungs were run. Clearly better: good (+30.0)." in short
+    assert "the rungs that lead on stand at 50.00 (start) and 80.00 (good) %" in short
+    assert "**At full size, on a GPU**, no rung was run yet." in short
 
 
-def test_the_interval_says_where_the_rule_alone_decided(three, tmp_path):
+def test_the_rule_keeps_what_is_above_zero_and_judges_neither_what_leads_on_nor_finals(three, tmp_path):
+    final = [rung(tmp_path, 4, 10, seed, parameters={"evaluation_rows": "PrivateTest"}) for seed in (0, 1)]
+    lines = climb.rungs([*three, *final], EXPERIMENTS, climb.SMALL, LAYERS)
+    assert [line["kept"] for line in lines] == [None, None, False, None]
+    assert lines[3]["outcome"] == "better", "a final run is compared, too"
+    alone = climb.rungs(three[:4], {name: EXPERIMENTS[name] for name in list(EXPERIMENTS)[:2]}, climb.SMALL, LAYERS)
+    assert alone[1]["kept"] is True and "By the rule are kept: good." in climb.rungs_in_words(alone)
+    assert cells(climb.rung_table(lines), "By the rule") == ["–", "–", "dropped", "–"]
+    assert "By the rule are dropped: bad." in climb.rungs_in_words(lines)
+
+
+def test_each_rung_says_what_it_changes_and_where_its_recipe_is(three):
     lines = climb.rungs(three, EXPERIMENTS, climb.SMALL, LAYERS)
-    assert lines[2]["gain"]["low"] <= 0 <= lines[2]["gain"]["high"]
-    assert "The interval holds 0 for worse" in climb.rungs_in_words(lines)
+    shown = climb.recipe_table(lines)
+    assert cells(shown, "What it changes")[1] == "A change for the good."
+    assert cells(shown, "Recipe")[1] == "`experiments/ours/rung_02.yaml`"
+    assert lines[3]["outcome"] == "not run" and "not run" in climb.rung_table(lines)
+    ours = climb.rungs([], runs.experiments(), climb.SMALL, LAYERS)
+    assert all(line["what"] and "ours/" not in line["what"] for line in ours)
+    assert all((paths.ROOT / name.strip("`")).is_file() for name in cells(climb.recipe_table(ours), "Recipe"))
 
 
 def test_the_wider_interval_holds_the_noise_of_seeds_which_is_taken_from_all_rungs(tmp_path):
@@ -71,15 +102,18 @@ def test_the_wider_interval_holds_the_noise_of_seeds_which_is_taken_from_all_run
     assert (high - low) / 2 == pytest.approx(np.hypot(rows, seeds), rel=1e-3)
     assert low < 0 < gain["low"], "the rows alone would have called it sure"
     told = climb.rungs_in_words(lines)
-    assert "The interval holds 0 for better and worse" in told
-    assert f"standard deviation is {100 * deviation:.2f} points (from all rungs, 3 degrees" in told
-    assert interval((low, high), "+") in climb.rung_table(lines)
+    assert "Undecided: good (" in told
+    assert f"standard deviation of {100 * deviation:.2f} points (from all rungs, 3 degrees" in told
+    shown = climb.rung_table(lines)
+    assert interval((low, high), "+") in cells(shown, "Gain, points [95 %]")[1]
+    assert interval((gain["low"], gain["high"]), "+") == cells(shown, "Test faces alone [95 %]")[1]
 
 
 def test_one_seed_says_nothing_of_other_seeds(tmp_path):
     lines = climb.rungs([rung(tmp_path, 1, 2), rung(tmp_path, 2, 5)], EXPERIMENTS, climb.SMALL, LAYERS)
     assert np.isnan(lines[1]["gain"]["other_seeds"]).all() and "standard deviation" not in climb.rungs_in_words(lines)
-    assert climb.rung_table(lines).splitlines()[3].split("|")[6].strip() == "–"
+    shown, gain = climb.rung_table(lines), lines[1]["gain"]
+    assert interval((gain["low"], gain["high"]), "+") in cells(shown, "Gain, points [95 %]")[1]
     figures.climb(lines[:2])
 
 
@@ -106,7 +140,8 @@ def test_what_follows_is_computed(three):
     lines = climb.rungs(three, EXPERIMENTS, climb.SMALL, LAYERS)
     told = climb.so_what(lines)
     half = np.mean([np.diff(line["gain"]["other_seeds"])[0] / 2 for line in lines[1:3]])
-    assert "Of 2 changes, 1 can be told from none. With 2 seeds" in told and f"reaches {100 * half:.1f} points" in told
+    assert "Of 2 changes in small, 1 clearly helped, 0 clearly hurt, and 1 cannot be told" in told
+    assert "With 2 seeds" in told and f"reaches {100 * half:.1f} points" in told
     assert "No two rungs" in climb.so_what(lines[:1])
 
 
@@ -122,11 +157,11 @@ def test_after_training_come_the_views_and_the_vote_of_the_best_rung(tmp_path):
                   parameters={"views": "flip"}) for (number, seed), every in right.items()]  # fmt: skip
     lines = climb.rungs(found, EXPERIMENTS, climb.SMALL, LAYERS)
     views, vote = climb.after_training(lines)
-    assert views["title"] == "views: flip" and views["before"] == "ours/rung_02"
-    assert views["outcome"] == vote["outcome"] == "after training"
+    assert views["title"] == "S2 with flip" and views["before"] == "S2"
     assert views["each"] == pytest.approx([0.75, 0.8]) and views["mean"] == pytest.approx(0.775)
     alone = [np.stack([climb._right(record, "views") for record in group]) for group in (found[:2], found[2:])]
-    assert vote["before"] == "views" and vote["title"] == "vote of 2 seeds"
+    assert vote["before"] == "one seed" and vote["title"] == "S2 with flip, 2 seeds voting"
+    assert (views["outcome"], vote["outcome"]) == ("undecided", "better") and vote["kept"] is views["kept"] is None
     assert vote["mean"] == pytest.approx(vote["each"][0]) and vote["gain"]["seeds"] == [0, 1]
     assert vote["gain"]["difference"] == pytest.approx(vote["mean"] - alone[1].mean())
     assert vote["gain"]["each"] == pytest.approx([vote["mean"] - 0.75, vote["mean"] - 0.8])
@@ -134,12 +169,12 @@ def test_after_training_come_the_views_and_the_vote_of_the_best_rung(tmp_path):
     assert low < views["gain"]["low"] and high > views["gain"]["high"]
     assert np.isnan(vote["gain"]["other_seeds"]).all(), "of one vote nothing says how far other seeds would move it"
     every = [*lines, views, vote]
-    told, shown = climb.rungs_in_words(every), climb.rung_table(every).splitlines()
-    assert f"Without another training: views: flip 77.50 and vote of 2 seeds {100 * vote['mean']:.2f}." in (
+    told = climb.rungs_in_words(every)
+    assert f"without another training: S2 with flip, 2 seeds voting, {100 * vote['mean']:.2f} %." in (
         climb.in_short(lines, [], [])
     )
-    assert "run: 2 of 4**" in told and "After training: views: flip (+" in told
-    assert [row.split("|")[3].strip() for row in shown[-2:]] == ["2", "5"]
+    assert "2 of 4 rungs were run**" in told and "S2 with flip (+" in told
+    assert cells(climb.rung_table(every), "Compared with")[-2:] == ["S2", "one seed"]
     assert climb.after_training(climb.rungs([rung(tmp_path, 3, 2)], EXPERIMENTS, climb.SMALL, LAYERS)) == []
     figures.climb(every)
 
@@ -184,16 +219,23 @@ def test_the_clock_leaves_out_compilation_and_predictions(tmp_path):
     history = epochs(90.0, 10.0, 12.0, 11.0)
     record = network(tmp_path, 0, lambda y: answers(y, 4), experiment="ours/speedrun_65", history=history,
                      parameters={"evaluation_rows": "PrivateTest"}, title="Climb: 65 %")  # fmt: skip
+    known = {"ours/speedrun_65": {"title": "Climb: 65 %"}, "ours/speedrun_73": {"title": "Climb: 73 %"}}
     assert climb.training_seconds(record) == pytest.approx(0.9 * (10 + 12 + 11 + 11))
-    line = climb.speeds([record], {"ours/speedrun_65": {"title": "Climb: 65 %"}}, LAYERS)[0]
+    line = climb.speeds([record], known, LAYERS)[0]
     parameters, rows = record["parameters"], record["data"]["rows"]["Training"]
     assert line["Faces a second"] == f"{rows * parameters['epochs'] / 39.6:,.0f}"
     assert line["TFLOP a second"] == f"{1e3 * climb.pflop(parameters, record['data']['rows'], LAYERS) / 39.6:.2f}"
     assert line["Minutes of training"] == "0.7" and line["with views, %"] == "–"
-    assert line["PrivateTest, %"].startswith("74.76 [68.48") and line["Seconds an epoch"] == "9.0 to 10.8"
+    assert line["PrivateTest, % [95 %]"].startswith("74.76 [68.48") and line["Seconds an epoch"] == "9.0 to 10.8"
     assert line["of the whole run"] == f"{record['seconds'] / 60:.1f}"
     assert "2 threads, Abacus 9000" in line["Computed by"]
-    assert "Climb: 65 %" in climb.speed_table([line]) and "No run" in climb.speed_table([])
+    shown = climb.speed_table([line])
+    assert cells(shown.partition("\n\n")[0], "Run") == ["65 %"] and "No run" in climb.speed_table([])
+    assert shown.endswith("65 %: TensorFlow, float32, CPU; 2 threads, Abacus 9000.\n") and "Computed by" not in shown
+    assert climb.not_timed([line], known) == "Not run yet: 73 %.\n"
+    assert climb.not_timed([line], {"ours/speedrun_65": known["ours/speedrun_65"]}) == ""
+    assert "on PrivateTest: 74.76 [" in (told := climb.in_short([], [], [line]))
+    assert "% after 0.7 minutes of training, 1 seed each." in told
 
 
 def test_the_plan_for_a_gpu_follows_its_measured_speed_and_the_value_of_the_runs(tmp_path):
@@ -219,11 +261,12 @@ def test_the_plan_for_a_gpu_follows_its_measured_speed_and_the_value_of_the_runs
     whole = 28_709 / 70 * epoch * 10
     assert first["fastest"] == pytest.approx(whole / (2 * rate) + 10 * least)
     assert first["usual"] == pytest.approx(whole / (2 * speed["usual"][0]) + 10 * least)
+    assert cells(climb.plan_table([best, first]), "Rung") == ["F2", "F1"]
     assert f"{first['fastest']:.0f} to {first['usual']:.0f}" in climb.plan_table([best, first])
     for seconds, said in (((1300, 1400), "both fit"), ((1400, 1600), "only the lower end fits"),
                           ((1600, 1700), "neither fits")):  # fmt: skip
         told = climb.plan_in_words([first | dict(zip(("fastest", "usual"), seconds))], speed)
-        assert f"{said} into 25" in told and "runs on H100 and H200" in told
+        assert f"{said} into the 25" in told and "runs on H100 and H200" in told
     assert "not known" in climb.plan_in_words([], None)
 
 
@@ -263,7 +306,8 @@ def test_later_rungs_differ_from_the_fourth_in_one_field():
 def test_figures_of_the_climb_are_drawn_also_of_a_single_rung(three):
     lines = climb.rungs(three, EXPERIMENTS, climb.SMALL, LAYERS)
     for some in (lines, lines[:1]):
-        assert figures.climb(some)._repr_png_(40).startswith(b"\x89PNG")
+        for narrow in (False, True):
+            assert figures.climb(some, narrow)._repr_png_(40).startswith(b"\x89PNG")
     sizes = [{"size": k, "mean": 0.6, "least": 0.5, "best": 0.7} for k in (1, 2)]
     assert figures.gain_by_size(sizes)._repr_png_(40).startswith(b"\x89PNG")
 
