@@ -201,36 +201,39 @@ def _faces(parameters: dict, rows: dict[str, int]) -> int:
 
 def rung_table(lines: list[dict]) -> str:
     """The ``rungs`` as a Markdown table; gains in points, with their 95 % intervals over rows and seeds where that is
-    known, else over rows, and over rows alone."""
+    known, else over rows."""
     numbers = {line["name"]: line["number"] for line in lines}
-    start = next((line["mean"] for line in lines if line["outcome"] == "start"), float("nan"))
     kept = {None: "–", True: "kept", False: "dropped"}
     return table([
         {
             "Rung": line["number"],
             "Change": line["title"],
-            "Gain, points [95 %]": _points(over := line.get("gain"), "judged_by"),
-            "Outcome": line["outcome"],
-            "By the rule": kept[line["kept"]],
             "Compared with": numbers.get(line["before"], line["before"] or "–"),
             "PublicTest, %": _percent(line["mean"]) if line["group"] else "–",
-            "Above the start": f"{100 * (line['mean'] - start):+.2f}" if line["group"] and start == start else "–",
-            "Gain of each seed": ", ".join(f"{100 * each:+.2f}" for each in over["each"]) if over else "–",
-            "Test faces alone [95 %]": interval((over["low"], over["high"]), "+") if over else "–",
+            "Gain, points [95 %]": _points(line.get("gain"), "judged_by"),
+            "Outcome": line["outcome"],
+            "By the rule": kept[line["kept"]],
             "Views add [95 %]": _points(line.get("views")),
-            "Minutes a seed": f"{line['seconds'] / 60:.0f}" if "seconds" in line else "–",
-            "PFLOP a seed": f"{line['pflop']:.2f}" if "pflop" in line else "–",
         }
         for line in lines
     ])  # fmt: skip
 
 
-def recipe_table(lines: list[dict]) -> str:
-    """What each of the ``rungs`` changes, and the file with its recipe, as a Markdown table."""
-    return table([
-        {"Rung": line["number"], "What it changes": line["what"], "Recipe": f"`experiments/{line['name']}.yaml`"}
-        for line in lines
-    ])  # fmt: skip
+def detail_table(lines: list[dict]) -> str:
+    """Of the ``rungs``, as a Markdown table: what exactly each changes, its gain seed by seed and its interval over
+    rows alone, and what a seed costs; the changes alone where no rung was run."""
+    shown = []
+    for line in lines:
+        over, run = line.get("gain"), bool(line["group"])
+        shown.append({"Rung": line["number"], "What it changes": line["what"]})
+        if any(line["group"] for line in lines):
+            shown[-1] |= {
+                "Gain of each seed": ", ".join(f"{100 * each:+.2f}" for each in over["each"]) if over else "–",
+                "Over test faces alone [95 %]": interval((over["low"], over["high"]), "+") if over else "–",
+                "Minutes a seed": f"{line['seconds'] / 60:.0f}" if run else "–",
+                "PFLOP a seed": f"{line['pflop']:.2f}" if run else "–",
+            }
+    return table(shown)
 
 
 def _percent(share: float) -> str:
@@ -255,8 +258,8 @@ def rungs_in_words(lines: list[dict]) -> str:
         return "No rung was run yet.\n"
     whole = sum(line["name"].startswith("ours/") for line in lines)
     sentences = [
-        f"**{len(trained)} of {whole} rungs were run**, with {joined(_seeds(trained))} each; the table has all "
-        f"configurations that were tried. {_outcomes(lines)}"
+        f"**{len(trained)} of {whole} rungs were run**, with {joined(_seeds(trained))} each; the tables have "
+        "all configurations that were tried."
     ]
     for kept, words in ((True, "By the rule are kept"), (False, "By the rule are dropped")):
         if told := [_change(line) for line in lines if line["kept"] is kept]:
@@ -279,14 +282,14 @@ def rungs_in_words(lines: list[dict]) -> str:
     return " ".join(sentences) + "\n"
 
 
-def _outcomes(lines: list[dict]) -> str:
-    """The changes by their outcome, with their gains in points, in sentences."""
+def _outcomes(lines: list[dict]) -> list[str]:
+    """The changes by their outcome, with their gains in points: a sentence for each outcome."""
     sentences = []
     for outcome, words in OUTCOMES.items():
         some = [line for line in lines if line["outcome"] == outcome]
         told = [f"{_change(line)} ({100 * line['gain']['difference']:+.1f})" for line in some]
-        sentences += [f"{words}: {joined(told)}."] if told else []
-    return " ".join(sentences)
+        sentences += [f"**{words}**: {joined(told)}."] if told else []
+    return sentences
 
 
 def _change(line: dict) -> str:
@@ -521,8 +524,7 @@ def finals_table(all_records: list[dict], experiments: dict[str, dict]) -> str:
 def show(lines: list[dict]) -> None:
     """Display, in a notebook, some ``rungs``: what they say in sentences, as a figure, and as tables."""
     every = [*lines, *after_training(lines)]
-    words = rungs_in_words(every)
-    display(Markdown(words))
+    display(Markdown(rungs_in_words(every)))
     if any(line["group"] for line in lines):
         caption = (
             "Each bar leads from the rung that is changed to the one with the change: blue is better, orange worse, "
@@ -530,10 +532,11 @@ def show(lines: list[dict]) -> None:
             "faces and seeds (of the vote, over test faces): where it reaches the bar's beginning, the change may do "
             "nothing. The last lines need no training. All on PublicTest, after the last epoch."
         )
+        words = " ".join(_outcomes(every)).replace("*", "")
         narrow = figures.climb(every, narrow=True)
-        display(figures.captioned(figures.climb(every), caption, words.replace("*", ""), narrow))
+        display(figures.captioned(figures.climb(every), caption, words, narrow))
         display(Markdown(rung_table(every)))
-    display(Markdown(recipe_table(lines)))
+    display(Markdown(detail_table(lines)))
 
 
 def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
@@ -567,15 +570,15 @@ def in_short(small: list[dict], full: list[dict], fast: list[dict]) -> str:
             paragraphs.append(f"**{size}**, no rung was run yet.")
             continue
         later = after_training(lines)
-        sentences = [f"**{size}**, {len(run)} of {len(lines)} rungs were run. {_outcomes([*run, *later])}"]
-        chain = [f"{_percent(line['mean'])} ({_change(line)})" for line in run if line["leads_on"]]
-        sentences += [f"On PublicTest, the rungs that lead on stand at {joined(chain)} %."] if chain else []
+        words = f"**{size}**, {len(run)} of {len(lines)} rungs were run."
+        if chain := [f"{_percent(line['mean'])} ({_change(line)})" for line in run if line["leads_on"]]:
+            words += f" On PublicTest, those that follow one another stand at {joined(chain)} %."
+        paragraphs += [words, "\n".join(f"- {told}" for told in _outcomes([*run, *later]))]
         if later:
-            sentences.append(
+            paragraphs.append(
                 f"The most without another training: {later[-1]['title']}, {_percent(later[-1]['mean'])} %. The best "
                 "rung was taken for it, by the same rows, so it is a little too high."
             )
-        paragraphs.append(" ".join(sentences))
     if fast:
         told = [f"{line[f'{FINAL}, % [95 %]']} % after {line['Minutes of training']}" for line in fast]
         seeds = joined(sorted({f"{line['Seeds']} seed{'s' * (line['Seeds'] > 1)}" for line in fast}))
