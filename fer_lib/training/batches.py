@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import keras
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -138,14 +137,14 @@ def shown(arrays: tuple, rows, partners=None, patches=None) -> list:
     return [mixed, (1 - of_label[..., 0]) * targets + of_label[..., 0] * arrays[1][partners], *weights]
 
 
-class Batches(keras.utils.PyDataset):
-    """One epoch of training batches: images as the network wants them, targets, and the rows' weights if there are.
+class Batches:
+    """One epoch of training batches, a sequence: images as the network wants them, targets, and the rows' weights, if
+    there are.
 
     ``mixing``: what ``epoch_mixing`` gives.
     """
 
     def __init__(self, images, targets, weights, scale, batch_size: int, order: np.ndarray, mixing=()):
-        super().__init__()
         self.arrays = (images, targets) if weights is None else (images, targets, weights)
         self.scale, self.batch_size, self.order, self.mixing = scale, batch_size, order, mixing
 

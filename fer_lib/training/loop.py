@@ -99,7 +99,7 @@ def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol, 
                 reached((batch + 1) / len(batches))
 
             counting = keras.callbacks.LambdaCallback(on_train_batch_end=count)
-            history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[counting]).history
+            history = model.fit(backends.dataset(batches), shuffle=False, verbose=0, callbacks=[counting]).history
         return {name: values[-1] for name, values in history.items()}
 
     return fit

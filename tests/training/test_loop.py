@@ -32,6 +32,15 @@ def test_within_an_epoch_it_tells_how_far_it_is_and_predicts_the_same(few_faces,
         assert any("100 % of the batches" not in line and "% of the batches, about" in line for line in told)
 
 
+@pytest.mark.skipif(backends.BACKEND != "tensorflow", reason="JAX trains an epoch in one call")
+def test_no_epoch_waits_for_the_thread_that_tunes_tensorflows_datasets(few_faces, monkeypatch):
+    given, fit = [], keras.Model.fit
+    monkeypatch.setattr(keras.Model, "fit", lambda model, x, **more: given.append(x) or fit(model, x, **more))
+    loop.train(few_faces, SMALL, seed=1, progress=lambda line: None)
+    assert len(given) == 3 and all(dataset.options().autotune.enabled is False for dataset in given)
+    assert all(len(dataset) == 3 for dataset in given)
+
+
 def test_the_time_left_is_that_of_the_epochs_before_or_by_the_share_of_the_first():
     assert loop._line_within([], 3, 0.5, 10.0) == "epoch   1/3  50 % of the batches, about 00:00:50 left"
     history = [{"seconds": 3600.0}]
