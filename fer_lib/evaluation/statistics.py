@@ -78,6 +78,11 @@ def pooled_deviation(groups: Iterable[Sequence[float]]) -> tuple[float, int]:
     return (float(np.sqrt(squares / freedom)) if freedom else float("nan")), freedom
 
 
+def deviation_interval(deviation: float, freedom: int) -> tuple[float, float]:
+    """The chi-squared interval of a standard deviation of so many degrees of freedom, at least 1."""
+    return tuple(deviation * np.sqrt(freedom / stats.chi2.ppf((1 + LEVEL * np.array([1, -1])) / 2, freedom)))
+
+
 def half_width(error: float, freedom: int, other: float = 0.0) -> float:
     """Half an interval whose error has two parts: Student's t with this many degrees of freedom, and a normal one.
 

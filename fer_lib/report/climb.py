@@ -28,6 +28,8 @@ OUTCOMES = {"better": "Clearly better", "worse": "Clearly worse", "undecided": "
 """What a change can turn out to be: its interval is above 0, below 0, or holds it."""
 SHORT = {"bfloat16": 2.0, "tensorfloat32": 1.0}
 """How fast a GPU multiplies at a precision, against tensorfloat32: as the makers of the H100 and H200 rate them."""
+FOUND = (1.96 + 0.84) / 1.96
+"""How many half widths of its 95 % interval a true gain has to have to be found in four of five trials."""
 BUDGET = 25 * 60
 """Seconds of a GPU that the whole climb may take: what half an hour leaves after its start and its copies."""
 
@@ -130,13 +132,13 @@ def after_training(lines: list[dict]) -> list[dict]:
     """What can be had of the best of the ``rungs`` without another training, as two more of them: the mean over its
     views, and its seeds voting together (the mean of their probabilities over views) against one seed with its views.
 
-    The best is that of the highest mean among those with views. How far other seeds would move what views add, that of
-    all the rungs says; of the vote nothing does. Empty where no rung has views.
+    The best is that of the highest mean over its views. How far other seeds would move what views add, that of all the
+    rungs says; of the vote nothing does, so it is not judged. Empty where no rung has views.
     """
     viewed = [line for line in lines if line.get("views")]
     if not viewed:
         return []
-    best = max(viewed, key=lambda line: line["mean"])
+    best = max(viewed, key=lambda line: line["views"]["ends"][1])
     group, views, how = best["group"], best["views"], best["group"][0]["parameters"]["views"]
     deviation, freedom = statistics.pooled_deviation(line["views"]["each"] for line in viewed)
     views = _with_seeds(views, deviation / np.sqrt(len(group)), freedom)
@@ -145,11 +147,11 @@ def after_training(lines: list[dict]) -> list[dict]:
     found = [{"name": "views", "title": title, "before": best["number"], "each": each, "gain": views}]
     if len(group) > 1:
         vote = _with_seeds(_gain_of_a_vote(group), float("nan"), 0)  # one vote: other seeds' is not known
-        found.append({"name": "vote", "title": f"{title}, {len(group)} seeds voting", "before": "one seed",
+        found.append({"name": "vote", "title": f"{title}, {len(group)} seeds voting", "before": "the mean of its seeds",
                       "gain": vote, "each": [vote["ends"][1]]})  # fmt: skip
     return [
         line | {"number": "–", "mean": float(np.mean(line["each"])), "group": group, "kept": None,
-                "outcome": _outcome(line["gain"])}
+                "outcome": "not judged" if line["name"] == "vote" else _outcome(line["gain"])}
         for line in found
     ]  # fmt: skip
 
@@ -270,7 +272,8 @@ def rungs_in_words(lines: list[dict]) -> str:
     deviation, freedom = statistics.pooled_deviation(line["each"] for line in trained)
     if freedom:
         sentences.append(
-            f"Seeds of the same rung differ, too, by a standard deviation of {100 * deviation:.2f} points (from all "
+            f"Two trainings of the same rung differ as well, from seed to seed: by a standard deviation of "
+            f"{100 * deviation:.2f} points {interval(statistics.deviation_interval(deviation, freedom))} (from all "
             f"rungs, {freedom} degrees of freedom)."
         )
     compared = sum(1 for line in lines if line.get("gain"))
@@ -330,8 +333,8 @@ def votes(group: list[dict]) -> dict | None:
 
     Each network counts with its views where it has them. Temperatures and the learned vote are fitted on PublicTest,
     and nothing is chosen: both votes of all networks were declared before. single: the mean accuracy of one network;
-    "averaged" and "learned": the vote's accuracy, each by rows (PublicTest, PrivateTest, clean, near-clean); weights
-    (m,); by_size: ``ensembles.by_size`` on PublicTest.
+    "averaged" and "learned": the vote's accuracy, each by rows (PublicTest, PrivateTest, clean, near-clean); alone:
+    each network's accuracy on PublicTest; weights (m,); by_size: ``ensembles.by_size`` on PublicTest.
     """
     if len(group) < 2:
         return None
@@ -339,6 +342,7 @@ def votes(group: list[dict]) -> dict | None:
     every = f"{CHOOSING}+{FINAL}"
     arrays = [records.row_predictions(record, name, every) for record, name in zip(group, kept)]
     labels, ids = arrays[0]["labels"], arrays[0]["ids"]
+    alone = np.stack([one["classes"] for one in arrays]) == labels
     public = np.isin(ids, records.row_predictions(group[0], kept[0], CHOOSING)["ids"])
     p = ensembles.calibrated(np.stack([one["probabilities"] for one in arrays]), public, labels)
     weights = ensembles.learned_weights(p[:, public], labels[public])
@@ -351,7 +355,8 @@ def votes(group: list[dict]) -> dict | None:
         return {name: float(right[..., rows].mean()) for name, rows in sets.items() if rows.any()}
 
     return {
-        "single": by_rows(p.argmax(axis=-1) == labels),
+        "single": by_rows(alone),
+        "alone": alone[:, public].mean(axis=1).tolist(),
         "averaged": by_rows(ensembles.soft_vote(p).argmax(axis=-1) == labels),
         "learned": by_rows(ensembles.soft_vote(p, weights).argmax(axis=-1) == labels),
         "weights": weights,
@@ -546,12 +551,13 @@ def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
         if not (voted := votes(group)):
             display(Markdown(f"The climb {size} has {len(group)} runs yet: a vote takes two."))
             continue
-        first, last = voted["by_size"][0], voted["by_size"][-1]
+        together, low, high = (
+            _percent(share) for share in (voted["averaged"][CHOOSING], min(voted["alone"]), max(voted["alone"]))
+        )
         words = (
-            f"**The climb {size}, {len(group)} networks**, each with its views where its rung has them. One alone has "
-            f"{_percent(first['mean'])} % on PublicTest on average, the best alone {_percent(first['best'])} %, all "
-            f"together {_percent(last['mean'])} %. Temperatures and weights are fitted on these same rows, which "
-            "flatters the weights."
+            f"**The climb {size}, {len(group)} networks**, each with its views where its rung has them. Alone they "
+            f"have {low} to {high} % on PublicTest, on average {_percent(voted['single'][CHOOSING])}; all together "
+            f"{together} %. Temperatures and weights are fitted on these same rows."
         )
         wanted = sum(experiment.get("seeds", 1) for name, experiment in experiments.items() if name.startswith(prefix))
         whole = len(group) >= wanted
@@ -564,20 +570,24 @@ def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
 def in_short(small: list[dict], full: list[dict], fast: list[dict]) -> str:
     """The climb in a few sentences, a paragraph each: in small, at full size, and against the clock."""
     paragraphs = []
-    for lines, size in ((small, "In small, on two cores"), (full, "At full size, on a GPU")):
+    for lines, size in ((small, "In small"), (full, "At full size")):
         run = [line for line in lines if line["group"]]
         if not run:
             paragraphs.append(f"**{size}**, no rung was run yet.")
             continue
         later = after_training(lines)
         words = f"**{size}**, {len(run)} of {len(lines)} rungs were run."
-        if chain := [f"{_percent(line['mean'])} ({_change(line)})" for line in run if line["leads_on"]]:
-            words += f" On PublicTest, those that follow one another stand at {joined(chain)} %."
+        if chain := _chain(run):
+            words += f" On PublicTest, those that follow one another stand at {joined(chain)}."
         paragraphs += [words, "\n".join(f"- {told}" for told in _outcomes([*run, *later]))]
         if later:
+            viewed = [line["views"] for line in run if line["views"]]
+            adds, clear = [100 * over["difference"] for over in viewed], sum(over["low"] > 0 for over in viewed)
             paragraphs.append(
-                f"The most without another training: {later[-1]['title']}, {_percent(later[-1]['mean'])} %. The best "
-                "rung was taken for it, by the same rows, so it is a little too high."
+                f"Without another training, {later[0]['group'][0]['parameters']['views']} add {min(adds):+.1f} to "
+                f"{max(adds):+.1f} points to a rung, over test faces clearly to {clear} of {len(viewed)}. The most is "
+                f"{_percent(later[-1]['mean'])} % of {later[-1]['title']}: the best of several on the same rows, so a "
+                "little too high."
             )
     if fast:
         told = [f"{line[f'{FINAL}, % [95 %]']} % after {line['Minutes of training']}" for line in fast]
@@ -586,18 +596,33 @@ def in_short(small: list[dict], full: list[dict], fast: list[dict]) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
+def _chain(run: list[dict]) -> list[str]:
+    """The rungs on which others build, with their accuracies; from the third on, with all that was gained by then."""
+    told = []
+    for line in [line for line in run if line["leads_on"]]:
+        told.append(f"{_percent(line['mean'])} % ({_change(line)}")
+        if len(told) > 2 and run[0]["outcome"] == "start" and (over := gain(run[0]["group"], line["group"])):
+            deviation, freedom = statistics.pooled_deviation(each["each"] for each in run)
+            over = _with_seeds(over, deviation * np.sqrt(2 / len(over["seeds"])), freedom)
+            told[-1] += f"; {_points(over, 'judged_by')} over {run[0]['number']}"
+        told[-1] += ")"
+    return told
+
+
 def so_what(lines: list[dict]) -> str:
-    """How large a gain has to be before such ``rungs`` can tell it from none, in sentences."""
-    gains = [line["gain"] for line in lines if line.get("gain") and np.isfinite(line["gain"]["other_seeds"][0])]
-    if not gains:
+    """How large a gain has to be before such ``rungs`` can tell it from none, in sentences: of the changes that the
+    rule decides, which all change the same rung."""
+    judged = [line for line in lines if line.get("gain") and np.isfinite(line["gain"]["other_seeds"][0])]
+    if not judged:
         return "No two rungs with two seeds could be compared yet.\n"
-    half = float(np.mean([(over["other_seeds"][1] - over["other_seeds"][0]) / 2 for over in gains]))
-    of = [_outcome(over) for over in gains]
+    of = [line["outcome"] for line in judged]
+    alike = [line["gain"] for line in judged if line["kept"] is not None] or [line["gain"] for line in judged]
+    half = float(np.mean([(over["other_seeds"][1] - over["other_seeds"][0]) / 2 for over in alike]))
     seeds = joined(_seeds([line for line in lines if line["group"]]))
     return (
-        f"Of {len(gains)} changes in small, {of.count('better')} clearly helped, {of.count('worse')} clearly hurt, and "
-        f"{of.count('undecided')} cannot be told from no change. With {seeds} and the rows of PublicTest, the interval "
-        f"reaches {100 * half:.1f} points to either side on average: such runs show no smaller gain, although they are "
-        "paired seed by seed and row by row. A published gain of half a point that comes from one seed, and was chosen "
-        "on the test rows, has less behind it still.\n"
+        f"Of {len(judged)} changes in small, {of.count('better')} clearly helped, {of.count('worse')} clearly hurt, "
+        f"and {of.count('undecided')} cannot be told from no change. With {seeds} and the rows of PublicTest, the "
+        f"interval of a change reaches {100 * half:.1f} points to either side. A smaller observed gain is undecided, "
+        f"and a true one has to be about {100 * FOUND * half:.1f} points to be found four times in five. Of a gain "
+        "from one seed, the spread of the seeds is not even known.\n"
     )

@@ -49,6 +49,10 @@ def test_t_interval_covers_the_truth_as_often_as_it_says():
     assert np.mean([low <= 0.6 <= high for _, low, high in intervals]) == pytest.approx(0.95, abs=0.02)
 
 
+def test_the_interval_of_a_standard_deviation_is_that_of_the_chi_squared_tables():
+    assert statistics.deviation_interval(2.0, 9) == pytest.approx((2 * 0.68784, 2 * 1.82562), abs=1e-4)
+
+
 def test_wilson_of_known_values():
     # 50 of 100: centre 0.5, half width z sqrt(n/4 + z^2/4) / (n + z^2) with z = 1.959964
     assert statistics.wilson(50, 100) == pytest.approx((0.403832, 0.596168), abs=1e-6)

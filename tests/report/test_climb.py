@@ -64,8 +64,8 @@ def test_a_rung_is_better_worse_or_undecided_by_its_interval(three, tmp_path):
     short = climb.in_short(lines, [], [])
     assert "4 of 4 rungs were run." in short and "- **Clearly better**: good (+30.0)." in short
     assert "- **Clearly worse**: later (-30.0)." in short and "- **Undecided**: bad (-5.0)." in short
-    assert "those that follow one another stand at 50.00 (start) and 80.00 (good) %" in short
-    assert "**At full size, on a GPU**, no rung was run yet." in short
+    assert "those that follow one another stand at 50.00 % (start) and 80.00 % (good)." in short
+    assert "**At full size**, no rung was run yet." in short
 
 
 def test_the_rule_keeps_what_is_above_zero_and_judges_neither_what_leads_on_nor_finals(three, tmp_path):
@@ -103,11 +103,22 @@ def test_the_wider_interval_holds_the_noise_of_seeds_which_is_taken_from_all_run
     assert low < 0 < gain["low"], "the rows alone would have called it sure"
     told = climb.rungs_in_words(lines)
     assert "**Undecided**: good (" in climb.in_short(lines, [], [])
-    assert f"standard deviation of {100 * deviation:.2f} points (from all rungs, 3 degrees" in told
+    its_own = interval(statistics.deviation_interval(deviation, freedom))
+    assert f"standard deviation of {100 * deviation:.2f} points {its_own} (from all rungs, 3 degrees" in told
     shown = climb.rung_table(lines)
     assert interval((low, high), "+") in cells(shown, "Gain, points [95 %]")[1]
     alone = cells(climb.detail_table(lines), "Over test faces alone [95 %]")
     assert interval((gain["low"], gain["high"]), "+") == alone[1]
+
+
+def test_rungs_that_follow_one_another_are_compared_with_the_first(three, tmp_path):
+    known = EXPERIMENTS | {"ours/rung_03": EXPERIMENTS["ours/rung_03"] | {"compared_with": "ours/rung_02"},
+                           "ours/rung_04": EXPERIMENTS["ours/rung_04"] | {"compared_with": "ours/rung_03"}}  # fmt: skip
+    lines = climb.rungs(three, known, climb.SMALL, LAYERS)
+    assert [line["leads_on"] for line in lines] == [True, True, True, False]
+    start, good, bad = climb._chain(lines[:3])
+    assert (start, good) == ("50.00 % (start)", "80.00 % (good)")
+    assert bad.startswith("75.00 % (bad; +25.00 [") and bad.endswith("] over S1)")
 
 
 def test_one_seed_says_nothing_of_other_seeds(tmp_path):
@@ -140,9 +151,10 @@ def test_runs_that_were_computed_in_another_way_are_not_compared_but_counted(tmp
 def test_what_follows_is_computed(three):
     lines = climb.rungs(three, EXPERIMENTS, climb.SMALL, LAYERS)
     told = climb.so_what(lines)
-    half = np.mean([np.diff(line["gain"]["other_seeds"])[0] / 2 for line in lines[1:3]])
+    half = np.diff(lines[2]["gain"]["other_seeds"])[0] / 2  # of what the rule decides
     assert "Of 2 changes in small, 1 clearly helped, 0 clearly hurt, and 1 cannot be told" in told
     assert "With 2 seeds" in told and f"reaches {100 * half:.1f} points" in told
+    assert f"about {100 * half * 2.8 / 1.96:.1f} points to be found" in told
     assert "No two rungs" in climb.so_what(lines[:1])
 
 
@@ -161,8 +173,8 @@ def test_after_training_come_the_views_and_the_vote_of_the_best_rung(tmp_path):
     assert views["title"] == "S2 with flip" and views["before"] == "S2"
     assert views["each"] == pytest.approx([0.75, 0.8]) and views["mean"] == pytest.approx(0.775)
     alone = [np.stack([climb._right(record, "views") for record in group]) for group in (found[:2], found[2:])]
-    assert vote["before"] == "one seed" and vote["title"] == "S2 with flip, 2 seeds voting"
-    assert (views["outcome"], vote["outcome"]) == ("undecided", "better") and vote["kept"] is views["kept"] is None
+    assert vote["before"] == "the mean of its seeds" and vote["title"] == "S2 with flip, 2 seeds voting"
+    assert (views["outcome"], vote["outcome"]) == ("undecided", "not judged") and vote["kept"] is views["kept"] is None
     assert vote["mean"] == pytest.approx(vote["each"][0]) and vote["gain"]["seeds"] == [0, 1]
     assert vote["gain"]["difference"] == pytest.approx(vote["mean"] - alone[1].mean())
     assert vote["gain"]["each"] == pytest.approx([vote["mean"] - 0.75, vote["mean"] - 0.8])
@@ -171,11 +183,13 @@ def test_after_training_come_the_views_and_the_vote_of_the_best_rung(tmp_path):
     assert np.isnan(vote["gain"]["other_seeds"]).all(), "of one vote nothing says how far other seeds would move it"
     every = [*lines, views, vote]
     told = climb.rungs_in_words(every)
-    assert f"without another training: S2 with flip, 2 seeds voting, {100 * vote['mean']:.2f} %." in (
-        climb.in_short(lines, [], [])
+    short, adds = climb.in_short(lines, [], []), [100 * line["views"]["difference"] for line in lines[:2]]
+    assert (
+        f"flip add {min(adds):+.1f} to {max(adds):+.1f} points to a rung, over test faces clearly to 2 of 2." in short
     )
+    assert f"The most is {100 * vote['mean']:.2f} % of S2 with flip, 2 seeds voting: the best of several" in short
     assert "2 of 4 rungs were run**" in told and "S2 with flip (+" in climb.in_short(lines, [], [])
-    assert cells(climb.rung_table(every), "Compared with")[-2:] == ["S2", "one seed"]
+    assert cells(climb.rung_table(every), "Compared with")[-2:] == ["S2", "the mean of its seeds"]
     assert climb.after_training(climb.rungs([rung(tmp_path, 3, 2)], EXPERIMENTS, climb.SMALL, LAYERS)) == []
     figures.climb(every)
 
@@ -208,6 +222,7 @@ def test_votes_take_every_network_with_its_views_and_nothing_is_fitted_on_privat
     group = climb.voters([weak, strong], EXPERIMENTS, climb.SMALL)
     voted = climb.votes(group)
     assert voted["weights"][1] > 0.9 and voted["n"] == 210
+    assert voted["alone"] == pytest.approx([0.5, 0.9], abs=0.01)
     assert voted["single"]["PrivateTest"] == pytest.approx((0.5 + 189 / 210) / 2)
     assert voted["learned"]["PrivateTest"] == pytest.approx(189 / 210)
     assert set(voted["averaged"]) == {"PublicTest", "PrivateTest"} and len(voted["by_size"]) == 2
