@@ -83,17 +83,18 @@ def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, ne
     (accuracies on PublicTest), gain (see ``gain`` and ``_with_seeds``), views (what the mean over its views adds),
     seconds and pflop of a run, other_runs (how many may not be pooled with the group).
 
-    kept: in small a change is kept where its difference on PublicTest is above 0, by a rule that stood before the runs.
+    kept: in small a change is kept where its difference on PublicTest is above 0, by a rule written before they ended.
     None where the rule decides nothing: at full size, where it was declared in advance what the record takes; for
     rungs on which others build; for final runs. ``networks``: ``architectures.load``'s.
     """
     there, lines = members(all_records, experiments, prefix), []
-    own = {name: experiment for name, experiment in experiments.items() if name.startswith(prefix)}
-    changed = {experiment.get("compared_with") for experiment in own.values()}
-    for place, (name, experiment) in enumerate(own.items(), 1):
+    numbers = _numbers(experiments, prefix)
+    changed = {experiments[name].get("compared_with") for name in numbers}
+    for name, number in numbers.items():
+        experiment = experiments[name]
         group, before = there.get(name, []), experiment.get("compared_with")
         line = {
-            "name": name, "number": f"{LETTERS[prefix]}{place}", "title": experiment["title"].partition(": ")[2],
+            "name": name, "number": number, "title": _short_title(experiment),
             "what": re.sub(r"^Like \S+\. ", "", experiment.get("deviations", [""])[0]), "before": before,
             "leads_on": name in changed, "group": group, "outcome": "not run", "kept": None,
         }  # fmt: skip
@@ -102,25 +103,33 @@ def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, ne
                 "mean": float(np.mean(each := [float(_right(record, "last").mean()) for record in group])),
                 "each": each,
                 "gain": gain(there[before], group) if before in there else None,
-                "views": gain(group, group, kept="views") if _has_views(group) else None,
+                "views": gain(group, group, kept="views")
+                if all("views" in record["metrics"] for record in group)
+                else None,
                 "seconds": float(np.mean([record["seconds"] for record in group])),
                 "pflop": pflop(group[0]["parameters"], group[0]["data"]["rows"], networks),
                 "other_runs": sum(record["experiment"] == name for record in all_records) - len(group),
             }
         lines.append(line)
     run = [line for line in lines if line["group"]]
-    deviation, freedom = statistics.pooled_deviation(line["each"] for line in run)
     for line in run:
         if over := line["gain"]:
-            line["gain"] = over = _with_seeds(over, deviation * np.sqrt(2 / len(over["seeds"])), freedom)
+            line["gain"] = over = _with_seeds_of(run, over)
             if prefix == SMALL and not line["leads_on"] and pooled.reading(line["group"][0])[1] != FINAL:
                 line["kept"] = over["difference"] > 0
         line["outcome"] = "start" if not line["before"] else _outcome(over) if over else "not compared"
     return lines
 
 
-def _has_views(group: list[dict]) -> bool:
-    return all("views" in record["metrics"] for record in group)
+def _numbers(experiments: dict[str, dict], prefix: str) -> dict[str, str]:
+    """ "S6" and the like of the climb's experiments at one size, by name."""
+    names = [name for name in experiments if name.startswith(prefix)]
+    return {name: f"{LETTERS[prefix]}{place}" for place, name in enumerate(names, 1)}
+
+
+def _short_title(experiment: dict) -> str:
+    """The title without what all of the climb's begin with: "Climb: " or "Climb, in small: "."""
+    return experiment["title"].rpartition(": ")[2]
 
 
 def _outcome(over: dict) -> str:
@@ -130,7 +139,7 @@ def _outcome(over: dict) -> str:
 
 def after_training(lines: list[dict]) -> list[dict]:
     """What can be had of the best of the ``rungs`` without another training, as two more of them: the mean over its
-    views, and its seeds voting together (the mean of their probabilities over views) against one seed with its views.
+    views, and its seeds voting together (the mean of their probabilities over views) against the mean of the seeds.
 
     The best is that of the highest mean over its views. How far other seeds would move what views add, that of all the
     rungs says; of the vote nothing does, so it is not judged. Empty where no rung has views.
@@ -177,6 +186,12 @@ def _with_seeds(over: dict, error: float, freedom: int) -> dict:
         half = float(np.hypot((over["high"] - over["low"]) / 2, statistics.half_width(error, freedom)))
     ends = (over["difference"] - half, over["difference"] + half)
     return over | {"other_seeds": ends, "judged_by": ends if freedom else (over["low"], over["high"])}
+
+
+def _with_seeds_of(run: list[dict], over: dict) -> dict:
+    """``_with_seeds``, with the spread of the seeds of all these rungs."""
+    deviation, freedom = statistics.pooled_deviation(line["each"] for line in run)
+    return _with_seeds(over, deviation * np.sqrt(2 / len(over["seeds"])), freedom)
 
 
 def load_networks(all_records: list[dict], experiments: dict[str, dict]) -> dict[str, list[dict]]:
@@ -246,11 +261,11 @@ def _with_wilson(share: float, n: int) -> str:
     return f"{_percent(share)} {interval(statistics.wilson(share * n, n))}"
 
 
-def _points(over: dict | None, *ends: str) -> str:
+def _points(over: dict | None, ends: str = "") -> str:
     """A gain in points with its interval: that of the name ``ends``, or that over rows."""
     if not over:
         return "–"
-    return f"{100 * over['difference']:+.2f} {interval(over[ends[0]] if ends else (over['low'], over['high']), '+')}"
+    return f"{100 * over['difference']:+.2f} {interval(over[ends] if ends else (over['low'], over['high']), '+')}"
 
 
 def rungs_in_words(lines: list[dict]) -> str:
@@ -452,11 +467,11 @@ def plan_of_gpu(speed: dict | None, experiments: dict[str, dict], networks: dict
     title, epochs, seeds, pflop of a run, and seconds of all its seeds at the fastest and at the usual speed. Empty
     where the speed is not known."""
     lines = []
-    own = {name: experiment for name, experiment in experiments.items() if name.startswith(FULL)}
-    for place, (name, experiment) in enumerate(own.items() if speed else [], 1):
+    for name, number in _numbers(experiments, FULL).items() if speed else []:
+        experiment = experiments[name]
         parameters = experiment["defaults"] | experiment["parameters"]
         each = pflop(parameters, {"Training": 28_709}, networks)
-        line = {"name": name, "number": f"{LETTERS[FULL]}{place}", "title": _short_title(experiment), "pflop": each,
+        line = {"name": name, "number": number, "title": _short_title(experiment), "pflop": each,
                 "epochs": parameters["epochs"], "seeds": experiment["seeds"],
                 "value": experiment.get("value", 0)}  # fmt: skip
         for kind in ("fastest", "usual"):
@@ -513,10 +528,6 @@ def not_timed(lines: list[dict], experiments: dict[str, dict]) -> str:
     every = [_short_title(experiment) for name, experiment in experiments.items() if name.startswith(SPEED)]
     missing = [title for title in every if title not in there]
     return f"Not run yet: {joined(missing)}.\n" if missing else ""
-
-
-def _short_title(experiment: dict) -> str:
-    return experiment["title"].removeprefix("Climb: ")
 
 
 def finals_table(all_records: list[dict], experiments: dict[str, dict]) -> str:
@@ -602,9 +613,7 @@ def _chain(run: list[dict]) -> list[str]:
     for line in [line for line in run if line["leads_on"]]:
         told.append(f"{_percent(line['mean'])} % ({_change(line)}")
         if len(told) > 2 and run[0]["outcome"] == "start" and (over := gain(run[0]["group"], line["group"])):
-            deviation, freedom = statistics.pooled_deviation(each["each"] for each in run)
-            over = _with_seeds(over, deviation * np.sqrt(2 / len(over["seeds"])), freedom)
-            told[-1] += f"; {_points(over, 'judged_by')} over {run[0]['number']}"
+            told[-1] += f"; {_points(_with_seeds_of(run, over), 'judged_by')} over {run[0]['number']}"
         told[-1] += ")"
     return told
 
