@@ -45,12 +45,12 @@ def members(all_records: list[dict], experiments: dict[str, dict], prefix: str) 
     return {name: found[name] for name in experiments if name in found}
 
 
-def gain(before: list[dict], after: list[dict], kept: str = "last") -> dict | None:
-    """What ``after`` has over ``before`` on PublicTest, over the seeds that both have: difference, low and high (over
+def gain(before: list[dict], after: list[dict], kept=("last", "last"), rows: str = CHOOSING) -> dict | None:
+    """What ``after`` has over ``before`` on some rows, over the seeds that both have: difference, low and high (over
     rows, see ``statistics.paired_difference``), each seed's, and ends, the two means, fractions.
 
     None without a seed in common, and where the two were computed in different ways (backend, precision, kind of
-    device). ``kept``: the reading of ``after``, while ``before`` is read after its last epoch.
+    device). ``kept``: the readings of ``before`` and of ``after``.
     """
     if pooled.computed_by(before) != pooled.computed_by(after):
         return None
@@ -58,7 +58,7 @@ def gain(before: list[dict], after: list[dict], kept: str = "last") -> dict | No
     seeds = sorted(one.keys() & two.keys())
     if not seeds:
         return None
-    first, second = (np.stack([_right(of[seed], name) for seed in seeds]) for of, name in ((one, "last"), (two, kept)))
+    first, second = (np.stack([_right(of[seed], name, rows) for seed in seeds]) for of, name in zip((one, two), kept))
     return _difference(first, second, seeds)
 
 
@@ -69,8 +69,8 @@ def _difference(first: np.ndarray, second: np.ndarray, seeds: list[int]) -> dict
     return {"difference": difference, "low": low, "high": high, "each": each, "ends": ends, "seeds": seeds}
 
 
-def _right(record: dict, kept: str) -> np.ndarray:
-    arrays = records.row_predictions(record, kept, CHOOSING)
+def _right(record: dict, kept: str, rows: str = CHOOSING) -> np.ndarray:
+    arrays = records.row_predictions(record, kept, rows)
     return arrays["classes"] == arrays["labels"]
 
 
@@ -103,9 +103,7 @@ def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, ne
                 "mean": float(np.mean(each := [float(_right(record, "last").mean()) for record in group])),
                 "each": each,
                 "gain": gain(there[before], group) if before in there else None,
-                "views": gain(group, group, kept="views")
-                if all("views" in record["metrics"] for record in group)
-                else None,
+                "views": gain(group, group, ("last", "views")) if "views" in _shared_readings(group) else None,
                 "seconds": float(np.mean([record["seconds"] for record in group])),
                 "pflop": pflop(group[0]["parameters"], group[0]["data"]["rows"], networks),
                 "other_runs": sum(record["experiment"] == name for record in all_records) - len(group),
@@ -114,7 +112,7 @@ def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, ne
     run = [line for line in lines if line["group"]]
     for line in run:
         if over := line["gain"]:
-            line["gain"] = over = _with_seeds_of(run, over)
+            line["gain"] = over = _with_seeds_of([line["each"] for line in run], over)
             if prefix == SMALL and not line["leads_on"] and pooled.reading(line["group"][0])[1] != FINAL:
                 line["kept"] = over["difference"] > 0
         line["outcome"] = "start" if not line["before"] else _outcome(over) if over else "not compared"
@@ -188,9 +186,9 @@ def _with_seeds(over: dict, error: float, freedom: int) -> dict:
     return over | {"other_seeds": ends, "judged_by": ends if freedom else (over["low"], over["high"])}
 
 
-def _with_seeds_of(run: list[dict], over: dict) -> dict:
-    """``_with_seeds``, with the spread of the seeds of all these rungs."""
-    deviation, freedom = statistics.pooled_deviation(line["each"] for line in run)
+def _with_seeds_of(each: list[list[float]], over: dict) -> dict:
+    """``_with_seeds``, with the spread of the seeds of some rungs: ``each`` seed's accuracy, a list a rung."""
+    deviation, freedom = statistics.pooled_deviation(each)
     return _with_seeds(over, deviation * np.sqrt(2 / len(over["seeds"])), freedom)
 
 
@@ -321,21 +319,35 @@ def _seeds(lines: list[dict]) -> list[str]:
 
 def finals(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
     """The climb's runs that were declared final: they are scored on PrivateTest. Lines of a table, for the last epoch
-    and for its views, all rows and those without an image of an earlier part, exactly or nearly."""
+    and for its views: all rows, those without an image of an earlier part, exactly or nearly, and the gain over what
+    was changed, which looks alike. Its interval is over rows and seeds, whose spread is that of all rungs of the size.
+    """
     lines = []
     for prefix in (SMALL, FULL):
-        for name, group in members(all_records, experiments, prefix).items():
+        there, numbers = members(all_records, experiments, prefix), _numbers(experiments, prefix)
+        for name, group in there.items():
             if pooled.reading(group[0])[1] != FINAL:
                 continue
-            for kept in [kept for kept in ("last", "views") if all(kept in record["metrics"] for record in group)]:
-                line = {"Network": experiments[name]["title"], "Looks": "once" if kept == "last" else
-                        group[0]["parameters"]["views"], "Seeds": len(group)}  # fmt: skip
+            before = experiments[name].get("compared_with")
+            for kept in _shared_readings(group):
+                line = {"Network": f"{numbers[name]}, {_short_title(experiments[name])}", "Looks": "once"
+                        if kept == "last" else group[0]["parameters"]["views"], "Seeds": len(group)}  # fmt: skip
                 for rows in (FINAL, f"{FINAL} clean", pooled.NEAR_CLEAN):
                     if rows != pooled.NEAR_CLEAN or all(map(records.is_official, group)):
                         scores = [records.scores(record, kept, rows) for record in group]
                         line[f"{rows}, %"] = tables.percent(pooled.spread(scores))
+                comparable = before in there and kept in _shared_readings(there[before])
+                if over := comparable and gain(there[before], group, (kept, kept), FINAL):
+                    alike = [some for some in there.values() if kept in _shared_readings(some)]
+                    each = [[float(_right(record, kept, FINAL).mean()) for record in some] for some in alike]
+                    over = _with_seeds_of(each, over)
+                line["Gain, points [95 %]"] = f"{_points(over, 'judged_by')} over {numbers[before]}" if over else "–"
                 lines.append(line)
     return lines
+
+
+def _shared_readings(group: list[dict]) -> list[str]:
+    return [kept for kept in ("last", "views") if all(kept in record["metrics"] for record in group)]
 
 
 def voters(all_records: list[dict], experiments: dict[str, dict], prefix: str) -> list[dict]:
@@ -531,10 +543,16 @@ def not_timed(lines: list[dict], experiments: dict[str, dict]) -> str:
 
 
 def finals_table(all_records: list[dict], experiments: dict[str, dict]) -> str:
-    """The ``finals`` as a Markdown table, or a sentence where there is none."""
-    return table(finals(all_records, experiments)) or (
-        "None was made yet: they take a GPU, or many hours of two cores.\n"
-    )
+    """The ``finals`` as a Markdown table, and which of them are missing."""
+    missing = [
+        f"{number} ({_short_title(experiments[name])})"
+        for prefix in (SMALL, FULL)
+        for name, number in _numbers(experiments, prefix).items()
+        if experiments[name].get("parameters", {}).get("evaluation_rows") == FINAL
+        and name not in members(all_records, experiments, prefix)
+    ]
+    told = f"Not run yet: {joined(missing)}.\n" if missing else ""
+    return "\n".join(part for part in (table(finals(all_records, experiments)), told) if part)
 
 
 def show(lines: list[dict]) -> None:
@@ -573,6 +591,14 @@ def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
         wanted = sum(experiment.get("seeds", 1) for name, experiment in experiments.items() if name.startswith(prefix))
         whole = len(group) >= wanted
         words += "" if whole else f" PrivateTest is scored when all {wanted} runs are made."
+        others = [record for record in group if pooled.reading(record)[1] != FINAL]
+        if whole and len(others) < len(group) and (without := votes(others)):
+            averaged, learned = (_percent(without[how][FINAL]) for how in ("averaged", "learned"))
+            words += (
+                f" Without those that were declared final, the other {len(others)} reach {averaged} % on PrivateTest "
+                f"when averaged, and {learned} % with learned weights"
+            )
+            words += ": so they were scored before the last rung was declared." if prefix == SMALL else "."
         display(Markdown(words + "\n\n" + vote_table(voted, whole)))
         caption = "What one more network gives: accuracy of the averaged vote on PublicTest, by how many vote."
         display(figures.captioned(figures.gain_by_size(voted["by_size"]), caption, words.replace("*", "")))
@@ -613,7 +639,8 @@ def _chain(run: list[dict]) -> list[str]:
     for line in [line for line in run if line["leads_on"]]:
         told.append(f"{_percent(line['mean'])} % ({_change(line)}")
         if len(told) > 2 and run[0]["outcome"] == "start" and (over := gain(run[0]["group"], line["group"])):
-            told[-1] += f"; {_points(_with_seeds_of(run, over), 'judged_by')} over {run[0]['number']}"
+            over = _with_seeds_of([line["each"] for line in run], over)
+            told[-1] += f"; {_points(over, 'judged_by')} over {run[0]['number']}"
         told[-1] += ")"
     return told
 

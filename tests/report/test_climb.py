@@ -205,14 +205,25 @@ def test_operations_are_counted_forward_and_back_and_the_first_layer_has_no_grad
 
 
 def test_private_test_is_told_of_final_runs_alone(tmp_path, three):
-    assert climb.finals(three, EXPERIMENTS) == []
-    assert "None was made yet" in climb.finals_table(three, EXPERIMENTS)
-    final = [rung(tmp_path, 4, 3, seed, views=lambda y: answers(y, 6), parameters={
+    final = {"title": "Climb, in small: later", "compared_with": "ours/rung_02",
+             "parameters": {"evaluation_rows": "PrivateTest"}}  # fmt: skip
+    known = EXPERIMENTS | {"ours/rung_04": final}
+    assert climb.finals(three, known) == []
+    assert climb.finals_table(three, known) == "Not run yet: S4 (later).\n"
+    made = [rung(tmp_path, 4, 3 + seed, seed, views=lambda y: answers(y, 6), parameters={
         "evaluation_rows": "PrivateTest", "views": "flip"}) for seed in (0, 1)]  # fmt: skip
-    once, views = climb.finals([*three, *final], EXPERIMENTS)
+    once, views = climb.finals([*three, *made], known)
+    assert once["Network"] == "S4, later"
     assert once["Looks"] == "once" and once["Seeds"] == 2 and views["Looks"] == "flip"
     assert views["PrivateTest, %"].startswith("83.")
-    assert {"ours/rung_04"} == set(pooled.honest([*three, *final], EXPERIMENTS)["experiment"])
+    # One of 3 wrong, then one of 4, against one of 5: of 210 rows 70, 53 and 42. Rung 2 has no views to compare with.
+    gained = -100 * (70 + 53 - 2 * 42) / 2 / 210
+    assert once["Gain, points [95 %]"].startswith(f"{gained:+.2f} [") and views["Gain, points [95 %]"] == "–"
+    low, high = map(float, once["Gain, points [95 %]"].partition("[")[2].removesuffix("] over S2").split(","))
+    over_rows = climb.gain(three[2:4], made, rows="PrivateTest")
+    assert low < 100 * over_rows["low"] < gained < 100 * over_rows["high"] < high, "other seeds make it wider"
+    assert "Not run" not in climb.finals_table([*three, *made], known)
+    assert {"ours/rung_04"} == set(pooled.honest([*three, *made], known)["experiment"])
 
 
 def test_votes_take_every_network_with_its_views_and_nothing_is_fitted_on_private_test(tmp_path, monkeypatch):
@@ -229,6 +240,23 @@ def test_votes_take_every_network_with_its_views_and_nothing_is_fitted_on_privat
     assert "weights learned on PublicTest" in climb.vote_table(voted) and "| PrivateTest, %" in climb.vote_table(voted)
     assert "PrivateTest, %" not in climb.vote_table(voted, final=False)
     assert climb.votes([weak]) is None
+
+
+def test_a_vote_says_what_it_was_without_the_final_runs(tmp_path, three, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    monkeypatch.setattr(records, "is_official", lambda record: False)
+    known = {name: experiment | {"seeds": 2} for name, experiment in EXPERIMENTS.items()}
+    made = [rung(tmp_path, 4, 6, seed, parameters={"evaluation_rows": "PrivateTest"}) for seed in (0, 1)]
+    shown = []
+    monkeypatch.setattr(climb, "display", lambda what: shown.append(getattr(what, "data", "")))
+    climb.show_votes([*three, *made], known)
+    without = climb.votes(three)
+    told = f"the other 6 reach {100 * without['averaged']['PrivateTest']:.2f} % on PrivateTest when averaged"
+    assert "8 networks" in shown[0] and told in shown[0] and "before the last rung was declared" in shown[0]
+    assert shown[-1] == "The climb at full size has 0 runs yet: a vote takes two."
+    shown.clear()
+    climb.show_votes([*three, *made[:1]], known)
+    assert "the other 6" not in shown[0] and "PrivateTest is scored when all 8 runs are made" in shown[0]
 
 
 def test_the_clock_leaves_out_compilation_and_predictions(tmp_path):
@@ -307,16 +335,31 @@ def test_each_rung_changes_one_thing_and_only_final_runs_see_private_test(prefix
             assert before in ours and list(ours).index(before) < list(ours).index(name)
 
 
+def changed_fields(name: str, experiments: dict) -> dict:
+    """What an experiment's parameters change in those of the fourth rung; None: left out."""
+    base, own = experiments["ours/rung_04_augmentation"]["parameters"], experiments[name]["parameters"]
+    return {key: own.get(key) for key in base.keys() | own.keys() if base.get(key) != own.get(key)}
+
+
 def test_later_rungs_differ_from_the_fourth_in_one_field():
     experiments = runs.experiments()
-    base = experiments["ours/rung_04_augmentation"]["parameters"]
     together = [{"mixing", "mixing_alpha"}, {"optimizer", "learning_rate", "weight_decay", "momentum", "nesterov"}]
     for name, experiment in experiments.items():
-        if experiment.get("compared_with") != "ours/rung_04_augmentation":
-            continue
-        own = experiment["parameters"]
-        changed = {key for key in base.keys() | own.keys() if base.get(key) != own.get(key)}
-        assert len(changed) == 1 or changed in together, name
+        if experiment.get("compared_with") == "ours/rung_04_augmentation" and not name.endswith("_final"):
+            changed = set(changed_fields(name, experiments))
+            assert len(changed) == 1 or changed in together, name
+
+
+def test_the_last_rung_takes_what_the_rule_kept():
+    """Of the records that are committed. Width, S12, goes into nothing."""
+    experiments = runs.experiments()
+    lines = climb.rungs(records.load(paths.RESULTS), experiments, climb.SMALL, {})
+    kept = [line for line in lines if line["kept"] and line["number"] != "S12"]
+    assert [line["number"] for line in kept] == ["S5", "S8", "S11"]
+    expected = {"evaluation_rows": "PrivateTest"}
+    for line in kept:
+        expected |= changed_fields(line["name"], experiments)
+    assert changed_fields("ours/rung_13_final", experiments) == expected
 
 
 def test_figures_of_the_climb_are_drawn_also_of_a_single_rung(three):
