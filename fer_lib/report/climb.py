@@ -598,14 +598,14 @@ def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
                 f" Without those that were declared final, the other {len(others)} reach {averaged} % on PrivateTest "
                 f"when averaged, and {learned} % with learned weights"
             )
-            words += ": so they were scored before the last rung was declared." if prefix == SMALL else "."
+            words += ": this was known before the last rung was declared." if prefix == SMALL else "."
         display(Markdown(words + "\n\n" + vote_table(voted, whole)))
         caption = "What one more network gives: accuracy of the averaged vote on PublicTest, by how many vote."
         display(figures.captioned(figures.gain_by_size(voted["by_size"]), caption, words.replace("*", "")))
 
 
-def in_short(small: list[dict], full: list[dict], fast: list[dict]) -> str:
-    """The climb in a few sentences, a paragraph each: in small, at full size, and against the clock."""
+def in_short(small: list[dict], full: list[dict], final: list[dict], fast: list[dict]) -> str:
+    """The climb in a few sentences, a paragraph each: in small, at full size, the ``finals``, and against the clock."""
     paragraphs = []
     for lines, size in ((small, "In small"), (full, "At full size")):
         run = [line for line in lines if line["group"]]
@@ -622,10 +622,17 @@ def in_short(small: list[dict], full: list[dict], fast: list[dict]) -> str:
             adds, clear = [100 * over["difference"] for over in viewed], sum(over["low"] > 0 for over in viewed)
             paragraphs.append(
                 f"Without another training, {later[0]['group'][0]['parameters']['views']} add {min(adds):+.1f} to "
-                f"{max(adds):+.1f} points to a rung, over test faces clearly to {clear} of {len(viewed)}. The most is "
-                f"{_percent(later[-1]['mean'])} % of {later[-1]['title']}: the best of several on the same rows, so a "
-                "little too high."
+                f"{max(adds):+.1f} points to a rung, over test faces clearly to {clear} of {len(viewed)}. Of the best "
+                f"of them by its views, {later[-1]['title']}: {_percent(later[-1]['mean'])} %. It was chosen on the "
+                "same rows, so this is a little too high."
             )
+    if final:
+        told = [
+            f"- {line['Network']}, {line['Looks']}: {line[f'{FINAL}, %']} %, on clean rows "
+            f"{line[f'{FINAL} clean, %']} %. Gain: {line['Gain, points [95 %]']}."
+            for line in final
+        ]
+        paragraphs += [f"**Declared final**, so scored on {FINAL}:", "\n".join(told)]
     if fast:
         told = [f"{line[f'{FINAL}, % [95 %]']} % after {line['Minutes of training']}" for line in fast]
         seeds = joined(sorted({f"{line['Seeds']} seed{'s' * (line['Seeds'] > 1)}" for line in fast}))
@@ -647,7 +654,7 @@ def _chain(run: list[dict]) -> list[str]:
 
 def so_what(lines: list[dict]) -> str:
     """How large a gain has to be before such ``rungs`` can tell it from none, in sentences: of the changes that the
-    rule decides, which all change the same rung."""
+    rule decides, which all change the same rung. And whether what was kept adds up in the final rung."""
     judged = [line for line in lines if line.get("gain") and np.isfinite(line["gain"]["other_seeds"][0])]
     if not judged:
         return "No two rungs with two seeds could be compared yet.\n"
@@ -655,10 +662,18 @@ def so_what(lines: list[dict]) -> str:
     alike = [line["gain"] for line in judged if line["kept"] is not None] or [line["gain"] for line in judged]
     half = float(np.mean([(over["other_seeds"][1] - over["other_seeds"][0]) / 2 for over in alike]))
     seeds = joined(_seeds([line for line in lines if line["group"]]))
+    alone = [line["gain"]["difference"] for line in judged if line["kept"]]
+    told = "".join(
+        f" What the rule kept gained {100 * sum(alone):+.1f} points in sum when each was added alone, and "
+        f"{100 * last['gain']['difference']:+.1f} all together ({last['number']}): small gains need not add up, "
+        "and a rule that keeps what is above 0 keeps luck, too."
+        for last in judged
+        if alone and pooled.reading(last["group"][0])[1] == FINAL
+    )
     return (
         f"Of {len(judged)} changes in small, {of.count('better')} clearly helped, {of.count('worse')} clearly hurt, "
         f"and {of.count('undecided')} cannot be told from no change. With {seeds} and the rows of PublicTest, the "
         f"interval of a change reaches {100 * half:.1f} points to either side. A smaller observed gain is undecided, "
         f"and a true one has to be about {100 * FOUND * half:.1f} points to be found four times in five. Of a gain "
-        "from one seed, the spread of the seeds is not even known.\n"
+        f"from one seed, the spread of the seeds is not even known.{told}\n"
     )

@@ -61,7 +61,7 @@ def test_a_rung_is_better_worse_or_undecided_by_its_interval(three, tmp_path):
     assert [cell[:8] for cell in cells(shown, "Gain, points [95 %]")] == ["–", "+30.00 [", "-5.00 [-", "-30.00 ["]
     assert cells(climb.detail_table(lines), "Gain of each seed")[1:3] == ["+30.00, +30.00", "-5.00, -5.00"]
     assert cells(shown, "Compared with") == ["–", "S1", "S2", "S2"]
-    short = climb.in_short(lines, [], [])
+    short = climb.in_short(lines, [], [], [])
     assert "4 of 4 rungs were run." in short and "- **Clearly better**: good (+30.0)." in short
     assert "- **Clearly worse**: later (-30.0)." in short and "- **Undecided**: bad (-5.0)." in short
     assert "those that follow one another stand at 50.00 % (start) and 80.00 % (good)." in short
@@ -77,6 +77,17 @@ def test_the_rule_keeps_what_is_above_zero_and_judges_neither_what_leads_on_nor_
     assert alone[1]["kept"] is True and "By the rule are kept: good." in climb.rungs_in_words(alone)
     assert cells(climb.rung_table(lines), "By the rule") == ["–", "–", "dropped", "–"]
     assert "By the rule are dropped: bad." in climb.rungs_in_words(lines)
+    assert "What the rule kept" not in climb.so_what(lines), "it kept nothing"
+
+
+def test_what_the_rule_kept_need_not_add_up_in_the_final_rung(three, tmp_path):
+    better = [
+        rung(tmp_path, 3, 8, seed) for seed in (0, 1)
+    ]  # wrong in 18 of 140, where rung 2 is in 28, the final in 14
+    final = [rung(tmp_path, 4, 10, seed, parameters={"evaluation_rows": "PrivateTest"}) for seed in (0, 1)]
+    lines = climb.rungs([*three[:4], *better, *final], EXPERIMENTS, climb.SMALL, LAYERS)
+    assert lines[2]["kept"] and lines[3]["kept"] is None
+    assert "gained +7.1 points in sum when each was added alone, and +10.0 all together (S4):" in climb.so_what(lines)
 
 
 def test_each_rung_says_what_it_changes(three):
@@ -102,7 +113,7 @@ def test_the_wider_interval_holds_the_noise_of_seeds_which_is_taken_from_all_run
     assert (high - low) / 2 == pytest.approx(np.hypot(rows, seeds), rel=1e-3)
     assert low < 0 < gain["low"], "the rows alone would have called it sure"
     told = climb.rungs_in_words(lines)
-    assert "**Undecided**: good (" in climb.in_short(lines, [], [])
+    assert "**Undecided**: good (" in climb.in_short(lines, [], [], [])
     its_own = interval(statistics.deviation_interval(deviation, freedom))
     assert f"standard deviation of {100 * deviation:.2f} points {its_own} (from all rungs, 3 degrees" in told
     shown = climb.rung_table(lines)
@@ -183,12 +194,14 @@ def test_after_training_come_the_views_and_the_vote_of_the_best_rung(tmp_path):
     assert np.isnan(vote["gain"]["other_seeds"]).all(), "of one vote nothing says how far other seeds would move it"
     every = [*lines, views, vote]
     told = climb.rungs_in_words(every)
-    short, adds = climb.in_short(lines, [], []), [100 * line["views"]["difference"] for line in lines[:2]]
+    short, adds = climb.in_short(lines, [], [], []), [100 * line["views"]["difference"] for line in lines[:2]]
     assert (
         f"flip add {min(adds):+.1f} to {max(adds):+.1f} points to a rung, over test faces clearly to 2 of 2." in short
     )
-    assert f"The most is {100 * vote['mean']:.2f} % of S2 with flip, 2 seeds voting: the best of several" in short
-    assert "2 of 4 rungs were run**" in told and "S2 with flip (+" in climb.in_short(lines, [], [])
+    assert (
+        f"Of the best of them by its views, S2 with flip, 2 seeds voting: {100 * vote['mean']:.2f} %. It was" in short
+    )
+    assert "2 of 4 rungs were run**" in told and "S2 with flip (+" in climb.in_short(lines, [], [], [])
     assert cells(climb.rung_table(every), "Compared with")[-2:] == ["S2", "the mean of its seeds"]
     assert climb.after_training(climb.rungs([rung(tmp_path, 3, 2)], EXPERIMENTS, climb.SMALL, LAYERS)) == []
     figures.climb(every)
@@ -212,7 +225,7 @@ def test_private_test_is_told_of_final_runs_alone(tmp_path, three):
     assert climb.finals_table(three, known) == "Not run yet: S4 (later).\n"
     made = [rung(tmp_path, 4, 3 + seed, seed, views=lambda y: answers(y, 6), parameters={
         "evaluation_rows": "PrivateTest", "views": "flip"}) for seed in (0, 1)]  # fmt: skip
-    once, views = climb.finals([*three, *made], known)
+    once, views = found = climb.finals([*three, *made], known)
     assert once["Network"] == "S4, later"
     assert once["Looks"] == "once" and once["Seeds"] == 2 and views["Looks"] == "flip"
     assert views["PrivateTest, %"].startswith("83.")
@@ -223,6 +236,9 @@ def test_private_test_is_told_of_final_runs_alone(tmp_path, three):
     over_rows = climb.gain(three[2:4], made, rows="PrivateTest")
     assert low < 100 * over_rows["low"] < gained < 100 * over_rows["high"] < high, "other seeds make it wider"
     assert "Not run" not in climb.finals_table([*three, *made], known)
+    short = climb.in_short([], [], found, [])
+    assert f"- S4, later, flip: {views['PrivateTest, %']} %, on clean rows {views['PrivateTest clean, %']} %." in short
+    assert f"Gain: {gained:+.2f} [" in short
     assert {"ours/rung_04"} == set(pooled.honest([*three, *made], known)["experiment"])
 
 
@@ -278,7 +294,7 @@ def test_the_clock_leaves_out_compilation_and_predictions(tmp_path):
     assert shown.endswith("65 %: TensorFlow, float32, CPU; 2 threads, Abacus 9000.\n") and "Computed by" not in shown
     assert climb.not_timed([line], known) == "Not run yet: 73 %.\n"
     assert climb.not_timed([line], {"ours/speedrun_65": known["ours/speedrun_65"]}) == ""
-    assert "on PrivateTest: 74.76 [" in (told := climb.in_short([], [], [line]))
+    assert "on PrivateTest: 74.76 [" in (told := climb.in_short([], [], [], [line]))
     assert "% after 0.7 minutes of training, 1 seed each." in told
 
 
