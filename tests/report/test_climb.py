@@ -295,7 +295,21 @@ def test_the_clock_leaves_out_compilation_and_predictions(tmp_path):
     assert climb.not_timed([line], known) == "Not run yet: 73 %.\n"
     assert climb.not_timed([line], {"ours/speedrun_65": known["ours/speedrun_65"]}) == ""
     assert "on PrivateTest: 74.76 [" in (told := climb.in_short([], [], [], [line]))
-    assert "% after 0.7 minutes of training, 1 seed each." in told
+    assert "% after 0.7 minutes of training (mean of 1 seed; above the goal: –)." in told
+
+
+def test_against_the_clock_seeds_are_averaged_and_those_above_the_goal_counted(tmp_path):
+    known = {"ours/speedrun_75": {"title": "Climb: 75 %", "expect": {"accuracy": 75}}}
+    two = [network(tmp_path, seed, lambda y, every=every: answers(y, every), experiment="ours/speedrun_75",
+                   history=epochs(9.0, *took), parameters={"evaluation_rows": "PrivateTest"})
+           for seed, every, took in ((0, 4, (60.0, 60.0)), (1, 5, (80.0, 80.0)))]  # fmt: skip
+    (line,) = climb.speeds(two, known, LAYERS)
+    right = [157 / 210, 168 / 210]
+    assert line["Each seed, %"] == ", ".join(f"{100 * share:.2f}" for share in right) and line["Seeds"] == 2
+    low, high = statistics.wilson(sum(right) / 2 * 210, 210)
+    assert line["PrivateTest, % [95 %]"] == f"{100 * sum(right) / 2:.2f} {interval((low, high))}"
+    assert line["Above the goal"] == "1 of 2" and line["Minutes of training"] == "2.7 to 3.6"
+    assert "minutes of training (mean of 2 seeds; above the goal: 1 of 2)." in climb.in_short([], [], [], [line])
 
 
 def test_the_plan_for_a_gpu_follows_its_measured_speed_and_the_value_of_the_runs(tmp_path):
