@@ -16,14 +16,15 @@ from ..data import near_duplicates
 from ..evaluation import ensembles, pooled, records, statistics
 from ..markdown import interval, joined, table
 from ..models import architectures
-from . import figures, tables
+from . import figures
 
 SMALL, FULL, SPEED = "ours/rung_", "ours/record_", "ours/speedrun_"
 """What the names of the climb's experiments begin with: in small, at full size, and against the clock."""
 CHOOSING, FINAL = "PublicTest", "PrivateTest"
+CLEAN = f"{FINAL} clean"
 LETTERS = {SMALL: "S", FULL: "F"}
 """What the numbers of the rungs begin with: S6 is the sixth in small, F6 the sixth at full size."""
-OUTCOMES = {"better": "Clearly better", "worse": "Clearly worse", "undecided": "Undecided"}
+OUTCOMES = {"better": "Better", "worse": "Worse", "undecided": "Undecided"}
 """What a change can turn out to be: its interval is above 0, below 0, or holds it."""
 SHORT = {"bfloat16": 2.0, "tensorfloat32": 1.0}
 """How fast a GPU multiplies at a precision, against tensorfloat32: as the makers of the H100 and H200 rate them."""
@@ -69,8 +70,14 @@ def _difference(first: np.ndarray, second: np.ndarray, seeds: list[int]) -> dict
 
 
 def _right(record: dict, kept: str, rows: str = CHOOSING) -> np.ndarray:
-    arrays = records.row_predictions(record, kept, rows)
-    return arrays["classes"] == arrays["labels"]
+    arrays = records.row_predictions(record, kept, rows.split()[0])
+    return (arrays["classes"] == arrays["labels"])[_chosen(arrays["ids"], rows)]
+
+
+def _chosen(ids: np.ndarray, rows: str) -> np.ndarray:
+    """Which of some rows are in a set of them: a split, or of PrivateTest the clean or near-clean ones."""
+    left_out = {CLEAN: near_duplicates.unclean_ids, pooled.NEAR_CLEAN: near_duplicates.listed_ids}.get(rows)
+    return ~np.isin(ids, list(left_out())) if left_out else np.full(len(ids), True)
 
 
 def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, networks: dict) -> list[dict]:
@@ -288,7 +295,7 @@ def rungs_in_words(lines: list[dict]) -> str:
             f"{100 * deviation:.2f} points {interval(statistics.deviation_interval(deviation, freedom))} (from all "
             f"rungs, {freedom} degrees of freedom)."
         )
-    compared = sum(1 for line in lines if line.get("gain"))
+    compared = sum(1 for line in lines if line["outcome"] in OUTCOMES)
     if compared > 1:
         sentences.append(
             f"Each of the {compared} intervals is at 95 % by itself: of twenty changes that change nothing, about one "
@@ -299,11 +306,20 @@ def rungs_in_words(lines: list[dict]) -> str:
 
 def _outcomes(lines: list[dict]) -> list[str]:
     """The changes by their outcome, with their gains in points: a sentence for each outcome."""
-    sentences = []
+    sentences, numbers = [], {line["name"]: line["number"] for line in lines}
     for outcome, words in OUTCOMES.items():
         some = [line for line in lines if line["outcome"] == outcome]
-        told = [f"{_change(line)} ({100 * line['gain']['difference']:+.1f})" for line in some]
-        sentences += [f"**{words}**: {joined(told)}."] if told else []
+        over = [f" over {numbers.get(line['before'], line['before'])}" for line in some]
+        once = over[0] if len(over) > 1 and len(set(over)) == 1 else ""
+        told = [
+            f"{_change(line)} ("
+            + (f"{100 * gained['difference']:+.1f}" if outcome == "undecided" else _points(gained, "judged_by"))
+            + ("" if once else of)
+            + ")"
+            for line, of in zip(some, over)
+            for gained in [line["gain"]]
+        ]
+        sentences += [f"**{words}**{once}: {joined(told)}."] if told else []
     return sentences
 
 
@@ -317,9 +333,12 @@ def _seeds(lines: list[dict]) -> list[str]:
 
 
 def finals(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
-    """The climb's runs that were declared final: they are scored on PrivateTest. Lines of a table, for the last epoch
-    and for its views: all rows, those without an image of an earlier part, exactly or nearly, and the gain over what
-    was changed, which looks alike. Its interval is over rows and seeds, whose spread is that of all rungs of the size.
+    """What the climb's runs reach that were declared final, a dict for each, for one view and for all, and for each set
+    of rows: PublicTest, PrivateTest, and of the official data its clean and near-clean rows.
+
+    name, number, title, before (the number of the rung that was changed), kept ("last" or "views"), views (in words),
+    rows, n, seeds; mean, low and high (see ``_accuracy``); gain (see ``gain`` and ``_with_seeds``, of the same views on
+    the same rows) or None. The spread of the seeds is that of all rungs of the size, on these rows.
     """
     lines = []
     for prefix in (SMALL, FULL):
@@ -328,20 +347,19 @@ def finals(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
             if pooled.reading(group[0])[1] != FINAL:
                 continue
             before = experiments[name].get("compared_with")
+            official = all(map(records.is_official, group))
             for kept in _shared_readings(group):
-                line = {"Network": f"{numbers[name]}, {_short_title(experiments[name])}", "Looks": "once"
-                        if kept == "last" else group[0]["parameters"]["views"], "Seeds": len(group)}  # fmt: skip
-                for rows in (FINAL, f"{FINAL} clean", pooled.NEAR_CLEAN):
-                    if rows != pooled.NEAR_CLEAN or all(map(records.is_official, group)):
-                        scores = [records.scores(record, kept, rows) for record in group]
-                        line[f"{rows}, %"] = tables.percent(pooled.spread(scores))
-                comparable = before in there and kept in _shared_readings(there[before])
-                if over := comparable and gain(there[before], group, (kept, kept), FINAL):
-                    alike = [some for some in there.values() if kept in _shared_readings(some)]
-                    each = [[float(_right(record, kept, FINAL).mean()) for record in some] for some in alike]
-                    over = _with_seeds_of(each, over)
-                line["Gain, points [95 %]"] = f"{_points(over, 'judged_by')} over {numbers[before]}" if over else "–"
-                lines.append(line)
+                alike = {of: some for of, some in there.items() if kept in _shared_readings(some)}
+                for rows in (CHOOSING, FINAL, CLEAN, pooled.NEAR_CLEAN)[: 4 if official else 2]:
+                    line = {
+                        "name": name, "number": numbers[name], "title": _short_title(experiments[name]),
+                        "before": numbers.get(before, "–"), "kept": kept, "rows": rows, "seeds": len(group),
+                        "views": "one" if kept == "last" else group[0]["parameters"]["views"],
+                    }  # fmt: skip
+                    line |= _accuracy(group, alike.values(), kept, rows)
+                    over = gain(alike[before], group, (kept, kept), rows) if before in alike else None
+                    line["gain"] = over and _with_seeds_of(_each(alike.values(), kept, rows), over)
+                    lines.append(line)
     return lines
 
 
@@ -349,9 +367,42 @@ def _shared_readings(group: list[dict]) -> list[str]:
     return [kept for kept in ("last", "views") if all(kept in record["metrics"] for record in group)]
 
 
-def voters(all_records: list[dict], experiments: dict[str, dict], prefix: str) -> list[dict]:
-    """The runs whose networks vote together: every run of the climb at one size."""
-    return [record for group in members(all_records, experiments, prefix).values() for record in group]
+def _each(groups, kept: str, rows: str) -> list[list[float]]:
+    """The accuracy of each run of some groups."""
+    return [[float(_right(record, kept, rows).mean()) for record in group] for group in groups]
+
+
+def _accuracy(group: list[dict], alike, kept: str, rows: str) -> dict:
+    """mean over the runs of a group, with the interval low to high over test faces and seeds, and n, the rows: Wilson's
+    interval, and with it, added as squares, how far other seeds would move the mean, by the spread of the seeds of the
+    groups ``alike``. Over test faces alone where no group has two seeds."""
+    n = len(_right(group[0], kept, rows))
+    mean = float(np.mean(_each([group], kept, rows)))
+    deviation, freedom = statistics.pooled_deviation(_each(alike, kept, rows))
+    half = statistics.half_width(deviation / np.sqrt(len(group)), freedom) if freedom else 0.0
+    low, high = statistics.wilson(mean * n, n)
+    low, high = max(0.0, mean - np.hypot(mean - low, half)), min(1.0, mean + np.hypot(high - mean, half))
+    return {"mean": mean, "low": low, "high": high, "n": n}
+
+
+def _told(accuracy: dict) -> str:
+    return f"{_percent(accuracy['mean'])} {interval((accuracy['low'], accuracy['high']))}"
+
+
+def together(all_records: list[dict], experiments: dict[str, dict]) -> dict[str, dict]:
+    """All networks of the climb at each size, by its prefix, voting together: votes (see there); runs, how many vote;
+    wanted, how many will when all runs are made; without, the votes of the others where some were declared final, and
+    others, how many these are."""
+    found = {}
+    for prefix in (SMALL, FULL):
+        group = [record for some in members(all_records, experiments, prefix).values() for record in some]
+        others = [record for record in group if pooled.reading(record)[1] != FINAL]
+        wanted = sum(experiment.get("seeds", 1) for name, experiment in experiments.items() if name.startswith(prefix))
+        found[prefix] = {
+            "votes": votes(group), "runs": len(group), "wanted": wanted, "others": len(others),
+            "without": votes(others) if len(others) < len(group) else None,
+        }  # fmt: skip
+    return found
 
 
 def votes(group: list[dict]) -> dict | None:
@@ -374,8 +425,7 @@ def votes(group: list[dict]) -> dict | None:
     weights = ensembles.learned_weights(p[:, public], labels[public])
     sets = {CHOOSING: public, FINAL: ~public}
     if records.is_official(group[0]):
-        sets[f"{FINAL} clean"] = ~public & ~np.isin(ids, list(near_duplicates.unclean_ids()))
-        sets[pooled.NEAR_CLEAN] = ~public & ~np.isin(ids, list(near_duplicates.listed_ids()))
+        sets |= {rows: ~public & _chosen(ids, rows) for rows in (CLEAN, pooled.NEAR_CLEAN)}
 
     def by_rows(right: np.ndarray) -> dict[str, float]:
         return {name: float(right[..., rows].mean()) for name, rows in sets.items() if rows.any()}
@@ -409,21 +459,25 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
     """The runs against the clock, a line of a table for each of ``SPEED`` and each group of its runs.
 
     Seconds are those of training alone, from the first batch to the last (see ``training_seconds``); those of the whole
-    run stand beside them. Scores are means over the seeds, that of PrivateTest with Wilson's interval at the mean. The
-    goal is the accuracy that the experiment expects.
+    run stand beside them. Scores are means over the seeds, that of PrivateTest with the interval of ``_accuracy``, for
+    which the spread of the seeds is that of all these runs. The goal is the accuracy that the experiment expects.
     """
-    lines = []
-    for group in pooled.groups(all_records, experiments):
-        if not group[0]["experiment"].startswith(SPEED) or len(group[0]["history"]) < 2:
-            continue
+    lines, fast = (
+        [],
+        [
+            group
+            for group in pooled.groups(all_records, experiments)
+            if group[0]["experiment"].startswith(SPEED) and len(group[0]["history"]) > 1
+        ],
+    )
+    for group in fast:
         took = [training_seconds(record) for record in group]
         device, first = group[0]["device"], group[0]
         where = f"{device['threads']} threads, {device['name']}" if device["kind"] == "cpu" else device["name"]
         epochs = [entry["training_seconds"] for record in group for entry in record["history"][1:]]
         operations = pflop(first["parameters"], first["data"]["rows"], networks)
-        faces = _faces(first["parameters"], first["data"]["rows"])
         experiment = experiments.get(first["experiment"], {"title": first["experiment"]})
-        each, n = _each(group, "last", FINAL), records.scores(first, "last", FINAL)["n"]
+        (each,) = _each([group], "last", FINAL)
         goal = experiment.get("expect", {}).get("accuracy")
         above = sum(100 * accuracy > goal for accuracy in each) if goal else None
         lines.append({
@@ -431,13 +485,14 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
             "Seeds": len(group),
             "Minutes of training": _from_to([seconds / 60 for seconds in took]),
             "of the whole run": _from_to([record["seconds"] / 60 for record in group]),
-            f"{FINAL}, % [95 %]": _with_wilson(float(np.mean(each)), n),
+            f"{FINAL}, % [95 %]": _told(_accuracy(group, fast, "last", FINAL)),
             "Each seed, %": ", ".join(map(_percent, each)),
-            "Above the goal": f"{above} of {len(group)}" if goal else "–",
-            "clean rows, %": _mean(_each(group, "last", f"{FINAL} clean")),
-            "with views, %": _mean(_each(group, "views", FINAL)),
+            "Above the goal": f"{above} of {len(group)} above {goal} %" if goal else "–",
+            "Clean rows, %": _mean(records.scores(record, "last", CLEAN)["accuracy"] for record in group),
+            "Mirrored view, too, %": _mean(*_each([group], "views", FINAL))
+            if "views" in _shared_readings(group)
+            else "–",
             "Seconds an epoch": _from_to(epochs),
-            "Faces a second": f"{faces / np.mean(took):,.0f}",
             "PFLOP": f"{operations:.2f}",
             "TFLOP a second": f"{1e3 * operations / np.mean(took):.2f}",
             "Computed by": f"{pooled.computed_by(group)}; {where}",
@@ -445,12 +500,8 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
     return lines
 
 
-def _each(group: list[dict], kept: str, rows: str) -> list[float]:
-    return [records.scores(record, kept, rows)["accuracy"] for record in group if kept in record["metrics"]]
-
-
-def _mean(shares: list[float]) -> str:
-    return _percent(float(np.mean(shares))) if shares else "–"
+def _mean(shares) -> str:
+    return _percent(float(np.mean(list(shares))))
 
 
 def _from_to(values: list[float]) -> str:
@@ -566,7 +617,20 @@ def finals_table(all_records: list[dict], experiments: dict[str, dict]) -> str:
         and name not in members(all_records, experiments, prefix)
     ]
     told = f"Not run yet: {joined(missing)}.\n" if missing else ""
-    return "\n".join(part for part in (table(finals(all_records, experiments)), told) if part)
+    shown = table([
+        {
+            "Network": f"{line['number']}, {line['title']}",
+            "Views": line["views"],
+            "Rows": line["rows"],
+            "Test faces": f"{line['n']:,}",
+            "Seeds": line["seeds"],
+            "Accuracy, % [95 %]": _told(line),
+            "Gain, points [95 %]": _points(line["gain"], "judged_by"),
+            "Over": line["before"] if line["gain"] else "–",
+        }
+        for line in finals(all_records, experiments)
+    ])  # fmt: skip
+    return "\n".join(part for part in (shown, told) if part)
 
 
 def show(lines: list[dict]) -> None:
@@ -587,44 +651,47 @@ def show(lines: list[dict]) -> None:
     display(Markdown(detail_table(lines)))
 
 
-def show_votes(all_records: list[dict], experiments: dict[str, dict]) -> None:
-    """Display, in a notebook, what the networks of each size of the climb reach together."""
+def show_votes(voting: dict[str, dict]) -> None:
+    """Display, in a notebook, what the networks of each size of the climb reach ``together``."""
     for prefix, size in ((SMALL, "in small"), (FULL, "at full size")):
-        group = voters(all_records, experiments, prefix)
-        if not (voted := votes(group)):
-            display(Markdown(f"The climb {size} has {len(group)} runs yet: a vote takes two."))
+        of = voting[prefix]
+        if not (voted := of["votes"]):
+            display(Markdown(f"The climb {size} has {of['runs']} runs yet: a vote takes two."))
             continue
-        together, low, high = (
+        averaged, low, high = (
             _percent(share) for share in (voted["averaged"][CHOOSING], min(voted["alone"]), max(voted["alone"]))
         )
         words = (
-            f"**The climb {size}, {len(group)} networks**, each with its views where its rung has them. Alone they "
+            f"**The climb {size}, {of['runs']} networks**, each with its views where its rung has them. Alone they "
             f"have {low} to {high} % on PublicTest, on average {_percent(voted['single'][CHOOSING])}; all together "
-            f"{together} %. Temperatures and weights are fitted on these same rows."
+            f"{averaged} %. Temperatures and weights are fitted on these same rows."
         )
-        wanted = sum(experiment.get("seeds", 1) for name, experiment in experiments.items() if name.startswith(prefix))
-        whole = len(group) >= wanted
-        words += "" if whole else f" PrivateTest is scored when all {wanted} runs are made."
-        others = [record for record in group if pooled.reading(record)[1] != FINAL]
-        if whole and len(others) < len(group) and (without := votes(others)):
+        whole = of["runs"] >= of["wanted"]
+        words += "" if whole else f" PrivateTest is scored when all {of['wanted']} runs are made."
+        if whole and (without := of["without"]):
             averaged, learned = (_percent(without[how][FINAL]) for how in ("averaged", "learned"))
             words += (
-                f" Without those that were declared final, the other {len(others)} reach {averaged} % on PrivateTest "
+                f" Without those that were declared final, the other {of['others']} reach {averaged} % on PrivateTest "
                 f"when averaged, and {learned} % with learned weights"
             )
             words += ": this was known before the last rung was declared." if prefix == SMALL else "."
         display(Markdown(words + "\n\n" + vote_table(voted, whole)))
-        caption = "What one more network gives: accuracy of the averaged vote on PublicTest, by how many vote."
+        caption = (
+            "What one more network gives: accuracy of the averaged vote on PublicTest, by how many vote. The band "
+            "reaches from the worst to the best choice of so many networks among those tried: who picks the best, "
+            "picks it with hindsight, on these rows."
+        )
         display(figures.captioned(figures.gain_by_size(voted["by_size"]), caption, words.replace("*", "")))
 
 
-def in_short(small: list[dict], full: list[dict], final: list[dict], fast: list[dict]) -> str:
-    """The climb in a few sentences, a paragraph each: in small, at full size, the ``finals``, and against the clock."""
-    paragraphs = []
+def in_short(small: list[dict], full: list[dict], final: list[dict], voting: dict[str, dict], fast: list[dict]) -> str:
+    """The climb in a few sentences, a paragraph each: the best of the ``finals`` and the networks ``together``, the
+    ``rungs`` in small and at full size, and the runs against the clock."""
+    paragraphs = [_best_final(final, voting)] if final else []
     for lines, size in ((small, "In small"), (full, "At full size")):
         run = [line for line in lines if line["group"]]
         if not run:
-            paragraphs.append(f"**{size}**, no rung was run yet.")
+            paragraphs.append(f"**{size}**, no rung was run yet" + ("." if lines is small else ": it takes a GPU."))
             continue
         later = after_training(lines)
         words = f"**{size}**, {len(run)} of {len(lines)} rungs were run."
@@ -634,27 +701,46 @@ def in_short(small: list[dict], full: list[dict], final: list[dict], fast: list[
         if later:
             viewed = [line["views"] for line in run if line["views"]]
             adds, clear = [100 * over["difference"] for over in viewed], sum(over["low"] > 0 for over in viewed)
+            best, vote = later[0], later[1:]
             paragraphs.append(
-                f"Without another training, {later[0]['group'][0]['parameters']['views']} add {min(adds):+.1f} to "
-                f"{max(adds):+.1f} points to a rung, over test faces clearly to {clear} of {len(viewed)}. Of the best "
-                f"of them by its views, {later[-1]['title']}: {_percent(later[-1]['mean'])} %. It was chosen on the "
-                "same rows, so this is a little too high."
+                f"Without another training, {best['group'][0]['parameters']['views']} add {min(adds):+.1f} to "
+                f"{max(adds):+.1f} points to a rung; for {clear} of {len(viewed)} the interval over test faces is "
+                f"above 0. {best['title']} is the best by its views, with {_percent(best['mean'])} % on PublicTest"
+                + (f", and {_percent(vote[0]['mean'])} % when its seeds vote. " if vote else ". ")
+                + "It was picked on these rows, so this is a little too high."
             )
-    if final:
-        told = [
-            f"- {line['Network']}, {line['Looks']}: {line[f'{FINAL}, %']} %, on clean rows "
-            f"{line[f'{FINAL} clean, %']} %. Gain: {line['Gain, points [95 %]']}."
-            for line in final
-        ]
-        paragraphs += [f"**Declared final**, so scored on {FINAL}:", "\n".join(told)]
     if fast:
         told = [
-            f"{line[f'{FINAL}, % [95 %]']} % after {line['Minutes of training']} minutes of training (mean of "
-            f"{line['Seeds']} seed{'s' * (line['Seeds'] > 1)}; above the goal: {line['Above the goal']})"
+            f"{line[f'{FINAL}, % [95 %]']} % after {line['Minutes of training']} minutes of training "
+            f"(seeds that reach the goal: {line['Above the goal']})"
             for line in fast
         ]
         paragraphs.append(f"**Against the clock**, on {FINAL}: {joined(told)}.")
     return "\n\n".join(paragraphs) + "\n"
+
+
+def _best_final(final: list[dict], voting: dict[str, dict]) -> str:
+    """Which of the ``finals`` is best on PublicTest, what it has on PrivateTest, and beside it the votes."""
+    best = max((line for line in final if line["rows"] == CHOOSING), key=lambda line: line["mean"])
+    of = {(line["kept"], line["rows"]): line for line in final if line["name"] == best["name"]}
+    line, how = of[best["kept"], FINAL], "one view" if best["kept"] == "last" else best["views"]
+    words = f"**The best single network so far**, of those declared final, is {line['number']} ({line['title']})"
+    words += f" with {how}: {_told(line)} % on PrivateTest"
+    words += f", {_told(of[best['kept'], CLEAN])} % on its clean rows" if (best["kept"], CLEAN) in of else ""
+    words += f" (mean of {line['seeds']} seed{'s' * (line['seeds'] > 1)}, intervals over test faces and seeds)."
+    gains = [
+        f"{_points(one['gain'], 'judged_by')} with {'one view' if kept == 'last' else one['views']}"
+        for (kept, rows), one in of.items()
+        if rows == FINAL and one["gain"]
+    ]
+    words += f" There it gains over {line['before']} {joined(gains)} (in points, same views)." if gains else ""
+    for prefix, size in ((SMALL, "in small"), (FULL, "at full size")):
+        if (voted := voting[prefix]["votes"]) and voting[prefix]["runs"] >= voting[prefix]["wanted"]:
+            words += (
+                f" All {voting[prefix]['runs']} networks {size} together, averaged, have "
+                f"{_with_wilson(voted['averaged'][FINAL], voted['n'])} % (over test faces)."
+            )
+    return words
 
 
 def _chain(run: list[dict]) -> list[str]:
@@ -679,18 +765,91 @@ def so_what(lines: list[dict]) -> str:
     alike = [line["gain"] for line in judged if line["kept"] is not None] or [line["gain"] for line in judged]
     half = float(np.mean([(over["other_seeds"][1] - over["other_seeds"][0]) / 2 for over in alike]))
     seeds = joined(_seeds([line for line in lines if line["group"]]))
-    alone = [line["gain"]["difference"] for line in judged if line["kept"]]
-    told = "".join(
-        f" What the rule kept gained {100 * sum(alone):+.1f} points in sum when each was added alone, and "
-        f"{100 * last['gain']['difference']:+.1f} all together ({last['number']}): small gains need not add up, "
-        "and a rule that keeps what is above 0 keeps luck, too."
-        for last in judged
-        if alone and pooled.reading(last["group"][0])[1] == FINAL
-    )
     return (
-        f"Of {len(judged)} changes in small, {of.count('better')} clearly helped, {of.count('worse')} clearly hurt, "
-        f"and {of.count('undecided')} cannot be told from no change. With {seeds} and the rows of PublicTest, the "
+        f"Of {len(judged)} changes in small, {of.count('better')} are better, {of.count('worse')} worse, and "
+        f"{of.count('undecided')} cannot be told from no change. With {seeds} and the rows of PublicTest, the "
         f"interval of a change reaches {100 * half:.1f} points to either side. A smaller observed gain is undecided, "
         f"and a true one has to be about {100 * FOUND * half:.1f} points to be found four times in five. Of a gain "
-        f"from one seed, the spread of the seeds is not even known.{told}\n"
+        f"from one seed, the spread of the seeds is not even known.{_adds_up(lines)}\n"
     )
+
+
+def _adds_up(lines: list[dict]) -> str:
+    """Whether what was kept adds up in the final rung, and whether that is better than the best of it alone: sentences
+    that begin with a space, or nothing without such a rung."""
+    kept = [line for line in lines if line["kept"]]
+    final = [line for line in lines if line.get("gain") and pooled.reading(line["group"][0])[1] == FINAL]
+    base = [line for line in lines if final and line["name"] == final[0]["before"]]
+    if not (kept and base):
+        return ""
+    last, best = final[0], max(kept, key=lambda line: line["mean"])
+    groups = [line["group"] for line in (*kept, last, *base)]
+    runs = [{record["seed"]: record for record in group} for group in groups]
+    seeds = sorted(set.intersection(*map(set, runs)))
+    if not seeds or len({pooled.computed_by(group) for group in groups}) > 1:
+        return ""
+    *alone, both, start = (np.stack([_right(of[seed], "last") for seed in seeds]).astype(float) for of in runs)
+    deviation, freedom = statistics.pooled_deviation(line["each"] for line in lines if line["group"])
+    error = deviation * np.sqrt((len(kept) + 1 + (len(kept) - 1) ** 2) / len(seeds))
+    apart = _with_seeds(_difference(sum(alone) - len(kept) * start, both - start, seeds), error, freedom)
+    over = _with_seeds_of([line["each"] for line in lines if line["group"]], gain(best["group"], last["group"]))
+    told = {"undecided": "these runs do not tell whether the gains add up", "worse": "the gains do not add up",
+            "better": "together they give more"}  # fmt: skip
+    shown = {"undecided": "that the others add to it is not shown", "worse": "the others take from it",
+             "better": "the others add to it"}  # fmt: skip
+    return (
+        f" What the rule kept gained {100 * apart['ends'][0]:+.1f} points in sum when each was added alone, and "
+        f"{100 * apart['ends'][1]:+.1f} all together ({last['number']}), {_points(apart, 'judged_by')} apart: "
+        f"{told[_outcome(apart)]}. The best of it alone, {_change(best)} ({best['number']}), stands at "
+        f"{_percent(best['mean'])} %, over which {last['number']} has {_points(over, 'judged_by')}: "
+        f"{shown[_outcome(over)]}."
+    )
+
+
+def how_firm(all_records: list[dict], experiments: dict[str, dict], lines: list[dict]) -> str:
+    """Whether the rule would have kept and dropped the same of the ``rungs`` with other trainings of the rung that they
+    change, or with their views; in sentences, or nothing where neither is known."""
+    decided = [line for line in lines if line["kept"] is not None]
+    base = next((line for line in lines if decided and line["name"] == decided[0]["before"]), None)
+    if not base:
+        return ""
+    sentences = []
+
+    def recipe(name: str) -> dict:
+        parameters = experiments[name].get("parameters", {})
+        return {key: value for key, value in parameters.items() if key not in ("evaluation_rows", "views")}
+
+    again = [
+        group
+        for group in pooled.groups(all_records, experiments)
+        if group[0]["experiment"] in experiments
+        and group[0]["experiment"] != base["name"]
+        and recipe(group[0]["experiment"]) == recipe(base["name"])
+        and pooled.computed_by(group) == pooled.computed_by(base["group"])
+    ]
+    if again:
+        more = [each for group in again for each in _each([group], "last", CHOOSING)[0]]
+        shift = base["mean"] - float(np.mean([*base["each"], *more]))
+        titles = joined([f"“{_short_title(experiments[group[0]['experiment']])}”" for group in again])
+        sentences.append(
+            f"The recipe of {base['number']} has {len(more)} more run{'s' * (len(more) > 1)} ({titles}): they have "
+            f"{_percent(float(np.mean(more)))} % on PublicTest, where its own {len(base['each'])} have "
+            f"{_percent(base['mean'])} %. Measured against all {len(more) + len(base['each'])}, gains over "
+            f"{base['number']} are {100 * abs(shift):.1f} points {'larger' if shift > 0 else 'smaller'}: "
+            + _turned([(line, line["gain"]["difference"] + shift) for line in decided])
+        )
+    if viewed := [line for line in decided if line["views"] and base["views"]]:
+        gains = [(line, line["views"]["ends"][1] - base["views"]["ends"][1]) for line in viewed]
+        how = base["group"][0]["parameters"]["views"]
+        sentences.append(f"The rule takes one view. With {how}, {_turned(gains)}")
+    return f"**How firm is this?** {' '.join(sentences)}\n" if sentences else ""
+
+
+def _turned(gains: list[tuple[dict, float]]) -> str:
+    """Which rungs the rule would have kept or dropped the other way by other ``gains``, fractions."""
+    turned = [(line, other) for line, other in gains if (other > 0) != line["kept"]]
+    told = [
+        f"{_change(line)} would have been {'kept' if other > 0 else 'dropped'} ({100 * other:+.1f})"
+        for line, other in turned
+    ]
+    return (joined(told) if told else "the rule would have kept and dropped the same") + "."
