@@ -311,16 +311,15 @@ def _outcomes(lines: list[dict]) -> list[str]:
         some = [line for line in lines if line["outcome"] == outcome]
         over = [f" over {numbers.get(line['before'], line['before'])}" for line in some]
         once = over[0] if len(over) > 1 and len(set(over)) == 1 else ""
-        told = [
-            f"{_change(line)} ("
-            + (f"{100 * gained['difference']:+.1f}" if outcome == "undecided" else _points(gained, "judged_by"))
-            + ("" if once else of)
-            + ")"
-            for line, of in zip(some, over)
-            for gained in [line["gain"]]
-        ]
+        told = [f"{_change(line)} ({_gained(line)}{'' if once else of})" for line, of in zip(some, over)]
         sentences += [f"**{words}**{once}: {joined(told)}."] if told else []
     return sentences
+
+
+def _gained(line: dict) -> str:
+    """A gain in points, with its interval unless it is undecided."""
+    over = line["gain"]
+    return f"{100 * over['difference']:+.1f}" if line["outcome"] == "undecided" else _points(over, "judged_by")
 
 
 def _change(line: dict) -> str:
@@ -462,14 +461,12 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
     run stand beside them. Scores are means over the seeds, that of PrivateTest with the interval of ``_accuracy``, for
     which the spread of the seeds is that of all these runs. The goal is the accuracy that the experiment expects.
     """
-    lines, fast = (
-        [],
-        [
-            group
-            for group in pooled.groups(all_records, experiments)
-            if group[0]["experiment"].startswith(SPEED) and len(group[0]["history"]) > 1
-        ],
-    )
+    lines = []
+    fast = [
+        group
+        for group in pooled.groups(all_records, experiments)
+        if group[0]["experiment"].startswith(SPEED) and len(group[0]["history"]) > 1
+    ]
     for group in fast:
         took = [training_seconds(record) for record in group]
         device, first = group[0]["device"], group[0]
@@ -489,9 +486,7 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
             "Each seed, %": ", ".join(map(_percent, each)),
             "Above the goal": f"{above} of {len(group)} above {goal} %" if goal else "–",
             "Clean rows, %": _mean(records.scores(record, "last", CLEAN)["accuracy"] for record in group),
-            "Mirrored view, too, %": _mean(*_each([group], "views", FINAL))
-            if "views" in _shared_readings(group)
-            else "–",
+            "With views, %": _mean(*_each([group], "views", FINAL)) if "views" in _shared_readings(group) else "–",
             "Seconds an epoch": _from_to(epochs),
             "PFLOP": f"{operations:.2f}",
             "TFLOP a second": f"{1e3 * operations / np.mean(took):.2f}",
