@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 
+import keras
 import psutil
 import pytest
 from small_study import NETWORK, TREE, Study
@@ -268,3 +269,21 @@ def test_one_failure_does_not_stop_the_rest_and_mended_it_alone_is_run(tmp_path)
     fourth = study.run("reproduce", "--only", "forest")
     assert fourth.returncode == 1
     assert "no experiment's name contains 'forest'" in fourth.stderr
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the machine that makes the climb has JAX alone")
+def test_one_command_makes_the_climbs_final_network_where_there_is_only_jax(tmp_path):
+    """That of docs/gpu.md, in small: no TensorFlow, no git, no Snakemake, and what it made can be taken home."""
+    recipe = (paths.EXPERIMENTS / "ours" / "record_10_final.yaml").read_text()
+    study = Study(tmp_path, record=re.sub(r"^compared_with: .*\n", "", recipe, flags=re.MULTILINE))
+    study.environment |= {"FER_COMMIT": "ab" * 20, "PATH": str(tmp_path)}
+    of = ("--profile", "smoke", "--only", "record")
+    made = study.run("runs", "--missing", *of, "--seeds", "1", "--minutes", "8.5", "--jobs", "1")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "1 done, 0 under way, 0 left" in made.stdout
+    (path,) = (study.local / "runs/study/record").glob("*/metrics.json")
+    record = json.loads(path.read_text())
+    assert path.parent.name == "jax-bfloat16-seed0" and record["code"]["commit"] == "ab" * 20
+    assert {"last", "views"} <= record["metrics"].keys()
+    packed = study.run("export", "records.tar", *of)
+    assert packed.returncode == 0 and (tmp_path / "records.tar").exists(), packed.stderr
