@@ -74,6 +74,11 @@ def _right(record: dict, kept: str, rows: str = CHOOSING) -> np.ndarray:
     return (arrays["classes"] == arrays["labels"])[_chosen(arrays["ids"], rows)]
 
 
+def _each(group: list[dict], kept: str, rows: str = CHOOSING) -> list[float]:
+    """The accuracy of each run of a group."""
+    return [records.scores(record, kept, rows)["accuracy"] for record in group]
+
+
 def _chosen(ids: np.ndarray, rows: str) -> np.ndarray:
     """Which of some rows are in a set of them: a split, or of PrivateTest the clean or near-clean ones."""
     left_out = {CLEAN: near_duplicates.unclean_ids, pooled.NEAR_CLEAN: near_duplicates.listed_ids}.get(rows)
@@ -106,7 +111,7 @@ def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, ne
         }  # fmt: skip
         if group:
             line |= {
-                "mean": float(np.mean(each := [float(_right(record, "last").mean()) for record in group])),
+                "mean": float(np.mean(each := _each(group, "last"))),
                 "each": each,
                 "gain": gain(there[before], group) if before in there else None,
                 "views": gain(group, group, ("last", "views")) if "views" in _shared_readings(group) else None,
@@ -155,7 +160,7 @@ def after_training(lines: list[dict]) -> list[dict]:
     group, views, how = best["group"], best["views"], best["group"][0]["parameters"]["views"]
     deviation, freedom = statistics.pooled_deviation(line["views"]["each"] for line in viewed)
     views = _with_seeds(views, deviation / np.sqrt(len(group)), freedom)
-    each = [float(_right(record, "views").mean()) for record in group]
+    each = _each(group, "views")
     title = f"{best['number']} with {how}"
     found = [{"name": "views", "title": title, "before": best["number"], "each": each, "gain": views}]
     if len(group) > 1:
@@ -357,7 +362,7 @@ def finals(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
                     }  # fmt: skip
                     line |= _accuracy(group, alike.values(), kept, rows)
                     over = gain(alike[before], group, (kept, kept), rows) if before in alike else None
-                    line["gain"] = over and _with_seeds_of(_each(alike.values(), kept, rows), over)
+                    line["gain"] = over and _with_seeds_of([_each(some, kept, rows) for some in alike.values()], over)
                     lines.append(line)
     return lines
 
@@ -366,18 +371,13 @@ def _shared_readings(group: list[dict]) -> list[str]:
     return [kept for kept in ("last", "views") if all(kept in record["metrics"] for record in group)]
 
 
-def _each(groups, kept: str, rows: str) -> list[list[float]]:
-    """The accuracy of each run of some groups."""
-    return [[float(_right(record, kept, rows).mean()) for record in group] for group in groups]
-
-
 def _accuracy(group: list[dict], alike, kept: str, rows: str) -> dict:
     """mean over the runs of a group, with the interval low to high over test faces and seeds, and n, the rows: Wilson's
     interval, and with it, added as squares, how far other seeds would move the mean, by the spread of the seeds of the
     groups ``alike``. Over test faces alone where no group has two seeds."""
-    n = len(_right(group[0], kept, rows))
-    mean = float(np.mean(_each([group], kept, rows)))
-    deviation, freedom = statistics.pooled_deviation(_each(alike, kept, rows))
+    n = records.scores(group[0], kept, rows)["n"]
+    mean = float(np.mean(_each(group, kept, rows)))
+    deviation, freedom = statistics.pooled_deviation(_each(some, kept, rows) for some in alike)
     half = statistics.half_width(deviation / np.sqrt(len(group)), freedom) if freedom else 0.0
     low, high = statistics.wilson(mean * n, n)
     low, high = max(0.0, mean - np.hypot(mean - low, half)), min(1.0, mean + np.hypot(high - mean, half))
@@ -474,7 +474,7 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
         epochs = [entry["training_seconds"] for record in group for entry in record["history"][1:]]
         operations = pflop(first["parameters"], first["data"]["rows"], networks)
         experiment = experiments.get(first["experiment"], {"title": first["experiment"]})
-        (each,) = _each([group], "last", FINAL)
+        each = _each(group, "last", FINAL)
         goal = experiment.get("expect", {}).get("accuracy")
         above = sum(100 * accuracy > goal for accuracy in each) if goal else None
         lines.append({
@@ -485,8 +485,8 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
             f"{FINAL}, % [95 %]": _told(_accuracy(group, fast, "last", FINAL)),
             "Each seed, %": ", ".join(map(_percent, each)),
             "Above the goal": f"{above} of {len(group)} above {goal} %" if goal else "–",
-            "Clean rows, %": _mean(records.scores(record, "last", CLEAN)["accuracy"] for record in group),
-            "With views, %": _mean(*_each([group], "views", FINAL)) if "views" in _shared_readings(group) else "–",
+            "Clean rows, %": _mean(_each(group, "last", CLEAN)),
+            "With views, %": _mean(_each(group, "views", FINAL)) if "views" in _shared_readings(group) else "–",
             "Seconds an epoch": _from_to(epochs),
             "PFLOP": f"{operations:.2f}",
             "TFLOP a second": f"{1e3 * operations / np.mean(took):.2f}",
@@ -495,8 +495,8 @@ def speeds(all_records: list[dict], experiments: dict[str, dict], networks: dict
     return lines
 
 
-def _mean(shares) -> str:
-    return _percent(float(np.mean(list(shares))))
+def _mean(shares: list[float]) -> str:
+    return _percent(float(np.mean(shares)))
 
 
 def _from_to(values: list[float]) -> str:
@@ -602,14 +602,14 @@ def not_timed(lines: list[dict], experiments: dict[str, dict]) -> str:
     return f"Not run yet: {joined(missing)}.\n" if missing else ""
 
 
-def finals_table(all_records: list[dict], experiments: dict[str, dict]) -> str:
+def finals_table(lines: list[dict], experiments: dict[str, dict]) -> str:
     """The ``finals`` as a Markdown table, and which of them are missing."""
+    there = {line["name"] for line in lines}
     missing = [
         f"{number} ({_short_title(experiments[name])})"
         for prefix in (SMALL, FULL)
         for name, number in _numbers(experiments, prefix).items()
-        if experiments[name].get("parameters", {}).get("evaluation_rows") == FINAL
-        and name not in members(all_records, experiments, prefix)
+        if experiments[name].get("parameters", {}).get("evaluation_rows") == FINAL and name not in there
     ]
     told = f"Not run yet: {joined(missing)}.\n" if missing else ""
     shown = table([
@@ -623,7 +623,7 @@ def finals_table(all_records: list[dict], experiments: dict[str, dict]) -> str:
             "Gain, points [95 %]": _points(line["gain"], "judged_by"),
             "Over": line["before"] if line["gain"] else "–",
         }
-        for line in finals(all_records, experiments)
+        for line in lines
     ])  # fmt: skip
     return "\n".join(part for part in (shown, told) if part)
 
@@ -823,7 +823,7 @@ def how_firm(all_records: list[dict], experiments: dict[str, dict], lines: list[
         and pooled.computed_by(group) == pooled.computed_by(base["group"])
     ]
     if again:
-        more = [each for group in again for each in _each([group], "last", CHOOSING)[0]]
+        more = [each for group in again for each in _each(group, "last")]
         shift = base["mean"] - float(np.mean([*base["each"], *more]))
         titles = joined([f"“{_short_title(experiments[group[0]['experiment']])}”" for group in again])
         sentences.append(
