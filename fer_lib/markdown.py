@@ -3,7 +3,10 @@
 import re
 from collections.abc import Iterable
 
-STUDIES = {"saravanan2019": "Saravanan et al. 2019", "vorontsov2018": "Vorontsov & Averkin 2018", "ours": "Ours"}
+STUDIES = {
+    "saravanan2019": "Saravanan et al. 2019", "vorontsov2018": "Vorontsov & Averkin 2018", "related": "Related work",
+    "ours": "Ours",
+}  # fmt: skip
 
 LONGEST_NUMBER = 40
 """Characters of a number with its intervals; a longer cell that begins with a digit is a sentence."""

@@ -50,6 +50,7 @@ class Faces:
     source: what identifies the data: file name, MD5 of the file, and so on.
     targets: (n, len(emotions)) float32, how much of each emotion a face shows, as training targets, where that is known
         (from FER+'s taggers); else None.
+    people: (n,) int32, which person, or which film, each row shows, where that is known; else None.
     """
 
     images: np.ndarray
@@ -61,6 +62,7 @@ class Faces:
     source: dict = field(default_factory=dict)
     emotions: tuple[str, ...] = FER2013
     targets: np.ndarray | None = None
+    people: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -86,9 +88,9 @@ class Faces:
         rows = np.asarray(rows)
         consecutive = rows.dtype != bool and len(rows) > 0 and bool((np.diff(rows) == 1).all()) and rows[0] >= 0
         images = self.images[rows[0] : rows[-1] + 1] if consecutive else self.images[rows]
-        targets = None if self.targets is None else self.targets[rows]
+        targets, people = (None if each is None else each[rows] for each in (self.targets, self.people))
         labels, split, ids = self.labels[rows], self.split[rows], self.ids[rows]
-        return replace(self, images=images, labels=labels, split=split, ids=ids, targets=targets)
+        return replace(self, images=images, labels=labels, split=split, ids=ids, targets=targets, people=people)
 
 
 def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str:

@@ -26,6 +26,13 @@ ARCHITECTURES = {
     "vgg16": "pretrained",
     "resnet152": "pretrained",
     "vgg_face": "pretrained",
+    "mollahosseini": "related",
+    "alexnet": "related",
+    "yu_zhang": "related",
+    "tang": "related",
+    "bkvgg12": "related",
+    "kahou": "related",
+    "tandem": "related",
 }
 """The module of each builder. It is imported only to build: Keras and its backend take seconds to start."""
 TAKE_0_TO_255 = ("googlenet", "caffenet", "vgg16", "resnet152", "vgg_face")

@@ -11,7 +11,8 @@ RECORD = 0.5e6
 WEIGHTS = {
     "feedforward": 1.4e6, "simple_cnn": 4e6, "proposed_cnn": 22.4e6, "wide_cnn": 22.4e6, "eleven_layers": 3.3e6,
     "vgg13": 8.8e6, "small_vgg": 0.4e6, "vgg": 4.7e6, "resnet18": 11.2e6, "googlenet": 5.6e6, "caffenet": 57e6,
-    "vgg16": 134e6, "resnet152": 58e6, "vgg_face": 134e6,
+    "vgg16": 134e6, "resnet152": 58e6, "vgg_face": 134e6, "mollahosseini": 7.8e6, "alexnet": 23.3e6,
+    "yu_zhang": 6.1e6, "tang": 3.2e6, "bkvgg12": 3.5e6, "kahou": 1.4e6, "tandem": 0.8e6,
 }  # fmt: skip
 """How many weights a network has, by its builder, as the papers have it: what its checkpoints need on the disk."""
 START = 20 / 3600
@@ -44,7 +45,7 @@ def _asked_for(known: dict[str, dict], profile: str, only: str) -> list[str]:
     if profile in ("smoke", "quick") or not system.has_gpu():
         names = [name for name in names if not known[name].get("heavy")]
     if profile == "quick":
-        names = [name for name in names if not name.startswith("ours/")]
+        names = [name for name in names if not name.startswith(("related/", "ours/"))]
     if profile == "smoke":
         kinds = {}
         for name in names:

@@ -1,5 +1,7 @@
 """Random changes of the training faces, as Keras layers: without weights, at work in training only."""
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -17,8 +19,10 @@ def augmented(network: keras.Model, name: str) -> keras.Model:
     black, or the mean grey of standardised faces (Zhong et al. 2017): half-hidden faces are to be told apart too.
 
     "geometry": ``Geometry``, mirrored, turned, shifted and scaled at once. "... and erasing", as above; "... and
-    light": ``Light``.
+    light": ``Light``. "perturbation": ``Perturbation``.
     """
+    if name == "perturbation":
+        return _behind([Perturbation()], network)
     if name.startswith("geometry"):
         changes = [Geometry()] + [Light()] * ("light" in name) + [_erasing()] * ("erasing" in name)
         return _behind(changes, network)
@@ -32,6 +36,16 @@ def augmented(network: keras.Model, name: str) -> keras.Model:
     if name == "flip, affine and erasing":
         changes.append(_erasing())
     return _behind(changes, network) if changes else network
+
+
+def perturbed(inputs: np.ndarray, seed: int, views: int = 10) -> Iterator[np.ndarray]:
+    """Views of (n, h, w, 1) float32 faces, each face perturbed by chance as in training, always alike for a seed."""
+    changed = Perturbation()
+    for view in range(views):
+        state = changed.seed_generator.state
+        state.assign(np.random.SeedSequence([seed, view]).generate_state(2).astype(state.dtype))
+        parts = (inputs[at : at + 1024] for at in range(0, len(inputs), 1024))
+        yield np.concatenate([ops.convert_to_numpy(changed(part, training=True)) for part in parts])
 
 
 def _erasing() -> keras.Layer:
@@ -78,6 +92,34 @@ class Geometry(_Random):
         nothing = ops.zeros_like(a)
         rows = ops.concatenate([a, b, c, d, e, f, nothing, nothing], axis=-1)
         return ops.image.affine_transform(faces, ops.reshape(rows, (-1, 8)), fill_mode="nearest")
+
+
+@keras.saving.register_keras_serializable("fer_lib")
+class Perturbation(_Random):
+    """How Yu and Zhang 2015 (ICMI, doi 10.1145/2818346.2830595) change a face, in training and at test: mirrored or
+    not; turned by 10 degrees to either side or not at all; sheared by a tenth along x and y, to either side or not at
+    all; enlarged so that up to 4 of its 48 pixels fall off a side, and shifted by as many or not at all. New ground is
+    the face reflected. One bilinear interpolation does it all."""
+
+    def changed(self, faces):
+        n, middle = ops.shape(faces)[0], (faces.shape[1] - 1) / 2
+        mirror = ops.where(self.between(faces, 0, 1) < 0.5, -1.0, 1.0)
+        angle = self.one_of_three(faces) * np.pi / 18
+        shear_x, shear_y = (0.1 * self.one_of_three(faces) for _ in range(2))
+        off = self.between(faces, 0, 4)
+        across, down = (off * ops.cast(self.between(faces, 0, 1) < 0.5, "float32") - off / 2 for _ in range(2))
+        zoom = 1 - off / (2 * middle)  # where an output pixel comes from: nearer to the middle
+        cos, sin = ops.cos(angle), ops.sin(angle)
+        a, b = mirror * zoom * (cos + shear_x * sin), zoom * (shear_x * cos - sin)
+        d, e = mirror * zoom * (sin + shear_y * cos), zoom * (cos - shear_y * sin)
+        c, f = middle + across - (a + b) * middle, middle + down - (d + e) * middle
+        nothing = ops.zeros_like(a)
+        rows = ops.concatenate([a, b, c, d, e, f, nothing, nothing], axis=-1)
+        return ops.image.affine_transform(faces, ops.reshape(rows, (n, 8)), fill_mode="reflect")
+
+    def one_of_three(self, faces):
+        """(n, 1, 1, 1) float32: -1, 0 or 1."""
+        return ops.floor(self.between(faces, 0, 3)) - 1
 
 
 @keras.saving.register_keras_serializable("fer_lib")

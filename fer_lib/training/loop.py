@@ -232,8 +232,11 @@ def train(
     if protocol.ema:
         model.optimizer.average(model.trainable_variables)
     if protocol.views != "none":
-        each = [predict(scale(view)) for view in views.views(evaluated.images, protocol.views)]
-        state.logits["views"] = np.mean(each, axis=0)
+        if protocol.views == "perturbed":
+            looks = augmentation.perturbed(inputs, seed)
+        else:
+            looks = (scale(view) for view in views.views(evaluated.images, protocol.views))
+        state.logits["views"] = np.mean([predict(look) for look in looks], axis=0)
     system.tell("trained")
     return state, evaluated
 

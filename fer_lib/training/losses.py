@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -21,6 +22,9 @@ def loss_function(form: str, smoothing: float = 0.0):
     Two losses are for labels of which some are wrong. "bootstrapped" (Reed et al. 2015, soft) takes 5 % of each target
     from the network's own prediction. "symmetric" (Wang et al. 2019) is a tenth of the cross-entropy and the reverse
     one, in which the logarithm of a label's 0 is -4: the paper's figures for CIFAR-10.
+
+    "squared hinge" makes the last layer a linear support vector machine (Tang 2013): for each emotion the square of how
+    far its output falls short of 1, or of -1 where the emotion is not the label's, added up.
 
     ``smoothing``, with "logits" only, spreads that share of each label over all emotions (Szegedy et al. 2016).
     """
@@ -47,12 +51,17 @@ def loss_function(form: str, smoothing: float = 0.0):
         reverse = -ops.sum(ops.softmax(logits) * ops.log(ops.maximum(shares, float(np.exp(-4)))), axis=-1)
         return 0.1 * -_of_label(ops.log_softmax(logits), labels) + reverse
 
+    def squared_hinge(labels, logits):
+        signs = 2 * ops.cast(_shares(labels, logits), "float32") - 1
+        return keras.losses.squared_hinge(signs, logits) * logits.shape[-1]  # of a mean of the emotions the sum
+
     return {
         "clipped": clipped,
         "logits": logits_,
         "any of": any_of,
         "bootstrapped": bootstrapped,
         "symmetric": symmetric,
+        "squared hinge": squared_hinge,
     }[form]
 
 

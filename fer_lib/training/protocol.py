@@ -35,7 +35,7 @@ WITHOUT_NEAR = "Training without near-duplicates"
 
 CHOICES = {
     "input_scale": ("0..255", "0..1", "standardised", "each standardised"),
-    "loss": ("logits", "clipped", "any of", "bootstrapped", "symmetric"),
+    "loss": ("logits", "clipped", "any of", "bootstrapped", "symmetric", "squared hinge"),
     "targets": ("given", "drawn"),
     "kept_epoch": ("last", "best"),
     "optimizer": ("adam", "rmsprop", "sgd", "muon"),
@@ -52,9 +52,10 @@ CHOICES = {
         "geometry and erasing",
         "geometry and light",
         "geometry, erasing and light",
+        "perturbation",
     ),
     "mixing": ("none", "mixup", "cutmix"),
-    "views": ("none", "flip", "five crops", "ten crops"),
+    "views": ("none", "flip", "five crops", "ten crops", "perturbed"),
     "weights": ("", "pretrained"),
 }
 
@@ -79,7 +80,7 @@ class Protocol:
     input_scale: str = "0..1"
     # "logits": from the numbers before the softmax; "clipped": from probabilities clipped to 1e-7 as in old Keras, with
     # no gradient where the clip is reached; "any of" several labels; "bootstrapped", "symmetric": for labels that are
-    # partly wrong, see losses.py
+    # partly wrong; "squared hinge": that of a support vector machine; see losses.py
     loss: str = "logits"
     targets: str = "given"  # "drawn": one emotion of a face's targets, sampled anew each epoch; see Faces.targets
     label_smoothing: float = 0.0  # in training, this share of each label is spread evenly over all emotions
@@ -116,8 +117,8 @@ class Protocol:
     augmentation: str = "none"
     mixing: str = "none"  # "mixup", "cutmix": each training face is mixed with another, and so are their labels
     mixing_alpha: float = 1.0  # the shares of the two follow Beta(alpha, alpha): below 1 one of them mostly prevails
-    # "flip", "five crops", "ten crops": the last epoch's network also looks at each test face in these ways, and the
-    # mean of its logits is kept as the reading "views"
+    # "flip", "five crops", "ten crops", "perturbed" (ten times by chance): the last epoch's network also looks at each
+    # test face in these ways, and the mean of its logits is kept as the reading "views"
     views: str = "none"
     keep_network: bool = False  # keep the last epoch's network beside the record, where git ignores it
 
