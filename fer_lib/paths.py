@@ -24,7 +24,7 @@ def kind(path: Path) -> str:
     return "no such file or folder"
 
 
-for _name in ("FER2013", "FERPLUS", "AFFECTNET", "FER_CACHE"):
+for _name in ("FER2013", "FERPLUS", "AFFECTNET", "CKPLUS", "SFEW", "AFEW", "GAF", "FER_CACHE"):
     # Made absolute once, in the folder of the call: the processes that make runs have another, and inherit these.
     if _path := named(_name):
         os.environ[_name] = str(_path)

@@ -31,10 +31,8 @@ def pytest_collection_modifyitems(items: list) -> None:
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch, tmp_path):
     """No test finds data, or a cache, that it was not given."""
-    monkeypatch.delenv("FER2013", raising=False)
-    monkeypatch.delenv("FERPLUS", raising=False)
-    monkeypatch.delenv("AFFECTNET", raising=False)
-    monkeypatch.delenv("PRECISION", raising=False)
+    for name in ("FER2013", "FERPLUS", "AFFECTNET", "CKPLUS", "SFEW", "AFEW", "GAF", "PRECISION"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(paths, "DATA", tmp_path / "data")
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
 

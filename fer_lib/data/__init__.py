@@ -106,7 +106,7 @@ def array_hash(images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> str
 
 def loaders() -> dict[str, Callable[[], Faces]]:
     """What loads each data set that ``load_faces`` knows, by its name."""
-    from . import affectnet, drawn_affectnet, fer2013, ferplus
+    from . import affectnet, ckplus, drawn_affectnet, drawn_ckplus, fer2013, ferplus, sfew
 
     def official(scheme):
         return ferplus.labelled(fer2013.load(whole=True), scheme)
@@ -123,6 +123,9 @@ def loaders() -> dict[str, Callable[[], Faces]]:
         "affectnet_official": lambda: affectnet.load(tests="official"),
         "drawn_affectnet": lambda: drawn_affectnet.load("older", "carved"),
         "drawn_affectnet_official": lambda: drawn_affectnet.load("newer", "official"),
+        "ckplus": ckplus.load,
+        "sfew": sfew.load,
+        **{name: partial(drawn_ckplus.load, name) for name in drawn_ckplus.DATA},
     }
 
 
@@ -132,8 +135,9 @@ def load_faces(name: str) -> Faces:
     "drawn_faces" at their default size; "fer2013", what ``fer2013.find`` finds; "ferplus", the same faces with FER+'s
     majority as labels, "ferplus_distribution" and "ferplus_multi_label" with the taggers' votes as targets (see
     ``ferplus.labelled``); "affectnet" and "affectnet_official", what ``affectnet.find`` finds, with either choice of
-    test rows. Stand-ins for these: "drawn_ferplus" and so on, drawn faces with synthetic taggers, and "drawn_affectnet"
-    and "drawn_affectnet_official", drawn faces in AffectNet's older and newer layout. Raises FileNotFoundError with
+    test rows; "ckplus" and "sfew". Stand-ins for these: "drawn_ferplus" and so on, drawn faces with synthetic taggers,
+    "drawn_affectnet" and "drawn_affectnet_official", drawn faces in AffectNet's older and newer layout, "drawn_ckplus"
+    and "drawn_sfew". Raises FileNotFoundError with
     what to do if the data is missing, ValueError if FER2013 lacks a part or labels (see ``fer2013.load``).
     """
     known = loaders()
@@ -145,9 +149,13 @@ def load_faces(name: str) -> Faces:
 def places(name: str) -> list[Path]:
     """The files, and folders of files, that ``load_faces`` reads of a data set that a user supplied: nothing may be
     written into them. None of what is not here, and none for drawn faces."""
-    from . import affectnet, affectnet_files, fer2013, ferplus
+    from . import afew, affectnet, affectnet_files, ckplus, fer2013, ferplus, gaf, sfew
 
     found = []
+    with suppress(OSError):
+        whole = {"ckplus": ckplus.find, "sfew": sfew.find, "afew": afew.find, "gaf": gaf.find}
+        if name in whole and (folder := whole[name]()):
+            found.append(folder)
     with suppress(OSError, ValueError):  # whatever is wrong with them, loading them tells
         if name.startswith("affectnet") and (folder := affectnet.find()):
             place = affectnet_files.locate(folder)
@@ -229,6 +237,9 @@ def banner(faces: Faces) -> str:
             "They prove that the machinery works and say nothing about the papers."
         )
     source = faces.source
+    if faces.name in ("ckplus", "sfew"):
+        called = {"ckplus": "CK+", "sfew": "SFEW"}[faces.name]
+        return f"> Made from **{called}** ({counts}; {source['form']})."
     other = "" if source["official"] else f"; not the official data, read from {source['form']}"
     if faces.name.startswith("affectnet"):
         other = "" if source["official"] else "; not as many rows of each emotion as its owners say"

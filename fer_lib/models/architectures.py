@@ -46,7 +46,7 @@ def layers(model) -> list[dict]:
 def _details(kind: str, config: dict) -> str:
     """A layer's settings in words: "3×3, same, ReLU", "0.25"."""
     side = config.get("kernel_size") or config.get("pool_size") or ()
-    details = ["×".join(map(str, side))]
+    details = ["×".join(map(str, (side, side) if isinstance(side, int) else side))]
     if kind == "Conv2D":
         details.append(config["padding"])
         details += [f"strides {config['strides'][0]}"] if config["strides"][0] > 1 else []

@@ -11,7 +11,7 @@ from keras import layers
 from . import sequential
 
 
-def small_vgg(width: int = 32, dropout: float = 0.2) -> keras.Model:
+def small_vgg(width: int = 32, dropout: float = 0.2, classes: int = 7) -> keras.Model:
     """A narrow VGG (Simonyan and Zisserman 2015) with batch normalisation: 418,087 parameters, 40 million
     multiply-adds.
 
@@ -25,7 +25,7 @@ def small_vgg(width: int = 32, dropout: float = 0.2) -> keras.Model:
         stack += [layers.MaxPooling2D()] if pooled else []
         stack += [layers.BatchNormalization(), layers.ReLU()]
     stack += [layers.GlobalAveragePooling2D(), layers.Dropout(dropout)]
-    return sequential("small_vgg", stack)
+    return sequential("small_vgg", stack, classes)
 
 
 def vgg(width: int = 64, side: int = 40, dropout: float = 0.2) -> keras.Model:

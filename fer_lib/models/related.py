@@ -115,6 +115,22 @@ def kahou(features: int = 256, dropout: float = 0.5) -> keras.Model:
     return sequential("kahou", stack)
 
 
+def irnn(frames: int, features: int, units: int = 100) -> keras.Model:
+    """The recurrent network of Ebrahimi Kahou et al. 2015: (n, frames, features) float32 to (n, 7) float32 logits.
+
+    Rectified linear units that add up what they are shown: the recurrence begins as the identity, what goes into it as
+    small normal numbers (Le et al. 2015, arXiv 1504.00941).
+    """
+    shown = keras.Input((frames, features))
+    x = layers.SimpleRNN(
+        units,
+        activation="relu",
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.001),
+        recurrent_initializer=keras.initializers.Identity(),
+    )(shown)
+    return keras.Model(shown, _logits(x), name="irnn")
+
+
 def tandem(width: int = 32, dropout: float = 0.5, classes: int = 8) -> keras.Model:
     """The joined network of Li et al. 2018 (IEEE Transactions on Affective Computing): 810,704 parameters.
 

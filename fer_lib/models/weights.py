@@ -13,10 +13,12 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from .. import paths, system
 from ..data import PROGRESS
+from ..files import arrays as array_files
 from ..files import refused
 from . import weight_files
 
@@ -66,6 +68,10 @@ SOURCES = {
 }
 """The published files, by the name of the network's builder."""
 
+GIVEN = {"tandem": "deepid.npz"}
+"""Files that nobody publishes and a user may have, by the name of the network's builder: weights of some of its layers,
+as arrays named "<layer>/<number>" in Keras' order, such as "deepid_1/0" (kernel) and "deepid_1/1" (bias)."""
+
 
 def folder() -> Path:
     return paths.DATA / "weights"
@@ -73,12 +79,14 @@ def folder() -> Path:
 
 def find(name: str) -> Path | None:
     """The file of a network's weights that is here: the owners' file, else another form, else None."""
-    source = SOURCES[name]
-    return next((path for file in (source.file, *source.also) if (path := folder() / file).is_file()), None)
+    files = (GIVEN[name],) if name in GIVEN else (SOURCES[name].file, *SOURCES[name].also)
+    return next((path for file in files if (path := folder() / file).is_file()), None)
 
 
 def instructions(name: str) -> str:
     """What to do if ``find`` finds nothing."""
+    if name in GIVEN:
+        return f"nobody publishes them; put your own into {folder() / GIVEN[name]}, see docs/related.md"
     source = SOURCES[name]
     files = " or ".join((source.file, *source.also))
     return f"`make weights ONLY={name}` fetches them from {source.url}; or put {files} into {folder()}"
@@ -90,16 +98,41 @@ def load(network, name: str) -> dict:
     Returns {"file", "sha256"}. Raises FileNotFoundError with what to do if they are not here, ValueError if the file is
     not what its owners published, or does not fit the network.
     """
-    if name not in SOURCES:
-        raise ValueError(
-            f"weights: found 'pretrained' with model {name!r}, expected '', or one of {', '.join(SOURCES)}"
-        )
+    if name not in (*SOURCES, *GIVEN):
+        known = ", ".join((*SOURCES, *GIVEN))
+        raise ValueError(f"weights: found 'pretrained' with model {name!r}, expected '', or one of {known}")
     path = find(name)
     if path is None:
         raise FileNotFoundError(f"weights of {name}: none are here; {instructions(name)}")
+    if name in GIVEN:
+        _assign_given(network, path)
+        return {"file": path.name, "sha256": system.file_hash(path)}
     known = check(path, name)
     weight_files.assign(network, weight_files.read(path, known), path.name)
     return {"file": path.name, "sha256": system.file_hash(path)}
+
+
+def _assign_given(network, path: Path) -> None:
+    """Put the arrays of a file of ``GIVEN`` into the layers that they name; the others keep what they have. Raises
+    ValueError naming the file and the layer for one that the network lacks, or does not fit."""
+    then = "name each array <layer>/<number>, in the order of Keras' layer.weights"
+    given = array_files.read_npz(path, path, "weights of a network's layers", then)
+    layers = {layer.name: layer for layer in network.layers if layer.weights}
+    named = {}
+    for key in given:
+        layer, _, number = key.rpartition("/")
+        if layer not in layers or not number.isdigit() or int(number) >= len(layers[layer].weights):
+            raise refused(path, f"an array {key!r}", f"arrays of some of {', '.join(layers)}", then)
+        named.setdefault(layer, {})[int(number)] = given[key]
+    for layer, parts in named.items():
+        found = [parts[number].shape for number in sorted(parts)]
+        expected = [tuple(weight.shape) for weight in layers[layer].weights]
+        if found != expected:
+            raise refused(f"{path}, layer {layer}", f"shapes {found}", f"{expected}", then)
+        array_files.check_finite(np.concatenate([part.ravel() for part in parts.values()]), f"{path}, {layer}", then)
+        layers[layer].set_weights([parts[number] for number in sorted(parts)])
+    if not named:
+        raise refused(path, "no array", f"arrays of some of {', '.join(layers)}", then)
 
 
 def check(path: Path, name: str) -> bool:

@@ -27,7 +27,10 @@ CUTS = {
     "copy": {},
 }  # fmt: skip
 """What a profile puts over an experiment's parameters, where its notebook has them."""
-STAND_INS = {name: f"drawn_{name}" for name in ("affectnet", "affectnet_official", *ferplus.DATA)}
+STAND_INS = {
+    name: f"drawn_{name}"
+    for name in ("affectnet", "affectnet_official", *ferplus.DATA, "ckplus", "sfew", "afew", "gaf")
+}
 """Data in whose place smoke puts other drawn faces than ``CUTS`` says."""
 NOT_IDENTITY = ("experiment", "title", "profile", "record")
 """Notebook parameters that say where a run goes, not what it does."""
@@ -88,7 +91,8 @@ class Run:
 
 
 def experiments() -> dict[str, dict]:
-    """All experiments by name ("saravanan2019/table1_feedforward"), in the order of the papers' tables, ours last.
+    """All experiments by name ("saravanan2019/table1_feedforward"), in the order of the papers' tables, related
+    work and ours last.
 
     Each is its YAML file, with ``parameters`` completed by the fields of its named protocol, and ``defaults``, its
     notebook's parameters. One with ``milestone_of`` has no run of its own: it is read off the runs of the experiment
@@ -108,7 +112,8 @@ def experiments() -> dict[str, dict]:
         known[name] = content
 
     def order(name: str) -> tuple:
-        return name.startswith("ours/"), name.split("/")[0], known[name].get("order", 99), name
+        study = name.split("/")[0]
+        return {"related": 1, "ours": 2}.get(study, 0), study, known[name].get("order", 99), name
 
     for name, content in known.items():
         of = content.get("milestone_of")

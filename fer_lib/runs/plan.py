@@ -1,7 +1,7 @@
 """Which runs a profile asks for, what is there of them, and how long the others take."""
 
 from .. import data, system
-from ..data import affectnet, ferplus
+from ..data import afew, affectnet, ckplus, ferplus, gaf, sfew
 from ..evaluation import provenance, records
 from ..models import weights
 from . import Run, epochs_done, experiments, failure, from_experiment, nearest
@@ -15,6 +15,12 @@ WEIGHTS = {
     "yu_zhang": 6.1e6, "tang": 3.2e6, "bkvgg12": 3.5e6, "kahou": 1.4e6, "tandem": 0.8e6,
 }  # fmt: skip
 """How many weights a network has, by its builder, as the papers have it: what its checkpoints need on the disk."""
+SUPPLIED = {
+    **dict.fromkeys(("affectnet", "affectnet_official"), ("AffectNet", affectnet)),
+    **dict.fromkeys(ferplus.DATA, ("FER+", ferplus)),
+    "ckplus": ("CK+", ckplus), "sfew": ("SFEW", sfew), "afew": ("AFEW", afew), "gaf": ("GAF", gaf),
+}  # fmt: skip
+"""Data sets that only a user has, beside FER2013: what they are called, and the module with ``find`` and ``HOW``."""
 START = 20 / 3600
 """Hours until a kernel and its engine stand and the data are there."""
 
@@ -79,10 +85,9 @@ def _lacking(known: dict[str, dict], profile: str, only: str) -> dict[str, str]:
 def _lacks(parameters: dict) -> str:
     """What an experiment needs beyond FER2013 and is not here, in words, with what to do; "" for nothing."""
     faces, model = parameters.get("data", ""), parameters.get("model", "")
-    if faces.startswith("affectnet") and not affectnet.find():
-        return f"AffectNet is not here: {affectnet.HOW}"
-    if faces in ferplus.DATA and not ferplus.find():
-        return f"FER+ is not here: {ferplus.HOW}"
+    if faces in SUPPLIED and not SUPPLIED[faces][1].find():
+        name, module = SUPPLIED[faces]
+        return f"{name} is not here: {module.HOW}"
     if parameters.get("weights") and not weights.find(model):
         return f"pretrained weights are not here: {weights.instructions(model)}"
     return ""

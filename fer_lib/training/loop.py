@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from tqdm.auto import tqdm
 
 from .. import models, system
-from ..data import Faces
+from ..data import SPLITS, Faces
 from ..evaluation import metrics, views
 from ..files import arrays
 from ..models import weights
@@ -133,7 +133,8 @@ def train(
 ) -> tuple[Training, Faces]:
     """Train ``protocol.model`` and predict the PublicTest and PrivateTest rows (``test_rows``) after each epoch.
 
-    Returns the training and the evaluated faces, whose order the logits follow. With a ``folder`` the state after
+    Returns the training and the evaluated faces, whose order the logits follow; with ``folds`` these are all faces, as
+    PrivateTest (see ``_train_folds``). With a ``folder`` the state after
     each epoch is kept there, and a run that finds one continues from it to the predictions that it would have had
     unbroken. ``progress`` takes one line of text an epoch, with the time left; within one, ``system.tell`` has it.
 
@@ -145,6 +146,8 @@ def train(
     training_seconds (without the predictions), and for each evaluated set NAME its NAME_loss (without penalty) and
     NAME_accuracy.
     """
+    if protocol.folds:
+        return _train_folds(faces, protocol, seed, folder, progress)
     started = time.monotonic()
     backends.make_deterministic(seed, protocol.precision)
     keras.config.set_dtype_policy("mixed_bfloat16" if protocol.precision == "bfloat16" else "float32")
@@ -239,6 +242,36 @@ def train(
         state.logits["views"] = np.mean([predict(look) for look in looks], axis=0)
     system.tell("trained")
     return state, evaluated
+
+
+def _train_folds(faces: Faces, protocol: Protocol, seed: int, folder: Path | None, progress) -> tuple[Training, Faces]:
+    """``train`` for each fold (see ``ckplus.folded``): the logits of a face are those of the network that has not seen
+    its person. The history is the mean of the networks', the model the last of them."""
+    from ..data import ckplus
+
+    count, histories, seconds, logits = protocol.folds, [], 0.0, {}
+    for fold in range(count):
+        keras.utils.clear_session()
+
+        def told(line: str, fold: int = fold) -> None:
+            progress(f"fold {fold + 1}/{count}  {line}")
+
+        place = folder / f"checkpoint-fold-{fold}" if folder else None
+        result, evaluated = train(ckplus.folded(faces, fold, count), replace(protocol, folds=0), seed, place, told)
+        own = evaluated.split == SPLITS.index("PrivateTest")
+        for name in result.logits.keys() - {"best"}:
+            whole = logits.setdefault(name, np.zeros((len(faces), len(faces.emotions)), np.float32))
+            whole[np.searchsorted(faces.ids, evaluated.ids[own])] = result.logits[name][own]
+        histories.append(result.history)
+        seconds += result.seconds
+    shortest = min(map(len, histories))
+    history = [
+        {key: float(np.mean([each[at][key] for each in histories])) for key in histories[0][at]}
+        for at in range(shortest)
+    ]
+    history = [entry | {"epoch": at} for at, entry in enumerate(history, start=1)]
+    tested = replace(faces, split=np.full(len(faces), SPLITS.index("PrivateTest"), np.uint8))
+    return Training(result.model, history, logits, shortest, seconds), tested
 
 
 def _line_within(history: list[dict], epochs: int, share: float, seconds: float) -> str:

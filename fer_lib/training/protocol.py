@@ -61,7 +61,7 @@ CHOICES = {
 
 LEAST = {
     "batch_size": 1, "epochs": 1, "patience": 0, "rows": 0, "test_rows": 0, "milestone": 0, "frozen_epochs": 0,
-    "warmup_epochs": 0, "learning_rate": 0, "body_rate": 0, "decay": 0, "momentum": 0, "weight_decay": 0,
+    "warmup_epochs": 0, "folds": 0, "learning_rate": 0, "body_rate": 0, "decay": 0, "momentum": 0, "weight_decay": 0,
 }  # fmt: skip
 """The lowest allowed value of a field."""
 
@@ -109,6 +109,9 @@ class Protocol:
     precision: str = "float32"
     rows: int = 0  # use this many training rows, sampled once; 0: all
     test_rows: int = 0  # predict this many of the PublicTest and PrivateTest rows, sampled once; 0: all
+    # so many networks, each trained without the people of one fold, who it then predicts: every face counts once; 0:
+    # one network for the parts that the data has
+    folds: int = 0
     milestone: int = 0  # keep the predictions after this epoch too; 0: of the last and the best epoch only
     class_weights: str = "none"  # "balanced": in total, a rare emotion's loss counts as much as a frequent one's
     sampling: str = "shuffled"  # "balanced": as many rows, sampled with replacement, each emotion equally often
@@ -161,6 +164,11 @@ class Protocol:
         if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.loss != "logits"):
             expected = "0 or more and less than 1, and 0 with another loss than logits"
             raise ValueError(f"label_smoothing: found {self.label_smoothing} ({self.loss}), expected {expected}")
+        if self.folds and (self.folds < 3 or self.kept_epoch != "last" or self.milestone or self.keep_network):
+            found = f"found {self.folds} with kept_epoch {self.kept_epoch}, milestone {self.milestone}"
+            raise ValueError(
+                f"folds: {found}, keep_network {self.keep_network}, expected 0; or 3 or more, last, 0, False"
+            )
         if self.keep_network and self.kept_epoch != "last":
             raise ValueError(f"keep_network: found true with kept_epoch {self.kept_epoch}, expected last, or false")
         if self.weight_decay and self.body_rate != 1:  # Keras' optimisers decay every weight by the whole rate

@@ -11,7 +11,7 @@ from fer_lib.training import augmentation, protocol
     "name",
     [
         "flip", "flip and affine", "flip, affine and erasing", "geometry", "geometry and erasing", "geometry and light",
-        "geometry, erasing and light",
+        "geometry, erasing and light", "perturbation",
     ],
 )  # fmt: skip
 def test_augmentation_changes_faces_in_training_and_none_in_prediction(name):
@@ -193,3 +193,41 @@ def test_faces_are_changed_in_float32_under_mixed_precision():
     finally:
         keras.config.set_dtype_policy("float32")
     assert {layer.compute_dtype for layer in layers} == {"float32"}
+
+
+def perturbed(monkeypatch, faces, mirror=0.9, turn=1.5, across=1.5, along=1.5, off=0.0, right=0.9, down=0.9):
+    """Faces changed by these numbers: of three choices 0.5, 1.5, 2.5; 0 to 4 pixels off; below 0.5 means yes."""
+    return pinned(augmentation.Perturbation(), monkeypatch, faces, mirror, turn, across, along, off, right, down)
+
+
+def test_a_perturbation_of_nothing_leaves_the_face_and_a_mirror_mirrors_it(monkeypatch):
+    np.testing.assert_allclose(perturbed(monkeypatch, FACES), FACES, atol=1e-4)
+    np.testing.assert_allclose(perturbed(monkeypatch, FACES, mirror=0.1), FACES[:, :, ::-1], atol=1e-4)
+
+
+def test_a_perturbation_takes_a_window_of_44_pixels_from_a_corner(monkeypatch):
+    ramp = np.broadcast_to(np.arange(48, dtype=np.float32)[None, None, :, None], (1, 48, 48, 1))
+    left = perturbed(monkeypatch, ramp, off=4.0, right=0.9)
+    right = perturbed(monkeypatch, ramp, off=4.0, right=0.1)
+    np.testing.assert_allclose(left[0, 20, :, 0], np.linspace(0, 43, 48), atol=1e-3)
+    np.testing.assert_allclose(right[0, 20, :, 0], np.linspace(4, 47, 48), atol=1e-3)
+
+
+def test_a_perturbation_turns_and_shears_about_the_middle(monkeypatch):
+    x, y = np.meshgrid(np.arange(48) - 23.5, np.arange(48) - 23.5)
+    ramp = x.astype(np.float32)[None, :, :, None]
+    inside = slice(12, 36)  # reflections do not reach it
+    turned = perturbed(monkeypatch, ramp, turn=2.5)[0, inside, inside, 0]
+    expected = np.cos(np.pi / 18) * x - np.sin(np.pi / 18) * y
+    np.testing.assert_allclose(turned, expected[inside, inside], atol=1e-3)
+    sheared = perturbed(monkeypatch, ramp, across=2.5)[0, inside, inside, 0]
+    np.testing.assert_allclose(sheared, (x + 0.1 * y)[inside, inside], atol=1e-3)
+
+
+def test_perturbed_views_are_alike_for_a_seed_and_differ_among_themselves():
+    faces = np.random.default_rng(7).normal(size=(1030, 48, 48, 1)).astype(np.float32)
+    one, same, other = (list(augmentation.perturbed(faces, seed, 2)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert one[0].shape == faces.shape
+    assert (one[0] != one[1]).any()
+    assert (one[0] != other[0]).any()

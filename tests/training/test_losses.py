@@ -138,3 +138,23 @@ def test_gradients_of_a_loss_for_wrong_labels_are_those_of_small_steps_and_finit
             step = 1e-2 * np.eye(7)[3]
             rise = by_hand(logits + step, of_labels).mean() - by_hand(logits - step, of_labels).mean()
             assert found[:, 3].sum() == pytest.approx(rise / 2e-2, rel=1e-2, abs=1e-4)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_squared_hinge_is_that_of_one_support_vector_machine_for_each_emotion(soft):
+    logits = np.random.default_rng(5).normal(0, 2, (30, 7)).astype(np.float32)
+    labels = np.random.default_rng(6).integers(0, 7, 30)
+    given = np.eye(7, dtype=np.float32)[labels] if soft else labels
+    found = keras.ops.convert_to_numpy(
+        losses.loss_function("squared hinge")(given, keras.ops.convert_to_tensor(logits))
+    )
+    expected = np.zeros(30)
+    for row, label in enumerate(labels):
+        for emotion in range(7):
+            sign = 1 if emotion == label else -1
+            expected[row] += max(0, 1 - sign * logits[row, emotion]) ** 2
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    gradient_of_it = gradient("squared hinge", logits, labels)
+    signs = 2 * np.eye(7)[labels] - 1
+    expected = -2 * signs * np.maximum(0, 1 - signs * logits) / len(labels)  # of the mean
+    np.testing.assert_allclose(gradient_of_it, expected, rtol=1e-4, atol=1e-6)
