@@ -129,6 +129,17 @@ def loaders() -> dict[str, Callable[[], Faces]]:
     }
 
 
+SUPPLIED = {
+    **dict.fromkeys(("affectnet", "affectnet_official"), ("AffectNet", "AFFECTNET")),
+    **dict.fromkeys(("ferplus", "ferplus_distribution", "ferplus_multi_label"), ("FER+", "FERPLUS")),
+    "ckplus": ("CK+", "CKPLUS"), "sfew": ("SFEW", "SFEW"), "afew": ("AFEW", "AFEW"), "gaf": ("GAF", "GAF"),
+}  # fmt: skip
+"""Data sets beside FER2013 that only a user has: what they are called, and the variable that says where they are."""
+
+SCENES = ("afew", "drawn_afew", "gaf", "drawn_gaf")
+"""Clips and pictures of groups, which the live module's detector has to look at first: ``live.scenes`` loads them."""
+
+
 def load_faces(name: str) -> Faces:
     """Load a data set to run experiments on, by name, its faces grey and of 48 x 48 pixels.
 
@@ -237,9 +248,8 @@ def banner(faces: Faces) -> str:
             "They prove that the machinery works and say nothing about the papers."
         )
     source = faces.source
-    if faces.name in ("ckplus", "sfew"):
-        called = {"ckplus": "CK+", "sfew": "SFEW"}[faces.name]
-        return f"> Made from **{called}** ({counts}; {source['form']})."
+    if faces.name in ("ckplus", "sfew", "afew", "gaf"):
+        return f"> Made from **{SUPPLIED[faces.name][0]}** ({counts}; {source['form']})."
     other = "" if source["official"] else f"; not the official data, read from {source['form']}"
     if faces.name.startswith("affectnet"):
         other = "" if source["official"] else "; not as many rows of each emotion as its owners say"

@@ -526,6 +526,20 @@ def _pictures(rows: list[list], emotions: Sequence[str], limits: tuple[float, fl
     return figure
 
 
+@rc_context(THEME)
+def film_strips(clips: np.ndarray, emotions: Sequence[str]) -> Figure:
+    """Frames of clips, (k, t, 48, 48) uint8, one clip a row, named by its emotion; of films they show people."""
+    figure, grid = canvas(6.6, 0.1 + 0.8 * len(clips), len(clips), clips.shape[1], squeeze=False)
+    figure.photographs = True
+    for row, clip, emotion in zip(grid, clips, emotions, strict=True):
+        for axes, frame in zip(row, clip, strict=True):
+            axes.imshow(frame, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.grid(visible=False)
+        row[0].set_ylabel(emotion, rotation=0, ha="right", va="center")
+    return figure
+
+
 def sample_faces(faces: Faces, per_class: int = 4, seed: int = 0) -> Figure:
     """Randomly sampled faces, one column an emotion (Saravanan et al. 2019, Fig. 1). Of FER2013 they show people.
 

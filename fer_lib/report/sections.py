@@ -139,8 +139,9 @@ def counts(judged: list[dict], all_records: list[dict], experiments: dict[str, d
     own, data, others = ([line for line in judged if line["about"] == name] for name in tables.ABOUT)
     accuracies = [line for line in own if line["label"]]
     waiting = sum(line["verdict"] == rules_of.INCONCLUSIVE and not line["seeds"] for line in own)
-    right, wrong = ([line["verdict"] for line in lines] for lines in (data, others))
-    names = {title: f"experiments of {title}" for title in STUDIES.values()} | {STUDIES["ours"]: "of our own"}
+    right = sum(line["verdict"] == rules_of.REPRODUCED for line in data)
+    names = {title: f"experiments of {title}" for title in STUDIES.values()}
+    names |= {STUDIES["related"]: "of related work", STUDIES["ours"]: "of our own"}
     covered = tables.coverage(all_records, experiments)
     ran = joined(f"{ran} of {known} {names.get(title, title)}" for title, (ran, known) in covered.items())
     return [
@@ -148,10 +149,11 @@ def counts(judged: list[dict], all_records: list[dict], experiments: dict[str, d
         "The figure has them all.",
         f"**{len(own)} claims** on what they did and found, these accuracies among them: {tally(own)}. Of the "
         f"inconclusive ones {waiting} wait for a first run.",
-        f"Beside them, **{len(data)} facts** about the data, {right.count(rules_of.REPRODUCED)} of them right, and "
+        f"Beside them, **{len(data)} facts** about the data, {right} of them right, and "
         f"**{len(others)} statements** on the work of others or the released code: "
-        f"{wrong.count(rules_of.NOT_REPRODUCED)} are refuted, the rest cannot be tested here.",
-        f"Run so far: {ran}. The others need AffectNet, FER+, published weights, a GPU, or hours of two cores.",
+        f"{tally(others)}.",
+        f"Run so far: {ran}. The others need data that is given out on request, published weights, a GPU, or hours of "
+        "two cores.",
     ]
 
 

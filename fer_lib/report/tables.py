@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from ..claims.rules import VERDICTS
-from ..data import SPLITS, Faces, fer2013, ferplus
+from ..data import SPLITS, SUPPLIED, Faces, fer2013, ferplus
 from ..evaluation import metrics, pooled, records
 from ..live import survey
 from ..markdown import capitalised, interval, study, table
@@ -44,8 +44,8 @@ def how_to_run(names: list[str], experiments: dict[str, dict]) -> str:
     sets = [of.get("data", "") for of in parameters]
     models = dict.fromkeys(of["model"] for of in parameters if of.get("weights"))
     fetch = f"`make weights ONLY={','.join(models)}`, then " if models else ""
-    needs = "AFFECTNET=PATH " * any(data.startswith("affectnet") for data in sets)
-    needs += "FERPLUS=PATH " * any(data.startswith("ferplus") for data in sets)
+    variables = dict.fromkeys(SUPPLIED[name][1] for name in sets if name in SUPPLIED)
+    needs = "".join(f"{variable}=PATH " for variable in variables)
     return f"{fetch}`make reproduce PROFILE=full {needs}ONLY={','.join(names)}`"
 
 
@@ -55,9 +55,9 @@ def _not_run(name: str, experiments: dict[str, dict]) -> str:
         return f"read off the runs of {other}, which are missing or ended sooner; missing ones: {how}"
     hours, parameters = experiment.get("expect", {}), experiment.get("parameters", {})
     cost = [f"{hours[f'hours_{kind}']:g} h on a {kind.upper()}" for kind in ("cpu", "gpu") if f"hours_{kind}" in hours]
-    why = "not run yet"
-    if parameters.get("data", "").startswith("affectnet"):
-        why = "needs AffectNet, whose licence is granted on request"
+    why, (needed, _) = "not run yet", SUPPLIED.get(parameters.get("data"), ("", ""))
+    if needed not in ("", "FER+"):  # which everybody may have
+        why = f"needs {needed}, whose licence is granted on request"
     elif parameters.get("weights"):
         why = "waits for pretrained weights"
     return f"{why}: {how}" + (f" (a seed about {', '.join(cost)})" if cost else "")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from .. import data, files, paths, system
-from ..data import fer2013, ferplus
+from ..data import fer2013
 from ..evaluation import records
 from ..files import documents, refused, writing
 from ..models import ARCHITECTURES
@@ -20,21 +20,15 @@ from . import notebooks
 CUTS = {
     "smoke": {
         "data": "drawn_faces", "rows": 128, "epochs": 2, "steps": 5, "repeats": 1, "asked": 100, "count": 21, "some": 3,
-        "weights": "",  # nothing has to be fetched for it
+        "still": "drawn_faces", "still_epochs": 2, "weights": "",  # nothing has to be fetched for it
     },
     "quick": {"rows": 2871},
     "full": {},
     "copy": {},
 }  # fmt: skip
 """What a profile puts over an experiment's parameters, where its notebook has them."""
-STAND_INS = {
-    name: f"drawn_{name}"
-    for name in ("affectnet", "affectnet_official", *ferplus.DATA, "ckplus", "sfew", "afew", "gaf")
-}
+STAND_INS = {name: f"drawn_{name}" for name in data.SUPPLIED}
 """Data in whose place smoke puts other drawn faces than ``CUTS`` says."""
-NOT_IDENTITY = ("experiment", "title", "profile", "record")
-"""Notebook parameters that say where a run goes, not what it does."""
-
 
 KEYS = {
     "title": str, "where": str, "reported": dict, "notebook": str, "protocol": str, "parameters": dict, "expect": dict,
@@ -186,7 +180,7 @@ def from_experiment(
         raise ValueError(f"PRECISION: found {precision!r}, expected one of {', '.join(CHOICES['precision'])}")
     asked = {"precision": precision} if precision and "precision" in experiment["defaults"] else {}
     values = _values(name, experiment, profile, asked | experiment["parameters"]) | {"seed": seed}
-    values = {parameter: value for parameter, value in values.items() if parameter not in NOT_IDENTITY}
+    values = {parameter: value for parameter, value in values.items() if parameter not in notebooks.NOT_IDENTITY}
     engine = os.environ.get("KERAS_BACKEND", "tensorflow")
     if engine not in ENGINES:
         raise ValueError(f"KERAS_BACKEND: found {engine!r}, expected one of {', '.join(ENGINES)}; unset or correct it")
@@ -199,11 +193,11 @@ def _values(name: str, experiment: dict, profile: str, parameters: dict) -> dict
     parameter for one that is lacking, unknown, or of another type or value than it may have."""
     defaults = experiment["defaults"]
     place = f"experiments/{name}.yaml"
-    if absent := [each for each in ("data", "seed", *NOT_IDENTITY) if each not in defaults]:
+    if absent := [each for each in ("data", "seed", *notebooks.NOT_IDENTITY) if each not in defaults]:
         expected = "the name of a notebook that makes records"
         raise refused(f"{place}, notebook", f"{experiment['notebook']!r}, without {absent[0]}", expected, HOW)
     if "data" not in parameters:
-        raise refused(f"{place}, parameters", "no data", f"one of {', '.join(data.loaders())}", HOW)
+        raise refused(f"{place}, parameters", "no data", f"one of {', '.join((*data.loaders(), *data.SCENES))}", HOW)
     cut = {parameter: value for parameter, value in CUTS[profile].items() if parameter in defaults}
     if "data" in cut:
         cut["data"] = STAND_INS.get(parameters["data"], cut["data"])
@@ -214,7 +208,13 @@ def _values(name: str, experiment: dict, profile: str, parameters: dict) -> dict
     except (TypeError, ValueError) as error:
         then = "" if "; " in str(error) else f"; {HOW}"
         raise ValueError(f"{place}: {error}{then}") from error
-    known = {"data": data.loaders(), "model": ARCHITECTURES, "split": data.SPLITS, "criterion": CRITERIA}
+    known = {
+        "data": (*data.loaders(), *data.SCENES),
+        "still": data.loaders(),
+        "model": ARCHITECTURES,
+        "split": data.SPLITS,
+        "criterion": CRITERIA,
+    }
     for parameter in known:
         if parameter in values and values[parameter] not in known[parameter]:
             found, expected = f"{values[parameter]!r:.60}", f"one of {', '.join(known[parameter])}"
@@ -247,6 +247,15 @@ def check_data(profile: str) -> None:
             f"PROFILE=full is for the official FER2013: found {source['file']} ({source['form']}), which differs; "
             "PROFILE=copy makes the same runs of it, kept apart"
         )
+
+
+def dataset(name: str) -> data.Faces:
+    """A data set as a run names it: ``data.load_faces``, and of ``data.SCENES`` one face or picture of each."""
+    if name in data.SCENES:
+        from ..live import scenes
+
+        return scenes.as_faces(scenes.load_groups(name) if name.endswith("gaf") else scenes.load_clips(name))
+    return data.load_faces(name)
 
 
 def epochs_done(run: Run) -> int:

@@ -16,6 +16,8 @@ from pathlib import Path
 from .. import paths, system
 from ..files import documents, nearest, reason, refused, writing
 
+NOT_IDENTITY = ("experiment", "title", "profile", "record")
+"""Parameters that say where a run goes, not what it does."""
 QUIET = 14.0
 """Seconds after which a run that prints nothing tells how far it is."""
 CLEAR = "\r\x1b[K"
@@ -85,6 +87,14 @@ def check_parameters(notebook: str, variables: dict) -> None:
             f"{notebook}: found no value of {', '.join(unset)}; execute the first cell of code before this"
         )
     variables.update(checked(notebook, {name: variables.get(name) for name in named | defaults(notebook).keys()}))
+
+
+def identity(notebook: str, variables: dict) -> dict:
+    """Of a notebook's parameters those that say what it does, with their values; ``variables`` are its ``globals()``.
+
+    What a record keeps as its parameters: all but ``NOT_IDENTITY``.
+    """
+    return {name: variables[name] for name in defaults(notebook) if name not in NOT_IDENTITY}
 
 
 def execute(

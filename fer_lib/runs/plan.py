@@ -4,7 +4,7 @@ from .. import data, system
 from ..data import afew, affectnet, ckplus, ferplus, gaf, sfew
 from ..evaluation import provenance, records
 from ..models import weights
-from . import Run, epochs_done, experiments, failure, from_experiment, nearest
+from . import Run, dataset, epochs_done, experiments, failure, from_experiment, nearest
 
 RECORD = 0.5e6
 """Bytes of a run's record, at most."""
@@ -15,12 +15,8 @@ WEIGHTS = {
     "yu_zhang": 6.1e6, "tang": 3.2e6, "bkvgg12": 3.5e6, "kahou": 1.4e6, "tandem": 0.8e6,
 }  # fmt: skip
 """How many weights a network has, by its builder, as the papers have it: what its checkpoints need on the disk."""
-SUPPLIED = {
-    **dict.fromkeys(("affectnet", "affectnet_official"), ("AffectNet", affectnet)),
-    **dict.fromkeys(ferplus.DATA, ("FER+", ferplus)),
-    "ckplus": ("CK+", ckplus), "sfew": ("SFEW", sfew), "afew": ("AFEW", afew), "gaf": ("GAF", gaf),
-}  # fmt: skip
-"""Data sets that only a user has, beside FER2013: what they are called, and the module with ``find`` and ``HOW``."""
+MODULES = {"AffectNet": affectnet, "FER+": ferplus, "CK+": ckplus, "SFEW": sfew, "AFEW": afew, "GAF": gaf}
+"""The module of each of ``data.SUPPLIED``, with ``find`` and ``HOW``."""
 START = 20 / 3600
 """Hours until a kernel and its engine stand and the data are there."""
 
@@ -85,9 +81,9 @@ def _lacking(known: dict[str, dict], profile: str, only: str) -> dict[str, str]:
 def _lacks(parameters: dict) -> str:
     """What an experiment needs beyond FER2013 and is not here, in words, with what to do; "" for nothing."""
     faces, model = parameters.get("data", ""), parameters.get("model", "")
-    if faces in SUPPLIED and not SUPPLIED[faces][1].find():
-        name, module = SUPPLIED[faces]
-        return f"{name} is not here: {module.HOW}"
+    name, _ = data.SUPPLIED.get(faces, ("", ""))
+    if name and not MODULES[name].find():
+        return f"{name} is not here: {MODULES[name].HOW}"
     if parameters.get("weights") and not weights.find(model):
         return f"pretrained weights are not here: {weights.instructions(model)}"
     return ""
@@ -128,7 +124,7 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
 
 def are_current(runs: list[Run]) -> list[bool]:
     """Of each run, whether its record is there, whole, and of today's parameters and data."""
-    hashes = {name: data.load_faces(name).sha256 for name in {run.parameters["data"] for run in runs}}
+    hashes = {name: dataset(name).sha256 for name in {run.parameters["data"] for run in runs}}
     return [
         records.is_current(run.folder, run.parameters, hashes[run.parameters["data"]], run.experiment["defaults"])
         for run in runs

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import data, paths, runs, system
+from .. import paths, runs, system
 from ..evaluation import records
 from ..files import documents, reason, refused, writing
 from . import plan
@@ -241,7 +241,7 @@ def _take_record(folder: Path, name: str, force: bool) -> bool:
 def _check_rows(record: dict) -> None:
     """Raise ValueError where a record's data set is here but is another, or has other labels at the record's rows."""
     try:
-        faces = data.load_faces(record["data"]["name"])
+        faces = runs.dataset(record["data"]["name"])
     except FileNotFoundError:
         return  # nothing here to compare with
     if faces.sha256 != record["data"]["sha256"]:
@@ -249,7 +249,8 @@ def _check_rows(record: dict) -> None:
         raise refused("its data", found, expected, "bring the same data to both machines")
     arrays = records.predictions(record)
     rows = np.searchsorted(faces.ids, arrays["ids"])
-    if not all((getattr(faces, key)[rows] == arrays[key]).all() for key in ("labels", "split")):
+    keys = ("labels",) if record["parameters"].get("folds") else ("labels", "split")  # with folds all rows are tested
+    if not all((getattr(faces, key)[rows] == arrays[key]).all() for key in keys):
         found = "rows with other labels or splits"
         raise refused("predictions.npz", found, f"those of {faces.name}", AGAIN)
 

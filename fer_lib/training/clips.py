@@ -32,6 +32,13 @@ def features(network: keras.Model, frames: np.ndarray) -> np.ndarray:
     return np.stack(found).astype(np.float32)
 
 
+def averaged_probabilities(network: keras.Model, frames: np.ndarray) -> np.ndarray:
+    """What a network for single faces predicts of each clip, (n, t, 48, 48) uint8, as the mean over its frames: (n, 7)
+    float32. What Ebrahimi Kahou et al. compare their recurrent network with."""
+    each = (network.predict_on_batch(each_standardised(clip)) for clip in frames)
+    return np.stack([metrics.probabilities(logits).mean(axis=0) for logits in each])
+
+
 def train(
     network: keras.Model,
     found: np.ndarray,
@@ -47,9 +54,11 @@ def train(
 
     ``split`` (n,): codes of Training, PublicTest and PrivateTest. Features are first scaled by the mean and deviation
     of each over the training clips. Returns the logits of all clips after the last epoch, (n, 7) float32, and the
-    history, as ``loop.train`` has it. Raises ValueError where the training diverges.
+    history, as ``loop.train`` has it. Raises ValueError for features that are not finite, and where the training
+    diverges.
     """
     backends.make_deterministic(seed)
+    arrays.check_finite(found, "features", "train the network for single faces again")
     training = np.flatnonzero(split == 0)
     mean, deviation = found[training].mean(axis=(0, 1)), found[training].std(axis=(0, 1))
     inputs = (found - mean) / (deviation + 1e-6)

@@ -17,7 +17,7 @@ import yaml
 
 from fer_lib import paths, runs, system
 from fer_lib.__main__ import main
-from fer_lib.data import load_faces
+from fer_lib.data import SUPPLIED, load_faces
 from fer_lib.evaluation import pooled, provenance, records
 from fer_lib.models import weights
 from fer_lib.runs import make, notebooks, plan
@@ -62,7 +62,7 @@ def test_every_experiment_is_complete_and_its_parameters_are_taken():
         for profile in runs.PROFILES:
             values = runs.from_experiment(name, experiment, 0, profile).parameters
             data = experiment["parameters"]["data"]
-            smoke = f"drawn_{data}" if data.startswith(("affectnet", "ferplus")) else "drawn_faces"
+            smoke = f"drawn_{data}" if data in SUPPLIED else "drawn_faces"
             assert values["data"] == (smoke if profile == "smoke" else data)
             if experiment["notebook"] == "3_train_network":
                 Protocol(**{name: value for name, value in values.items() if name not in ("data", "seed")})
