@@ -28,6 +28,9 @@ from .emotions import FER2013
 SEED = 0
 """Seed of the split: it and a film's name decide the film's part."""
 
+OFFICIAL = (891, 431)
+"""Aligned faces of its training and of its validation films, as papers that use it report."""
+
 HOW = (
     "its licence is granted on request (users.cecs.anu.edu.au/~few_group/AFEW.html); then set SFEW=PATH to the folder "
     "with Train_Aligned_Faces/ and Val_Aligned_Faces/, or put it into data/sfew"
@@ -60,8 +63,8 @@ def load(path: str | Path | None = None) -> Faces:
     path: a folder with the official layout; None uses what ``find()`` finds. A face is the middle square of its
     picture. ``people`` number the films in the order of their names.
 
-    The faces' ``source``: "file" (the folder's name), "form", "official" (None: not known here, as the owners say how
-    many whole frames there are, not how many aligned faces), "films". Raises FileNotFoundError if there is no folder,
+    The faces' ``source``: "file" (the folder's name), "form", "official" (whether there are as many
+    faces as in ``OFFICIAL``), "films". Raises FileNotFoundError if there is no folder,
     ValueError naming the file if it has no aligned faces, lacks an emotion's folder or has another, and for a part
     without pictures, a picture whose name tells no film, and one that is damaged: nothing is left out.
     """
@@ -75,7 +78,9 @@ def load(path: str | Path | None = None) -> Faces:
         images[row] = face(picture.path)
     labels, split = (np.array([getattr(each, name) for each in pictures], np.uint8) for name in ("label", "split"))
     films, people = np.unique([each.film for each in pictures], return_inverse=True)
-    source = {"file": folder.resolve().name, "form": "aligned faces", "official": None, "films": len(films)}
+    counts = (int((split < 2).sum()), int((split == 2).sum()))
+    source = {"file": folder.resolve().name, "form": "aligned faces", "official": counts == OFFICIAL}
+    source["films"] = len(films)
     ids, sha256 = np.arange(len(pictures), dtype=np.int32), array_hash(images, labels, split)
     return Faces(images, labels, split, ids, "sfew", sha256, source, people=people.reshape(-1).astype(np.int32))
 

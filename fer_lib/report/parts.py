@@ -7,6 +7,7 @@ from ..files import writing
 
 README = paths.ROOT / "README.md"
 RESULTS = paths.ROOT / "docs" / "results.md"
+RELATED = paths.ROOT / "docs" / "related.md"
 BENCHMARKS = paths.ROOT / "docs" / "benchmarks.md"
 
 

@@ -12,7 +12,7 @@ from ..data import SPLITS, SUPPLIED, Faces, fer2013, ferplus
 from ..evaluation import metrics, pooled, records
 from ..live import survey
 from ..markdown import capitalised, interval, study, table
-from ..models import architectures
+from ..models import architectures, weights
 
 
 def names(lines: list[dict]) -> list[str]:
@@ -43,7 +43,9 @@ def how_to_run(names: list[str], experiments: dict[str, dict]) -> str:
     parameters = [experiments[name].get("parameters", {}) for name in names]
     sets = [of.get("data", "") for of in parameters]
     models = dict.fromkeys(of["model"] for of in parameters if of.get("weights"))
-    fetch = f"`make weights ONLY={','.join(models)}`, then " if models else ""
+    fetched = [name for name in models if name not in weights.GIVEN]
+    fetch = f"`make weights ONLY={','.join(fetched)}`, then " if fetched else ""
+    fetch += "".join(f"`data/weights/{weights.GIVEN[name]}`, then " for name in models if name in weights.GIVEN)
     variables = dict.fromkeys(SUPPLIED[name][1] for name in sets if name in SUPPLIED)
     needs = "".join(f"{variable}=PATH " for variable in variables)
     return f"{fetch}`make reproduce PROFILE=full {needs}ONLY={','.join(names)}`"

@@ -345,7 +345,7 @@ def report(profile: str, failed: list[str] = ()) -> Path:
 
 def _report(profile: str, failed: list[str]) -> Path:
     from ..claims import judge
-    from ..report import article, climb, figures, page, sections
+    from ..report import article, climb, figures, page, related, sections
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
     inputs = report_inputs(profile)
@@ -387,6 +387,8 @@ def _report(profile: str, failed: list[str]) -> Path:
         parts.put(parts.README, "make report", sections.in_short(judged, all_records, experiments, "results/"))
         parts.put(parts.RESULTS, "make report", sections.two_intervals(judged, all_records, experiments))
         parts.put(parts.RESULTS, "make report, rules", f"{sections.rules()}\n{sections.changes()}")
+        parts.put(parts.RELATED, "make report", related.systems(all_records, experiments))
+        parts.put(parts.RELATED, "make report, near", related.near_the_state_of_the_art(all_records, experiments))
         writing.replace_text(article.MARKDOWN, article.markdown(judged, all_records, experiments, folder))
     writing.replace_text(paths.RESULTS / "local" / f"report-{profile}.stamp", inputs)
     return folder / "report.html"

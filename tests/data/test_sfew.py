@@ -58,7 +58,7 @@ def test_the_layout_is_read_with_labels_parts_and_films(tree):
     assert [films[film] for film in faces.people] == [OTHERS[0]] * 7 + [CHOSEN] * 7 + ["A_Film_2"] * 7
     assert faces.people.dtype == faces.ids.dtype == np.int32 and faces.ids.tolist() == list(range(21))
     assert faces.name == "sfew" and faces.sha256 == array_hash(faces.images, faces.labels, faces.split)
-    assert faces.source == {"file": "tree", "form": "aligned faces", "official": None, "films": 3}
+    assert faces.source == {"file": "tree", "form": "aligned faces", "official": False, "films": 3}
     json.dumps(faces.source)
 
 
