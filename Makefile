@@ -98,7 +98,8 @@ test: lint ## Lint, the fast tests and every notebook
 
 test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebook on JAX without TensorFlow
 	.venv/bin/pytest -rs -m slow -n 2 --dist loadscope
-	KERAS_BACKEND=jax .venv-jax/bin/pytest -n 2 --dist loadscope -m "not slow" tests/models/test_models.py tests/training \
+	KERAS_BACKEND=jax .venv-jax/bin/pytest -n 2 --dist loadscope -m "not slow" tests/models/test_models.py \
+		tests/models/test_related.py tests/training \
 		tests/runs/test_runs.py tests/runs/test_make.py tests/runs/test_transport.py tests/test_system.py
 	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/models/test_pretrained.py tests/models/test_weight_files.py \
 		tests/models/test_weights.py

@@ -47,6 +47,22 @@ PROFILES = {
 """What is run on which data, and so where the results go."""
 
 
+def supplied(variable: str, what: str, how: str) -> Path | None:
+    """The folder with data that a user supplies: what an environment variable names, else the folder of its name, in
+    small letters, in ``DATA``, or None.
+
+    ``what`` is expected there, and ``how`` says how to get it. Raises FileNotFoundError if the variable is set, or
+    something is there, that is no folder.
+    """
+    given = named(variable)
+    folder = given or DATA / variable.lower()
+    if folder.is_dir():
+        return folder
+    if given or os.path.lexists(folder):
+        raise FileNotFoundError(f"{f'{variable}=' * bool(given)}{folder}: found {kind(folder)}, expected {what}; {how}")
+    return None
+
+
 def results_folder(profile: str) -> Path:
     """The folder that takes a profile's runs and report.
 

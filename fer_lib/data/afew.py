@@ -44,14 +44,7 @@ def find() -> Path | None:
 
     Raises FileNotFoundError if the variable is set, or something is there, that is no folder.
     """
-    named = paths.named("AFEW")
-    folder = named or paths.DATA / "afew"
-    if folder.is_dir():
-        return folder
-    if named or os.path.lexists(folder):
-        found = paths.kind(folder)
-        raise FileNotFoundError(f"{'AFEW=' * bool(named)}{folder}: found {found}, expected AFEW; {HOW}")
-    return None
+    return paths.supplied("AFEW", "AFEW", HOW)
 
 
 def clips(folder: Path) -> list[Clip]:

@@ -66,14 +66,7 @@ def find() -> Path | None:
 
     Raises FileNotFoundError if the variable is set, or something is there, that is no folder.
     """
-    named = paths.named("AFFECTNET")
-    folder = named or paths.DATA / "affectnet"
-    if folder.is_dir():
-        return folder
-    if named or os.path.lexists(folder):
-        found = paths.kind(folder)
-        raise FileNotFoundError(f"{'AFFECTNET=' * bool(named)}{folder}: found {found}, expected AffectNet; {HOW}")
-    return None
+    return paths.supplied("AFFECTNET", "AffectNet", HOW)
 
 
 def load(

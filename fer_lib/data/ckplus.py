@@ -12,7 +12,6 @@ The field takes the last three frames of each sequence that has an emotion, 981 
 network has not seen: ten folds of them (see ``folded``).
 """
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -58,14 +57,7 @@ def find() -> Path | None:
 
     Raises FileNotFoundError if the variable is set, or something is there, that is no folder.
     """
-    named = paths.named("CKPLUS")
-    folder = named or paths.DATA / "ckplus"
-    if folder.is_dir():
-        return folder
-    if named or os.path.lexists(folder):
-        found = paths.kind(folder)
-        raise FileNotFoundError(f"{'CKPLUS=' * bool(named)}{folder}: found {found}, expected CK+; {HOW}")
-    return None
+    return paths.supplied("CKPLUS", "CK+", HOW)
 
 
 def load(path: str | Path | None = None, peaks: int = 3) -> Faces:

@@ -10,7 +10,6 @@ PrivateTest is that; PublicTest, to choose epochs on, is a tenth of its training
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,14 +37,7 @@ def find() -> Path | None:
 
     Raises FileNotFoundError if the variable is set, or something is there, that is no folder.
     """
-    named = paths.named("GAF")
-    folder = named or paths.DATA / "gaf"
-    if folder.is_dir():
-        return folder
-    if named or os.path.lexists(folder):
-        found = paths.kind(folder)
-        raise FileNotFoundError(f"{'GAF=' * bool(named)}{folder}: found {found}, expected GAF 2.0; {HOW}")
-    return None
+    return paths.supplied("GAF", "GAF 2.0", HOW)
 
 
 def pictures(folder: Path) -> list[Picture]:

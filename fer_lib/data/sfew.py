@@ -46,14 +46,7 @@ def find() -> Path | None:
 
     Raises FileNotFoundError if the variable is set, or something is there, that is no folder.
     """
-    named = paths.named("SFEW")
-    folder = named or paths.DATA / "sfew"
-    if folder.is_dir():
-        return folder
-    if named or os.path.lexists(folder):
-        found = paths.kind(folder)
-        raise FileNotFoundError(f"{'SFEW=' * bool(named)}{folder}: found {found}, expected SFEW 2.0; {HOW}")
-    return None
+    return paths.supplied("SFEW", "SFEW 2.0", HOW)
 
 
 def load(path: str | Path | None = None) -> Faces:
