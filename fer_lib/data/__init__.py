@@ -249,7 +249,8 @@ def banner(faces: Faces) -> str:
         )
     source = faces.source
     if faces.name in ("ckplus", "sfew", "afew", "gaf"):
-        return f"> Made from **{SUPPLIED[faces.name][0]}** ({counts}; {source['form']})."
+        other = "" if source["official"] else "; not as many files as its owners say"
+        return f"> Made from **{SUPPLIED[faces.name][0]}** ({counts}; {source['form']}{other})."
     other = "" if source["official"] else f"; not the official data, read from {source['form']}"
     if faces.name.startswith("affectnet"):
         other = "" if source["official"] else "; not as many rows of each emotion as its owners say"

@@ -146,8 +146,8 @@ def sequences(folder: Path) -> list[Sequence]:
     hidden files passed over.
 
     Raises ValueError naming the file if there are no frames or no labels, for a frame, label or FACS file of another
-    sequence than its folder's, two labels or FACS files of one sequence, a label without frames, one that is no code,
-    and a malformed line of a FACS file.
+    sequence than its folder's, two labels or FACS files of one sequence, a label without its frame, one that is no
+    code, and a malformed line of a FACS file.
     """
     images, emotions, units = (_place(folder, name) for name in (_IMAGES, "Emotion", "FACS"))
     if images is None:
@@ -162,6 +162,10 @@ def sequences(folder: Path) -> list[Sequence]:
         if key not in frames:
             expected = f"its frames in {(images / '/'.join(key)).relative_to(folder)}/"
             raise refused(path, "a label of a sequence without frames", expected, _AGAIN)
+        labelled = path.name.removesuffix("_emotion.txt")
+        if labelled not in {frame.stem for frame in frames[key]}:  # the peak is not there
+            found = f"a label of the frame {labelled}, and no such frame; the last is {frames[key][-1].name}"
+            raise refused(path, found, f"that frame in {(images / '/'.join(key)).relative_to(folder)}/", _AGAIN)
     codes = {key: _code(path) for key, path in labels.items()}
     facs = _notes(units, "facs") if units else {}
     acting = {key: _units(path) for key, path in facs.items() if key in frames}

@@ -77,7 +77,10 @@ def score_splits(
     }
 
 
-def collapsed(score: dict) -> str | None:
-    """The one emotion that a collapsed network predicts ("sad"), from its score; None if it has not collapsed."""
+def collapsed(score: dict, emotions: tuple[str, ...] = EIGHT) -> str | None:
+    """The one emotion that a collapsed network predicts ("sad"), from its score; None if it has not collapsed.
+
+    ``emotions``: what the codes mean, where they are neither FER2013's nor FER+'s.
+    """
     counts = score["predicted"]
-    return EIGHT[int(np.argmax(counts))] if max(counts) >= COLLAPSED * sum(counts) else None
+    return emotions[int(np.argmax(counts))] if max(counts) >= COLLAPSED * sum(counts) else None

@@ -129,7 +129,7 @@ def remarks(group: list[dict], experiment: dict) -> list[str]:
     sentences, collapsed = [], [score for record in group if metrics.collapsed(score := headline(record))]
     rows, reported = reading(group[0])[1], experiment.get("reported", {}).get("rows")
     if collapsed:
-        times = Counter(map(metrics.collapsed, collapsed))
+        times = Counter(metrics.collapsed(score, records.emotions(group[0])) for score in collapsed)
         emotions = ", ".join(emotion if len(times) == 1 else f"{emotion} ({k}x)" for emotion, k in times.items())
         most = sorted({max(score["predicted"]) for score in collapsed})
         share = " to ".join(f"{count:,}" for count in dict.fromkeys([most[0], most[-1]]))

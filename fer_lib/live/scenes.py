@@ -153,7 +153,11 @@ def groups(
 
 def as_faces(seen: Clips | Groups) -> Faces:
     """One grey picture of each clip (its middle frame's face) or group (the whole, smaller), 48 x 48 pixels, with what
-    runs and records ask of faces: labels, split, ids, and the hash of all that was cut out."""
+    runs and records ask of faces: labels, split and ids.
+
+    The hash is that of the files' names and sizes where they are known: which faces are cut out of the same files
+    depends on the detector that a machine has.
+    """
     if isinstance(seen, Clips):
         images, emotions = seen.faces[:, seen.faces.shape[1] // 2], FER2013
     else:
@@ -161,7 +165,8 @@ def as_faces(seen: Clips | Groups) -> Faces:
         for image, scene in zip(images, seen.scenes, strict=True):
             cv2.resize(scene, (SIDE, SIDE), dst=image, interpolation=cv2.INTER_AREA)
         emotions = gaf.EMOTIONS
-    return Faces(images, seen.labels, seen.split, seen.ids, seen.name, seen.sha256, seen.source, emotions)
+    sha256 = seen.source.get("files_sha256", seen.sha256)
+    return Faces(images, seen.labels, seen.split, seen.ids, seen.name, sha256, seen.source, emotions)
 
 
 def array_hash(*arrays: np.ndarray) -> str:
@@ -325,7 +330,9 @@ def _known(listed: Sequence, rows: list[int]) -> Iterator[np.ndarray]:
 def _about(folder: Path, listed: Sequence, official: tuple[tuple[int, int], ...], drawn: str) -> dict:
     """What ``source`` says of the files: ``drawn`` is the layout's name of a stand-in, else ""."""
     validation = sum(each.split == 2 for each in listed)
+    lines = [f"{each.path.relative_to(folder).as_posix()}|{each.path.stat().st_size}|{each.split}" for each in listed]
     return {
+        "files_sha256": hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest(),
         "file": f"drawn in the layout of {drawn}" if drawn else folder.resolve().name,
         "official": not drawn and (len(listed) - validation, validation) in official,
     }
@@ -359,6 +366,7 @@ def _once(kind: type, name: str, stamp: str, make: Callable, about: dict) -> Cli
             raise OSError(f"{place}: cannot keep the faces ({error}); set FER_CACHE to where there is room") from error
     elif left_out := kept.source["left_out"]:
         warnings.warn(f"{name}: {left_out:,} that could not be read are left out", stacklevel=3)
+    about["official"] = about["official"] and not kept.source["left_out"]
     return replace(kept, source=about | kept.source)
 
 

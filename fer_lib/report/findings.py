@@ -61,7 +61,7 @@ def predictions(labels: np.ndarray, classes: np.ndarray, emotions: tuple[str, ..
     """How a model did on the rows with these labels (n,): whether it collapsed, its accuracy beside that of always
     predicting the most frequent emotion, and which emotions it recognises best and worst."""
     score = metrics.score(classes, labels, count=len(emotions))
-    if emotion := metrics.collapsed(score):
+    if emotion := metrics.collapsed(score, emotions):
         share = max(score["predicted"]) / score["n"]
         return (
             f"**Collapsed.** The model predicts *{emotion}* for {100 * share:.2f} % of the {score['n']:,} rows. Its "

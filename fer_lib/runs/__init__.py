@@ -259,9 +259,10 @@ def dataset(name: str) -> data.Faces:
 
 
 def epochs_done(run: Run) -> int:
-    """After how many epochs an unfinished run would go on."""
+    """After how many epochs an unfinished run would go on; of one that trains several networks, those of all."""
     kept = [re.fullmatch(r"checkpoint-(\d+)", path.name) for path in run.unfinished.glob("checkpoint-*")]
-    return max((int(match[1]) for match in kept if match), default=0)
+    parts = [re.fullmatch(r"checkpoint-(\d+)", path.name) for path in run.unfinished.glob("checkpoint-*/checkpoint-*")]
+    return max((int(match[1]) for match in kept if match), default=sum(int(match[1]) for match in parts if match))
 
 
 def failure(run: Run) -> str:

@@ -388,7 +388,9 @@ def _report(profile: str, failed: list[str]) -> Path:
         parts.put(parts.RESULTS, "make report", sections.two_intervals(judged, all_records, experiments))
         parts.put(parts.RESULTS, "make report, rules", f"{sections.rules()}\n{sections.changes()}")
         parts.put(parts.RELATED, "make report", related.systems(all_records, experiments))
-        parts.put(parts.RELATED, "make report, near", related.near_the_state_of_the_art(all_records, experiments))
+        parts.put(
+            parts.RELATED, "make report, near", related.near_the_state_of_the_art(judged, all_records, experiments)
+        )
         writing.replace_text(article.MARKDOWN, article.markdown(judged, all_records, experiments, folder))
     writing.replace_text(paths.RESULTS / "local" / f"report-{profile}.stamp", inputs)
     return folder / "report.html"

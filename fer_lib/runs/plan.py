@@ -82,8 +82,11 @@ def _lacks(parameters: dict) -> str:
     """What an experiment needs beyond FER2013 and is not here, in words, with what to do; "" for nothing."""
     faces, model = parameters.get("data", ""), parameters.get("model", "")
     name, _ = data.SUPPLIED.get(faces, ("", ""))
-    if name and not MODULES[name].find():
-        return f"{name} is not here: {MODULES[name].HOW}"
+    try:
+        if name and not MODULES[name].find():
+            return f"{name} is not here: {MODULES[name].HOW}"
+    except FileNotFoundError as error:  # a path that leads nowhere keeps its own experiments out, no others
+        return str(error)
     if parameters.get("weights") and not weights.find(model):
         return f"pretrained weights are not here: {weights.instructions(model)}"
     return ""
@@ -124,9 +127,11 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
 
 def are_current(runs: list[Run]) -> list[bool]:
     """Of each run, whether its record is there, whole, and of today's parameters and data."""
-    hashes = {name: dataset(name).sha256 for name in {run.parameters["data"] for run in runs}}
+    made = [run for run in runs if (run.folder / "metrics.json").exists()]  # no data is loaded for what is not there
+    hashes = {name: dataset(name).sha256 for name in {run.parameters["data"] for run in made}}
     return [
-        records.is_current(run.folder, run.parameters, hashes[run.parameters["data"]], run.experiment["defaults"])
+        run in made
+        and records.is_current(run.folder, run.parameters, hashes[run.parameters["data"]], run.experiment["defaults"])
         for run in runs
     ]
 
@@ -149,7 +154,8 @@ def states(runs: list[Run]) -> list[str]:
         if not current and (run.folder / "metrics.json").exists():
             remarks.append("the record there is of other parameters or other data")
         if epochs:
-            remarks.append(f"checkpoint after epoch {epochs} of {run.parameters['epochs']}")
+            networks = f" in each of {folds} folds" if (folds := run.parameters.get("folds")) else ""
+            remarks.append(f"checkpoint after epoch {epochs} of {run.parameters['epochs']}{networks}")
         lines.append(f"{state:<9}  {run}  {'; '.join(filter(None, remarks))}".rstrip())
     return lines
 
@@ -168,7 +174,8 @@ def hours(run: Run) -> float:
     if run.profile == "quick":
         full = from_experiment(run.name, run.experiment, run.seed, "full", run.backend)
         whole = float(expect.get("hours_quick", whole * _work(run) / _work(full)))
-    return START + whole * max(0.0, 1 - epochs_done(run) / run.parameters.get("epochs", 1))
+    networks = run.parameters.get("folds") or 1
+    return START + whole * max(0.0, 1 - epochs_done(run) / (networks * run.parameters.get("epochs", 1)))
 
 
 def disk(runs: list[Run]) -> tuple[float, float]:

@@ -69,6 +69,10 @@ def _folders(profile: str, only: str, checkpoints: bool) -> Iterator[tuple[Path,
                 yield path.parent, f": it lacks {', '.join(absent)}" if absent else ""
             except Exception as error:  # as in ``import_records``
                 yield path.parent, f": {_in_words(error)}"
+    parts = (top / "unfinished").glob("*/*/*/checkpoint-*/checkpoint-*/state.json") if checkpoints else []
+    for part in sorted({path.parents[1] for path in parts}):
+        if part.parent.relative_to(top / "unfinished").parent.as_posix() in names:
+            yield part, ": of a run of several networks; only its record travels"
     for path in sorted((top / "unfinished").glob("*/*/*/checkpoint-*/state.json")) if checkpoints else []:
         if path.parents[1].relative_to(top / "unfinished").parent.as_posix() in names:
             under_way = system.is_locked(path.parents[1].with_name(f"{path.parents[1].name}.lock"))

@@ -23,6 +23,10 @@ CLIP_NORM = 1.0
 """How long a gradient may be at most: what keeps a recurrence of rectified linear units from growing without end."""
 
 
+LEAST = 0.1
+"""By how much of the largest deviation among the features one is divided at least."""
+
+
 def features(network: keras.Model, frames: np.ndarray) -> np.ndarray:
     """What a network for single faces (``models.related.kahou``) finds in each frame, before its last dropout: frames
     (n, t, 48, 48) uint8 to (n, t, k) float32. One clip's batch after the other is in memory as floats."""
@@ -61,7 +65,8 @@ def train(
     arrays.check_finite(found, "features", "train the network for single faces again")
     training = np.flatnonzero(split == 0)
     mean, deviation = found[training].mean(axis=(0, 1)), found[training].std(axis=(0, 1))
-    inputs = (found - mean) / (deviation + 1e-6)
+    # A feature that hardly ever moves in training would be thrown far off by one clip in which it does.
+    inputs = (found - mean) / np.maximum(deviation, LEAST * deviation.max() + 1e-12)
     optimizer = keras.optimizers.Adam(learning_rate, clipnorm=CLIP_NORM)
     network.compile(optimizer, loss_function("logits"), metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")])
     history, logits = [], None

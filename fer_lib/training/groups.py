@@ -27,17 +27,18 @@ def train(
     them; ``owner`` (m,) the position in ``scenes`` of the picture that each is in.
 
     Returns the probabilities (k, moods) float32 of the test pictures, "faces", "scene" and "vote"; these pictures; the
-    two weights of the vote; and the training of the scenes' network. The weights are learned on PublicTest, so that
-    PrivateTest is predicted once. A picture without a face has the scene's vote alone. Stopped, it goes on as ``train``
-    does.
+    two weights of the vote; and the training of the scenes' network, with the seconds of both. The weights are learned
+    on PublicTest, so that PrivateTest is predicted once. A picture without a face has the scene's vote alone. Stopped,
+    it goes on as ``train`` does.
     """
-    ids = np.arange(len(owner), dtype=np.int32)
+    seconds, ids = 0.0, np.arange(len(owner), dtype=np.int32)
     singly = replace(scenes, images=faces, labels=scenes.labels[owner], split=scenes.split[owner], ids=ids)
     read = {}
     for name, shown in (("faces", singly), ("scene", scenes)):
         keras.utils.clear_session()
         place = folder / f"checkpoint-{name}" if folder else None
         result, evaluated = loop.train(shown, protocol, seed, place, lambda line, name=name: print(f"{name}: {line}"))
+        seconds += result.seconds
         read[name] = metrics.probabilities(result.logits["last"]), evaluated
     of_scene, tested = read["scene"]
     votes = {"faces": of_scene.copy(), "scene": of_scene}
@@ -50,4 +51,4 @@ def train(
     public = tested.split == 1
     weights = ensembles.learned_weights(both[:, public], tested.labels[public])
     votes["vote"] = ensembles.soft_vote(both, weights).astype(np.float32)
-    return votes, tested, weights, result
+    return votes, tested, weights, replace(result, seconds=seconds)

@@ -271,7 +271,7 @@ def _train_folds(faces: Faces, protocol: Protocol, seed: int, folder: Path | Non
     ]
     history = [entry | {"epoch": at} for at, entry in enumerate(history, start=1)]
     tested = replace(faces, split=np.full(len(faces), SPLITS.index("PrivateTest"), np.uint8))
-    return Training(result.model, history, logits, shortest, seconds), tested
+    return Training(result.model, history, logits, shortest, seconds, result.weights), tested
 
 
 def _line_within(history: list[dict], epochs: int, share: float, seconds: float) -> str:

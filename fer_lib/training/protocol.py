@@ -164,11 +164,11 @@ class Protocol:
         if not 0 <= self.label_smoothing < 1 or (self.label_smoothing and self.loss != "logits"):
             expected = "0 or more and less than 1, and 0 with another loss than logits"
             raise ValueError(f"label_smoothing: found {self.label_smoothing} ({self.loss}), expected {expected}")
-        if self.folds and (self.folds < 3 or self.kept_epoch != "last" or self.milestone or self.keep_network):
+        whole = self.kept_epoch == "last" and not (self.milestone or self.test_rows or self.keep_network)
+        if self.folds and (self.folds < 3 or not whole):
             found = f"found {self.folds} with kept_epoch {self.kept_epoch}, milestone {self.milestone}"
-            raise ValueError(
-                f"folds: {found}, keep_network {self.keep_network}, expected 0; or 3 or more, last, 0, False"
-            )
+            found += f", test_rows {self.test_rows}, keep_network {self.keep_network}"
+            raise ValueError(f"folds: {found}, expected 0; or 3 or more, last, 0, 0, False")
         if self.keep_network and self.kept_epoch != "last":
             raise ValueError(f"keep_network: found true with kept_epoch {self.kept_epoch}, expected last, or false")
         if self.weight_decay and self.body_rate != 1:  # Keras' optimisers decay every weight by the whole rate

@@ -205,6 +205,15 @@ def test_two_labels_of_one_sequence_are_refused(tree):
         ckplus.sequences(tree)
 
 
+def test_a_label_whose_own_frame_is_missing_is_refused(tree):
+    """Its peak is not there: earlier frames would be taken for it."""
+    label = next(iter(sorted(tree.glob("Emotion/*/*/*.txt"))))
+    frame = label.name.removesuffix("_emotion.txt")
+    (tree / "cohn-kanade-images" / label.parent.relative_to(tree / "Emotion") / f"{frame}.png").unlink()
+    with pytest.raises(ValueError, match=f"{label.name}: found a label of the frame {frame}, and no such frame"):
+        ckplus.sequences(tree)
+
+
 def test_a_label_of_a_sequence_without_frames_is_refused(tree):
     shutil.rmtree(tree / "cohn-kanade-images/S005/001")
     expected = "S005_001_00000006_emotion.txt: found a label of a sequence without frames, expected its frames in"

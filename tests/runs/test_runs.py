@@ -17,7 +17,7 @@ import yaml
 
 from fer_lib import paths, runs, system
 from fer_lib.__main__ import main
-from fer_lib.data import SUPPLIED, load_faces
+from fer_lib.data import SUPPLIED, ckplus, load_faces
 from fer_lib.evaluation import pooled, provenance, records
 from fer_lib.models import weights
 from fer_lib.runs import make, notebooks, plan
@@ -753,3 +753,23 @@ def test_a_notebook_runs_below_any_folder_and_with_this_interpreter(tmp_path, mo
     assert [path.name for path in sorted(root.rglob("*.ipynb"))] == ["plain.ipynb", "run.ipynb"]
     (printed,) = json.loads(output.read_text())["cells"][-1]["outputs"]
     assert "".join(printed["text"]) == notebooks._anonymous(f"3 {sys.executable} {root}\n")
+
+
+def test_smoke_asks_for_no_more_rows_than_the_smallest_fold_trains_on():
+    known = runs.experiments()
+    folded = {name: experiment for name, experiment in known.items() if experiment["parameters"].get("folds")}
+    assert folded
+    for name, experiment in folded.items():
+        parameters = runs.from_experiment(name, experiment, 0, "smoke").parameters
+        faces, folds = load_faces(parameters["data"]), parameters["folds"]
+        least = min(len(ckplus.folded(faces, fold, folds).rows("Training")) for fold in range(folds))
+        assert 0 < parameters["rows"] <= least
+
+
+def test_a_path_that_leads_nowhere_keeps_out_its_own_experiments_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("CKPLUS", str(tmp_path / "nothing"))
+    lacking = plan.not_here("full", "li2018_ckplus,tang2013")
+    assert list(lacking) == ["related/li2018_ckplus"]
+    assert "found no such file or folder, expected CK+" in lacking["related/li2018_ckplus"]
+    with pytest.raises(FileNotFoundError, match="expected CK"):
+        plan.wanted("full", only="li2018_ckplus")

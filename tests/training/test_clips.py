@@ -60,6 +60,20 @@ def test_the_recurrent_network_learns_an_order_in_time():
     assert (logits.argmax(axis=1) == labels)[180:].mean() == pytest.approx(history[-1]["PrivateTest_accuracy"])
 
 
+def test_a_feature_that_never_moved_in_training_decides_nothing():
+    found, labels, split = rising(210)
+    found[:, :, 3] = 0
+    quiet, _ = clips.train(
+        related.irnn(6, 4, 8), found, labels, split, epochs=1, learning_rate=1e-3, batch_size=16, seed=0
+    )
+    found[split == 2, :, 3] = 0.1
+    keras.utils.set_random_seed(0)
+    loud, _ = clips.train(
+        related.irnn(6, 4, 8), found, labels, split, epochs=1, learning_rate=1e-3, batch_size=16, seed=0
+    )
+    assert np.abs(loud[split == 2]).max() < 2 * np.abs(quiet).max() + 1
+
+
 def test_the_same_seed_gives_the_same_predictions():
     first, again, other = (trained(seed, epochs=2)[0] for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)

@@ -59,7 +59,8 @@ def test_folds_that_were_broken_off_go_on_where_they_stopped(known_people, tmp_p
 
 
 @pytest.mark.parametrize(
-    "fields", [{"folds": 2}, {"kept_epoch": "best"}, {"milestone": 1}, {"keep_network": True}, {"folds": -1}]
+    "fields",
+    [{"folds": 2}, {"kept_epoch": "best"}, {"milestone": 1}, {"test_rows": 9}, {"keep_network": True}, {"folds": -1}],
 )
 def test_what_folds_cannot_do_is_refused(fields):
     with pytest.raises(ValueError, match="folds: found"):
