@@ -174,7 +174,7 @@ def experiments() -> dict[str, dict]:
 def from_environment() -> set[str]:
     """The environment variables that the project reads."""
     files = [path for folder in ("fer_lib", "tests", "bench") for path in (ROOT / folder).rglob("*.py")]
-    reads = r'(?:environ|named)\W[^\n]*?"([A-Z][A-Z0-9_]+)"'
+    reads = r'(?:environ|named|supplied)\W[^\n]*?"([A-Z][A-Z0-9_]+)"'
     found = {name for file in files for name in re.findall(reads, file.read_text())}
     return found | {"KERAS_BACKEND", "KAGGLE_API_TOKEN"}
 

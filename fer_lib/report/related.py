@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..evaluation import ensembles, pooled, records, statistics
+from ..evaluation import ensembles, metrics, pooled, records, statistics
 from ..markdown import capitalised, interval, joined, table
 from . import tables
 
@@ -65,14 +65,16 @@ def _has_folds(group: list[dict]) -> bool:
 
 
 def _accuracy(group: list[dict], kept: str, rows: str) -> str:
-    """The mean over seeds with the Wilson interval of as many rows: "62.61 [61.01, 64.18]"; "–" where there is none.
+    """The mean over the seeds that learned with the Wilson interval of as many rows: "62.61 [61.01, 64.18]"; "–" where
+    there is none.
 
     With folds it is that of as many people: neighbouring frames of one person are no independent rows.
     """
     scored = [records.scores(record, kept, rows) for record in group if kept in record["metrics"]]
-    if not scored:
-        return "–"
-    mean, n = float(np.mean([score["accuracy"] for score in scored])), scored[0]["n"]
+    learned = [score["accuracy"] for score in scored if not metrics.collapsed(score)]
+    if not learned:
+        return "collapsed" if scored else "–"
+    mean, n = float(np.mean(learned)), scored[0]["n"]
     if _has_folds(group):
         n = group[0]["data"]["source"].get("persons", n)
     return f"{100 * mean:.2f} {interval(statistics.wilson(mean * n, n))}"
@@ -97,6 +99,8 @@ def _run(group: list[dict]) -> str:
         return ""
     epochs, seeds = group[0]["parameters"]["epochs"], len(group)
     called = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    if lost := sum(bool(metrics.collapsed(records.scores(record, "last", ROWS))) for record in group):
+        called += f", of which {lost} collapsed"
     return f"{epochs} epochs, {called}, {pooled.computed_by(group)}"
 
 

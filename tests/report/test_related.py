@@ -98,6 +98,16 @@ def test_folds_count_people_and_have_no_vote(study):
     assert cells[6] == cells[7] == "–"
 
 
+def test_a_seed_that_collapsed_is_counted_and_left_out_of_the_mean(study, tmp_path):
+    tang, _ = study
+    flat = made_up_records.network(tmp_path / "flat", 2, lambda labels: made_up_records.always(labels, 3), name="flat")
+    known = runs.experiments()
+    title = known[related.TANG]["title"]
+    cells = row(related.systems([tang[0], flat | {"experiment": related.TANG}], known), title)
+    assert cells[4] == row(related.systems(tang[:1], known), title)[4]
+    assert "2 seeds, of which 1 collapsed" in cells[8]
+
+
 def test_of_several_groups_the_largest_is_shown(study):
     tang, _ = study
     other = tang[0] | {"backend": "jax"}
