@@ -11,7 +11,9 @@ from . import tables
 OF = {
     "related/mollahosseini2016_inception": "FER2013; which rows is not known",
     "related/mollahosseini2016_alexnet": "what they compare theirs with",
+    "related/mollahosseini2016_alexnet_short": "the same, for half of the epochs",
     "related/yu2015": "no figure on FER2013",
+    "related/yu2015_short": "the same, for half of the epochs",
     "related/tang2013": "PrivateTest, hidden during the competition; several networks together",
     "related/sang2017": "FER2013, about 71 to 72 by their own account",
     "related/sang2017_short": "the same, for a tenth of the epochs",
