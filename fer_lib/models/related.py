@@ -107,8 +107,8 @@ def kahou(features: int = 256, dropout: float = 0.5) -> keras.Model:
     """A face network in the place of that of Ebrahimi Kahou et al. 2015 (ICMI, doi 10.1145/2818346.2830596):
     1,440,519 parameters.
 
-    Three convolutions, each pooled, the first with large filters of 9x9, as the paper describes its shallower network;
-    widths are ours. The last hidden layer, ``features`` wide, is what their recurrent network is shown of each frame.
+    Three convolutions, each pooled, the first with large filters of 9x9. Its sizes are ours: the paper could not be
+    read. The last hidden layer, ``features`` wide, is what their recurrent network is shown of each frame.
     """
     stack = [_relu(32, 9), _max_pooling(), _relu(64, 5), _max_pooling(), _relu(128, 5), _max_pooling()]
     stack += [layers.Flatten(), layers.Dense(features, activation="relu", name="features"), layers.Dropout(dropout)]

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from fer_lib import paths, runs, system
+from fer_lib import data, paths, runs, system
 from fer_lib.claims import ledger
 from fer_lib.data import ferplus
 from fer_lib.models import weights
@@ -36,10 +36,14 @@ def commands(text: str) -> list[tuple[str, dict[str, str]]]:
 def planned(text: str, monkeypatch, tmp_path) -> set[str]:
     """The experiments of which the text's commands make full runs, where all is done that it says, and no more."""
     names = set()
-    for name in ("AFFECTNET", "FERPLUS"):
+    variables = {variable for _, variable in data.SUPPLIED.values()}
+    for name in variables:
         monkeypatch.delenv(name, raising=False)
     for file in (paths.DATA / "weights").glob("*"):
         file.unlink()
+    for file in re.findall(r"`data/weights/([\w.]+)`, then", text):
+        (paths.DATA / "weights").mkdir(parents=True, exist_ok=True)
+        (paths.DATA / "weights" / file).touch()
     for target, given in commands(text):
         if target == "weights":
             (paths.DATA / "weights").mkdir(parents=True, exist_ok=True)
@@ -47,8 +51,8 @@ def planned(text: str, monkeypatch, tmp_path) -> set[str]:
                 (paths.DATA / "weights" / weights.SOURCES[network].file).touch()
             continue
         assert given.get("PROFILE") == "full", f"{text}: without a GPU it would make quick's runs"
-        if "AFFECTNET" in given:
-            monkeypatch.setenv("AFFECTNET", str(tmp_path))
+        for name in variables & given.keys() - {"FERPLUS"}:
+            monkeypatch.setenv(name, str(tmp_path))
         if "FERPLUS" in given:
             (tmp_path / ferplus.NAME).touch()
             monkeypatch.setenv("FERPLUS", str(tmp_path / ferplus.NAME))

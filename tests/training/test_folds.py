@@ -26,17 +26,18 @@ def known_people() -> Faces:
 
 
 def test_each_face_has_the_logits_of_the_network_that_has_not_seen_its_person(known_people):
-    found, tested = loop.train(known_people, replace(ONE, folds=3), seed=1, progress=lambda line: None)
+    once = replace(ONE, epochs=1)
+    found, tested = loop.train(known_people, replace(once, folds=3), seed=1, progress=lambda line: None)
     assert set(found.logits) == {"last", "views"}
     assert (tested.split == 2).all()
     assert len(tested) == len(known_people)
     for fold in range(3):
-        alone, evaluated = loop.train(ckplus.folded(known_people, fold, 3), ONE, seed=1, progress=lambda line: None)
+        alone, evaluated = loop.train(ckplus.folded(known_people, fold, 3), once, seed=1, progress=lambda line: None)
         own = evaluated.split == 2
         assert set(known_people.people[evaluated.ids[own]]) == {person for person in range(7) if person % 3 == fold}
         for name in ("last", "views"):
             np.testing.assert_array_equal(found.logits[name][evaluated.ids[own]], alone.logits[name][own])
-    assert [entry["epoch"] for entry in found.history] == [1, 2]
+    assert [entry["epoch"] for entry in found.history] == [1]
 
 
 def test_folds_that_were_broken_off_go_on_where_they_stopped(known_people, tmp_path):
