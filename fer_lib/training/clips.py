@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from .. import system
 from ..evaluation import metrics
 from ..files import arrays
+from ..models import related
 from . import backends
 from .batches import each_standardised
 from .losses import loss_function
@@ -44,22 +45,22 @@ def averaged_probabilities(network: keras.Model, frames: np.ndarray) -> np.ndarr
 
 
 def train(
-    network: keras.Model,
     found: np.ndarray,
     labels: np.ndarray,
     split: np.ndarray,
     *,
+    units: int,
     epochs: int,
     learning_rate: float,
     batch_size: int,
     seed: int,
-) -> tuple[np.ndarray, list[dict]]:
+) -> tuple[keras.Model, np.ndarray, list[dict]]:
     """Train a recurrent network (``models.related.irnn``) on features (n, t, k) of labelled clips, by Adam.
 
-    ``split`` (n,): codes of Training, PublicTest and PrivateTest. Features are first scaled by the mean and deviation
-    of each over the training clips. Returns the logits of all clips after the last epoch, (n, 7) float32, and the
-    history, as ``loop.train`` has it. Raises ValueError for features that are not finite, and where the training
-    diverges.
+    ``split`` (n,): codes of Training, PublicTest and PrivateTest. Features are first scaled by the mean and
+    deviation of each over the training clips. Returns the network, the logits of all clips after the last epoch,
+    (n, 7) float32, and the history, as ``loop.train`` has it. It begins anew from the seed, whatever was trained
+    before. Raises ValueError for features that are not finite, and where the training diverges.
     """
     backends.make_deterministic(seed)
     arrays.check_finite(found, "features", "train the network for single faces again")
@@ -67,6 +68,7 @@ def train(
     mean, deviation = found[training].mean(axis=(0, 1)), found[training].std(axis=(0, 1))
     # A feature that hardly ever moves in training would be thrown far off by one clip in which it does.
     inputs = (found - mean) / np.maximum(deviation, LEAST * deviation.max() + 1e-12)
+    network = related.irnn(*found.shape[1:], units)
     optimizer = keras.optimizers.Adam(learning_rate, clipnorm=CLIP_NORM)
     network.compile(optimizer, loss_function("logits"), metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")])
     history, logits = [], None
@@ -88,4 +90,4 @@ def train(
         entry |= {"epoch": epoch, "penalty": 0.0, "learning_rate": learning_rate}
         history.append(entry | {"seconds": seconds, "training_seconds": seconds})
         system.tell(f"clips, epoch {epoch}/{epochs}, about {system.clock(seconds * (epochs - epoch))} left")
-    return logits, history
+    return network, logits, history

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from fer_lib import models
-from fer_lib.models import related
 from fer_lib.training import augmentation, clips
 
 
@@ -44,10 +43,8 @@ def rising(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def trained(seed: int = 0, **more):
     found, labels, split = rising(210)
-    keras.utils.set_random_seed(seed)
-    network = related.irnn(6, 4, 32)
-    settings = {"epochs": 30, "learning_rate": 3e-3, "batch_size": 16, "seed": seed} | more
-    return clips.train(network, found, labels, split, **settings)
+    settings = {"units": 32, "epochs": 30, "learning_rate": 3e-3, "batch_size": 16, "seed": seed} | more
+    return clips.train(found, labels, split, **settings)[1:]
 
 
 def test_the_recurrent_network_learns_an_order_in_time():
@@ -60,22 +57,22 @@ def test_the_recurrent_network_learns_an_order_in_time():
     assert (logits.argmax(axis=1) == labels)[180:].mean() == pytest.approx(history[-1]["PrivateTest_accuracy"])
 
 
+ONCE = {"units": 8, "epochs": 1, "learning_rate": 1e-3, "batch_size": 16, "seed": 0}
+
+
 def test_a_feature_that_never_moved_in_training_decides_nothing():
     found, labels, split = rising(210)
     found[:, :, 3] = 0
-    quiet, _ = clips.train(
-        related.irnn(6, 4, 8), found, labels, split, epochs=1, learning_rate=1e-3, batch_size=16, seed=0
-    )
+    quiet = clips.train(found, labels, split, **ONCE)[1]
     found[split == 2, :, 3] = 0.1
-    keras.utils.set_random_seed(0)
-    loud, _ = clips.train(
-        related.irnn(6, 4, 8), found, labels, split, epochs=1, learning_rate=1e-3, batch_size=16, seed=0
-    )
+    loud = clips.train(found, labels, split, **ONCE)[1]
     assert np.abs(loud[split == 2]).max() < 2 * np.abs(quiet).max() + 1
 
 
-def test_the_same_seed_gives_the_same_predictions():
-    first, again, other = (trained(seed, epochs=2)[0] for seed in (3, 3, 4))
+def test_the_same_seed_gives_the_same_predictions_whatever_was_trained_before():
+    first = trained(3, epochs=2)[0]
+    keras.layers.Dense(5).build((3, 4))  # samples from the engine's random numbers
+    again, other = trained(3, epochs=2)[0], trained(4, epochs=2)[0]
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -83,6 +80,5 @@ def test_the_same_seed_gives_the_same_predictions():
 def test_features_that_are_no_numbers_are_refused():
     found, labels, split = rising(210)
     found[0, 0, 0] = np.inf
-    settings = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 16, "seed": 0}
     with pytest.raises(ValueError, match="features: found 1 of 210"):
-        clips.train(related.irnn(6, 4, 8), found, labels, split, **settings)
+        clips.train(found, labels, split, **ONCE)
