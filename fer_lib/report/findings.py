@@ -11,6 +11,27 @@ from ..data.emotions import FER2013
 from ..evaluation import metrics, records
 
 
+def this_run(experiment: dict | None) -> str:
+    """What an executed notebook is of: the experiment's title, what the paper has, what differs from it, Markdown.
+
+    ``experiment``: None for a trial with parameters of one's own.
+    """
+    if experiment is None:
+        return "A trial with the parameters above: no row of a table."
+    reported = experiment["reported"]
+    figure = f"The paper has {reported['accuracy']:g} %" if "accuracy" in reported else "The paper has no figure for it"
+    figure += f", of {reported['rows']}" if "accuracy" in reported and "rows" in reported else ""
+    lines = [f"**{experiment['title']}** ({experiment['where']}). {figure}."]
+    if folds := experiment.get("parameters", {}).get("folds"):
+        lines.append(
+            f"{folds} networks, each trained without the people of one fold, whom it then predicts: every face counts "
+            "once, as PrivateTest, and nobody is in two parts."
+        )
+    if deviations := experiment.get("deviations"):
+        lines.append("What differs from the paper:\n\n" + "\n".join(f"- {text}" for text in deviations))
+    return "\n\n".join(lines)
+
+
 def frequencies(faces: Faces) -> str:
     """Which emotions are frequent and which are rare, and what the most frequent one alone would score."""
     counts = np.bincount(faces.labels, minlength=len(faces.emotions))

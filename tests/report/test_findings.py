@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from made_up_records import faces
 
+from fer_lib import runs
 from fer_lib.data import ferplus
 from fer_lib.report import findings
 
@@ -82,3 +83,15 @@ def test_a_survey_is_told_by_its_first_detector():
     text = findings.conditions([line("size", 160, 60, True), line("size", 32, 10), line("tilt", 20, 55)])
     assert "`blaze` finds 90.0 % of 100 faces, and the network recognises 60.0 %" in text
     assert text.endswith("What costs most is size 32: 10.0 % found and recognised.")
+
+
+def test_an_executed_notebook_says_which_experiment_it_is_of():
+    known = runs.experiments()
+    text = findings.this_run(known["related/li2018_ckplus"])
+    assert text.startswith("**Li et al. on CK+, ten folds of people** (Systems, row 10). The paper has 99.31 %")
+    assert "10 networks, each trained without the people of one fold" in text
+    assert text.count("\n- ") == len(known["related/li2018_ckplus"]["deviations"])
+    assert "The paper has no figure for it." in findings.this_run(known["related/yu2015"])
+    assert findings.this_run(None).startswith("A trial")
+    for name, experiment in known.items():
+        assert experiment["title"] in findings.this_run(experiment), name
