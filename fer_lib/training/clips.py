@@ -83,8 +83,8 @@ def train(
         logits = np.asarray(network.predict(inputs, batch_size=256, verbose=0), np.float32)
         arrays.check_finite(logits, f"epoch {epoch}", "the training diverged: lower learning_rate")
         losses, correct = metrics.cross_entropy(logits, labels, "logits"), logits.argmax(axis=1) == labels
-        for name, code in (("PublicTest", 1), ("PrivateTest", 2)):
-            rows = split == code
+        sets = {"PublicTest": split == 1, "PrivateTest": split == 2, "PublicTest+PrivateTest": split > 0}
+        for name, rows in sets.items():
             entry |= {f"{name}_loss": float(losses[rows].mean()), f"{name}_accuracy": float(correct[rows].mean())}
         seconds = time.monotonic() - clock
         entry |= {"epoch": epoch, "penalty": 0.0, "learning_rate": learning_rate}

@@ -52,6 +52,8 @@ def test_the_recurrent_network_learns_an_order_in_time():
     assert logits.shape == (210, 7)
     assert [entry["epoch"] for entry in history] == list(range(1, 31))
     assert history[-1]["PrivateTest_accuracy"] > 0.8
+    sets = ("PublicTest", "PrivateTest", "PublicTest+PrivateTest")  # what pages read of any history
+    assert {f"{name}_{what}" for name in sets for what in ("loss", "accuracy")} < history[0].keys()
     assert history[-1]["loss"] < history[0]["loss"]
     labels = rising(210)[1]
     assert (logits.argmax(axis=1) == labels)[180:].mean() == pytest.approx(history[-1]["PrivateTest_accuracy"])
