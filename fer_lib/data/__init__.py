@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -197,6 +197,28 @@ def _drawn() -> Faces:
     with suppress(OSError):  # a read-only folder only costs time
         keep_arrays(folder, (faces.images, faces.labels, faces.split), {"source": faces.source})
     return faces
+
+
+def drawn_once(kind: str, name: str, modules: Iterable[str], write: Callable[[Path], None]) -> Path:
+    """The folder ``name`` with drawn pictures, which ``write`` fills once for each version of the drawing code.
+
+    ``modules``: the files of that code. It is whole or not there. Raises OSError if it cannot be kept.
+    """
+    import cv2
+
+    programs = b"".join(Path(module).read_bytes() for module in modules)
+    version = hashlib.sha256(programs + f"{np.__version__} {cv2.__version__}".encode()).hexdigest()[:12]
+    tree = paths.CACHE / f"{kind}-{version}" / name
+    if not tree.is_dir():
+        try:
+            tree.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=tree.parent) as temporary:
+                write(Path(temporary) / name)
+                (Path(temporary) / name).rename(tree)
+        except OSError as error:
+            if not tree.is_dir():  # else another process was quicker
+                raise OSError(f"{tree}: cannot keep the drawn pictures ({error}); set FER_CACHE elsewhere") from error
+    return tree
 
 
 def kept_arrays(folder: Path, *keys: str) -> tuple[Arrays, dict] | None:

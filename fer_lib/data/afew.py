@@ -59,7 +59,8 @@ def clips(folder: Path) -> list[Clip]:
 
 
 def carved(name: str) -> int:
-    """The part of a training file, an index into ``SPLITS``: a tenth of file names are PublicTest."""
+    """The part of what has a name in a training set (a file, a film), an index into ``SPLITS``: a tenth of names are
+    PublicTest."""
     digest = hashlib.sha256(os.fsencode(f"{SEED} {name}")).digest()
     return SPLITS.index("Training" if int.from_bytes(digest[:8]) % 10 else "PublicTest")
 

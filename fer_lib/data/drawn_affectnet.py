@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import shutil
-import tempfile
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -20,9 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .. import paths
 from ..files import pictures
-from . import Faces, affectnet, drawn_faces
+from . import Faces, affectnet, drawn_faces, drawn_once
 from .affectnet_files import COLUMNS
 from .emotions import AFFECTNET, FER2013, mapping
 
@@ -150,18 +147,8 @@ def load(layout: str, tests: str) -> Faces:
     """700 Training and 140 validation faces with every trap, written once for each version of the drawing code, and
     read like AffectNet (see ``affectnet.load``). What is left out is known and gives no warning.
     """
-    programs = b"".join(Path(module).read_bytes() for module in (__file__, drawn_faces.__file__))
-    version = hashlib.sha256(programs + f"{np.__version__} {cv2.__version__}".encode()).hexdigest()[:12]
-    tree = paths.CACHE / f"drawn-affectnet-{version}" / layout
-    if not tree.is_dir():
-        try:
-            tree.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=tree.parent) as temporary:
-                write(Path(temporary) / layout, layout, 700, 140)
-                os.rename(Path(temporary) / layout, tree)
-        except OSError as error:
-            if not tree.is_dir():  # else another process was quicker
-                raise OSError(f"{tree}: cannot keep the drawn pictures ({error}); set FER_CACHE elsewhere") from error
+    modules = (__file__, drawn_faces.__file__)
+    tree = drawn_once("drawn-affectnet", layout, modules, lambda folder: write(folder, layout, 700, 140))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         faces = affectnet.load(tree, tests=tests)

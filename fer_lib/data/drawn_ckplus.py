@@ -6,9 +6,6 @@ numbers drawn at random for each frame, it is the same person in the same light.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .. import paths
 from ..files import pictures
-from . import Faces, ckplus, drawn_affectnet, drawn_faces, sfew
+from . import Faces, ckplus, drawn_affectnet, drawn_faces, drawn_once, sfew
 from .emotions import AFFECTNET, FER2013, mapping
 
 DRAWN = 96  # the side at which a face is drawn, before it is enlarged
@@ -179,17 +175,6 @@ def load(name: str) -> Faces:
         raise ValueError(f"data: found {name!r}, expected one of {', '.join(DATA)}")
     write, read, layout = DATA[name]
     modules = (__file__, drawn_faces.__file__, drawn_affectnet.__file__)
-    programs = b"".join(Path(module).read_bytes() for module in modules)
-    version = hashlib.sha256(programs + f"{np.__version__} {cv2.__version__}".encode()).hexdigest()[:12]
-    tree = paths.CACHE / f"{name.replace('_', '-')}-{version}" / "tree"
-    if not tree.is_dir():
-        try:
-            tree.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=tree.parent) as temporary:
-                write(Path(temporary) / "tree")
-                os.rename(Path(temporary) / "tree", tree)
-        except OSError as error:
-            if not tree.is_dir():  # else another process was quicker
-                raise OSError(f"{tree}: cannot keep the drawn pictures ({error}); set FER_CACHE elsewhere") from error
+    tree = drawn_once(name.replace("_", "-"), "tree", modules, write)
     faces = read(tree)
     return replace(faces, name=name, source=faces.source | {"file": f"drawn in the layout of {layout}"})

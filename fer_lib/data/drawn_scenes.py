@@ -6,19 +6,15 @@ persons, most of whom show its emotion. They say nothing about AFEW and GAF.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from .. import paths
 from ..files import pictures
-from . import drawn_faces
+from . import drawn_faces, drawn_once
 from .emotions import FER2013
 from .gaf import EMOTIONS
 
@@ -36,6 +32,7 @@ OTHERS = 0.2
 
 DRAWN = 64  # the side at which a face is drawn, before it is enlarged
 _CELLS = (2, 3)  # rows and columns of a group, with a face or none in each
+_MODULES = (__file__, drawn_faces.__file__)
 _LAMP = np.uint8(np.arange(256)[:, None, None] * np.array((0.8, 0.92, 1.0))).reshape(256, 1, 3)
 
 
@@ -116,12 +113,12 @@ def write_clip(path: Path, frames: Iterator[np.ndarray]) -> None:
 
 def afew() -> Path:
     """A tree of 70 training and 35 validation clips, written once for each version of the drawing code."""
-    return _once("afew", write_afew)
+    return drawn_once("drawn-scenes", "afew", _MODULES, write_afew)
 
 
 def gaf() -> Path:
     """A tree of 60 training and 30 validation pictures, written once for each version of the drawing code."""
-    return _once("gaf", write_gaf)
+    return drawn_once("drawn-scenes", "gaf", _MODULES, write_gaf)
 
 
 def _background(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -133,19 +130,3 @@ def _background(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def _coloured(grey: np.ndarray) -> np.ndarray:
     """A grey picture in the light of a lamp, BGR."""
     return cv2.LUT(cv2.merge([grey] * 3), _LAMP)
-
-
-def _once(name: str, write: Callable[[Path], None]) -> Path:
-    programs = b"".join(Path(module).read_bytes() for module in (__file__, drawn_faces.__file__))
-    version = hashlib.sha256(programs + f"{np.__version__} {cv2.__version__}".encode()).hexdigest()[:12]
-    tree = paths.CACHE / f"drawn-scenes-{version}" / name
-    if not tree.is_dir():
-        try:
-            tree.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=tree.parent) as temporary:
-                write(Path(temporary) / name)
-                os.rename(Path(temporary) / name, tree)
-        except OSError as error:
-            if not tree.is_dir():  # else another process was quicker
-                raise OSError(f"{tree}: cannot keep what is drawn ({error}); set FER_CACHE elsewhere") from error
-    return tree

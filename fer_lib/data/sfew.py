@@ -9,8 +9,6 @@ The labels of its test set are not public, and the field reports its validation 
 is a tenth of its training set's films, chosen by their names alone, so that no film is in both it and Training.
 """
 
-import hashlib
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -23,10 +21,8 @@ from .. import paths
 from ..files import refused, visible
 from ..files.pictures import ENDINGS, decode, read
 from . import PROGRESS, SIDE, SPLITS, Faces, array_hash
+from .afew import carved
 from .emotions import FER2013
-
-SEED = 0
-"""Seed of the split: it and a film's name decide the film's part."""
 
 OFFICIAL = (891, 431)
 """Aligned faces of its training and of its validation films, as papers that use it report."""
@@ -76,12 +72,6 @@ def load(path: str | Path | None = None) -> Faces:
     source["films"] = len(films)
     ids, sha256 = np.arange(len(pictures), dtype=np.int32), array_hash(images, labels, split)
     return Faces(images, labels, split, ids, "sfew", sha256, source, people=people.reshape(-1).astype(np.int32))
-
-
-def carved(film: str) -> int:
-    """The part of a film of the training set, an index into ``SPLITS``: a tenth of names are PublicTest."""
-    digest = hashlib.sha256(os.fsencode(f"{SEED} {film}")).digest()
-    return SPLITS.index("Training" if int.from_bytes(digest[:8]) % 10 else "PublicTest")
 
 
 def face(path: Path) -> np.ndarray:

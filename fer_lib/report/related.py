@@ -34,7 +34,7 @@ ROWS = "PrivateTest"
 
 def systems(all_records: list[dict], experiments: dict[str, dict]) -> str:
     """Each system's figure beside ours from scratch, a Markdown table; then those without a run, and how to make it."""
-    groups = {group[0]["experiment"]: group for group in _by_size(all_records, experiments)}  # of several the largest
+    groups = _largest(all_records, experiments)
     ran, missing = [], []
     for name in OF:
         experiment, group = experiments[name], groups.get(name, [])
@@ -58,8 +58,9 @@ def systems(all_records: list[dict], experiments: dict[str, dict]) -> str:
     return "\n".join([*parts, f"Not run yet:\n\n{table(missing)}"] if missing else parts)
 
 
-def _by_size(all_records: list[dict], experiments: dict[str, dict]) -> list[list[dict]]:
-    return sorted(pooled.groups(all_records, experiments), key=len)
+def _largest(all_records: list[dict], experiments: dict[str, dict]) -> dict[str, list[dict]]:
+    """Of each experiment the group with most seeds."""
+    return {group[0]["experiment"]: group for group in sorted(pooled.groups(all_records, experiments), key=len)}
 
 
 def _has_folds(group: list[dict]) -> bool:
@@ -108,7 +109,7 @@ def _run(group: list[dict]) -> str:
 
 def near_the_state_of_the_art(judged: list[dict], all_records: list[dict], experiments: dict[str, dict]) -> str:
     """The verdict on the claim that 60 % is near the state of the art of its day, and what both networks reach here."""
-    groups = {group[0]["experiment"]: group for group in _by_size(all_records, experiments)}
+    groups = _largest(all_records, experiments)
     reached = [
         f"{called} {_accuracy(groups[name], 'last', ROWS)} ({_run(groups[name])})"
         for name, called in ((TANG, "Tang's network"), (PAPER, "the best network of Saravanan et al."))
