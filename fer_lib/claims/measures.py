@@ -29,7 +29,8 @@ def constant_accuracies(record: dict, kept: str, rows: str) -> tuple[dict[str, f
     """Accuracy in percent of always predicting one emotion, by its name, and the number of rows. For clean rows, that
     of all rows."""
     labels = records.row_predictions(record, kept, rows.removesuffix(" clean"))["labels"]
-    return dict(zip(FER2013, 100 * np.bincount(labels, minlength=len(FER2013)) / len(labels))), len(labels)
+    names = records.emotions(record)
+    return dict(zip(names, 100 * np.bincount(labels, minlength=len(names)) / len(labels))), len(labels)
 
 
 def accuracy(record, kept, rows):

@@ -33,7 +33,8 @@ ROWS = "PrivateTest"
 
 
 def systems(all_records: list[dict], experiments: dict[str, dict]) -> str:
-    """Each system's figure beside ours from scratch, a Markdown table; then those without a run, and how to make it."""
+    """What came out in two sentences, each system's figure beside ours from scratch as a Markdown table; then those
+    without a run, and how to make it."""
     groups = _largest(all_records, experiments)
     ran, missing = [], []
     for name in OF:
@@ -55,7 +56,36 @@ def systems(all_records: list[dict], experiments: dict[str, dict]) -> str:
         else:
             missing.append(line | {"To run it": tables.how_to_run([name], experiments)})
     parts = [table(ran)] if ran else []
+    if said := _in_short(groups, experiments):
+        parts.insert(0, f"{said}\n")
     return "\n".join([*parts, f"Not run yet:\n\n{table(missing)}"] if missing else parts)
+
+
+def _in_short(groups: dict[str, list[dict]], experiments: dict[str, dict]) -> str:
+    """How the runs on FER2013's own labels lie beside what is reported of the same system; "" where there is none."""
+    reached, above = {}, {}
+    for name in OF:
+        group = groups.get(name, [])
+        mean, _ = _mean(group, "last", ROWS)
+        if mean is not None and group[0]["parameters"]["data"] == "fer2013":
+            reached[name] = 100 * mean
+            if reported := experiments[name]["reported"].get("accuracy"):
+                above[name] = reported - reached[name]
+    if not reached:
+        return ""
+    text = f"On FER2013's own labels, from scratch, one network of each reaches {_range(reached.values())} % of {ROWS}."
+    if above:
+        below = [gap for gap in above.values() if gap > 0]
+        count = f"all {len(above)}" if len(below) == len(above) else f"{len(below)} of {len(above)}"
+        text += f" Of those with a figure to be held against, {count} stay below it"
+        text += f", by {_range(below)} points." if below else "."
+    return text
+
+
+def _range(values) -> str:
+    """The smallest and the largest: "5.3 to 6.7"."""
+    low, high = f"{min(values):.1f}", f"{max(values):.1f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _largest(all_records: list[dict], experiments: dict[str, dict]) -> dict[str, list[dict]]:
@@ -73,14 +103,20 @@ def _accuracy(group: list[dict], kept: str, rows: str) -> str:
 
     With folds it is that of as many people: neighbouring frames of one person are no independent rows.
     """
-    scored = [records.scores(record, kept, rows) for record in group if kept in record["metrics"]]
-    learned = [score["accuracy"] for score in scored if not metrics.collapsed(score)]
-    if not learned:
-        return "collapsed" if scored else "–"
-    mean, n = float(np.mean(learned)), scored[0]["n"]
-    if _has_folds(group):
-        n = group[0]["data"]["source"].get("persons", n)
+    mean, n = _mean(group, kept, rows)
+    if mean is None:
+        return "collapsed" if n else "–"
     return f"{100 * mean:.2f} {interval(statistics.wilson(mean * n, n))}"
+
+
+def _mean(group: list[dict], kept: str, rows: str) -> tuple[float | None, int]:
+    """The mean accuracy of the seeds that learned, None where none did, and of how many rows or people it is."""
+    scored = [records.scores(record, kept, rows) for record in group if kept in record["metrics"]]
+    if not scored:
+        return None, 0
+    n = group[0]["data"]["source"].get("persons", scored[0]["n"]) if _has_folds(group) else scored[0]["n"]
+    learned = [score["accuracy"] for score in scored if not metrics.collapsed(score)]
+    return (float(np.mean(learned)) if learned else None), n
 
 
 def _vote(group: list[dict]) -> str:

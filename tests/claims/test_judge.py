@@ -409,6 +409,14 @@ def test_a_verdict_from_another_precision_says_so(tmp_path, precision):
     assert (half["verdict"], half["computed_by"]) == (whole["verdict"], f"TensorFlow, {precision}, CPU")
 
 
+def test_a_constant_answer_has_the_name_that_the_record_gives_it(tmp_path):
+    """Contempt is an emotion of AffectNet alone, and the mood of a group is none of FER2013's."""
+    record = network(tmp_path, 0, lambda labels: answers(labels, 3))
+    assert list(measures.constant_accuracies(record, "last", "PrivateTest")[0]) == list(emotions.FER2013)
+    named = record | {"data": record["data"] | {"emotions": [*emotions.FER2013[:-1], "contempt"]}}
+    assert list(measures.constant_accuracies(named, "last", "PrivateTest")[0])[-1] == "contempt"
+
+
 def test_rows_and_epoch_can_be_others_than_the_headline(tmp_path):
     found = [network(tmp_path, s, lambda y: answers(y, 2), best=lambda y: answers(y, 5), name="a") for s in range(3)]
     entry = {"runs": [A], "rows": "PrivateTest", "epoch": "best"}

@@ -61,6 +61,24 @@ def test_a_run_stands_beside_the_figure_with_its_interval_views_and_vote(study):
     assert "2 seeds" in both[8]
 
 
+def test_what_came_out_is_told_in_two_sentences(study):
+    tang, paper = study
+    known = runs.experiments()
+    high, low = (100 * group[0]["metrics"]["last"]["PrivateTest"]["accuracy"] for group in (tang, paper))
+    assert low < 71.1 < 71.2 < high
+    first = related.systems(tang[:1], known).splitlines()[0]
+    assert f"one network of each reaches {high:.1f} % of PrivateTest." in first
+    assert first.endswith("Of those with a figure to be held against, 0 of 1 stay below it.")
+    li = paper[0] | {"experiment": "related/li2018_fer2013"}
+    first = related.systems([li], known).splitlines()[0]
+    assert first.endswith(f"all 1 stay below it, by {71.1 - low:.1f} points.")
+    first = related.systems([*tang[:1], li], known).splitlines()[0]
+    assert f"reaches {low:.1f} to {high:.1f} %" in first
+    assert "1 of 2 stay below it" in first
+    elsewhere = [record | {"parameters": record["parameters"] | {"data": "ckplus"}} for record in tang]
+    assert related.systems(elsewhere, known).startswith("| System |")
+
+
 def test_the_state_of_the_art_is_told_with_the_judged_verdict(study):
     tang, paper = study
     known = runs.experiments()

@@ -10,6 +10,7 @@ from fer_lib.training import loop
 from fer_lib.training.protocol import Protocol
 
 ONE = Protocol(model="feedforward", epochs=2, batch_size=16, kept_epoch="last", views="flip")
+THREE = replace(ONE, folds=3)
 
 
 @pytest.fixture(scope="module")
@@ -25,38 +26,40 @@ def known_people() -> Faces:
     )
 
 
-def test_each_face_has_the_logits_of_the_network_that_has_not_seen_its_person(known_people):
-    once = replace(ONE, epochs=1)
-    found, tested = loop.train(known_people, replace(once, folds=3), seed=1, progress=lambda line: None)
+@pytest.fixture(scope="module")
+def unbroken(known_people):
+    return loop.train(known_people, THREE, seed=1, progress=lambda line: None)
+
+
+def test_each_face_has_the_logits_of_the_network_that_has_not_seen_its_person(known_people, unbroken):
+    found, tested = unbroken
     assert set(found.logits) == {"last", "views"}
     assert (tested.split == 2).all()
     assert len(tested) == len(known_people)
     for fold in range(3):
-        alone, evaluated = loop.train(ckplus.folded(known_people, fold, 3), once, seed=1, progress=lambda line: None)
-        own = evaluated.split == 2
-        assert set(known_people.people[evaluated.ids[own]]) == {person for person in range(7) if person % 3 == fold}
-        for name in ("last", "views"):
-            np.testing.assert_array_equal(found.logits[name][evaluated.ids[own]], alone.logits[name][own])
-    assert [entry["epoch"] for entry in found.history] == [1]
+        folded = ckplus.folded(known_people, fold, 3)
+        own = folded.split == 2
+        assert set(known_people.people[folded.ids[own]]) == {person for person in range(7) if person % 3 == fold}
+    alone, evaluated = loop.train(folded, ONE, seed=1, progress=lambda line: None)
+    own = evaluated.split == 2
+    for name in ("last", "views"):
+        np.testing.assert_array_equal(found.logits[name][evaluated.ids[own]], alone.logits[name][own])
+    assert [entry["epoch"] for entry in found.history] == [1, 2]
 
 
-def test_folds_that_were_broken_off_go_on_where_they_stopped(known_people, tmp_path):
-    whole, _ = loop.train(known_people, replace(ONE, folds=3), seed=1, progress=lambda line: None)
-    told = []
-
+def test_folds_that_were_broken_off_go_on_where_they_stopped(known_people, unbroken, tmp_path):
     def broken(line):
-        told.append(line)
         if line.startswith("fold 2/3  epoch   2/2"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        loop.train(known_people, replace(ONE, folds=3), 1, tmp_path, broken)
+        loop.train(known_people, THREE, 1, tmp_path, broken)
     told = []
-    again, _ = loop.train(known_people, replace(ONE, folds=3), 1, tmp_path, told.append)
+    again, _ = loop.train(known_people, THREE, 1, tmp_path, told.append)
     assert "fold 1/3  continuing after epoch 2" in told
     assert "fold 2/3  continuing after epoch 1" in told
     for name in ("last", "views"):
-        np.testing.assert_array_equal(again.logits[name], whole.logits[name])
+        np.testing.assert_array_equal(again.logits[name], unbroken[0].logits[name])
 
 
 @pytest.mark.parametrize(
@@ -70,4 +73,4 @@ def test_what_folds_cannot_do_is_refused(fields):
 
 def test_faces_without_people_cannot_be_folded(known_people):
     with pytest.raises(ValueError, match="persons are not known"):
-        loop.train(replace(known_people, people=None), replace(ONE, folds=3), 1, progress=lambda line: None)
+        loop.train(replace(known_people, people=None), THREE, 1, progress=lambda line: None)

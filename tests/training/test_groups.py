@@ -30,9 +30,13 @@ def seen():
     return scenes, faces.astype(np.uint8), owner
 
 
-def test_faces_are_averaged_and_a_picture_without_one_has_the_wholes_vote(seen):
-    scenes, faces, owner = seen
-    votes, tested, weights, training = groups.train(scenes, faces, owner, SMALL, seed=0)
+@pytest.fixture(scope="module")
+def unbroken(seen):
+    return groups.train(*seen, SMALL, seed=0)
+
+
+def test_faces_are_averaged_and_a_picture_without_one_has_the_wholes_vote(unbroken):
+    votes, tested, weights, training = unbroken
     assert list(tested.ids) == list(range(60, 90))
     assert weights.sum() == pytest.approx(1)
     assert all(votes[name].shape == (30, 3) for name in ("faces", "scene", "vote"))
@@ -43,9 +47,8 @@ def test_faces_are_averaged_and_a_picture_without_one_has_the_wholes_vote(seen):
     assert len(training.history) == 1
 
 
-def test_it_goes_on_where_it_was_stopped(seen, tmp_path, monkeypatch):
+def test_it_goes_on_where_it_was_stopped(seen, unbroken, tmp_path, monkeypatch):
     scenes, faces, owner = seen
-    whole = groups.train(scenes, faces, owner, SMALL, seed=0)[0]
     begun = groups.loop.train
 
     def broken(shown, *rest):
@@ -58,5 +61,5 @@ def test_it_goes_on_where_it_was_stopped(seen, tmp_path, monkeypatch):
         groups.train(scenes, faces, owner, SMALL, 0, tmp_path)
     monkeypatch.setattr(groups.loop, "train", begun)
     again = groups.train(scenes, faces, owner, SMALL, 0, tmp_path)[0]
-    for name in whole:
-        np.testing.assert_array_equal(again[name], whole[name])
+    for name, whole in unbroken[0].items():
+        np.testing.assert_array_equal(again[name], whole)
