@@ -11,13 +11,13 @@ from . import tables
 OF = {
     "related/mollahosseini2016_inception": "FER2013; which rows is not known",
     "related/mollahosseini2016_alexnet": "what they compare theirs with",
-    "related/mollahosseini2016_alexnet_short": "the same, for half of the epochs",
-    "related/yu2015": "no figure on FER2013",
-    "related/yu2015_short": "the same, for half of the epochs",
+    "related/mollahosseini2016_alexnet_short": "what they compare theirs with; ours for 10 of 20 epochs",
+    "related/yu2015": "no figure on FER2013 known to us",
+    "related/yu2015_short": "no figure on FER2013 known to us; ours for 20 of 40 epochs",
     "related/tang2013": "PrivateTest, hidden during the competition; several networks together",
     "related/sang2017": "FER2013, about 71 to 72 by their own account",
-    "related/sang2017_short": "the same, for a tenth of the epochs",
-    "related/kahou2015_frames": "no figure on FER2013",
+    "related/sang2017_short": "FER2013, about 71 to 72 by their own account; ours for 12 of 100 epochs",
+    "related/kahou2015_frames": "no figure on FER2013 known to us",
     "related/li2018_ferplus": "FER+, by their own abstract",
     "related/li2018_ferplus_identity": "FER+, by their own abstract",
     "related/li2018_fer2013": "said to be FER2013; their abstract has FER+ alone",
@@ -77,7 +77,7 @@ def _in_short(groups: dict[str, list[dict]], experiments: dict[str, dict]) -> st
     if above:
         below = [gap for gap in above.values() if gap > 0]
         count = f"all {len(above)}" if len(below) == len(above) else f"{len(below)} of {len(above)}"
-        text += f" Of those with a figure to be held against, {count} stay below it"
+        text += f" Of those with one figure to be held against, {count} stay below it"
         text += f", by {_range(below)} points." if below else "."
     return text
 

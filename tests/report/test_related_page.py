@@ -68,7 +68,7 @@ def test_what_came_out_is_told_in_two_sentences(study):
     assert low < 71.1 < 71.2 < high
     first = related.systems(tang[:1], known).splitlines()[0]
     assert f"one network of each reaches {high:.1f} % of PrivateTest." in first
-    assert first.endswith("Of those with a figure to be held against, 0 of 1 stay below it.")
+    assert first.endswith("Of those with one figure to be held against, 0 of 1 stay below it.")
     li = paper[0] | {"experiment": "related/li2018_fer2013"}
     first = related.systems([li], known).splitlines()[0]
     assert first.endswith(f"all 1 stay below it, by {71.1 - low:.1f} points.")
