@@ -63,27 +63,27 @@ def systems(all_records: list[dict], experiments: dict[str, dict]) -> str:
 
 def _in_short(groups: dict[str, list[dict]], experiments: dict[str, dict]) -> str:
     """How the runs on FER2013's own labels lie beside what is reported of the same system; "" where there is none."""
-    reached, above = {}, {}
+    reached, above = [], []
     for name in OF:
         group = groups.get(name, [])
         mean, _ = _mean(group, "last", ROWS)
         if mean is not None and group[0]["parameters"]["data"] == "fer2013":
-            reached[name] = 100 * mean
+            reached.append(100 * mean)
             if reported := experiments[name]["reported"].get("accuracy"):
-                above[name] = reported - reached[name]
+                above.append(reported - 100 * mean)
     if not reached:
         return ""
-    text = f"On FER2013's own labels, from scratch, one network of each reaches {_range(reached.values())} % of {ROWS}."
+    text = f"On FER2013's own labels, from scratch, one network of each reaches {_range(reached)} % of {ROWS}."
     if above:
-        below = [gap for gap in above.values() if gap > 0]
+        below = [gap for gap in above if gap > 0]
         count = f"all {len(above)}" if len(below) == len(above) else f"{len(below)} of {len(above)}"
         text += f" Of those with one figure to be held against, {count} stay below it"
         text += f", by {_range(below)} points." if below else "."
     return text
 
 
-def _range(values) -> str:
-    """The smallest and the largest: "5.3 to 6.7"."""
+def _range(values: list[float]) -> str:
+    """The smallest and the largest: "5.3 to 6.7"; one number where they are the same."""
     low, high = f"{min(values):.1f}", f"{max(values):.1f}"
     return low if low == high else f"{low} to {high}"
 

@@ -448,6 +448,8 @@ def test_label_noise_by_agreement(tmp_path):
     assert {level: part["accuracy"] for level, part in line["levels"].items()} == {"10": 1, "0": 0}
     assert line["second"] is None  # no wrong prediction where the label is agreed with
     assert rows.label_noise(grouped(record), taggers(agree)[:100]) == []  # counts of other data
+    eight = record | {"data": record["data"] | {"emotions": [*FER2013, "contempt"]}}  # FER+'s own labels: no noise
+    assert rows.label_noise([[eight]], taggers(agree)) == []
 
 
 def test_the_second_prediction_by_agreement(tmp_path):
