@@ -53,14 +53,16 @@ class Cause:
 def all_causes(all_records: list[dict], experiments: dict[str, dict], results: Path) -> dict[str, Cause]:
     """The causes by their headings in the notebook, from the records below a results folder and the audit beside them.
 
-    A claim may link to one: causes.html#Leaked-rows. What is not ``pooled.comparable`` is left out, and so are groups
-    that are the first epochs of other runs, which would count those twice. But for the collapse a group is read without
+    A claim may link to one: causes.html#Leaked-rows. What is not ``pooled.comparable`` is left out, and so are runs on
+    labels that are not FER2013's, such as FER+'s, and groups that are the first epochs of other runs, which would count
+    those twice. But for the collapse a group is read without
     the few of its runs that collapsed (see ``networks.mostly_learned``).
 
     Raises ValueError where an experiment's seeds were scored on different rows, or a sweep or the FER+ file is
     malformed.
     """
     runs = [record for record in pooled.comparable(all_records, experiments) if record["metrics"]]
+    runs = [record for record in runs if records.emotions(record) == FER2013]
     groups = pooled.groups(runs, experiments)
     groups = [g for g in groups if "milestone_of" not in experiments.get(g[0]["experiment"], {})]
     sweeps = [record for record in all_records if "sweep" in record]
