@@ -11,12 +11,12 @@ from . import tables
 OF = {
     "related/mollahosseini2016_inception": "FER2013; which rows is not known",
     "related/mollahosseini2016_alexnet": "what they compare theirs with",
-    "related/mollahosseini2016_alexnet_short": "what they compare theirs with; ours for 10 of 20 epochs",
+    "related/mollahosseini2016_alexnet_short": "what they compare theirs with",
     "related/yu2015": "no figure on FER2013 known to us",
-    "related/yu2015_short": "no figure on FER2013 known to us; ours for 20 of 40 epochs",
+    "related/yu2015_short": "no figure on FER2013 known to us",
     "related/tang2013": "PrivateTest, hidden during the competition; several networks together",
     "related/sang2017": "FER2013, about 71 to 72 by their own account",
-    "related/sang2017_short": "FER2013, about 71 to 72 by their own account; ours for 12 of 100 epochs",
+    "related/sang2017_short": "FER2013, about 71 to 72 by their own account",
     "related/kahou2015_frames": "no figure on FER2013 known to us",
     "related/li2018_ferplus": "FER+, by their own abstract",
     "related/li2018_ferplus_identity": "FER+, by their own abstract",
@@ -43,7 +43,7 @@ def systems(all_records: list[dict], experiments: dict[str, dict]) -> str:
         line = {
             "System": experiment["title"],
             "They report, %": "–" if reported is None else f"{reported:g}",
-            "That is of": OF[name],
+            "That is of": OF[name] + _shortened(name, experiments),
         }
         if group:
             ran.append(line | {
@@ -59,6 +59,15 @@ def systems(all_records: list[dict], experiments: dict[str, dict]) -> str:
     if said := _in_short(groups, experiments):
         parts.insert(0, f"{said}\n")
     return "\n".join([*parts, f"Not run yet:\n\n{table(missing)}"] if missing else parts)
+
+
+def _shortened(name: str, experiments: dict[str, dict]) -> str:
+    """What a diagnostic run leaves of the epochs: "; ours for 10 of 20 epochs"; "" for the whole protocol."""
+    full = name.removesuffix("_short")
+    if full == name:
+        return ""
+    done, planned = (experiments[each]["parameters"]["epochs"] for each in (name, full))
+    return f"; ours for {done} of {planned} epochs"
 
 
 def _in_short(groups: dict[str, list[dict]], experiments: dict[str, dict]) -> str:

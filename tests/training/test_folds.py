@@ -37,13 +37,11 @@ def test_each_face_has_the_logits_of_the_network_that_has_not_seen_its_person(kn
     assert (tested.split == 2).all()
     assert len(tested) == len(known_people)
     for fold in range(3):
-        folded = ckplus.folded(known_people, fold, 3)
-        own = folded.split == 2
-        assert set(known_people.people[folded.ids[own]]) == {person for person in range(7) if person % 3 == fold}
-    alone, evaluated = loop.train(folded, ONE, seed=1, progress=lambda line: None)
-    own = evaluated.split == 2
-    for name in ("last", "views"):
-        np.testing.assert_array_equal(found.logits[name][evaluated.ids[own]], alone.logits[name][own])
+        alone, evaluated = loop.train(ckplus.folded(known_people, fold, 3), ONE, seed=1, progress=lambda line: None)
+        own = evaluated.split == 2
+        assert set(known_people.people[evaluated.ids[own]]) == {person for person in range(7) if person % 3 == fold}
+        for name in ("last", "views"):
+            np.testing.assert_array_equal(found.logits[name][evaluated.ids[own]], alone.logits[name][own])
     assert [entry["epoch"] for entry in found.history] == [1, 2]
 
 

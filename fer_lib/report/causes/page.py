@@ -55,14 +55,14 @@ def all_causes(all_records: list[dict], experiments: dict[str, dict], results: P
 
     A claim may link to one: causes.html#Leaked-rows. What is not ``pooled.comparable`` is left out, and so are runs on
     labels that are not FER2013's, such as FER+'s, and groups that are the first epochs of other runs, which would count
-    those twice. But for the collapse a group is read without
-    the few of its runs that collapsed (see ``networks.mostly_learned``).
+    those twice. But for the collapse a group is read without the few of its runs that collapsed (see
+    ``networks.mostly_learned``).
 
     Raises ValueError where an experiment's seeds were scored on different rows, or a sweep or the FER+ file is
     malformed.
     """
-    runs = [record for record in pooled.comparable(all_records, experiments) if record["metrics"]]
-    runs = [record for record in runs if records.emotions(record) == FER2013]
+    comparable = pooled.comparable(all_records, experiments)
+    runs = [record for record in comparable if record["metrics"] and records.emotions(record) == FER2013]
     groups = pooled.groups(runs, experiments)
     groups = [g for g in groups if "milestone_of" not in experiments.get(g[0]["experiment"], {})]
     sweeps = [record for record in all_records if "sweep" in record]
