@@ -2,7 +2,9 @@
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
-GPU := $(shell nvidia-smi -L 2>/dev/null | grep '^GPU')
+# On a cluster the nodes' GPUs count, which the machine that submits the jobs has not.
+GPU := $(shell if [ "$(CLUSTER)" = slurm ]; then sinfo --noheader --format %G | grep gpu; \
+	else nvidia-smi -L 2>/dev/null | grep '^GPU'; fi)
 LOCK ?= $(if $(GPU),requirements-gpu.lock,requirements.lock)
 
 # An environment is built when its stamp says so. The stamp is named after the lock, so that another lock
@@ -29,11 +31,12 @@ help: ## List the targets
 #:   SEEDS=     seeds of each experiment
 #:   FORCE=1    again, where a record is there (reproduce: and replace it)
 #:   JOBS=      CPU cores to use (reproduce only)
+#:   CLUSTER=   slurm: make the runs on that cluster (docs/cluster.md)
 #: Data, for every target: FER2013=PATH FERPLUS=PATH AFFECTNET=PATH CKPLUS=PATH SFEW=PATH AFEW=PATH GAF=PATH
 #: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
-OPTIONS := PROFILE ONLY SEEDS FORCE JOBS KEEP MINUTES UPGRADE FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
+OPTIONS := PROFILE ONLY SEEDS FORCE JOBS CLUSTER KEEP MINUTES UPGRADE FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
 blank := $(subst ,, )
 given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))
 unknown := $(filter-out $(OPTIONS) FER_% KERAS% KAGGLE% TF_% XLA_% JAX_% CUDA_% OMP_% MAKE% SHELL --,$(given))
@@ -45,7 +48,8 @@ WHICH = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)"
 	$(if $(call yes,$(FORCE)),--force)
 
 reproduce: $(ENV) ## Make the runs that are missing, then the report
-	@exec .venv/bin/python -m fer_lib reproduce --parent $$PPID $(WHICH) $(if $(JOBS),--jobs "$(JOBS)")
+	@exec .venv/bin/python -m fer_lib reproduce --parent $$PPID $(WHICH) $(if $(JOBS),--jobs "$(JOBS)") \
+		$(if $(CLUSTER),--cluster "$(CLUSTER)")
 
 plan: $(ENV) ## Say what reproduce would make, how long that takes and on how much disk; make nothing
 	@.venv/bin/python -m fer_lib plan $(WHICH)
@@ -154,7 +158,7 @@ $(ENV) $(JAX_ENV):
 	fi; \
 	if [ -e $@ ]; then new=; else new=--clear; fi; \
 	rm -f $@; \
-	echo "Installing $< into $(@D) with $$("$$python" --version); nvidia-smi finds $(if $(GPU),a,no) GPU."; \
+	echo "Installing $< into $(@D) with $$("$$python" --version); there is $(if $(GPU),a,no) GPU."; \
 	echo "The first time takes up to five minutes, and $(if $(findstring jax,$<),1.6 GB,$(if $(GPU),about 7 GB,3.6 GB)) of disk."; \
 	if command -v uv >/dev/null; then \
 		[ -z "$$new" ] || uv venv --quiet --clear --python "$$python" $(@D); \

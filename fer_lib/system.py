@@ -101,11 +101,14 @@ def limit_threads(threads: int) -> None:
 
 @cache
 def has_gpu() -> bool:
-    """Whether an NVIDIA driver answers."""
+    """Whether an NVIDIA driver answers; where runs go to Slurm (CLUSTER=slurm), whether a node of it has GPUs."""
+    slurm = os.environ.get("CLUSTER") == "slurm"
+    command = ["sinfo", "--noheader", "--format", "%G"] if slurm else ["nvidia-smi", "-L"]
     try:
-        return subprocess.run(["nvidia-smi", "-L"], check=False, capture_output=True).returncode == 0
+        answer = subprocess.run(command, check=False, capture_output=True, text=True)
     except OSError:
         return False
+    return answer.returncode == 0 and (not slurm or "gpu" in answer.stdout)
 
 
 def tell(text: str, now: bool = True) -> None:
