@@ -3,7 +3,7 @@
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
 # On a cluster the nodes' GPUs count, which the machine that submits the jobs has not.
-GPU := $(shell if [ "$(CLUSTER)" = slurm ]; then sinfo --noheader --format %G | grep gpu; \
+GPU := $(shell if [ -n "$(CLUSTER)" ] && command -v sinfo >/dev/null; then sinfo --noheader --format %G | grep gpu; \
 	else nvidia-smi -L 2>/dev/null | grep '^GPU'; fi)
 LOCK ?= $(if $(GPU),requirements-gpu.lock,requirements.lock)
 
@@ -18,7 +18,7 @@ export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
 .PHONY: help data weights reproduce plan report article audit live-model demo lab bench bench-ingest bench-live \
-	bench-peers test test-slow mutate browser torch lint lock clean
+	bench-peers test test-slow test-slurm mutate browser torch lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -107,6 +107,14 @@ test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebo
 		tests/runs/test_runs.py tests/runs/test_make.py tests/runs/test_transport.py tests/test_system.py
 	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/models/test_pretrained.py tests/models/test_weight_files.py \
 		tests/models/test_weights.py
+
+# Root on Debian takes the system's package.
+test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kills in the middle. Option: KEEP=1
+	@command -v slurmctld >/dev/null && command -v munged >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge; } || \
+	{ echo "Install Slurm: as root on Debian and Ubuntu, apt install slurm-wlm munge; then call this again." >&2; exit 1; }
+	.venv/bin/python tests/slurm.py $(if $(call yes,$(KEEP)),--keep)
 
 mutate: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words (MINUTES=10)
 	@.venv/bin/python tests/mutations.py $(or $(MINUTES),10)

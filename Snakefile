@@ -19,7 +19,7 @@ rule data:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     shell:
-        "exec {config[python]:q} -c 'import sys; from fer_lib import runs; runs.dataset(sys.argv[1])' {wildcards.name}"
+        "cd {config[root]:q}; exec {config[python]:q} -c 'import sys; from fer_lib import runs; runs.dataset(sys.argv[1])' {wildcards.name}"
 
 
 for kind in sorted({job["kind"] for job in JOBS.values()}):
@@ -43,5 +43,5 @@ for kind in sorted({job["kind"] for job in JOBS.values()}):
             * JOBS[f"{kind}/{wildcards.number}"]["resources"]["minutes"],
             attempt=lambda wildcards, attempt: attempt,
         shell:  # exec: no shell in between, so that a run ends with its Snakemake
-            "echo {params.job[title]:q}; exec {config[python]:q} -m fer_lib run {params.job[runs]:q}"
+            "echo {params.job[title]:q}; cd {config[root]:q}; exec {config[python]:q} -m fer_lib run {params.job[runs]:q}"
             " --profile {params.job[profile]} --threads {threads} --attempt {resources.attempt} --parent $PPID"

@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,8 +102,12 @@ def limit_threads(threads: int) -> None:
 
 @cache
 def has_gpu() -> bool:
-    """Whether an NVIDIA driver answers; where runs go to Slurm (CLUSTER=slurm), whether a node of it has GPUs."""
-    slurm = os.environ.get("CLUSTER") == "slurm"
+    """Whether an NVIDIA driver answers; where runs go to a cluster (CLUSTER in the environment), whether its nodes have
+    GPUs: Slurm is asked, of any other it is taken for granted."""
+    cluster = os.environ.get("CLUSTER", "")
+    slurm = cluster == "slurm" or bool(cluster and shutil.which("sinfo"))
+    if cluster and not slurm:
+        return True
     command = ["sinfo", "--noheader", "--format", "%G"] if slurm else ["nvidia-smi", "-L"]
     try:
         answer = subprocess.run(command, check=False, capture_output=True, text=True)

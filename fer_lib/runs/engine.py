@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from .. import data, paths, runs, system
 from ..files import documents, refused, writing
@@ -31,6 +32,8 @@ THREADS = 4
 """CPU cores of a job on a cluster, unless JOBS= says otherwise."""
 PATIENCE = 120.0
 """Seconds in which a cluster has to end the jobs that were cancelled."""
+LOGS = "results/local/logs"
+"""Where ``profiles/slurm`` has the logs of jobs."""
 
 # Snakemake, but such that it ends with this process.
 SNAKEMAKE = (
@@ -109,31 +112,34 @@ def execute(todo: list[Run], jobs: int | None, lock: int, cluster: str = "") -> 
     Raises ValueError where the settings are damaged, or no such cluster is known or here.
     """
     profile = paths.ROOT / "profiles" / (cluster or "default")
-    settings = profile / "config.yaml"
-    if not isinstance(documents.read_yaml(settings), dict):
-        raise refused(settings, f"{documents.read_yaml(settings)!r:.60}", "settings", "restore it from git")
+    executor = _settings(profile).get("executor")
     listed, marks = paths.RESULTS / "local" / "todo.json", paths.RESULTS / "local" / "done"
-    if cluster:
+    if executor == "slurm":
         cancel_left()
     shutil.rmtree(marks, ignore_errors=True)
     cores = jobs or (THREADS if cluster else os.cpu_count() or 1)
     planned = jobs_of(todo, cores, bool(cluster))
     # Relative, for Snakemake takes braces in an output's path for wildcards.
-    content = {"marks": os.path.relpath(marks, paths.ROOT), "python": sys.executable, "jobs": planned}
+    content = {"marks": os.path.relpath(marks, paths.ROOT), "root": str(paths.ROOT), "python": sys.executable}
+    content["jobs"] = planned
     writing.replace_text(listed, json.dumps(content, indent=1))
     command = [sys.executable, "-c", SNAKEMAKE, str(os.getpid())]
     command += ["--profile", str(profile.relative_to(paths.ROOT)), "--workflow-profile", "none"]
     command += ["--configfile", str(listed)]
     if cluster:
         print(f"{len(planned)} jobs for {cluster}; what each prints is in {LOGS}/.", flush=True)
-        command += ["--slurm-jobname-prefix", prefix()] if cluster == "slurm" else []
+        command += ["--slurm-jobname-prefix", prefix()] if executor == "slurm" else []
     else:
         command += ["--cores", str(cores), "--resources", "gpu=1"]
     return subprocess.run(command, check=False, cwd=paths.ROOT, pass_fds=[lock]).returncode
 
 
-LOGS = "results/local/logs"
-"""Where ``profiles/slurm`` has the logs of jobs."""
+def _settings(profile: Path) -> dict:
+    """Snakemake's settings in a folder of ``profiles/``. Raises ValueError where they are damaged."""
+    settings = documents.read_yaml(profile / "config.yaml")
+    if not isinstance(settings, dict):
+        raise refused(profile / "config.yaml", f"{settings!r:.60}", "settings", "restore it from git")
+    return settings
 
 
 def check_cluster(name: str) -> None:
@@ -144,9 +150,10 @@ def check_cluster(name: str) -> None:
         raise ValueError(
             f"CLUSTER: found {name!r}, expected one of {', '.join(known)}: a folder in profiles/; see docs/cluster.md"
         )
-    if name == "slurm" and (lacking := [tool for tool in ("sbatch", "squeue", "scancel") if not shutil.which(tool)]):
+    slurm = _settings(paths.ROOT / "profiles" / name).get("executor") == "slurm"
+    if slurm and (lacking := [tool for tool in ("sbatch", "squeue", "scancel") if not shutil.which(tool)]):
         raise ValueError(
-            f"CLUSTER=slurm: found no command {', '.join(lacking)}, expected Slurm's; call it where jobs are submitted"
+            f"CLUSTER={name}: found no command {', '.join(lacking)}, expected Slurm's; call it where jobs are submitted"
         )
 
 
