@@ -259,7 +259,7 @@ def _train_folds(faces: Faces, protocol: Protocol, seed: int, folder: Path | Non
         place = folder / f"checkpoint-fold-{fold}" if folder else None
         result, evaluated = train(ckplus.folded(faces, fold, count), replace(protocol, folds=0), seed, place, told)
         own = evaluated.split == SPLITS.index("PrivateTest")
-        for name in result.logits.keys() - {"best"}:
+        for name in [each for each in result.logits if each != "best"]:  # in their order: it is that of the record's
             whole = logits.setdefault(name, np.zeros((len(faces), len(faces.emotions)), np.float32))
             whole[np.searchsorted(faces.ids, evaluated.ids[own])] = result.logits[name][own]
         histories.append(result.history)

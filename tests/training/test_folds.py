@@ -33,7 +33,7 @@ def unbroken(known_people):
 
 def test_each_face_has_the_logits_of_the_network_that_has_not_seen_its_person(known_people, unbroken):
     found, tested = unbroken
-    assert set(found.logits) == {"last", "views"}
+    assert list(found.logits) == ["last", "views"]  # in every call: a record is the same, byte for byte
     assert (tested.split == 2).all()
     assert len(tested) == len(known_people)
     for fold in range(3):
