@@ -67,6 +67,8 @@ def reproduce(
 
 def show_plan(profile: str = "", seeds: int | None = None, only: str = "", force: bool = False) -> None:
     """Say what ``reproduce`` would make, how long that takes and how much disk it needs; make nothing."""
+    if cluster := os.environ.get("CLUSTER"):
+        engine.check_cluster(cluster)
     profile = profile or default_profile(seeds, only)
     wanted, todo = planned(profile, seeds, only, force)
     lines = []

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import slurm as slurm_trial
 from small_study import TREE, Study
 
 from fer_lib import paths, runs, system
@@ -227,6 +228,27 @@ def test_a_run_whose_kernel_was_killed_or_that_lacked_memory_is_tried_again(tmp_
     ):
         (run.unfinished / "failure.json").write_text(json.dumps({"cell": cell, "error": error, "source": ""}))
         assert runs.failed_for_good(run) is for_good, error
+
+
+def test_the_trial_on_a_real_slurm_tells_records_apart(tmp_path):
+    """What ``make test-slurm`` compares in the end: predictions byte for byte, metrics but for where they are from."""
+    record = {"history": [{"loss": 1.0, "seconds": 2.0}], "seconds": 3.0, "parameters": {"seed": 0}}
+    for name, changed, content in (
+        ("same", {"seconds": 9.0, "history": [{"loss": 1.0, "seconds": 5.0}]}, b"a"),
+        ("metrics", {"history": [{"loss": 1.5, "seconds": 2.0}]}, b"a"),
+        ("predictions", {}, b"b"),
+    ):
+        for place, fields, arrays in (("ours", {}, b"a"), (name, changed, content)):
+            folder = tmp_path / place / "runs" / "study" / "x" / "tensorflow-seed0"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "metrics.json").write_text(json.dumps(record | fields))
+            (folder / "predictions.npz").write_bytes(arrays)
+    ours = slurm_trial.records_of(tmp_path / "ours")
+    found = {name: slurm_trial.differing(ours, slurm_trial.records_of(tmp_path / name)) for name in ("same", "metrics")}
+    assert found == {"same": [], "metrics": ["study/x/tensorflow-seed0: other history"]}
+    theirs = slurm_trial.records_of(tmp_path / "predictions")
+    assert slurm_trial.differing(ours, theirs) == ["study/x/tensorflow-seed0: other predictions"]
+    assert slurm_trial.differing(ours, {}) == ["study/x/tensorflow-seed0: only in one of both"]
 
 
 def test_snakemake_alone_says_what_it_would_do(tmp_path, gpus, monkeypatch):
