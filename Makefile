@@ -17,8 +17,8 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data weights reproduce plan report article audit live-model demo lab bench bench-ingest bench-live \
-	bench-peers test test-slow test-slurm mutate browser torch lint lock clean
+.PHONY: help data weights reproduce plan check-results report article audit live-model demo lab bench \
+	bench-ingest bench-live bench-peers test test-slow test-slurm mutate browser torch lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -32,12 +32,14 @@ help: ## List the targets
 #:   FORCE=1    again, where a record is there (reproduce: and replace it)
 #:   JOBS=      CPU cores to use (reproduce only)
 #:   CLUSTER=   slurm: make the runs on that cluster (docs/cluster.md)
+#: Options of check-results: ONLY=, whole names; SEED=, whose record (default: 0); EPOCHS=, only the first ones
 #: Data, for every target: FER2013=PATH FERPLUS=PATH AFFECTNET=PATH CKPLUS=PATH SFEW=PATH AFEW=PATH GAF=PATH
 #: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
-OPTIONS := PROFILE ONLY SEEDS FORCE JOBS CLUSTER KEEP MINUTES UPGRADE FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
+OPTIONS := PROFILE ONLY SEEDS $(if $(filter check-results,$(MAKECMDGOALS)),SEED EPOCHS) FORCE JOBS CLUSTER KEEP MINUTES UPGRADE FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
 blank := $(subst ,, )
+comma := ,
 given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))
 unknown := $(filter-out $(OPTIONS) FER_% KERAS% KAGGLE% TF_% XLA_% JAX_% CUDA_% OMP_% MAKE% SHELL --,$(given))
 $(if $(unknown),$(error found the option $(unknown), expected some of $(OPTIONS); \
@@ -62,6 +64,10 @@ weights: $(ENV) ## Fetch pretrained weights, or say how to get them. Option: ONL
 
 report: $(ENV) ## Write the report again from the runs that are there. Option: PROFILE=
 	@.venv/bin/python -m fer_lib report $(if $(PROFILE),--profile "$(PROFILE)")
+
+check-results: $(ENV) ## Make committed runs again, compare with their records. Options: ONLY= SEED= EPOCHS=
+	@exec .venv/bin/python -m fer_lib check-results --parent $$PPID $(subst $(comma), ,$(ONLY)) \
+		$(if $(SEED),--seed "$(SEED)") $(if $(EPOCHS),--epochs "$(EPOCHS)")
 
 article: $(ENV) ## Print docs/article.md, which report writes, as docs/article.pdf
 	@.venv/bin/python -m fer_lib article

@@ -105,6 +105,12 @@ def parser() -> argparse.ArgumentParser:
     again = "2 or more: leave out what an earlier attempt made, or what failed by an error of its own (default: 1)"
     verb.add_argument("--attempt", type=at_least(1), default=1, help=again)
     verb.add_argument("--threads", type=at_least(1), help="CPU threads to compute with (default: all)")
+    verb = add("check-results", "make committed runs again, and compare each with its record", parent)
+    verb.add_argument(
+        "names", nargs="*", metavar="NAME", help="experiments (default: a tree, and 2 epochs of a network)"
+    )
+    verb.add_argument("--seed", type=at_least(0), default=0, help="whose record is compared (default: 0)")
+    verb.add_argument("--epochs", type=at_least(1), default=0, help="only the first ones (default: the whole run)")
     add("report", "make the report of the runs that are there", profile)
     add("article", "print docs/article.md as docs/article.pdf, by Chromium")
     add("data", "fetch FER2013 from Kaggle into data/, or say how to get it")
@@ -194,7 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 1
 
 
-MAKING = ("reproduce", "run", "report", "article", "data", "weights", "live-model", "export", "import")
+MAKING = ("reproduce", "run", "check-results", "report", "article", "data", "weights", "live-model", "export", "import")
 """The verbs that are called for what they make, not for what they print."""
 
 
@@ -295,6 +301,10 @@ def run(options: argparse.Namespace) -> int | None:
                 system.limit_threads(options.threads)
             named = [(name, options.seed if seed is None else seed) for name, seed in options.experiments]
             return make_runs(named, options.profile, options.attempt)
+        case "check-results":
+            from .runs import check
+
+            return check.check_results(options.names, options.seed, options.epochs)
         case "report":
             from .runs import make
 

@@ -460,10 +460,20 @@ def is_current(folder: Path, parameters: dict, data_sha256: str, defaults: dict)
 
 
 def cpu() -> dict:
-    """The processor as a record's device: ``kind`` "cpu", ``name``, ``threads`` (``OMP_NUM_THREADS``, else all)."""
+    """The processor as a record's device: ``kind`` "cpu", ``name``, ``processor``, ``threads`` (``OMP_NUM_THREADS``,
+    else all).
+
+    ``processor`` tells those of one name apart, which round differently: "family 26, model 2, stepping 1", "" where the
+    system does not say.
+    """
     try:
         with open("/proc/cpuinfo") as file:
-            name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return {"kind": "cpu", "name": name, "threads": int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)}
+            first = file.read().split("\n\n")[0]
+        facts = dict(map(str.strip, line.split(":", 1)) for line in first.splitlines() if ":" in line)
+        name = facts["model name"]
+    except (OSError, LookupError):
+        facts, name = {}, platform.processor() or platform.machine()
+    named = {"family": "cpu family", "model": "model", "stepping": "stepping"}
+    processor = ", ".join(f"{short} {facts[long]}" for short, long in named.items() if long in facts)
+    threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    return {"kind": "cpu", "name": name, "processor": processor, "threads": threads}
