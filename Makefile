@@ -15,7 +15,7 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data weights reproduce plan report article audit live-model demo lab bench bench-ingest bench-live \
+.PHONY: help data weights reproduce plan kit report article audit live-model demo lab bench bench-ingest bench-live \
 	bench-peers test test-slow mutate browser torch lint lock clean
 
 help: ## List the targets
@@ -33,7 +33,7 @@ help: ## List the targets
 #: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
-OPTIONS := PROFILE ONLY SEEDS FORCE JOBS KEEP MINUTES UPGRADE FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
+OPTIONS := PROFILE ONLY SEEDS FORCE JOBS KEEP MINUTES UPGRADE SIZE WITHOUT FOR OUT FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
 blank := $(subst ,, )
 given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))
 unknown := $(filter-out $(OPTIONS) FER_% KERAS% KAGGLE% TF_% XLA_% JAX_% CUDA_% OMP_% MAKE% SHELL --,$(given))
@@ -49,6 +49,10 @@ reproduce: $(ENV) ## Make the runs that are missing, then the report
 
 plan: $(ENV) ## Say what reproduce would make, how long that takes and on how much disk; make nothing
 	@.venv/bin/python -m fer_lib plan $(WHICH)
+
+kit: $(ENV) ## Pack what a machine without network needs for missing runs. Options: SIZE= WITHOUT= FOR= OUT=
+	@.venv/bin/python -m fer_lib kit "$(or $(OUT),results/local/kit)" $(if $(SIZE),--size "$(SIZE)") \
+		$(if $(FOR),--python "$(FOR)") $(if $(WITHOUT),--without "$(WITHOUT)") $(filter-out --force,$(WHICH))
 
 data: $(ENV) ## Fetch FER2013 from Kaggle into data/, or say how to get it
 	@.venv/bin/python -m fer_lib data
