@@ -38,7 +38,7 @@ while [ $# -gt 0 ]; do
 done
 [[ $minutes =~ ^([0-9]+(\.[0-9]+)?)?$ ]] || fail 2 "--minutes: found $minutes, expected a number such as 8.5; correct it"
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || fail 2 "--jobs: found $jobs, expected a whole number, 1 or more; correct it"
-mkdir -p "$into/pieces" "$out"
+mkdir -p "$into" "$out"
 into=$(cd "$into" && pwd) out=$(cd "$out" && pwd)
 
 # ---- the pieces: each with its checksum, from wherever it lies
@@ -47,6 +47,7 @@ sum_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
 
 if [ ! -e "$into/SHA256SUMS" ]; then
     [ -e "$here/SHA256SUMS" ] || fail 3 "$here: found no SHA256SUMS, expected it beside this script; bring it from the kit"
+    mkdir -p "$into/pieces"
     pieces=() missing=() damaged=()
     while read -r sum name; do
         piece=''
@@ -95,7 +96,7 @@ export FER2013="$into/project/data/fer2013.npz" FERPLUS="$into/project/data/fer2
 [ -n "$PRECISION" ] || unset PRECISION
 [ -n "$FER_COMMIT" ] || unset FER_COMMIT
 unset FER_CACHE
-export PYTHONNOUSERSITE=${PYTHONNOUSERSITE-} PYTHONUNBUFFERED=1
+export PYTHONUNBUFFERED=1
 export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$into/jax-cache}"
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="${JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS:-0}"
 above=${PYTHONPATH:+:$PYTHONPATH}
