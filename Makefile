@@ -29,6 +29,11 @@ help: ## List the targets
 #:   SEEDS=     seeds of each experiment
 #:   FORCE=1    again, where a record is there (reproduce: and replace it)
 #:   JOBS=      CPU cores to use (reproduce only)
+#: Options of kit: PROFILE= (default: full) ONLY= SEEDS=, and
+#:   SIZE=      megabytes of a piece at most (default: 50)
+#:   OUT=       the folder that is made (default: results/local/kit)
+#:   FOR=       the other machine's version of Python (default: 3.12)
+#:   WITHOUT=   comma-separated packages that it has, such as jax
 #: Data, for every target: FER2013=PATH FERPLUS=PATH AFFECTNET=PATH CKPLUS=PATH SFEW=PATH AFEW=PATH GAF=PATH
 #: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
 
@@ -50,7 +55,7 @@ reproduce: $(ENV) ## Make the runs that are missing, then the report
 plan: $(ENV) ## Say what reproduce would make, how long that takes and on how much disk; make nothing
 	@.venv/bin/python -m fer_lib plan $(WHICH)
 
-kit: $(ENV) ## Pack what a machine without network needs for missing runs. Options: SIZE= WITHOUT= FOR= OUT=
+kit: $(ENV) ## Pack what the missing runs need on a machine without network, in pieces
 	@.venv/bin/python -m fer_lib kit "$(or $(OUT),results/local/kit)" $(if $(SIZE),--size "$(SIZE)") \
 		$(if $(FOR),--python "$(FOR)") $(if $(WITHOUT),--without "$(WITHOUT)") $(filter-out --force,$(WHICH))
 

@@ -296,7 +296,7 @@ def run(options: argparse.Namespace) -> int | None:
             from .runs import kit
 
             which = options.profile, options.seeds, options.only
-            return kit.make(options.out.absolute(), options.size, *which, options.python, options.without)
+            return kit.make(options.out.expanduser().absolute(), options.size, *which, options.python, options.without)
         case "run":
             from . import runs, system
 

@@ -328,6 +328,7 @@ def test_a_run_is_made_in_a_clean_folder_without_network_and_taken_home(tmp_path
     made, away = tmp_path / "made", tmp_path / "away"
     monkeypatch.setattr(paths, "RESULTS", tmp_path / "home")
     command = ["kit", str(made), "--profile", "smoke", "--only", ROW, "--python", HERE, "--size", "60"]
+    code = provenance.code()
     if main(command):
         why = capsys.readouterr().err
         assert "pip" in why
@@ -353,4 +354,4 @@ def test_a_run_is_made_in_a_clean_folder_without_network_and_taken_home(tmp_path
     assert main(["import", str(away / "records.tar")]) == 0
     assert plan.are_current([run]) == [True]
     record = json.loads((run.folder / "metrics.json").read_text())
-    assert record["code"] == provenance.code() and record["backend"] == "jax"
+    assert record["code"] == code and record["backend"] == "jax"
