@@ -2,7 +2,9 @@
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
-GPU := $(shell nvidia-smi -L 2>/dev/null | grep '^GPU')
+# On a cluster the nodes' GPUs count, which the machine that submits the jobs has not.
+GPU := $(shell if [ -n "$(CLUSTER)" ] && command -v sinfo >/dev/null; then sinfo --noheader --format %G | grep gpu; \
+	else nvidia-smi -L 2>/dev/null | grep '^GPU'; fi)
 LOCK ?= $(if $(GPU),requirements-gpu.lock,requirements.lock)
 
 # An environment is built when its stamp says so. The stamp is named after the lock, so that another lock
@@ -16,7 +18,7 @@ export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
 .PHONY: help data weights reproduce plan kit report article audit live-model demo lab bench bench-ingest bench-live \
-	bench-peers test test-slow mutate browser torch lint lock clean
+	bench-peers test test-slow test-slurm mutate browser torch lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -29,6 +31,7 @@ help: ## List the targets
 #:   SEEDS=     seeds of each experiment
 #:   FORCE=1    again, where a record is there (reproduce: and replace it)
 #:   JOBS=      CPU cores to use (reproduce only)
+#:   CLUSTER=   slurm: make the runs on that cluster (docs/cluster.md)
 #: Options of kit: PROFILE= (default: full) ONLY= SEEDS=, and
 #:   SIZE=      megabytes of a piece at most (default: 50)
 #:   OUT=       the folder that is made (default: results/local/kit)
@@ -38,7 +41,7 @@ help: ## List the targets
 #: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
-OPTIONS := PROFILE ONLY SEEDS FORCE JOBS KEEP MINUTES UPGRADE SIZE WITHOUT FOR OUT FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
+OPTIONS := PROFILE ONLY SEEDS FORCE JOBS CLUSTER KEEP MINUTES UPGRADE SIZE WITHOUT FOR OUT FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
 blank := $(subst ,, )
 given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))
 unknown := $(filter-out $(OPTIONS) FER_% KERAS% KAGGLE% TF_% XLA_% JAX_% CUDA_% OMP_% MAKE% SHELL --,$(given))
@@ -50,7 +53,8 @@ WHICH = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)"
 	$(if $(call yes,$(FORCE)),--force)
 
 reproduce: $(ENV) ## Make the runs that are missing, then the report
-	@exec .venv/bin/python -m fer_lib reproduce --parent $$PPID $(WHICH) $(if $(JOBS),--jobs "$(JOBS)")
+	@exec .venv/bin/python -m fer_lib reproduce --parent $$PPID $(WHICH) $(if $(JOBS),--jobs "$(JOBS)") \
+		$(if $(CLUSTER),--cluster "$(CLUSTER)")
 
 plan: $(ENV) ## Say what reproduce would make, how long that takes and on how much disk; make nothing
 	@.venv/bin/python -m fer_lib plan $(WHICH)
@@ -113,6 +117,14 @@ test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebo
 	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/models/test_pretrained.py tests/models/test_weight_files.py \
 		tests/models/test_weights.py
 
+# Root on Debian takes the system's package.
+test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kills in the middle. Option: KEEP=1
+	@command -v slurmctld >/dev/null && command -v munged >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge; } || \
+	{ echo "Install Slurm: as root on Debian and Ubuntu, apt install slurm-wlm munge; then call this again." >&2; exit 1; }
+	.venv/bin/python tests/slurm.py $(if $(call yes,$(KEEP)),--keep)
+
 mutate: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words (MINUTES=10)
 	@.venv/bin/python tests/mutations.py $(or $(MINUTES),10)
 
@@ -163,7 +175,7 @@ $(ENV) $(JAX_ENV):
 	fi; \
 	if [ -e $@ ]; then new=; else new=--clear; fi; \
 	rm -f $@; \
-	echo "Installing $< into $(@D) with $$("$$python" --version); nvidia-smi finds $(if $(GPU),a,no) GPU."; \
+	echo "Installing $< into $(@D) with $$("$$python" --version); there is $(if $(GPU),a,no) GPU."; \
 	echo "The first time takes up to five minutes, and $(if $(findstring jax,$<),1.6 GB,$(if $(GPU),about 7 GB,3.6 GB)) of disk."; \
 	if command -v uv >/dev/null; then \
 		[ -z "$$new" ] || uv venv --quiet --clear --python "$$python" $(@D); \

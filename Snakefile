@@ -1,23 +1,47 @@
-# Executes the runs that `fer reproduce` lists: one run is one notebook, executed by papermill.
-# What is missing or out of date is decided there, by the records, never by file times: hence no inputs, and as output
-# only a mark that goes when all is done (Snakemake deletes declared outputs when a job fails, and no record may go).
-RUNS = config["runs"]
-MARK = config["marks"] + "/{run}"
+# Makes the runs that have no record yet: one rule for each kind of run, one run a notebook, executed by papermill.
+# Which these are, the records decide, by content, never file times (`fer reproduce`; fer_lib/runs/engine.py puts them
+# into jobs). A record is no output here: Snakemake deletes the outputs of a job that fails, and no record may go. What
+# a job leaves instead is a mark, which goes when all is done.
+JOBS = config["jobs"]
+MARKS = config["marks"]
 
 
 rule all:
     input:
-        expand(MARK, run=RUNS),
+        [f"{MARKS}/{job}" for job in JOBS],
 
 
-rule run:
+# A thousand jobs that find the data in no cache would all read the pictures.
+rule data:
     output:
-        temp(touch(MARK)),
-    params:
-        title=lambda wildcards: RUNS[wildcards.run]["title"],
-        command=lambda wildcards: RUNS[wildcards.run]["command"],
-    threads: lambda wildcards: 1 if RUNS[wildcards.run]["light"] else workflow.cores
+        temp(touch(MARKS + "/data/{name}")),
     resources:
-        gpu=lambda wildcards: RUNS[wildcards.run]["gpu"],
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
     shell:
-        "echo {params.title:q}; exec {params.command} --threads {threads} --parent $PPID"  # exec: no shell in between
+        "cd {config[root]:q}; exec {config[python]:q} -c 'import sys; from fer_lib import runs; runs.dataset(sys.argv[1])' {wildcards.name}"
+
+
+for kind in sorted({job["kind"] for job in JOBS.values()}):
+
+    rule:
+        name:
+            kind
+        input:
+            lambda wildcards, kind=kind: [f"{MARKS}/data/{name}" for name in JOBS[f"{kind}/{wildcards.number}"]["data"]],
+        output:
+            temp(touch(f"{MARKS}/{kind}/{{number}}")),
+        params:
+            job=lambda wildcards, kind=kind: JOBS[f"{kind}/{wildcards.number}"],
+        threads: lambda wildcards, kind=kind: JOBS[f"{kind}/{wildcards.number}"]["resources"]["threads"]
+        resources:
+            gpu=lambda wildcards, kind=kind: JOBS[f"{kind}/{wildcards.number}"]["resources"]["gpu"],
+            # What was killed may have lacked memory or time: it goes on from its checkpoint with more of both.
+            mem_mb=lambda wildcards, attempt, kind=kind: attempt
+            * JOBS[f"{kind}/{wildcards.number}"]["resources"]["mem_mb"],
+            runtime=lambda wildcards, attempt, kind=kind: attempt
+            * JOBS[f"{kind}/{wildcards.number}"]["resources"]["minutes"],
+            attempt=lambda wildcards, attempt: attempt,
+        shell:  # exec: no shell in between, so that a run ends with its Snakemake
+            "echo {params.job[title]:q}; cd {config[root]:q}; exec {config[python]:q} -m fer_lib run {params.job[runs]:q}"
+            " --profile {params.job[profile]} --threads {threads} --attempt {resources.attempt} --parent $PPID"

@@ -57,6 +57,12 @@ def names(text: str) -> str:
     return text
 
 
+def name_and_seed(text: str) -> tuple[str, int | None]:
+    """A type of option: an experiment's name, with ":" and a seed after it, or None."""
+    name, colon, seed = text.partition(":")
+    return name, at_least(0)(seed) if colon else None
+
+
 def new_file(text: str) -> Path:
     """A type of option: a file that can be made."""
     path = Path(text)
@@ -84,7 +90,9 @@ def parser() -> argparse.ArgumentParser:
         return verbs.add_parser(name, help=text, parents=shared)
 
     verb = add("reproduce", "make every run that is missing, then the report", whatever, only, choice, parent)
-    verb.add_argument("--jobs", type=at_least(1), help="CPU cores to use (default: all)")
+    verb.add_argument("--jobs", type=at_least(1), help="CPU cores to use; on a cluster by each job (default: all; 4)")
+    there = "where runs are made: slurm (default: CLUSTER of the environment, else here)"
+    verb.add_argument("--cluster", default=os.environ.get("CLUSTER", ""), metavar="NAME", help=there)
     add("plan", "say what `reproduce` would make, how long that takes and on how much disk", whatever, only, choice)
     verb = add("runs", "list a profile's runs and the state of each; or make what is missing", profile, only, choice)
     verb.add_argument("--missing", action="store_true", help="make the missing runs, without Snakemake and report")
@@ -98,9 +106,12 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--python", default="3.12", help="the version of the machine's Python (default: 3.12)")
     without = "packages that the machine has and that are used with all they need, such as jax,opencv-python-headless"
     verb.add_argument("--without", default="", type=names, help=without)
-    verb = add("run", "make one run", profile, parent)
-    verb.add_argument("experiment", help="for example saravanan2019/table1_feedforward")
-    verb.add_argument("--seed", type=at_least(0), default=0)
+    verb = add("run", "make one run, or several one after the other", profile, parent)
+    named = "for example saravanan2019/table1_feedforward, or with its seed saravanan2019/table1_feedforward:3"
+    verb.add_argument("experiments", nargs="+", type=name_and_seed, metavar="EXPERIMENT[:SEED]", help=named)
+    verb.add_argument("--seed", type=at_least(0), default=0, help="of those that name none (default: 0)")
+    again = "2 or more: leave out what an earlier attempt made, or what failed by an error of its own (default: 1)"
+    verb.add_argument("--attempt", type=at_least(1), default=1, help=again)
     verb.add_argument("--threads", type=at_least(1), help="CPU threads to compute with (default: all)")
     add("report", "make the report of the runs that are there", profile)
     add("article", "print docs/article.md as docs/article.pdf, by Chromium")
@@ -272,7 +283,8 @@ def run(options: argparse.Namespace) -> int | None:
         case "reproduce":
             from .runs import make
 
-            return make.reproduce(options.profile, options.seeds, options.only, options.force, options.jobs)
+            which = options.profile, options.seeds, options.only, options.force
+            return make.reproduce(*which, options.jobs, options.cluster)
         case "plan":
             from .runs import make
 
@@ -298,12 +310,12 @@ def run(options: argparse.Namespace) -> int | None:
             which = options.profile, options.seeds, options.only
             return kit.make(options.out.expanduser().absolute(), options.size, *which, options.python, options.without)
         case "run":
-            from . import runs, system
+            from . import system
 
             if options.threads:
                 system.limit_threads(options.threads)
-            folder = runs.execute(options.experiment, options.seed, options.profile)
-            print(f"{options.experiment} seed {options.seed}: done, see {folder.relative_to(paths.ROOT)}")
+            named = [(name, options.seed if seed is None else seed) for name, seed in options.experiments]
+            return make_runs(named, options.profile, options.attempt)
         case "report":
             from .runs import make
 
@@ -352,6 +364,32 @@ def run(options: argparse.Namespace) -> int | None:
             from .live import command
 
             return command.run(options)
+
+
+def make_runs(named: list[tuple[str, int]], profile: str, attempt: int) -> int:
+    """Make runs, by name and seed, one after the other; 1 where one failed, which stops no other, else 0."""
+    from . import runs
+    from .runs import plan
+
+    failed = 0
+    for name, seed in named:
+        try:
+            if attempt > 1:
+                run = runs.run(name, seed, profile)
+                if not run.unfinished.exists() and not plan.missing([run]):
+                    print(f"{run}: an earlier attempt made it")
+                    continue
+                if runs.failed_for_good(run):
+                    raise RuntimeError(f"{run} failed in an earlier attempt and would again: {runs.failure(run)}")
+            folder = runs.execute(name, seed, profile)
+            print(f"{name} seed {seed}: done, see {folder.relative_to(paths.ROOT)}", flush=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            if named[1:]:
+                say(f"error: {error}")
+                failed = 1
+            else:
+                raise
+    return failed
 
 
 def audit() -> None:

@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,11 +102,18 @@ def limit_threads(threads: int) -> None:
 
 @cache
 def has_gpu() -> bool:
-    """Whether an NVIDIA driver answers."""
+    """Whether an NVIDIA driver answers; where runs go to a cluster (CLUSTER in the environment), whether its nodes have
+    GPUs: Slurm is asked, of any other it is taken for granted."""
+    cluster = os.environ.get("CLUSTER", "")
+    slurm = cluster == "slurm" or bool(cluster and shutil.which("sinfo"))
+    if cluster and not slurm:
+        return True
+    command = ["sinfo", "--noheader", "--format", "%G"] if slurm else ["nvidia-smi", "-L"]
     try:
-        return subprocess.run(["nvidia-smi", "-L"], check=False, capture_output=True).returncode == 0
+        answer = subprocess.run(command, check=False, capture_output=True, text=True)
     except OSError:
         return False
+    return answer.returncode == 0 and (not slurm or "gpu" in answer.stdout)
 
 
 def tell(text: str, now: bool = True) -> None:

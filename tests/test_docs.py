@@ -215,8 +215,8 @@ def check_fer(words: list[str]) -> None:
         assert not words or words[0] in ["--help", *verbs()], f"{words[0]}: there is no such verb"
         return
     options = parser().parse_args(words)
-    if options.verb == "run" and options.experiment not in PLACEHOLDERS:
-        assert options.experiment in experiments()
+    if options.verb == "run":
+        assert {name for name, _ in options.experiments} <= {*PLACEHOLDERS, *experiments()}
     if options.verb == "weights":
         assert set(filter(None, options.only.split(","))) <= weights.SOURCES.keys()
     else:

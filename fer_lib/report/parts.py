@@ -9,6 +9,7 @@ README = paths.ROOT / "README.md"
 RESULTS = paths.ROOT / "docs" / "results.md"
 RELATED = paths.ROOT / "docs" / "related.md"
 BENCHMARKS = paths.ROOT / "docs" / "benchmarks.md"
+CLUSTER = paths.ROOT / "docs" / "cluster.md"
 
 
 def marks(writer: str) -> tuple[str, str]:

@@ -37,7 +37,9 @@ KEYS = {
 }  # fmt: skip
 """What an experiment's file may have, by type."""
 REPORTED = {"accuracy": float, "rows": str}
-EXPECT = {"accuracy": float, "hours_cpu": float, "hours_gpu": float, "hours_quick": float, "device": str}
+EXPECT = {
+    "accuracy": float, "hours_cpu": float, "hours_gpu": float, "hours_quick": float, "memory_gb": float, "device": str,
+}  # fmt: skip
 """What ``reported`` and ``expect`` may have."""
 HOW = "see docs/extending.md"
 LEAST = {
@@ -272,6 +274,17 @@ def failure(run: Run) -> str:
         return (f"cell {error['cell']}: " if error["cell"] else "") + error["error"]
     except (OSError, ValueError, LookupError, TypeError):
         return ""
+
+
+OUT_OF_MEMORY = ("MemoryError", "ResourceExhausted", "RESOURCE_EXHAUSTED", "out of memory", "Unable to allocate")
+"""What errors say that more memory may help."""
+
+
+def failed_for_good(run: Run) -> bool:
+    """Whether a run failed, when it was last tried, by an error that another attempt would only repeat: in a cell, and
+    not for want of memory. What was killed, or lost its kernel, has not."""
+    error = failure(run)
+    return error.startswith("cell ") and not any(words in error for words in OUT_OF_MEMORY)
 
 
 def command(run: Run) -> list[str]:

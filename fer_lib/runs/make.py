@@ -1,11 +1,8 @@
 """Making many runs, by Snakemake (``make reproduce``) or side by side within a time; and the report of all."""
 
-import json
 import os
-import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -14,25 +11,17 @@ from pathlib import Path
 from .. import data, paths, runs, system
 from ..data import fer2013
 from ..evaluation import records
-from ..files import documents, refused, visible, writing
+from ..files import visible, writing
 from ..markdown import table
 from ..report import parts
-from . import Run, notebooks, plan
+from . import Run, engine, notebooks, plan
 
 MARGIN = 15.0
 """Seconds before the deadline at which runs are ended."""
 GRACE = 5.0
 """Seconds that they are given to end by themselves."""
-PROFILE = "profiles/default"
-"""The folder of Snakemake's settings."""
 MUCH = 0.3e9
 """Bytes of disk that are worth a word."""
-
-# Snakemake, but such that it ends with this process.
-SNAKEMAKE = (
-    "import sys; from fer_lib import system; system.end_with(int(sys.argv.pop(1))); "
-    "from snakemake.cli import main; main()"
-)
 
 
 def lock_file() -> Path:
@@ -41,15 +30,26 @@ def lock_file() -> Path:
 
 
 def reproduce(
-    profile: str = "", seeds: int | None = None, only: str = "", force: bool = False, jobs: int | None = None
+    profile: str = "",
+    seeds: int | None = None,
+    only: str = "",
+    force: bool = False,
+    jobs: int | None = None,
+    cluster: str = "",
 ) -> int:
-    """Make every missing run of a profile, then the report. Returns the exit code: 0, or 1 where a run failed."""
+    """Make every missing run of a profile, here or on a ``cluster`` ("slurm"), then, here, the report.
+
+    Returns the exit code: 0, or 1 where a run failed. Raises ValueError for a cluster that is not known or not here.
+    """
+    if cluster:
+        engine.check_cluster(cluster)
+        os.environ["CLUSTER"] = cluster  # its GPUs count, not this machine's
     with system.locked(lock_file(), "making runs") as lock:
         profile = profile or default_profile(seeds, only)
         wanted, todo = prepare(profile, seeds, only, force)
         started, code, failed, left = time.monotonic(), 0, [], 0
         if todo or not report_is_current(profile):
-            code = snakemake(todo, jobs, lock) if todo else 0
+            code = engine.execute(todo, jobs, lock, cluster) if todo else 0
             failed = plan.failures(wanted)
             report(profile, failed)
             left = len(plan.missing(wanted))
@@ -146,6 +146,8 @@ def prepare(
     for run in wanted:
         if run not in todo and not system.is_locked(run.lock):  # its record is there: no use for a repeat given up
             shutil.rmtree(run.unfinished, ignore_errors=True)
+    for run in todo if force else []:  # what a job's second attempt still has to make again, where records are there
+        run.unfinished.mkdir(parents=True, exist_ok=True)
     if sum(plan.disk(todo)) > MUCH:
         print(disk_in_words(todo), flush=True)
     return wanted, todo
@@ -163,35 +165,6 @@ def duration(todo: list[Run]) -> str:
     if hours > 1.6:
         return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"
     return f"{60 * hours:.0f} minutes" if 60 * hours > 1.5 else "a minute or less"
-
-
-def snakemake(todo: list[Run], jobs: int | None, lock: int) -> int:
-    """Hand the runs to Snakemake, which knows nothing but this list: what is current was decided by the records.
-
-    It holds ``lock`` too, and ends with this process. Returns its exit code. Raises ValueError where its settings are
-    damaged.
-    """
-    settings = documents.read_yaml(paths.ROOT / PROFILE / "config.yaml")
-    if not isinstance(settings, dict):
-        raise refused(paths.ROOT / PROFILE / "config.yaml", f"{settings!r:.60}", "settings", "restore it from git")
-    listed, marks = paths.RESULTS / "local" / "todo.json", paths.RESULTS / "local" / "done"
-    shutil.rmtree(marks, ignore_errors=True)
-    gpu = system.has_gpu()
-    entries = {}
-    for number, run in enumerate(todo, 1):
-        light = run.profile == "smoke" or run.backend == "sklearn"
-        entries[f"{run.name}-seed{run.seed}"] = {
-            "title": f"run {number} of {len(todo)}: {run}",
-            "command": shlex.join(runs.command(run)),
-            "light": light,  # one core is enough, and no GPU
-            "gpu": int(gpu and not light),
-        }
-    # Relative, for Snakemake takes braces in an output's path for wildcards.
-    writing.replace_text(listed, json.dumps({"marks": os.path.relpath(marks, paths.ROOT), "runs": entries}))
-    command = [sys.executable, "-c", SNAKEMAKE, str(os.getpid())]
-    command += ["--profile", PROFILE, "--workflow-profile", "none", "--configfile", str(listed)]
-    command += ["--cores", str(jobs or os.cpu_count()), "--resources", "gpu=1"]
-    return subprocess.run(command, check=False, cwd=paths.ROOT, pass_fds=[lock]).returncode
 
 
 def make_missing(

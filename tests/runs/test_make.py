@@ -17,7 +17,7 @@ from small_study import NETWORK, TREE, Study
 from fer_lib import data, models, paths, runs, system
 from fer_lib.__main__ import main
 from fer_lib.claims import judge
-from fer_lib.runs import make, notebooks, plan
+from fer_lib.runs import engine, make, notebooks, plan
 
 EXPERIMENT = """
 title: A network
@@ -268,12 +268,12 @@ def test_snakemakes_list_names_no_folder_with_braces(study, tmp_path, monkeypatc
     shutil.copytree(ROOT / "profiles", root / "profiles")
     done = subprocess.CompletedProcess([], 0)
     monkeypatch.setattr(subprocess, "run", lambda command, **options: done)
-    assert make.snakemake(plan.wanted("full", seeds=1, only="a"), 1, 0) == 0
+    assert engine.execute(plan.wanted("full", seeds=1, only="a"), 1, 0) == 0
     assert json.loads((root / "results" / "local" / "todo.json").read_text())["marks"] == "results/local/done"
     for text, found in {"a: [": "line 2: found no YAML", "": "found None, expected settings; restore it"}.items():
         (root / "profiles" / "default" / "config.yaml").write_text(text)
         with pytest.raises(ValueError, match=f"profiles/default/config.yaml.*{found}"):
-            make.snakemake(plan.wanted("full", seeds=1, only="a"), 1, 0)
+            engine.execute(plan.wanted("full", seeds=1, only="a"), 1, 0)
 
 
 @pytest.mark.slow

@@ -1,0 +1,194 @@
+"""Snakemake, which makes the runs that no record has yet: on this machine, or on a cluster.
+
+``plan`` decides by the records what must run; here these runs are put into jobs, each with what it needs of a machine.
+The Snakefile has one rule for each kind of job, and the folders of ``profiles/`` say where jobs go.
+"""
+
+import getpass
+import hashlib
+import json
+import math
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .. import data, paths, runs, system
+from ..files import documents, refused, writing
+from . import Run, plan
+
+MEMORY = 4.0
+"""Gigabytes of memory of a run whose experiment's file names none (``expect``, ``memory_gb``): twice what most took."""
+FILLED = 0.5
+"""Hours up to which short runs share a job on a cluster: a decision tree of a minute must not queue for itself."""
+SPARE = 2.0
+"""How many times as long as it is expected to take a job may take, before a cluster ends it; and ``START_MINUTES``."""
+START_MINUTES = 10
+THREADS = 4
+"""CPU cores of a job on a cluster, unless JOBS= says otherwise."""
+PATIENCE = 120.0
+"""Seconds in which a cluster has to end the jobs that were cancelled."""
+LOGS = "results/local/logs"
+"""Where ``profiles/slurm`` has the logs of jobs."""
+
+# Snakemake, but such that it ends with this process.
+SNAKEMAKE = (
+    "import sys; from fer_lib import system; system.end_with(int(sys.argv.pop(1))); "
+    "from snakemake.cli import main; main()"
+)
+
+
+def kind(run: Run) -> str:
+    """The kind of job that makes a run, a rule's name: its notebook's, such as "train_network"."""
+    return re.sub(r"^\d+_", "", run.experiment["notebook"])
+
+
+def resources(run: Run, cores: int, clustered: bool = False) -> dict[str, int]:
+    """What a run needs of a machine: ``threads``, ``gpu`` (how many), ``mem_mb`` and ``minutes``, all whole numbers.
+
+    ``cores``: how many a run may have that can use several. Trees and, on one machine, runs at smoke have one core and
+    no GPU. Memory and hours are those of the experiment's file (``expect``); ``minutes`` is how long a cluster should
+    let it run, on its way from its last checkpoint to the end.
+    """
+    one_core = run.backend in runs.OTHERS or (run.profile == "smoke" and not clustered)
+    return {
+        "threads": 1 if run.profile == "smoke" or run.backend in runs.OTHERS else cores,
+        "gpu": 0 if one_core or not system.has_gpu() else 1,
+        "mem_mb": round(1000 * run.experiment["expect"].get("memory_gb", MEMORY)),
+        "minutes": math.ceil(60 * SPARE * plan.hours(run)),
+    }
+
+
+def jobs_of(todo: list[Run], cores: int, clustered: bool = False) -> dict[str, dict]:
+    """The jobs that make these runs, by their names "kind/number", in their order.
+
+    Each has its ``kind``, the ``runs`` as ``fer run`` takes them ("study/name:seed"), their ``profile``, a ``title``
+    for people, the ``data`` that has to be in the cache before, and its ``resources``. On one machine each job is one
+    run. On a cluster runs of one kind that need the same share a job, one after the other, as long as all of them take
+    less than ``FILLED`` hours: then it has the time of all.
+    """
+    gathered: list[list[Run]] = []
+    filling: dict[tuple, list[Run]] = {}
+    for run in todo:
+        needs = resources(run, cores, clustered)
+        alike = kind(run), run.profile, needs["threads"], needs["gpu"], needs["mem_mb"]
+        group = filling.get(alike)
+        if clustered and group and sum(map(plan.hours, [*group, run])) <= FILLED:
+            group.append(run)
+        else:
+            filling[alike] = [run]
+            gathered.append(filling[alike])
+    jobs = {}
+    for number, group in enumerate(gathered, 1):
+        needs = [resources(run, cores, clustered) for run in group]
+        minutes = sum(each["minutes"] for each in needs) + START_MINUTES
+        several = f" to {todo.index(group[-1]) + 1}" if len(group) > 1 else ""
+        names = ", ".join(map(str, group))
+        jobs[f"{kind(group[0])}/{number}"] = {
+            "kind": kind(group[0]),
+            "runs": [f"{run.name}:{run.seed}" for run in group],
+            "profile": group[0].profile,
+            "title": f"run {todo.index(group[0]) + 1}{several} of {len(todo)}: {names}",
+            "data": sorted({run.parameters["data"] for run in group} - _DRAWN),
+            "resources": needs[0] | {"minutes": minutes},
+        }
+    return jobs
+
+
+_DRAWN = {name for name in (*data.loaders(), *data.SCENES) if name.startswith("drawn_")}
+"""Data that is drawn anew in each run: no cache has it."""
+
+
+def execute(todo: list[Run], jobs: int | None, lock: int, cluster: str = "") -> int:
+    """Hand the runs to Snakemake; returns its exit code.
+
+    jobs: CPU cores to use; on a cluster those of each job (None: all, or ``THREADS``). cluster: the folder of
+    ``profiles/`` with that cluster's settings, "" for this machine. Snakemake holds ``lock``, a file's descriptor, too,
+    and ends with this process. What an earlier call left on the cluster, because it was killed, is cancelled before.
+    Raises ValueError where the settings are damaged, or no such cluster is known or here.
+    """
+    profile = paths.ROOT / "profiles" / (cluster or "default")
+    executor = _settings(profile).get("executor")
+    listed, marks = paths.RESULTS / "local" / "todo.json", paths.RESULTS / "local" / "done"
+    if executor == "slurm":
+        cancel_left()
+    shutil.rmtree(marks, ignore_errors=True)
+    cores = jobs or (THREADS if cluster else os.cpu_count() or 1)
+    planned = jobs_of(todo, cores, bool(cluster))
+    # Relative, for Snakemake takes braces in an output's path for wildcards.
+    content = {"marks": os.path.relpath(marks, paths.ROOT), "root": str(paths.ROOT), "python": sys.executable}
+    content["jobs"] = planned
+    writing.replace_text(listed, json.dumps(content, indent=1))
+    command = [sys.executable, "-c", SNAKEMAKE, str(os.getpid())]
+    command += ["--profile", str(profile.relative_to(paths.ROOT)), "--workflow-profile", "none"]
+    command += ["--configfile", str(listed)]
+    if cluster:
+        print(f"{len(planned)} jobs for {cluster}; what each prints is in {LOGS}/.", flush=True)
+        command += ["--slurm-jobname-prefix", prefix()] if executor == "slurm" else []
+    else:
+        command += ["--cores", str(cores), "--resources", "gpu=1"]
+    return subprocess.run(command, check=False, cwd=paths.ROOT, pass_fds=[lock]).returncode
+
+
+def _settings(profile: Path) -> dict:
+    """Snakemake's settings in a folder of ``profiles/``. Raises ValueError where they are damaged."""
+    settings = documents.read_yaml(profile / "config.yaml")
+    if not isinstance(settings, dict):
+        raise refused(profile / "config.yaml", f"{settings!r:.60}", "settings", "restore it from git")
+    return settings
+
+
+def check_cluster(name: str) -> None:
+    """Raise ValueError for a cluster that no folder of ``profiles/`` describes, or whose commands are not here."""
+    known = sorted(path.parent.name for path in (paths.ROOT / "profiles").glob("*/config.yaml"))
+    known.remove("default")
+    if name not in known:
+        raise ValueError(
+            f"CLUSTER: found {name!r}, expected one of {', '.join(known)}: a folder in profiles/; see docs/cluster.md"
+        )
+    slurm = _settings(paths.ROOT / "profiles" / name).get("executor") == "slurm"
+    if slurm and (lacking := [tool for tool in ("sbatch", "squeue", "scancel") if not shutil.which(tool)]):
+        raise ValueError(
+            f"CLUSTER={name}: found no command {', '.join(lacking)}, expected Slurm's; call it where jobs are submitted"
+        )
+
+
+def prefix() -> str:
+    """What the names of this checkout's jobs on a cluster begin with."""
+    return f"fer-{hashlib.sha256(str(paths.ROOT).encode()).hexdigest()[:8]}"
+
+
+def cancel_left() -> None:
+    """Cancel the jobs that an earlier call left in Slurm's queue, because it was killed, and wait until they ended.
+
+    Two jobs must not make one run. What was under way goes on from its last checkpoint. Raises RuntimeError where they
+    are still there after ``PATIENCE`` seconds.
+    """
+    left = _queued()
+    if not left:
+        return
+    print(f"{len(left)} jobs of an earlier call are still there; they are cancelled, their runs go on.", flush=True)
+    deadline = time.monotonic() + PATIENCE
+    while left:
+        subprocess.run(["scancel", *left], check=False)
+        time.sleep(1)
+        left = _queued()
+        if left and time.monotonic() > deadline:
+            raise RuntimeError(
+                f"Slurm: found the jobs {', '.join(left)} in the queue {PATIENCE:.0f} seconds after they were "
+                "cancelled, expected none; end them (scancel), then call this again"
+            )
+
+
+def _queued() -> list[str]:
+    """The ids of this checkout's jobs in Slurm's queue. Raises RuntimeError where Slurm does not answer."""
+    command = ["squeue", "--noheader", "--user", getpass.getuser(), "--format", "%A %j"]
+    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    if answer.returncode:
+        raise RuntimeError(f"Slurm: {shlex.join(command)} failed: {answer.stderr.strip()}; see that Slurm is up")
+    lines = [line.split(maxsplit=1) for line in answer.stdout.splitlines() if line.strip()]
+    return sorted({job for job, name in lines if name.startswith(prefix())})

@@ -1,0 +1,356 @@
+"""The smoke grid through a real Slurm of one node, with kills in the middle: ``make test-slurm``.
+
+It starts munge, slurmctld and slurmd as the calling user in a folder of their own, with two GPUs that are made up, and
+sends the runs of PROFILE=smoke through them from a copy of this checkout, while it kills a run, the controller of the
+cluster, and the study's own call. In the end the records must be those of ``make reproduce PROFILE=smoke`` on this
+machine, byte for byte, but for where they are from. ``--keep`` writes what happened into docs/cluster.md.
+"""
+
+import argparse
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from fer_lib import paths
+from fer_lib.report import parts
+from fer_lib.runs import plan
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "sinfo")
+HOW = "on Debian and Ubuntu as root: apt install slurm-wlm munge"
+COPIED = ("fer_lib", "notebooks", "profiles", "experiments", "claims", "Snakefile", "Makefile")
+SHORT = "saravanan2019/table1_feedforward"
+"""The experiment whose job gets too little memory at first."""
+TOO_LITTLE = 0.5
+"""Gigabytes that it asks for: less than Keras takes, while the third attempt's three times as much are enough."""
+PROVENANCE = ("code", "device", "finished", "lock_sha256", "peak_memory_bytes", "seconds", "versions")
+"""The fields of a record that say where and how it was made."""
+WAIT = 900
+"""Seconds in which whatever is waited for has to come."""
+CONF = """\
+ClusterName=fer
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser={user}
+SlurmdUser={user}
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+SwitchType=switch/none
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+ReturnToService=2
+SchedulerType=sched/backfill
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/filetxt
+JobCompLoc={folder}/jobs.txt
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+SlurmdParameters=config_overrides
+GresTypes=gpu
+MinJobAge=600
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} Gres=gpu:2 State=UNKNOWN
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens at."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def daemon(folder: Path, *command: str) -> subprocess.Popen:
+    """Start a daemon in the foreground, what it prints in ``<name>.out``."""
+    with open(folder / f"{Path(command[0]).name}.out", "ab") as out:
+        return subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+
+
+def wait_for(what: str, come: Callable[[], object], process: subprocess.Popen | None = None) -> None:
+    """Wait until something has come. Raises RuntimeError where it does not in ``WAIT`` seconds, or its process ends."""
+    deadline = time.monotonic() + WAIT
+    while not come():
+        if process and process.poll() is not None:
+            raise RuntimeError(f"{what}: not come before the call ended with {process.returncode}")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what}: not come in {WAIT} seconds")
+        time.sleep(0.2)
+
+
+class Cluster:
+    """A Slurm of one node; ``controller`` is its slurmctld, which may be killed and started again."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.daemons = folder, {}
+        for name in ("state", "spool"):
+            (folder / name).mkdir()
+        for name in ("gpu0", "gpu1"):  # as devices nobody opens
+            (folder / name).touch()
+        host, user = socket.gethostname().split(".")[0], psutil.Process().username()
+        cores, memory = max(2, os.cpu_count() or 1), psutil.virtual_memory().total // 2**20 - 1000
+        conf = CONF.format(
+            host=host, user=user, ports=free_ports(2), folder=folder, cores=cores, memory=max(memory, 9000)
+        )
+        (folder / "slurm.conf").write_text(conf)
+        (folder / "gres.conf").write_text(f"NodeName={host} Name=gpu File={folder}/gpu[0-1]\n")
+        (folder / "munge.key").write_bytes(secrets.token_bytes(1024))
+        (folder / "munge.key").chmod(0o400)
+        os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+        # Snakemake's plugin takes SLURM_CONF, as all of SLURM_*, out of a job's environment before it calls srun.
+        (folder / "bin").mkdir()
+        srun = folder / "bin" / "srun"
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun")} "$@"\n')
+        srun.chmod(0o755)
+        os.environ["PATH"] = f"{folder}/bin:{os.environ['PATH']}"
+
+    def start(self) -> None:
+        at = self.folder
+        self.daemons["munged"] = daemon(
+            at, "munged", "--foreground", "--force", f"--key-file={at}/munge.key", f"--socket={at}/munge.socket",
+            f"--pid-file={at}/munged.pid", f"--seed-file={at}/munged.seed", f"--log-file={at}/munged.log",
+        )  # fmt: skip
+        wait_for("munge's socket", (at / "munge.socket").exists, self.daemons["munged"])
+        self.start_controller()
+        self.daemons["slurmd"] = daemon(at, "slurmd", "-D")
+        wait_for("an idle node", lambda: "idle" in self.ask("sinfo", "--noheader", "--format", "%T"))
+
+    def start_controller(self) -> None:
+        self.daemons["slurmctld"] = daemon(self.folder, "slurmctld", "-D", "-i")
+        wait_for("the controller", lambda: "UP" in self.ask("scontrol", "ping"), self.daemons["slurmctld"])
+
+    def kill_controller(self) -> None:
+        self.daemons["slurmctld"].kill()
+        self.daemons["slurmctld"].wait()
+
+    def ask(self, *command: str) -> str:
+        with suppress(subprocess.TimeoutExpired):  # as while the controller is away
+            return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout
+        return ""
+
+    def jobs(self, state: str = "") -> list[str]:
+        """The ids of all jobs there are or, within ten minutes, were; or those in a state."""
+        answer = self.ask("squeue", "--noheader", "--states=all", "--format", "%A %T").splitlines()
+        return [line.split()[0] for line in answer if state in line]
+
+    def stop(self) -> None:
+        self.ask("scancel", "--user", psutil.Process().username())
+        for process in reversed(self.daemons.values()):
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """A Slurm that runs; its folder, with all logs, stays where something went wrong."""
+    folder = Path(tempfile.mkdtemp(prefix="fer-slurm-"))
+    own = Cluster(folder)
+    try:
+        own.start()
+        yield own
+    except BaseException:
+        say(f"Slurm's logs: {folder}")
+        raise
+    finally:
+        own.stop()
+    shutil.rmtree(folder)
+
+
+def copy_of_the_project(folder: Path) -> None:
+    """What runs need, where the study can leave its results."""
+    for name in COPIED:
+        source = paths.ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    file = folder / "experiments" / f"{SHORT}.yaml"
+    text = file.read_text()
+    with_little = re.sub(r"^expect: \{", f"expect: {{memory_gb: {TOO_LITTLE}, ", text, flags=re.MULTILINE)
+    assert with_little != text
+    file.write_text(with_little)
+
+
+def processes(folder: Path, words: str) -> list[psutil.Process]:
+    """What works in a folder and has these words in its command."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(folder) and words in " ".join(process.cmdline()):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def records_of(results: Path) -> dict[str, tuple[bytes, dict]]:
+    """Each record's predictions, as they lie on the disk, and its metrics but for where they are from, by its place."""
+    found = {}
+    for path in sorted((results / "runs").glob("*/*/*/metrics.json")):
+        record = {key: value for key, value in json.loads(path.read_text()).items() if key not in PROVENANCE}
+        for epoch in record["history"]:
+            epoch.pop("seconds", None)
+        place = path.parent.relative_to(results / "runs").as_posix()
+        found[place] = path.with_name("predictions.npz").read_bytes(), record
+    return found
+
+
+def differing(ours: dict, theirs: dict) -> list[str]:
+    """A sentence for each record that one of two lacks, or that is another."""
+    sentences = [f"{place}: only in one of both" for place in sorted(ours.keys() ^ theirs.keys())]
+    for place in sorted(ours.keys() & theirs.keys()):
+        if ours[place][0] != theirs[place][0]:
+            sentences.append(f"{place}: other predictions")
+        keys = ours[place][1].keys() | theirs[place][1].keys()
+        if unlike := sorted(key for key in keys if ours[place][1].get(key) != theirs[place][1].get(key)):
+            sentences.append(f"{place}: other {', '.join(unlike)}")
+    return sentences
+
+
+def trial(folder: Path, slurm: Cluster) -> dict:
+    """Send the smoke grid through a cluster, with kills; what happened, in numbers. Raises RuntimeError on failure."""
+    study, local = folder / "study", folder / "study" / "results" / "local"
+    study.mkdir()
+    copy_of_the_project(study)
+    environment = os.environ | {"PYTHONPATH": str(study), "CLUSTER": "slurm"}
+    command = [sys.executable, "-m", "fer_lib", "reproduce", "--profile", "smoke", "--cluster", "slurm", "--jobs", "1"]
+
+    def call(number: int) -> subprocess.Popen:
+        with open(folder / f"call{number}.txt", "w") as out:
+            return subprocess.Popen(command, cwd=study, env=environment, stdout=out, stderr=subprocess.STDOUT)
+
+    def printed(number: int) -> str:
+        return (folder / f"call{number}.txt").read_text()
+
+    def checkpoints() -> list[Path]:
+        return list(local.glob("smoke/unfinished/*/*/*/checkpoint-*/state.json"))
+
+    def made() -> int:
+        return len(list(local.glob("smoke/runs/*/*/*/metrics.json")))
+
+    facts = {"started": time.monotonic(), "version": slurm.ask("sinfo", "--version").split()[-1]}
+    first = call(1)
+    wait_for("a run with a checkpoint", checkpoints, first)
+    place = checkpoints()[0].parents[1].relative_to(local / "smoke" / "unfinished")
+    kernel = next(iter(processes(study, "ipykernel_launcher")), None)
+    if kernel:
+        kernel.kill()
+        say(f"killed a kernel while {place.parent} was under way")
+    facts["kernels"] = int(kernel is not None)
+    wait_for("a second running job", lambda: len(slurm.jobs("RUNNING")) > 1 and made() > 2, first)
+    slurm.kill_controller()
+    say("killed slurmctld, the cluster's controller")
+    time.sleep(15)
+    slurm.start_controller()
+    say("started it again")
+    before = made()
+    wait_for("two more records", lambda: made() >= before + 2, first)
+    wait_for("a running job", lambda: slurm.jobs("RUNNING"), first)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    facts["left"] = len(slurm.jobs("RUNNING")) + len(slurm.jobs("PENDING"))
+    say(f"killed the study's call; it left {facts['left']} jobs in the queue, {made()} records are there")
+    if not facts["left"]:
+        raise RuntimeError("found no job left by the call that was killed, expected some; the kill came too late")
+    second = call(2)
+    wait_for("the end of the second call", lambda: second.poll() is not None)
+    if second.returncode:
+        raise RuntimeError(f"the second call ended with {second.returncode}, expected 0:\n{printed(2)[-3000:]}")
+    if f"{facts['left']} jobs of an earlier call" not in printed(2):
+        raise RuntimeError(f"the second call did not cancel what the first left:\n{printed(2)[:2000]}")
+    say(f"the second call ended: {printed(2).splitlines()[-2]}")
+    third = call(3)
+    if third.wait() or "nothing to do" not in printed(3):
+        raise RuntimeError(f"a third call found something to do:\n{printed(3)[-2000:]}")
+    facts["seconds"] = time.monotonic() - facts.pop("started")
+    both = printed(1) + printed(2)
+    facts["jobs"] = both.count("has been submitted with SLURM jobid")
+    facts["retries"] = both.count("Trying to restart job")
+    facts["gpus"] = slurm.ask("squeue", "--noheader", "--states=all", "--Format", "tres-per-job").count("gpu")
+    ended = re.findall(r"JobState=(\w+)", (slurm.folder / "jobs.txt").read_text())
+    facts["states"] = {state: ended.count(state) for state in sorted(set(ended))}
+    logs = [path.read_text(errors="replace") for path in (local / "logs").rglob("*.log")]
+    facts["memory"] = sum("exceeded memory limit" in text for text in logs)
+    if not facts["memory"] or not facts["retries"]:
+        raise RuntimeError(f"found {facts}, expected a job that lacked memory and was tried again with more")
+    return facts
+
+
+def in_words(facts: dict, compared: int) -> str:
+    """The summary, in Markdown."""
+    states = ", ".join(f"{count} {state.lower()}" for state, count in facts["states"].items())
+    return (
+        f"{time.strftime('%Y-%m-%d', time.gmtime())}, Slurm {facts['version']} of one node with {os.cpu_count()} cores "
+        f"and two made-up GPUs: {compared} runs in {facts['jobs']} jobs, {facts['gpus']} of them with a GPU; they "
+        f"ended as {states}. Killed on the way: {facts['kernels']} run's kernel, the cluster's controller, and the "
+        f"study's own call, which left {facts['left']} jobs in the queue. {facts['memory']} jobs had too little "
+        f"memory, as was arranged; {facts['retries']} were tried again. All {compared} records are those of the same "
+        f"runs without Slurm, byte for byte but for where they are from. It took {facts['seconds'] / 60:.0f} minutes.\n"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="slurm.py", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--keep", action="store_true", help="write the summary into docs/cluster.md, to commit")
+    options = parser.parse_args()
+    if lacking := [program for program in PROGRAMS if not shutil.which(program)]:
+        print(f"error: found no {', '.join(lacking)}, expected Slurm and munge; {HOW}", file=sys.stderr)
+        return 1
+    local = paths.results_folder("smoke")
+    if plan.missing(plan.wanted("smoke")):
+        say("the same runs without Slurm come first: make reproduce PROFILE=smoke")
+        subprocess.run([sys.executable, "-m", "fer_lib", "reproduce", "--profile", "smoke"], cwd=paths.ROOT, check=True)
+    folder = Path(tempfile.mkdtemp(prefix="fer-cluster-"))
+    try:
+        with cluster() as slurm:
+            facts = trial(folder, slurm)
+    except (RuntimeError, AssertionError) as error:
+        print(f"FAILED: {error}\nAll that was printed: {folder}", file=sys.stderr)
+        return 1
+    ours, theirs = records_of(local), records_of(folder / "study" / "results" / "local" / "smoke")
+    if unlike := differing(ours, theirs):
+        print("FAILED: with Slurm the records are others:", *unlike, f"See {folder}", sep="\n", file=sys.stderr)
+        return 1
+    shutil.rmtree(folder)
+    summary = in_words(facts, len(ours))
+    print(summary)
+    if options.keep:
+        parts.put(parts.CLUSTER, "make test-slurm", summary)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
