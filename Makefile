@@ -17,7 +17,7 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data weights reproduce plan check-results report article audit live-model demo lab bench \
+.PHONY: help data weights reproduce plan kit check-results report article audit live-model demo lab bench \
 	bench-ingest bench-live bench-peers test test-slow test-slurm mutate browser torch lint lock clean
 
 help: ## List the targets
@@ -33,11 +33,16 @@ help: ## List the targets
 #:   JOBS=      CPU cores to use (reproduce only)
 #:   CLUSTER=   slurm: make the runs on that cluster (docs/cluster.md)
 #: Options of check-results: ONLY=, whole names; SEED=, whose record (default: 0); EPOCHS=, only the first ones
+#: Options of kit: PROFILE= (default: full) ONLY= SEEDS=, and
+#:   SIZE=      megabytes of a piece at most (default: 50)
+#:   OUT=       the folder that is made (default: results/local/kit)
+#:   FOR=       the other machine's version of Python (default: 3.12)
+#:   WITHOUT=   comma-separated packages that it has, such as jax
 #: Data, for every target: FER2013=PATH FERPLUS=PATH AFFECTNET=PATH CKPLUS=PATH SFEW=PATH AFEW=PATH GAF=PATH
 #: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
-OPTIONS := PROFILE ONLY SEEDS $(if $(filter check-results,$(MAKECMDGOALS)),SEED EPOCHS) FORCE JOBS CLUSTER KEEP MINUTES UPGRADE FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
+OPTIONS := PROFILE ONLY SEEDS $(if $(filter check-results,$(MAKECMDGOALS)),SEED EPOCHS) FORCE JOBS CLUSTER KEEP MINUTES UPGRADE SIZE WITHOUT FOR OUT FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
 blank := $(subst ,, )
 comma := ,
 given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))
@@ -55,6 +60,10 @@ reproduce: $(ENV) ## Make the runs that are missing, then the report
 
 plan: $(ENV) ## Say what reproduce would make, how long that takes and on how much disk; make nothing
 	@.venv/bin/python -m fer_lib plan $(WHICH)
+
+kit: $(ENV) ## Pack what the missing runs need on a machine without network, in pieces
+	@.venv/bin/python -m fer_lib kit "$(or $(OUT),results/local/kit)" $(if $(SIZE),--size "$(SIZE)") \
+		$(if $(FOR),--python "$(FOR)") $(if $(WITHOUT),--without "$(WITHOUT)") $(filter-out --force,$(WHICH))
 
 data: $(ENV) ## Fetch FER2013 from Kaggle into data/, or say how to get it
 	@.venv/bin/python -m fer_lib data

@@ -98,6 +98,14 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--missing", action="store_true", help="make the missing runs, without Snakemake and report")
     verb.add_argument("--minutes", type=float, help="end then; the next call goes on (default: when all are made)")
     verb.add_argument("--jobs", type=at_least(1), default=1, help="runs at a time (default: 1)")
+    verb.add_argument("--list", type=Path, metavar="FILE", help="with --missing: of these, which `kit` listed")
+    verb = add("kit", "pack what a machine without network needs to make the missing runs", profile, only)
+    verb.add_argument("out", type=Path, metavar="OUT", help="the folder that is made; an older kit is replaced")
+    verb.add_argument("--seeds", type=at_least(1), help="seeds of each experiment")
+    verb.add_argument("--size", type=at_least(1), default=50, help="megabytes of a piece at most (default: 50)")
+    verb.add_argument("--python", default="3.12", help="the version of the machine's Python (default: 3.12)")
+    without = "packages that the machine has and that are used with all they need, such as jax,opencv-python-headless"
+    verb.add_argument("--without", default="", type=names, help=without)
     verb = add("run", "make one run, or several one after the other", profile, parent)
     named = "for example saravanan2019/table1_feedforward, or with its seed saravanan2019/table1_feedforward:3"
     verb.add_argument("experiments", nargs="+", type=name_and_seed, metavar="EXPERIMENT[:SEED]", help=named)
@@ -200,7 +208,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 1
 
 
-MAKING = ("reproduce", "run", "check-results", "report", "article", "data", "weights", "live-model", "export", "import")
+MAKING = (
+    "reproduce",
+    "kit",
+    "run",
+    "check-results",
+    "report",
+    "article",
+    "data",
+    "weights",
+    "live-model",
+    "export",
+    "import",
+)
 """The verbs that are called for what they make, not for what they print."""
 
 
@@ -291,9 +311,22 @@ def run(options: argparse.Namespace) -> int | None:
             from .runs import make, plan
 
             which = options.profile, options.seeds, options.only
+            listed = None
+            if options.list:
+                if not options.missing or options.only or options.seeds:
+                    raise ValueError(
+                        "runs --list: found it without --missing, or with a choice, expected no other; see --help"
+                    )
+                profile, listed = plan.from_list(options.list)
+                which = profile, None, ""
             if options.missing:
-                return make.make_missing(*which, options.force, options.jobs, options.minutes)
+                return make.make_missing(*which, options.force, options.jobs, options.minutes, listed)
             print("\n".join(plan.states(plan.wanted(*which))))
+        case "kit":
+            from .runs import kit
+
+            which = options.profile, options.seeds, options.only
+            return kit.make(options.out.expanduser().absolute(), options.size, *which, options.python, options.without)
         case "run":
             from . import system
 

@@ -229,6 +229,14 @@ def test_make_hands_its_options_on():
     assert "--force" not in make("reproduce", "FORCE=0").stdout.splitlines()[-1]
 
 
+def test_make_hands_a_kit_s_options_on():
+    line = make("kit", "SIZE=20", "FOR=3.11", "WITHOUT=jax,h5py", "OUT=/a b", "ONLY=table1", "FORCE=1").stdout
+    assert line.replace("\\\n", "").split("fer_lib ")[-1].split() == (
+        'kit "/a b" --size "20" --python "3.11" --without "jax,h5py" --only "table1"'.split()
+    )
+    assert 'kit "results/local/kit"' in make("kit").stdout
+
+
 def test_jupyterlab_starts_for_root_too():
     assert ("--allow-root" in make("lab").stdout.splitlines()[-1]) == (os.getuid() == 0)
 

@@ -118,16 +118,19 @@ def default_profile(seeds: int | None = None, only: str = "") -> str:
     return "quick"
 
 
-def planned(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> tuple[list[Run], list[Run]]:
-    """The wanted runs and those of them that are to be made; says how many, on what, and about how long that takes.
+def planned(
+    profile: str, seeds: int | None = None, only: str = "", force: bool = False, listed: list[Run] | None = None
+) -> tuple[list[Run], list[Run]]:
+    """The wanted runs (those ``listed``, else what the profile asks for) and those of them that are to be made; says
+    how many, on what, and about how long that takes.
 
     Raises ValueError for a name that no experiment has, and what ``runs.check_data`` raises.
     """
     plan.chosen(runs.experiments(), only)
     runs.check_data(profile)
     print(f"{profile}: {runs.PROFILES[profile]}. Device: {'GPU' if system.has_gpu() else 'CPU'}.", flush=True)
-    wanted = plan.wanted(profile, seeds, only)
-    for sentence in plan.by_reason(plan.not_here(profile, only)):
+    wanted = plan.wanted(profile, seeds, only) if listed is None else listed
+    for sentence in plan.by_reason(plan.not_here(profile, only) if listed is None else {}):
         print(f"Left out: {sentence}.", flush=True)
     todo = plan.missing(wanted, force)
     if todo:
@@ -137,9 +140,11 @@ def planned(profile: str, seeds: int | None = None, only: str = "", force: bool 
     return wanted, todo
 
 
-def prepare(profile: str, seeds: int | None = None, only: str = "", force: bool = False) -> tuple[list[Run], list[Run]]:
+def prepare(
+    profile: str, seeds: int | None = None, only: str = "", force: bool = False, listed: list[Run] | None = None
+) -> tuple[list[Run], list[Run]]:
     """``planned``, and what is in the way of these runs removed; says what disk they need, where that is much."""
-    wanted, todo = planned(profile, seeds, only, force)
+    wanted, todo = planned(profile, seeds, only, force, listed)
     for run in wanted:
         if run not in todo and not system.is_locked(run.lock):  # its record is there: no use for a repeat given up
             shutil.rmtree(run.unfinished, ignore_errors=True)
@@ -171,8 +176,10 @@ def make_missing(
     force: bool = False,
     jobs: int = 1,
     minutes: float | None = None,
+    listed: list[Run] | None = None,
 ) -> int:
-    """Make the missing runs, ``jobs`` at a time. Returns 1 where one failed, else 0.
+    """Make the missing runs, ``jobs`` at a time: those that the profile asks for, or of those ``listed``. Returns 1
+    where one failed, else 0.
 
     Those of the highest ``value`` (of their experiment, else 0) come first. Of one value, the first seeds of all come
     before the second ones, shortest first: a time too short for all leaves a run of everything, not all seeds of one
@@ -184,7 +191,7 @@ def make_missing(
         raise ValueError(f"found jobs {jobs}, minutes {minutes}; expected 1 job or more, and more than 0 minutes")
     clock = _Clock(minutes)
     with system.locked(lock_file(), "making runs"):
-        todo = sorted(prepare(profile, seeds, only, force)[1], key=_turn)
+        todo = sorted(prepare(profile, seeds, only, force, listed)[1], key=_turn)
         if not todo:
             print("All runs are there: nothing to do.")
             return 0

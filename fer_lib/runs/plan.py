@@ -1,10 +1,16 @@
 """Which runs a profile asks for, what is there of them, and how long the others take."""
 
+import json
+import re
+from pathlib import Path
+
 from .. import data, system
 from ..data import afew, affectnet, ckplus, ferplus, gaf, sfew
 from ..evaluation import provenance, records
+from ..files import documents, refused
 from ..models import weights
-from . import Run, dataset, epochs_done, experiments, failure, from_experiment, nearest
+from ..paths import kind
+from . import Run, check_profile, dataset, epochs_done, experiments, failure, from_experiment, nearest
 
 RECORD = 0.5e6
 """Bytes of a run's record, at most."""
@@ -39,12 +45,12 @@ def chosen(known: dict[str, dict], only: str = "") -> list[str]:
     return [name for name in known if name in names]
 
 
-def _asked_for(known: dict[str, dict], profile: str, only: str) -> list[str]:
+def _asked_for(known: dict[str, dict], profile: str, only: str, gpu: bool | None = None) -> list[str]:
     """Names of the experiments that a profile makes, of those that ``only`` asks for (see ``wanted``)."""
     names = chosen(known, only)
     if only:
         return names
-    if profile in ("smoke", "quick") or not system.has_gpu():
+    if profile in ("smoke", "quick") or not _has_gpu(gpu):
         names = [name for name in names if not known[name].get("heavy")]
     if profile == "quick":
         names = [name for name in names if not name.startswith(("related/", "ours/"))]
@@ -58,6 +64,11 @@ def _asked_for(known: dict[str, dict], profile: str, only: str) -> list[str]:
     return names
 
 
+def _has_gpu(gpu: bool | None) -> bool:
+    """Whether the runs' machine has a GPU; None: they are made here."""
+    return system.has_gpu() if gpu is None else gpu
+
+
 def left_to_name(profile: str, only: str = "") -> list[str]:
     """The heavy experiments that a profile of real data makes here only where they are named (see ``wanted``)."""
     known = experiments()
@@ -67,14 +78,14 @@ def left_to_name(profile: str, only: str = "") -> list[str]:
     return [name for name in known if known[name].get("heavy") and name not in made]
 
 
-def not_here(profile: str, only: str = "") -> dict[str, str]:
+def not_here(profile: str, only: str = "", gpu: bool | None = None) -> dict[str, str]:
     """The experiments that are asked for and no run is planned of, each with what is not here and how to get it."""
-    return _lacking(experiments(), profile, only)
+    return _lacking(experiments(), profile, only, gpu)
 
 
-def _lacking(known: dict[str, dict], profile: str, only: str) -> dict[str, str]:
+def _lacking(known: dict[str, dict], profile: str, only: str, gpu: bool | None = None) -> dict[str, str]:
     """``not_here``, where the experiments are at hand."""
-    asked = [] if profile == "smoke" else _asked_for(known, profile, only)
+    asked = [] if profile == "smoke" else _asked_for(known, profile, only, gpu)
     return {name: lacks for name in asked if (lacks := _lacks(known[name]["parameters"]))}
 
 
@@ -98,13 +109,16 @@ def by_reason(lacking: dict[str, str]) -> list[str]:
     return [f"{', '.join(name for name in lacking if lacking[name] == why)}: {why}" for why in reasons]
 
 
-def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
+def wanted(
+    profile: str, seeds: int | None = None, only: str = "", backend: str = "", gpu: bool | None = None
+) -> list[Run]:
     """The runs of a profile. ``seeds``: of each; where it is not given 1 for smoke and quick, else what the experiment
     says (``seeds``), else 5 with a GPU, and without one what it says of that (``seeds_cpu``), or 3.
 
     Where none is asked for by name, quick makes the rows of the papers' tables, and smoke the first of them of each
     kind (notebook, network and data set), with one of ours for each notebook that the papers' have not. Experiments
     that call themselves ``heavy`` are a GPU's work: at smoke, at quick and without a GPU they are made by name only.
+    For another machine than this one, ``backend`` and ``gpu`` say what it computes with, and whether it has a GPU.
 
     Experiments are left out whose data or pretrained weights are not here (``not_here``); raises FileNotFoundError
     where nothing else was asked for.
@@ -112,17 +126,50 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
     if seeds is not None and seeds < 1:
         raise ValueError(f"SEEDS: found {seeds}, expected 1 or more; without it each experiment has as many as it says")
     known = experiments()
-    lacking = _lacking(known, profile, only)
-    names = [name for name in _asked_for(known, profile, only) if name not in lacking]
+    lacking = _lacking(known, profile, only, gpu)
+    names = [name for name in _asked_for(known, profile, only, gpu) if name not in lacking]
     if lacking and not names:
         raise FileNotFoundError("; ".join(by_reason(lacking)))
 
     def count(experiment: dict) -> int:
         if seeds or profile in ("smoke", "quick"):
             return seeds or 1
-        return experiment.get("seeds") or (5 if system.has_gpu() else experiment.get("seeds_cpu", 3))
+        return experiment.get("seeds") or (5 if _has_gpu(gpu) else experiment.get("seeds_cpu", 3))
 
-    return [from_experiment(name, known[name], seed, profile) for name in names for seed in range(count(known[name]))]
+    return [
+        from_experiment(name, known[name], seed, profile, backend)
+        for name in names
+        for seed in range(count(known[name]))
+    ]
+
+
+def to_list(profile: str, runs: list[Run]) -> str:
+    """Runs of a profile as text for ``from_list``, which may read it where there are no records."""
+    return json.dumps({"profile": profile, "runs": [run.place for run in runs]}, indent=1) + "\n"
+
+
+def from_list(path: Path) -> tuple[str, list[Run]]:
+    """The profile and the runs of a list that ``to_list`` made.
+
+    Raises FileNotFoundError where there is no such file, ValueError naming it where it is no such list, or asks for
+    runs that this checkout, with this environment's KERAS_BACKEND and PRECISION, would not make.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: found {kind(path)}, expected a list of runs; correct the path")
+    then, keys = "make the kit again", {"profile": str, "runs": list}
+    content = documents.check_keys(documents.read_json(path, then=then), path, keys, tuple(keys), then)
+    known, found = experiments(), []
+    check_profile(content["profile"])
+    for place in content["runs"]:
+        match = re.fullmatch(r"(.+)/[a-z]+(?:-\w+)?-seed(\d{1,9})", str(place))
+        if not match or match[1] not in known or "milestone_of" in known[match[1]]:
+            raise refused(path, f"{place!r:.120}", "runs of the experiments that are here", then)
+        run = from_experiment(match[1], known[match[1]], int(match[2]), content["profile"])
+        if run.place != place:
+            expected = f"{run.place}, which this environment makes"
+            raise refused(path, place, expected, "set KERAS_BACKEND and PRECISION as they were when the list was made")
+        found.append(run)
+    return content["profile"], found
 
 
 def are_current(runs: list[Run]) -> list[bool]:
@@ -165,12 +212,15 @@ def failures(runs: list[Run]) -> list[str]:
     return [f"{run}: {error}" for run in runs if (error := failure(run))]
 
 
-def hours(run: Run) -> float:
-    """About how long a run takes here from its last checkpoint on: at full what its YAML file expects, and START."""
+def hours(run: Run, gpu: bool | None = None) -> float:
+    """About how long a run takes from its last checkpoint on: at full what its YAML file expects, and START.
+
+    gpu: whether with a GPU; None: as it is here.
+    """
     if run.profile == "smoke":
         return START
     expect = run.experiment["expect"]
-    whole = float(expect["hours_gpu" if system.has_gpu() else "hours_cpu"])
+    whole = float(expect["hours_gpu" if _has_gpu(gpu) else "hours_cpu"])
     if run.profile == "quick":
         full = from_experiment(run.name, run.experiment, run.seed, "full", run.backend)
         whole = float(expect.get("hours_quick", whole * _work(run) / _work(full)))

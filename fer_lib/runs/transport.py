@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ OTHER = "check out the commit that made it, or make the run again here"
 
 _PLACE = r"(?P<place>(?P<name>\w[\w.-]*/\w[\w.-]*)/(?P<backend>[a-z]+)(?:-(?P<precision>\w+))?-seed(?P<seed>\d+))"
 _RECORD = rf"(?:local/(?P<profile>\w+)/)?runs/{_PLACE}"
-_CHECKPOINT = rf"(?:local/(?P<profile>\w+)/)?unfinished/{_PLACE}/checkpoint-(?P<epoch>\d+)"
+_PART = r"checkpoint-(?P<part>[a-z]+(?:-\d+)?)/"  # of a run of several networks: a fold's, the scene's
+_CHECKPOINT = rf"(?:local/(?P<profile>\w+)/)?unfinished/{_PLACE}/(?:{_PART})?checkpoint-(?P<epoch>\d+)"
 _FILES = {
     _RECORD: "|".join(map(re.escape, [*records.FILES, records.NETWORK])),
     _CHECKPOINT: r"\w[\w.]*\.(?:json|npz|h5)",
@@ -35,8 +36,24 @@ def export_records(out: Path, profile: str = "full", only: str = "", checkpoints
 
     Names in it are relative to ``results/``. Returns 1 where something was left out, which it prints, else 0.
     """
+    return _pack(out, _folders(profile, only, checkpoints))
+
+
+def export_checkpoints(out: Path, of: list[runs.Run]) -> int:
+    """Write the checkpoints of these runs into a tar, as ``export_records`` does; returns how many runs have some.
+
+    Where none has, no file is written.
+    """
+    folders = [each for run in of for each in _checkpoints(run.unfinished)]
+    if folders:
+        _pack(out, folders)
+    return len({run.place for run in of if next(_checkpoints(run.unfinished), None)})
+
+
+def _pack(out: Path, folders: Iterable[tuple[Path, str]]) -> int:
+    """Write what is in these folders into a tar, each given with what is wrong with it, and tell what goes in."""
     files, code = [], 0
-    for folder, problem in _folders(profile, only, checkpoints):
+    for folder, problem in folders:
         print(f"{'left out' if problem else 'packed':<9}  {folder.relative_to(paths.RESULTS)}{problem}")
         code |= bool(problem)
         files += [] if problem else sorted(path for path in folder.iterdir() if path.is_file() and _travels(path))
@@ -48,7 +65,7 @@ def export_records(out: Path, profile: str = "full", only: str = "", checkpoints
         head.size = len(sums)
         tar.addfile(head, io.BytesIO(sums))
         for name, path in names.items():
-            tar.add(path, name, recursive=False, filter=_without_owner)
+            tar.add(path, name, recursive=False, filter=without_owner)
     print(f"{out}: {len(names)} files, {sum(path.stat().st_size for path in names.values()) / 1e6:.1f} MB.")
     return code
 
@@ -69,14 +86,17 @@ def _folders(profile: str, only: str, checkpoints: bool) -> Iterator[tuple[Path,
                 yield path.parent, f": it lacks {', '.join(absent)}" if absent else ""
             except Exception as error:  # as in ``import_records``
                 yield path.parent, f": {_in_words(error)}"
-    parts = (top / "unfinished").glob("*/*/*/checkpoint-*/checkpoint-*/state.json") if checkpoints else []
-    for part in sorted({path.parents[1] for path in parts}):
-        if part.parent.relative_to(top / "unfinished").parent.as_posix() in names:
-            yield part, ": of a run of several networks; only its record travels"
-    for path in sorted((top / "unfinished").glob("*/*/*/checkpoint-*/state.json")) if checkpoints else []:
-        if path.parents[1].relative_to(top / "unfinished").parent.as_posix() in names:
-            under_way = system.is_locked(path.parents[1].with_name(f"{path.parents[1].name}.lock"))
-            yield path.parent, ": its run is under way" if under_way else ""
+    for place in sorted((top / "unfinished").glob("*/*/*/")) if checkpoints else []:
+        if place.relative_to(top / "unfinished").parent.as_posix() in names:
+            yield from _checkpoints(place)
+
+
+def _checkpoints(place: Path) -> Iterator[tuple[Path, str]]:
+    """The checkpoints of an unfinished run, those of each of its networks if it has several; as ``_folders``."""
+    problem = ": its run is under way" if system.is_locked(place.with_name(f"{place.name}.lock")) else ""
+    for pattern in ("checkpoint-*/state.json", "checkpoint-*/checkpoint-*/state.json"):
+        for path in sorted(place.glob(pattern)):
+            yield path.parent, problem
 
 
 def _travels(path: Path) -> bool:
@@ -84,7 +104,8 @@ def _travels(path: Path) -> bool:
     return path.name != "run.ipynb" or records.keeps_notebook(int(path.parent.name.rpartition("-seed")[2]))
 
 
-def _without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A tar's member without the name of whoever packed it."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     return member
@@ -271,12 +292,24 @@ def _take_checkpoint(folder: Path, name: str, force: bool) -> bool:
     if identity["backend"] != run.backend or len(state["history"]) != epoch:
         found = f"backend {identity['backend']} and {len(state['history'])} epochs"
         raise refused("state.json", found, f"{run.backend} and {epoch}, as its folder is named", AGAIN)
-    _must_agree(run, identity["protocol"] | {"seed": identity["seed"], "data": run.parameters["data"]})
+    place, own = run.unfinished, identity["protocol"]
+    if match["part"]:
+        place = place / f"checkpoint-{match['part']}"
+    folds = {"folds": run.parameters["folds"]} if match["part"] and run.parameters.get("folds") else {}
+    if folds or not match["part"]:  # a fold's own protocol has no folds
+        _must_agree(run, own | folds | {"seed": identity["seed"], "data": run.parameters["data"]})
+    elif identity["seed"] != run.seed:  # the network for a run's scenes has a protocol that the run alone knows
+        raise refused("state.json", f"seed {identity['seed']}", f"{run.seed}, as its folder is named", AGAIN)
     with system.locked(run.lock, f"run {run}", patience=0):
-        if not force and ((run.folder / "metrics.json").exists() or runs.epochs_done(run) >= epoch):
+        if not force and ((run.folder / "metrics.json").exists() or _epochs_at(place) >= epoch):
             return False
-        for old in run.unfinished.glob("checkpoint*"):
+        for old in place.glob("checkpoint*"):
             shutil.rmtree(old)
-        run.unfinished.mkdir(parents=True, exist_ok=True)
-        os.replace(folder, run.unfinished / folder.name)
+        place.mkdir(parents=True, exist_ok=True)
+        os.replace(folder, place / folder.name)
     return True
+
+
+def _epochs_at(place: Path) -> int:
+    """After how many epochs the network goes on whose checkpoints are here."""
+    return max((int(each.name.removeprefix("checkpoint-")) for each in place.glob("checkpoint-[0-9]*")), default=0)

@@ -15,6 +15,7 @@ import pytest
 from small_study import NETWORK, TREE, Study
 
 from fer_lib import data, models, paths, runs, system
+from fer_lib.__main__ import main
 from fer_lib.claims import judge
 from fer_lib.runs import engine, make, notebooks, plan
 
@@ -90,6 +91,44 @@ def test_the_highest_value_comes_before_seeds_and_hours(study, tmp_path):
     assert turns == ["a0", "d0", "a1", "d1", "b0", "c0", "b1", "c1", "e0", "e1"]
     assert make.make_missing("full", seeds=1) == 0
     assert [line[1] for line in log(tmp_path) if line[0] == "start"] == list("adbce")
+
+
+def test_of_a_list_these_and_no_others(study, tmp_path, capsys):
+    listed = [run for run in plan.wanted("full", seeds=2) if run.name != "study/a" and run.seed == 1]
+    (tmp_path / "runs.json").write_text(plan.to_list("full", listed))
+    assert main(["runs", "--missing", "--list", str(tmp_path / "runs.json")]) == 0
+    assert [line[1] for line in log(tmp_path) if line[0] == "start"] == list("bc")
+    assert "0 of 2 runs are there; 2 to make" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "found no such file or folder, expected a list of runs"),
+        ("{", "found no JSON"),
+        ('{"profile": "full"}', "lacks runs"),
+        ('{"profile": "large", "runs": []}', "PROFILE: found 'large'"),
+        ('{"profile": "full", "runs": ["study/d/jax-seed0"]}', "found 'study/d/jax-seed0', expected runs of the exper"),
+        ('{"profile": "full", "runs": ["study/a/x"]}', "found 'study/a/x', expected runs"),
+        ('{"profile": "full", "runs": [7]}', "found 7, expected runs"),
+        (
+            '{"profile": "full", "runs": ["study/a/jax-bfloat16-seed0"]}',
+            "found study/a/jax-bfloat16-seed0, expected study/a/tensorflow-seed0, which this environment makes; set",
+        ),
+    ],
+)
+def test_a_list_that_is_none_or_of_other_runs_is_refused(study, tmp_path, monkeypatch, capsys, content, message):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    if content:
+        (tmp_path / "runs.json").write_text(content)
+    assert main(["runs", "--missing", "--list", str(tmp_path / "runs.json")]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("also", [[], ["--missing", "--seeds", "2"], ["--missing", "--only", "a"]])
+def test_a_list_is_for_making_what_it_has(study, capsys, also):
+    assert main(["runs", "--list", "runs.json", *also]) == 1
+    assert "runs --list: found it without --missing, or with a choice" in capsys.readouterr().err
 
 
 def test_so_many_at_a_time_and_no_more_and_the_threads_divided(study, tmp_path):

@@ -105,6 +105,43 @@ def test_records_and_checkpoints_arrive_as_they_left(study, monkeypatch, capsys)
     assert "0 taken, 3 already here, 0 refused" in capsys.readouterr().out
 
 
+def make_parts(epochs: dict[str, int], **identity) -> runs.Run:
+    """A run that trains several networks and was stopped: each network's checkpoint after so many epochs."""
+    run = runs.run(NAME, 0, "full", "tensorflow")
+    identity = {"protocol": {"epochs": 5}, "seed": 0, "data": "", "backend": "tensorflow"} | identity
+    for part, epoch in epochs.items():
+        folder = run.unfinished / f"checkpoint-{part}" / f"checkpoint-{epoch:04d}"
+        folder.mkdir(parents=True)
+        (folder / "state.json").write_text(json.dumps({"history": [{}] * epoch, "identity": identity}))
+        (folder / "model.weights.h5").write_bytes(bytes([epoch]))
+    return run
+
+
+def test_a_run_of_several_networks_goes_on_elsewhere_with_each_of_them(study, monkeypatch, capsys):
+    run = make_parts({"scene": 2, "fold-11": 3})
+    archive = study / "out.tar"
+    assert main(["export", str(archive), "--checkpoints"]) == 0
+    left = contents(study / "there")
+    monkeypatch.setattr(paths, "RESULTS", study / "here")
+    make_parts({"scene": 1})
+    assert main(["import", str(archive)]) == 0
+    assert contents(study / "here") == left and runs.epochs_done(run) == 5
+    assert "2 taken, 0 already here, 0 refused" in capsys.readouterr().out
+    assert main(["import", str(archive)]) == 0
+    assert "0 taken, 2 already here, 0 refused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "identity, reason", [({"seed": 1}, "found seed 1, expected 0"), ({"backend": "jax"}, "found backend jax")]
+)
+def test_another_run_s_network_is_refused(study, monkeypatch, capsys, identity, reason):
+    make_parts({"faces": 2}, **identity)
+    assert main(["export", str(study / "out.tar"), "--checkpoints"]) == 0
+    monkeypatch.setattr(paths, "RESULTS", study / "here")
+    assert main(["import", str(study / "out.tar")]) == 1
+    assert reason in capsys.readouterr().out and contents(study / "here") == {}
+
+
 def test_only_and_profile_choose(study, monkeypatch):
     make(0), make(0, profile="quick"), make_checkpoint(2, 3)
     assert main(["export", str(study / "quick.tar"), "--profile", "quick", "--only", "feedforward"]) == 0
