@@ -29,11 +29,12 @@ help: ## List the targets
 #:   SEEDS=     seeds of each experiment
 #:   FORCE=1    again, where a record is there (reproduce: and replace it)
 #:   JOBS=      CPU cores to use (reproduce only)
+#:   DEVICES=   GPUs that train one network together (default: 1)
 #: Data, for every target: FER2013=PATH FERPLUS=PATH AFFECTNET=PATH CKPLUS=PATH SFEW=PATH AFEW=PATH GAF=PATH
 #: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
-OPTIONS := PROFILE ONLY SEEDS FORCE JOBS KEEP MINUTES UPGRADE FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
+OPTIONS := PROFILE ONLY SEEDS FORCE JOBS KEEP MINUTES UPGRADE FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION DEVICES KERAS_BACKEND PYTHON LOCK
 blank := $(subst ,, )
 given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))
 unknown := $(filter-out $(OPTIONS) FER_% KERAS% KAGGLE% TF_% XLA_% JAX_% CUDA_% OMP_% MAKE% SHELL --,$(given))
