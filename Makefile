@@ -31,6 +31,7 @@ help: ## List the targets
 #:   SEEDS=     seeds of each experiment
 #:   FORCE=1    again, where a record is there (reproduce: and replace it)
 #:   JOBS=      CPU cores to use (reproduce only)
+#:   DEVICES=   GPUs that train one network together (default: 1)
 #:   CLUSTER=   slurm: make the runs on that cluster (docs/cluster.md)
 #: Options of check-results: ONLY=, whole names; SEED=, whose record (default: 0); EPOCHS=, only the first ones
 #: Options of kit: PROFILE= (default: full) ONLY= SEEDS=, and
@@ -42,7 +43,7 @@ help: ## List the targets
 #: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
-OPTIONS := PROFILE ONLY SEEDS $(if $(filter check-results,$(MAKECMDGOALS)),SEED EPOCHS) FORCE JOBS CLUSTER KEEP MINUTES UPGRADE SIZE WITHOUT FOR OUT FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION KERAS_BACKEND PYTHON LOCK
+OPTIONS := PROFILE ONLY SEEDS $(if $(filter check-results,$(MAKECMDGOALS)),SEED EPOCHS) FORCE JOBS CLUSTER KEEP MINUTES UPGRADE SIZE WITHOUT FOR OUT FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION DEVICES KERAS_BACKEND PYTHON LOCK
 blank := $(subst ,, )
 comma := ,
 given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))

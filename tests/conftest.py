@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list) -> None:
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch, tmp_path):
     """No test finds data, or a cache, that it was not given."""
-    for name in ("FER2013", "FERPLUS", "AFFECTNET", "CKPLUS", "SFEW", "AFEW", "GAF", "PRECISION"):
+    for name in ("FER2013", "FERPLUS", "AFFECTNET", "CKPLUS", "SFEW", "AFEW", "GAF", "PRECISION", "DEVICES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(paths, "DATA", tmp_path / "data")
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")

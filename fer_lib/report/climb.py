@@ -520,7 +520,9 @@ def speed_of_gpu(all_records: list[dict], networks: dict) -> dict | None:
     """
     found, devices = {"fastest": ([], []), "usual": ([], [])}, set()
     for record in all_records:
-        if record["device"]["kind"] != "gpu" or len(record["history"]) < 2 or "model" not in record["parameters"]:
+        if record["device"]["kind"] != "gpu" or "count" in record["device"]:  # several were faster than one
+            continue
+        if len(record["history"]) < 2 or "model" not in record["parameters"]:
             continue
         took = [entry["seconds"] for entry in record["history"][1:]]
         epoch = 1e15 * pflop(record["parameters"] | {"epochs": 1}, record["data"]["rows"], networks)

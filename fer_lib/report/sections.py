@@ -72,7 +72,8 @@ def facts(all_records: list[dict]) -> str:
 
     def device(record):
         kind, name = record["device"]["kind"].upper(), record["device"]["name"]
-        return f"{kind}: {name}" + (f", {record['device']['threads']} threads" if kind == "CPU" else "")
+        several = f"{record['device']['count']} x " if "count" in record["device"] else ""
+        return f"{kind}: {several}{name}" + (f", {record['device']['threads']} threads" if kind == "CPU" else "")
 
     def code(record):
         commit = record["code"]["commit"]

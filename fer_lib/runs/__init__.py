@@ -195,9 +195,12 @@ def _values(name: str, experiment: dict, profile: str, parameters: dict) -> dict
     parameter for one that is lacking, unknown, or of another type or value than it may have."""
     defaults = experiment["defaults"]
     place = f"experiments/{name}.yaml"
-    if absent := [each for each in ("data", "seed", *notebooks.NOT_IDENTITY) if each not in defaults]:
+    if absent := [each for each in ("data", "seed", *notebooks.PLACE) if each not in defaults]:
         expected = "the name of a notebook that makes records"
         raise refused(f"{place}, notebook", f"{experiment['notebook']!r}, without {absent[0]}", expected, HOW)
+    if given := [each for each in notebooks.NOT_IDENTITY if each in parameters]:
+        expected = "only what a run does; where it goes and how it is computed is said when it is made"
+        raise refused(f"{place}, parameters", given[0], expected, HOW)
     if "data" not in parameters:
         raise refused(f"{place}, parameters", "no data", f"one of {', '.join((*data.loaders(), *data.SCENES))}", HOW)
     cut = {parameter: value for parameter, value in CUTS[profile].items() if parameter in defaults}
@@ -276,6 +279,15 @@ def failure(run: Run) -> str:
         return ""
 
 
+def devices(run: Run) -> int:
+    """How many devices are to compute a run together: ``DEVICES`` of the environment, else 1, and 1 where its notebook
+    has no such parameter. It is no part of what the run is. Raises ValueError where it is no whole number above 0."""
+    asked = os.environ.get("DEVICES") or "1"
+    if not re.fullmatch("[0-9]{1,4}", asked) or not int(asked):
+        raise ValueError(f"DEVICES: found {asked!r}, expected a whole number, 1 or more; unset or correct it")
+    return int(asked) if "devices" in run.experiment["defaults"] else 1
+
+
 OUT_OF_MEMORY = ("MemoryError", "ResourceExhausted", "RESOURCE_EXHAUSTED", "out of memory", "Unable to allocate")
 """What errors say that more memory may help."""
 
@@ -303,6 +315,7 @@ def execute(name: str, seed: int, profile: str) -> Path:
     check_data(profile)
     making = this.unfinished
     where = {"experiment": name, "title": this.experiment["title"], "profile": profile, "record": str(making)}
+    where |= {"devices": devices(this)} if "devices" in this.experiment["defaults"] else {}
     with system.locked(this.lock, f"run {this}") as lock:
         for left in making.glob("*"):  # by a run that was killed or failed
             if not left.match("checkpoint-*"):

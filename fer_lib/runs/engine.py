@@ -48,7 +48,7 @@ def kind(run: Run) -> str:
 
 
 def resources(run: Run, cores: int, clustered: bool = False) -> dict[str, int]:
-    """What a run needs of a machine: ``threads``, ``gpu`` (how many), ``mem_mb`` and ``minutes``, all whole numbers.
+    """What a run needs of a machine: ``threads``, ``gpu`` (how many, DEVICES= of it), ``mem_mb`` and ``minutes``, all whole numbers.
 
     ``cores``: how many a run may have that can use several. Trees and, on one machine, runs at smoke have one core and
     no GPU. Memory and hours are those of the experiment's file (``expect``); ``minutes`` is how long a cluster should
@@ -57,7 +57,7 @@ def resources(run: Run, cores: int, clustered: bool = False) -> dict[str, int]:
     one_core = run.backend in runs.OTHERS or (run.profile == "smoke" and not clustered)
     return {
         "threads": 1 if run.profile == "smoke" or run.backend in runs.OTHERS else cores,
-        "gpu": 0 if one_core or not system.has_gpu() else 1,
+        "gpu": 0 if one_core or not system.has_gpu() else runs.devices(run),
         "mem_mb": round(1000 * run.experiment["expect"].get("memory_gb", MEMORY)),
         "minutes": math.ceil(60 * SPARE * plan.hours(run)),
     }
@@ -130,7 +130,8 @@ def execute(todo: list[Run], jobs: int | None, lock: int, cluster: str = "") -> 
         print(f"{len(planned)} jobs for {cluster}; what each prints is in {LOGS}/.", flush=True)
         command += ["--slurm-jobname-prefix", prefix()] if executor == "slurm" else []
     else:
-        command += ["--cores", str(cores), "--resources", "gpu=1"]
+        gpus = max(job["resources"]["gpu"] for job in planned.values())  # all that a run has: one run at a time
+        command += ["--cores", str(cores), "--resources", f"gpu={gpus}"]
     return subprocess.run(command, check=False, cwd=paths.ROOT, pass_fds=[lock]).returncode
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from .. import paths, system
 from ..files import documents, nearest, reason, refused, writing
 
-NOT_IDENTITY = ("experiment", "title", "profile", "record")
-"""Parameters that say where a run goes, not what it does."""
+PLACE = ("experiment", "title", "profile", "record")
+"""Parameters that say where a run goes; every notebook that makes records has them."""
+NOT_IDENTITY = (*PLACE, "devices")
+"""Parameters that say where a run goes or how it is computed, not what it does."""
 QUIET = 14.0
 """Seconds after which a run that prints nothing tells how far it is."""
 CLEAR = "\r\x1b[K"

@@ -78,16 +78,20 @@ def compile_for(epoch: int, model: keras.Model, network: keras.Model, fitted: Fa
     )
 
 
-def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol, reached=lambda share: None):
+def epoch_trainer(
+    model: keras.Model, fitted: Faces, scale, protocol: Protocol, reached=lambda share: None, devices: int = 1
+):
     """A function from (epoch's number, order of rows, all ``epoch_targets``, ``epoch_mixing``) that trains one epoch
     and returns its mean loss and metrics. ``reached`` takes the share of its batches that are done, after each; never
-    on JAX, where an epoch is one call."""
+    on JAX, where an epoch is one call. ``devices``: how many train together, see ``backends.spread``."""
     balanced = protocol.class_weights == "balanced"
     weights = compute_sample_weight("balanced", fitted.labels).astype(np.float32) if balanced else None
     if backends.BACKEND == "jax":
         like = epoch_targets(fitted, protocol, 0, 0)
-        compiled = backends.compiled_epochs(model, fitted.images, like, weights, scale, protocol.batch_size)
+        compiled = backends.compiled_epochs(model, fitted.images, like, weights, scale, protocol.batch_size, devices)
         return lambda epoch, *given: compiled(*given)
+
+    step = backends.mirrored_steps(model) if devices > 1 else None
 
     def fit(epoch: int, order: np.ndarray, targets: np.ndarray, mixing: tuple = ()) -> dict:
         batches = Batches(fitted.images, targets, weights, scale, protocol.batch_size, order, mixing)
@@ -98,6 +102,12 @@ def epoch_trainer(model: keras.Model, fitted: Faces, scale, protocol: Protocol, 
                 bar.update()
                 reached((batch + 1) / len(batches))
 
+            if step:
+                model.reset_metrics()
+                for number, batch in enumerate(backends.dataset(batches)):
+                    step(batch)
+                    count(number, {})
+                return {name: float(value) for name, value in model.get_metrics_result().items()}
             counting = keras.callbacks.LambdaCallback(on_train_batch_end=count)
             history = model.fit(backends.dataset(batches), shuffle=False, verbose=0, callbacks=[counting]).history
         return {name: values[-1] for name, values in history.items()}
@@ -129,7 +139,7 @@ def should_stop(losses: list[float], patience: int) -> bool:
 
 
 def train(
-    faces: Faces, protocol: Protocol, seed: int, folder: Path | None = None, progress=print
+    faces: Faces, protocol: Protocol, seed: int, folder: Path | None = None, progress=print, devices: int = 1
 ) -> tuple[Training, Faces]:
     """Train ``protocol.model`` and predict the PublicTest and PrivateTest rows (``test_rows``) after each epoch.
 
@@ -138,8 +148,13 @@ def train(
     each epoch is kept there, and a run that finds one continues from it to the predictions that it would have had
     unbroken. ``progress`` takes one line of text an epoch, with the time left; within one, ``system.tell`` has it.
 
-    Raises ValueError where a protocol does not fit the faces, and after an epoch that leaves predictions or weights
-    that are not finite: a training that diverged gives no record. The state before that epoch is kept.
+    ``devices``: so many GPUs, or CPUs where there is none, train the network together, each on its part of every batch.
+    That is how a run is computed, not what it is: its losses are those of one device up to rounding, and it may go on
+    on another number of devices.
+
+    Raises ValueError where there are not so many, where a protocol does not fit the faces, and after an epoch that
+    leaves predictions or weights that are not finite: a training that diverged gives no record. The state before that
+    epoch is kept.
 
     History, one entry an epoch: epoch (from 1), loss and accuracy (running means over the epoch with dropout on, loss
     with the weight penalty, as Keras prints them), penalty, learning_rate (at the epoch's end), seconds, of these
@@ -147,9 +162,17 @@ def train(
     NAME_accuracy.
     """
     if protocol.folds:
-        return _train_folds(faces, protocol, seed, folder, progress)
-    started = time.monotonic()
+        return _train_folds(faces, protocol, seed, folder, progress, devices)
     backends.make_deterministic(seed, protocol.precision)
+    with backends.spread(devices):
+        return _train(faces, protocol, seed, folder, progress, devices)
+
+
+def _train(
+    faces: Faces, protocol: Protocol, seed: int, folder: Path | None, progress, devices: int
+) -> tuple[Training, Faces]:
+    """``train`` of one network, where the engine is set up."""
+    started = time.monotonic()
     keras.config.set_dtype_policy("mixed_bfloat16" if protocol.precision == "bfloat16" else "float32")
     fitted = faces.select(training_rows(faces, protocol))
     evaluated = faces.select(evaluated_rows(faces, protocol))
@@ -201,7 +224,7 @@ def train(
         if protocol.frozen_epochs and epoch == protocol.frozen_epochs + 1:
             begin(epoch)
             train_epoch = None
-        train_epoch = train_epoch or epoch_trainer(model, fitted, scale, protocol, reached)
+        train_epoch = train_epoch or epoch_trainer(model, fitted, scale, protocol, reached, devices)
         reached(0)
         reseed(model, seed, epoch)
         order = epoch_order(fitted.labels, protocol.sampling, seed, epoch)
@@ -216,7 +239,8 @@ def train(
         losses = metrics.cross_entropy(logits, evaluated.labels, protocol.loss)
         correct = logits.argmax(axis=1) == evaluated.labels
         penalty = float(sum(ops.convert_to_numpy(value) for value in model.losses))
-        entry = {"epoch": epoch, **fit, "penalty": penalty, "learning_rate": float(model.optimizer.learning_rate)}
+        rate = float(ops.convert_to_numpy(model.optimizer.learning_rate))
+        entry = {"epoch": epoch, **fit, "penalty": penalty, "learning_rate": rate}
         for name, rows in sets.items():
             entry |= {f"{name}_loss": float(losses[rows].mean()), f"{name}_accuracy": float(correct[rows].mean())}
         entry["watched_loss"] = float(losses[watched].mean()) + penalty if watched is not None else 0.0
@@ -244,7 +268,9 @@ def train(
     return state, evaluated
 
 
-def _train_folds(faces: Faces, protocol: Protocol, seed: int, folder: Path | None, progress) -> tuple[Training, Faces]:
+def _train_folds(
+    faces: Faces, protocol: Protocol, seed: int, folder: Path | None, progress, devices: int
+) -> tuple[Training, Faces]:
     """``train`` for each fold (see ``ckplus.folded``): the logits of a face are those of the network that has not seen
     its person. The history is the mean of the networks', the model the last of them."""
     from ..data import ckplus
@@ -257,7 +283,8 @@ def _train_folds(faces: Faces, protocol: Protocol, seed: int, folder: Path | Non
             progress(f"fold {fold + 1}/{count}  {line}")
 
         place = folder / f"checkpoint-fold-{fold}" if folder else None
-        result, evaluated = train(ckplus.folded(faces, fold, count), replace(protocol, folds=0), seed, place, told)
+        one = replace(protocol, folds=0)
+        result, evaluated = train(ckplus.folded(faces, fold, count), one, seed, place, told, devices)
         own = evaluated.split == SPLITS.index("PrivateTest")
         for name in [each for each in result.logits if each != "best"]:  # in their order: it is that of the record's
             whole = logits.setdefault(name, np.zeros((len(faces), len(faces.emotions)), np.float32))

@@ -171,7 +171,7 @@ def test_the_parameters_of_a_training_are_the_fields_of_its_protocol():
     types = {name: type(value) for name, value in dataclasses.asdict(Protocol()).items()}
     parameters = {name: type(value) for name, value in notebooks.defaults("3_train_network").items()}
     assert own <= parameters.keys()
-    assert {name: kind for name, kind in parameters.items() if name not in own} == types
+    assert {name: kind for name, kind in parameters.items() if name not in own | {"devices"}} == types
     sweeps = notebooks.defaults("4_first_steps")
     assert {name: type(sweeps[name]) for name in sweeps.keys() & types.keys()}.items() <= types.items()
 
