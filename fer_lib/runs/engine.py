@@ -48,11 +48,11 @@ def kind(run: Run) -> str:
 
 
 def resources(run: Run, cores: int, clustered: bool = False) -> dict[str, int]:
-    """What a run needs of a machine: ``threads``, ``gpu`` (how many, DEVICES= of it), ``mem_mb`` and ``minutes``, all whole numbers.
+    """What a run needs of a machine: ``threads``, ``gpu`` (how many: DEVICES=), ``mem_mb`` and ``minutes``.
 
-    ``cores``: how many a run may have that can use several. Trees and, on one machine, runs at smoke have one core and
-    no GPU. Memory and hours are those of the experiment's file (``expect``); ``minutes`` is how long a cluster should
-    let it run, on its way from its last checkpoint to the end.
+    All are whole numbers. ``cores``: how many a run may have that can use several. Trees and, on one machine, runs at
+    smoke have one core and no GPU. Memory and hours are those of the experiment's file (``expect``); ``minutes`` is how
+    long a cluster should let it run, on its way from its last checkpoint to the end.
     """
     one_core = run.backend in runs.OTHERS or (run.profile == "smoke" and not clustered)
     return {
