@@ -217,6 +217,11 @@ def processes(folder: Path, words: str) -> list[psutil.Process]:
     return found
 
 
+def jobs_of_several(study: Path) -> list[psutil.Process]:
+    """The jobs at work that make several runs, one after the other."""
+    return [each for each in processes(study, "-m fer_lib run ") if " ".join(each.cmdline()).count(":") > 2]
+
+
 def records_of(results: Path) -> dict[str, tuple[object, dict]]:
     """Each record's predictions, as they lie on the disk, and its metrics but for where they are from, by its place.
 
@@ -297,6 +302,10 @@ def trial(folder: Path, slurm: Cluster) -> dict:
     if not facts["left"]:
         raise RuntimeError("found no job left by the call that was killed, expected some; the kill came too late")
     second = call(2)
+    before = made()
+    wait_for("two records, and a job of several runs", lambda: made() >= before + 2 and jobs_of_several(study), second)
+    jobs_of_several(study)[0].kill()
+    say("killed a job of several runs, of which some were made")
     wait_for("the end of the second call", lambda: second.poll() is not None)
     if second.returncode:
         raise RuntimeError(f"the second call ended with {second.returncode}, expected 0:\n{printed(2)[-3000:]}")
@@ -315,8 +324,10 @@ def trial(folder: Path, slurm: Cluster) -> dict:
     facts["states"] = {state: ended.count(state) for state in sorted(set(ended))}
     logs = [path.read_text(errors="replace") for path in (local / "logs").rglob("*.log")]
     facts["memory"] = sum("exceeded memory limit" in text for text in logs)
-    if not facts["memory"] or not facts["retries"]:
-        raise RuntimeError(f"found {facts}, expected a job that lacked memory and was tried again with more")
+    if not facts["memory"] or facts["retries"] < 2:
+        raise RuntimeError(f"found {facts}, expected jobs that were tried again, one of them with more memory")
+    if not any("an earlier attempt made it" in text for text in logs):
+        raise RuntimeError("found no job that left out what its earlier attempt had made, expected the killed one")
     return facts
 
 
@@ -326,10 +337,11 @@ def in_words(facts: dict, compared: int) -> str:
     return (
         f"{time.strftime('%Y-%m-%d', time.gmtime())}, Slurm {facts['version']} of one node with {os.cpu_count()} cores "
         f"and two made-up GPUs: {compared} runs in {facts['jobs']} jobs, {facts['gpus']} of them with a GPU; they "
-        f"ended as {states}. Killed on the way: {facts['kernels']} run's kernel, the cluster's controller, and the "
-        f"study's own call, which left {facts['left']} jobs in the queue. {facts['memory']} jobs had too little "
-        f"memory, as was arranged; {facts['retries']} were tried again. All {compared} records are those of the same "
-        f"runs without Slurm, byte for byte but for where they are from. It took {facts['seconds'] / 60:.0f} minutes.\n"
+        f"ended as {states}. Killed on the way: {facts['kernels']} run's kernel, the cluster's controller, a job "
+        f"of several runs, and the study's own call, which left {facts['left']} jobs in the queue. {facts['memory']} "
+        f"jobs had too little memory, as was arranged; {facts['retries']} were tried again. All {compared} records are "
+        f"those of the same runs without Slurm, byte for byte but for where they are from. It took "
+        f"{facts['seconds'] / 60:.0f} minutes.\n"
     )
 
 
