@@ -2,8 +2,10 @@
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+# The option's name is one that a site may have in its environment for itself: there it is not ours.
+export FER_CLUSTER := $(if $(filter command,$(origin CLUSTER)),$(CLUSTER),$(FER_CLUSTER))
 # On a cluster the nodes' GPUs count, which the machine that submits the jobs has not.
-GPU := $(shell if [ -n "$(CLUSTER)" ] && command -v sinfo >/dev/null; then sinfo --noheader --format %G | grep gpu; \
+GPU := $(shell if [ -n "$(FER_CLUSTER)" ] && command -v sinfo >/dev/null; then sinfo --noheader --format %G | grep gpu; \
 	else nvidia-smi -L 2>/dev/null | grep '^GPU'; fi)
 LOCK ?= $(if $(GPU),requirements-gpu.lock,requirements.lock)
 
@@ -56,8 +58,7 @@ WHICH = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)"
 	$(if $(call yes,$(FORCE)),--force)
 
 reproduce: $(ENV) ## Make the runs that are missing, then the report
-	@exec .venv/bin/python -m fer_lib reproduce --parent $$PPID $(WHICH) $(if $(JOBS),--jobs "$(JOBS)") \
-		$(if $(CLUSTER),--cluster "$(CLUSTER)")
+	@exec .venv/bin/python -m fer_lib reproduce --parent $$PPID $(WHICH) $(if $(JOBS),--jobs "$(JOBS)")
 
 plan: $(ENV) ## Say what reproduce would make, how long that takes and on how much disk; make nothing
 	@.venv/bin/python -m fer_lib plan $(WHICH)

@@ -91,8 +91,8 @@ def parser() -> argparse.ArgumentParser:
 
     verb = add("reproduce", "make every run that is missing, then the report", whatever, only, choice, parent)
     verb.add_argument("--jobs", type=at_least(1), help="CPU cores to use; on a cluster by each job (default: all; 4)")
-    there = "where runs are made: slurm (default: CLUSTER of the environment, else here)"
-    verb.add_argument("--cluster", default=os.environ.get("CLUSTER", ""), metavar="NAME", help=there)
+    there = "where runs are made: slurm (default: FER_CLUSTER of the environment, else here)"
+    verb.add_argument("--cluster", default=os.environ.get("FER_CLUSTER", ""), metavar="NAME", help=there)
     add("plan", "say what `reproduce` would make, how long that takes and on how much disk", whatever, only, choice)
     verb = add("runs", "list a profile's runs and the state of each; or make what is missing", profile, only, choice)
     verb.add_argument("--missing", action="store_true", help="make the missing runs, without Snakemake and report")
@@ -405,12 +405,13 @@ def make_runs(named: list[tuple[str, int]], profile: str, attempt: int) -> int:
                     raise RuntimeError(f"{run} failed in an earlier attempt and would again: {runs.failure(run)}")
             folder = runs.execute(name, seed, profile)
             print(f"{name} seed {seed}: done, see {folder.relative_to(paths.ROOT)}", flush=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            if named[1:]:
-                say(f"error: {error}")
-                failed = 1
-            else:
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            if len(named) == 1:
                 raise
+            say(f"error: {error}" if isinstance(error, OSError | ValueError | RuntimeError) else f"error: {error!r}")
+            failed = 1
     return failed
 
 

@@ -57,8 +57,11 @@ def is_locked(path: Path) -> bool:
 def _lock(file) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError as error:
+        found = f"{file.name}: found no locks on its file system ({error.strerror})"
+        raise RuntimeError(f"{found}, expected flock; mount it with them, or put the checkout elsewhere") from error
     return True
 
 
@@ -102,9 +105,9 @@ def limit_threads(threads: int) -> None:
 
 @cache
 def has_gpu() -> bool:
-    """Whether an NVIDIA driver answers; where runs go to a cluster (CLUSTER in the environment), whether its nodes have
-    GPUs: Slurm is asked, of any other it is taken for granted."""
-    cluster = os.environ.get("CLUSTER", "")
+    """Whether an NVIDIA driver answers; where runs go to a cluster (``FER_CLUSTER``), whether its nodes have GPUs: Slurm
+    is asked, of any other it is taken for granted."""
+    cluster = os.environ.get("FER_CLUSTER", "")
     slurm = cluster == "slurm" or bool(cluster and shutil.which("sinfo"))
     if cluster and not slurm:
         return True

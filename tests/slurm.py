@@ -203,6 +203,8 @@ def copy_of_the_project(folder: Path) -> None:
     with_little = re.sub(r"^expect: \{", f"expect: {{memory_gb: {TOO_LITTLE}, ", text, flags=re.MULTILINE)
     assert with_little != text
     file.write_text(with_little)
+    file = folder / "profiles" / "slurm" / "config.yaml"  # the trial does not wait so long for news
+    file.write_text(re.sub(r"(?m)^(slurm-init-seconds-\S+:) \d+", r"\1 10", file.read_text()))
 
 
 def processes(folder: Path, words: str) -> list[psutil.Process]:
@@ -261,7 +263,7 @@ def trial(folder: Path, slurm: Cluster) -> dict:
     study, local = folder / "study", folder / "study" / "results" / "local"
     study.mkdir()
     copy_of_the_project(study)
-    environment = os.environ | {"PYTHONPATH": str(study), "CLUSTER": "slurm"}
+    environment = os.environ | {"PYTHONPATH": str(study), "FER_CLUSTER": "slurm"}
     command = [sys.executable, "-m", "fer_lib", "reproduce", "--profile", "smoke", "--cluster", "slurm", "--jobs", "1"]
 
     def call(number: int) -> subprocess.Popen:

@@ -288,15 +288,19 @@ def devices(run: Run) -> int:
     return int(asked) if "devices" in run.experiment["defaults"] else 1
 
 
-OUT_OF_MEMORY = ("MemoryError", "ResourceExhausted", "RESOURCE_EXHAUSTED", "out of memory", "Unable to allocate")
-"""What errors say that more memory may help."""
+MAY_PASS = (
+    "MemoryError", "ResourceExhausted", "RESOURCE_EXHAUSTED", "out of memory", "Unable to allocate",
+    "Cannot allocate memory", "bad_alloc", "ALLOC_FAILED",
+    "Stale file handle", "Input/output error", "CUDA_ERROR", "No space left", "Connection reset",
+)  # fmt: skip
+"""What errors say that another attempt may not meet: with more memory, or on another machine."""
 
 
 def failed_for_good(run: Run) -> bool:
     """Whether a run failed, when it was last tried, by an error that another attempt would only repeat: in a cell, and
-    not for want of memory. What was killed, or lost its kernel, has not."""
+    not for want of memory or by its machine's fault. What was killed, or lost its kernel, has not."""
     error = failure(run)
-    return error.startswith("cell ") and not any(words in error for words in OUT_OF_MEMORY)
+    return error.startswith("cell ") and not any(words in error for words in MAY_PASS)
 
 
 def command(run: Run) -> list[str]:

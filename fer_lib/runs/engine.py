@@ -4,7 +4,6 @@
 The Snakefile has one rule for each kind of job, and the folders of ``profiles/`` say where jobs go.
 """
 
-import getpass
 import hashlib
 import json
 import math
@@ -15,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from .. import data, paths, runs, system
@@ -108,31 +108,64 @@ def execute(todo: list[Run], jobs: int | None, lock: int, cluster: str = "") -> 
 
     jobs: CPU cores to use; on a cluster those of each job (None: all, or ``THREADS``). cluster: the folder of
     ``profiles/`` with that cluster's settings, "" for this machine. Snakemake holds ``lock``, a file's descriptor, too,
-    and ends with this process. What an earlier call left on the cluster, because it was killed, is cancelled before.
-    Raises ValueError where the settings are damaged, or no such cluster is known or here.
+    and ends with this process. Jobs that an earlier call left at Slurm are cancelled before, and this one's on Ctrl-C.
+    Raises ValueError where the settings are damaged, RuntimeError where Slurm does not do as it is told.
     """
     profile = paths.ROOT / "profiles" / (cluster or "default")
-    executor = _settings(profile).get("executor")
-    listed, marks = paths.RESULTS / "local" / "todo.json", paths.RESULTS / "local" / "done"
-    if executor == "slurm":
-        cancel_left()
-    shutil.rmtree(marks, ignore_errors=True)
+    slurm = _settings(profile).get("executor") == "slurm"
+    if slurm:
+        cancel_left("an earlier call")
     cores = jobs or (THREADS if cluster else os.cpu_count() or 1)
     planned = jobs_of(todo, cores, bool(cluster))
+    content = {"root": str(paths.ROOT), "python": sys.executable, "jobs": planned}
+    # A list and its marks are named after what is in it: no job can mistake another call's for its own.
+    name = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+    local = paths.RESULTS / "local" / "jobs"
+    shutil.rmtree(local, ignore_errors=True)
+    local.mkdir(parents=True)
     # Relative, for Snakemake takes braces in an output's path for wildcards.
-    content = {"marks": os.path.relpath(marks, paths.ROOT), "root": str(paths.ROOT), "python": sys.executable}
-    content["jobs"] = planned
-    writing.replace_text(listed, json.dumps(content, indent=1))
+    content["marks"] = os.path.relpath(local / name, paths.ROOT)
+    writing.replace_text(local / f"{name}.json", json.dumps(content, indent=1))
     command = [sys.executable, "-c", SNAKEMAKE, str(os.getpid())]
     command += ["--profile", str(profile.relative_to(paths.ROOT)), "--workflow-profile", "none"]
-    command += ["--configfile", str(listed)]
+    command += ["--configfile", str(local / f"{name}.json")]
     if cluster:
         print(f"{len(planned)} jobs for {cluster}; what each prints is in {LOGS}/.", flush=True)
-        command += ["--slurm-jobname-prefix", prefix()] if executor == "slurm" else []
     else:
         gpus = max(job["resources"]["gpu"] for job in planned.values())  # all that a run has: one run at a time
         command += ["--cores", str(cores), "--resources", f"gpu={gpus}"]
-    return subprocess.run(command, check=False, cwd=paths.ROOT, pass_fds=[lock]).returncode
+    if not slurm:
+        return subprocess.run(command, check=False, cwd=paths.ROOT, pass_fds=[lock]).returncode
+    at_slurm().touch()
+    code = _at_slurm([*command, "--slurm-jobname-prefix", prefix()], lock)
+    while code and not _answers():  # what was to be submitted meanwhile has failed for that
+        print("Slurm does not answer; this call waits until it does, and goes on.", flush=True)
+        while not _answers():
+            time.sleep(10)
+        cancel_left("this call")
+        code = _at_slurm([*command, "--slurm-jobname-prefix", prefix()], lock)
+    at_slurm().unlink()
+    return code
+
+
+def _at_slurm(command: list[str], lock: int) -> int:
+    """Call Snakemake and return its exit code. On Ctrl-C, which it gets too, it has time to cancel its jobs."""
+    process = subprocess.Popen(command, cwd=paths.ROOT, pass_fds=[lock])
+    try:
+        return process.wait()
+    except BaseException:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
+        process.kill()
+        process.wait()
+        cancel_left("this call")  # what was being submitted just then
+        at_slurm().unlink(missing_ok=True)
+        raise
+
+
+def at_slurm() -> Path:
+    """There while a call has jobs at Slurm; what a call that was killed leaves behind."""
+    return paths.RESULTS / "local" / ".at-slurm"
 
 
 def _settings(profile: Path) -> dict:
@@ -144,18 +177,44 @@ def _settings(profile: Path) -> dict:
 
 
 def check_cluster(name: str) -> None:
-    """Raise ValueError for a cluster that no folder of ``profiles/`` describes, or whose commands are not here."""
+    """Raise ValueError for a cluster that no folder of ``profiles/`` describes, whose commands are not here, or which
+    would not take or follow the jobs of this checkout."""
     known = sorted(path.parent.name for path in (paths.ROOT / "profiles").glob("*/config.yaml"))
     known.remove("default")
     if name not in known:
         raise ValueError(
             f"CLUSTER: found {name!r}, expected one of {', '.join(known)}: a folder in profiles/; see docs/cluster.md"
         )
-    slurm = _settings(paths.ROOT / "profiles" / name).get("executor") == "slurm"
-    if slurm and (lacking := [tool for tool in ("sbatch", "squeue", "scancel") if not shutil.which(tool)]):
+    if _settings(paths.ROOT / "profiles" / name).get("executor") != "slurm":
+        return
+    if lacking := [tool for tool in ("sbatch", "squeue", "scancel", "sinfo") if not shutil.which(tool)]:
         raise ValueError(
             f"CLUSTER={name}: found no command {', '.join(lacking)}, expected Slurm's; call it where jobs are submitted"
         )
+    if unusual := re.search(r"""[$`\\"'%]""", str(paths.ROOT)):
+        found = f"{unusual[0]} in {paths.ROOT}"
+        raise ValueError(
+            f"CLUSTER={name}: found {found}, expected a path without it, for Slurm's jobs; move the checkout"
+        )
+    age = re.search(r"MinJobAge\s*=\s*(\d+)", _asked("scontrol", "show", "config").stdout)
+    if age and int(age[1]) < FORGOTTEN and _asked("sacct", "--noheader").returncode:
+        raise ValueError(
+            f"CLUSTER={name}: Slurm forgets ended jobs after {age[1]} seconds (MinJobAge), and sacct does not answer; "
+            f"expected {FORGOTTEN} or more, or accounting, without which nobody learns how a job ended; ask your site"
+        )
+
+
+FORGOTTEN = 180
+"""Seconds for which Slurm has to know an ended job: the longest time between two looks of Snakemake's plugin."""
+
+
+def _asked(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def _answers() -> bool:
+    """Whether Slurm's controller does."""
+    return _asked("sinfo", "--noheader").returncode == 0
 
 
 def prefix() -> str:
@@ -163,19 +222,18 @@ def prefix() -> str:
     return f"fer-{hashlib.sha256(str(paths.ROOT).encode()).hexdigest()[:8]}"
 
 
-def cancel_left() -> None:
-    """Cancel the jobs that an earlier call left in Slurm's queue, because it was killed, and wait until they ended.
+def cancel_left(whose: str) -> None:
+    """Cancel the jobs of ``whose`` call that are still in Slurm's queue, and wait until they ended.
 
-    Two jobs must not make one run. What was under way goes on from its last checkpoint. Raises RuntimeError where they
-    are still there after ``PATIENCE`` seconds.
+    Two jobs must not make one run. What was under way goes on from its last checkpoint. Raises RuntimeError where Slurm
+    does not answer, or they are still there after ``PATIENCE`` seconds.
     """
     left = _queued()
-    if not left:
-        return
-    print(f"{len(left)} jobs of an earlier call are still there; they are cancelled, their runs go on.", flush=True)
+    if left:
+        print(f"{len(left)} jobs of {whose} are still there; they are cancelled, their runs go on.", flush=True)
     deadline = time.monotonic() + PATIENCE
     while left:
-        subprocess.run(["scancel", *left], check=False)
+        _asked("scancel", *left)
         time.sleep(1)
         left = _queued()
         if left and time.monotonic() > deadline:
@@ -185,10 +243,21 @@ def cancel_left() -> None:
             )
 
 
+def cancel_forgotten() -> None:
+    """``cancel_left``, before runs are made without a cluster, where a call that was killed had jobs at Slurm."""
+    if not at_slurm().exists():
+        return
+    if not shutil.which("squeue"):
+        found = "jobs of an earlier call that may still be at Slurm, and no command squeue"
+        raise RuntimeError(f"found {found}; call this where Slurm is, or, if they ended, delete {at_slurm()}")
+    cancel_left("an earlier call")
+    at_slurm().unlink()
+
+
 def _queued() -> list[str]:
     """The ids of this checkout's jobs in Slurm's queue. Raises RuntimeError where Slurm does not answer."""
-    command = ["squeue", "--noheader", "--user", getpass.getuser(), "--format", "%A %j"]
-    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    command = ["squeue", "--noheader", "--user", str(os.getuid()), "--format", "%A %j"]
+    answer = _asked(*command)
     if answer.returncode:
         raise RuntimeError(f"Slurm: {shlex.join(command)} failed: {answer.stderr.strip()}; see that Slurm is up")
     lines = [line.split(maxsplit=1) for line in answer.stdout.splitlines() if line.strip()]

@@ -43,7 +43,7 @@ def reproduce(
     """
     if cluster:
         engine.check_cluster(cluster)
-        os.environ["CLUSTER"] = cluster  # its GPUs count, not this machine's
+        os.environ["FER_CLUSTER"] = cluster  # its GPUs count, not this machine's
     with system.locked(lock_file(), "making runs") as lock:
         profile = profile or default_profile(seeds, only)
         wanted, todo = prepare(profile, seeds, only, force)
@@ -52,11 +52,16 @@ def reproduce(
             code = engine.execute(todo, jobs, lock, cluster) if todo else 0
             failed = plan.failures(wanted)
             report(profile, failed)
-            left = len(plan.missing(wanted))
+            lacking = plan.missing(wanted)
+            lacking += [run for run in todo if force and run not in lacking and run.unfinished.exists()]
+            left = len(lacking)
             print(
                 f"{len(todo)} runs in {(time.monotonic() - started) / 60:.1f} minutes; {left} still missing"
                 + (": the same command goes on." if left else ".")
             )
+            for run in lacking:
+                if not runs.failure(run):
+                    print(f"missing {run}: {ended(cluster)}")
         else:
             print(f"All {len(wanted)} runs are there and the report is current: nothing to do. FORCE=1 repeats them.")
     for sentence in failed:
@@ -65,9 +70,15 @@ def reproduce(
     return 1 if failed or left or code else 0
 
 
+def ended(cluster: str) -> str:
+    """What may have kept a run from being made that did not fail by an error of its own: half a sentence."""
+    where = f"{engine.LOGS}/ and the lines above tell" if cluster else "the lines above tell"
+    return f"it was killed, or not begun; {where} by what"
+
+
 def show_plan(profile: str = "", seeds: int | None = None, only: str = "", force: bool = False) -> None:
     """Say what ``reproduce`` would make, how long that takes and how much disk it needs; make nothing."""
-    if cluster := os.environ.get("CLUSTER"):
+    if cluster := os.environ.get("FER_CLUSTER"):
         engine.check_cluster(cluster)
     profile = profile or default_profile(seeds, only)
     wanted, todo = planned(profile, seeds, only, force)
@@ -148,8 +159,13 @@ def prepare(
     for run in wanted:
         if run not in todo and not system.is_locked(run.lock):  # its record is there: no use for a repeat given up
             shutil.rmtree(run.unfinished, ignore_errors=True)
-    for run in todo if force else []:  # what a job's second attempt still has to make again, where records are there
-        run.unfinished.mkdir(parents=True, exist_ok=True)
+    if todo:
+        engine.cancel_forgotten()
+    for run in todo:
+        if force:  # what a job's second attempt still has to make again, where records are there
+            run.unfinished.mkdir(parents=True, exist_ok=True)
+        if not system.is_locked(run.lock):  # why it failed once says nothing of this call
+            (run.unfinished / "failure.json").unlink(missing_ok=True)
     if sum(plan.disk(todo)) > MUCH:
         print(disk_in_words(todo), flush=True)
     return wanted, todo

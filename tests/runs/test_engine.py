@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from fer_lib import paths, runs, system
 from fer_lib.runs import engine, plan
 
 CPU, GPU = False, True
+PROFILES = paths.ROOT / "profiles"
 FAKE_SLURM = """#!{python}
 import json, os, sys
 from pathlib import Path
@@ -129,11 +131,11 @@ def test_drawn_faces_need_no_cache_and_so_no_job_before(gpus):
 
 def test_what_an_earlier_call_left_in_the_queue_is_cancelled_and_nothing_else(slurm, capsys):
     slurm.queue({"7": f"{engine.prefix()}_abc", "8": "somebody_elses", "9": f"{engine.prefix()}_def"})
-    engine.cancel_left()
+    engine.cancel_left("an earlier call")
     assert "scancel 7 9" in slurm.log()
     assert "2 jobs of an earlier call are still there" in capsys.readouterr().out
     slurm.queue({"8": "somebody_elses"})
-    engine.cancel_left()
+    engine.cancel_left("an earlier call")
     assert sum(line.startswith("scancel") for line in slurm.log()) == 1
 
 
@@ -142,25 +144,73 @@ def test_jobs_that_do_not_end_are_an_error_in_words(slurm, monkeypatch, tmp_path
     (tmp_path / "bin" / "scancel").write_text("#!/bin/sh\n")
     monkeypatch.setattr(engine, "PATIENCE", 0.1)
     with pytest.raises(RuntimeError, match="found the jobs 7 in the queue .* expected none; end them"):
-        engine.cancel_left()
+        engine.cancel_left("an earlier call")
 
 
 def test_a_slurm_that_does_not_answer_is_an_error_in_words(slurm):
     slurm.queue(None)
     with pytest.raises(RuntimeError, match="Unable to contact slurm controller; see that Slurm is up"):
-        engine.cancel_left()
+        engine.cancel_left("an earlier call")
 
 
 def test_a_cluster_must_be_known_and_here(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="CLUSTER: found 'slrum', expected one of slurm: a folder in profiles/"):
         engine.check_cluster("slrum")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match="found no command sbatch, squeue, scancel, expected Slurm's"):
+    with pytest.raises(ValueError, match="found no command sbatch, squeue, scancel, sinfo, expected Slurm's"):
         engine.check_cluster("slurm")
 
 
+def test_a_path_that_slurms_shell_would_read_otherwise_is_refused(slurm, monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "a$HOME")
+    shutil.copytree(PROFILES, paths.ROOT / "profiles")
+    with pytest.raises(ValueError, match=r"found \$ in .*a\$HOME, expected a path without it"):
+        engine.check_cluster("slurm")
+
+
+def test_a_slurm_that_forgets_its_jobs_at_once_needs_accounting(slurm, tmp_path, monkeypatch):
+    for age, sacct, fine in ((35, 1, False), (35, 0, True), (300, 1, True)):
+        for name, line in {"scontrol": f"echo 'MinJobAge = {age} sec'", "sacct": f"exit {sacct}"}.items():
+            (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{line}\n")
+            (tmp_path / "bin" / name).chmod(0o755)
+        if fine:
+            engine.check_cluster("slurm")
+        else:
+            with pytest.raises(ValueError, match="Slurm forgets ended jobs after 35 seconds"):
+                engine.check_cluster("slurm")
+
+
+def test_without_a_cluster_too_the_jobs_of_a_call_that_was_killed_are_cancelled(slurm, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    (tmp_path / "local").mkdir()
+    slurm.queue({"7": f"{engine.prefix()}_abc"})
+    engine.cancel_forgotten()
+    assert not slurm.log(), "nothing says that a call had jobs there"
+    engine.at_slurm().touch()
+    engine.cancel_forgotten()
+    assert "scancel 7" in slurm.log() and not engine.at_slurm().exists()
+    engine.at_slurm().touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="and no command squeue; call this where Slurm is"):
+        engine.cancel_forgotten()
+
+
+def test_two_lists_of_jobs_have_two_names(gpus, monkeypatch, tmp_path):
+    """A job that is still queued must not find another call's list, or mark, in the place of its own."""
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    done = subprocess.CompletedProcess([], 0)
+    called = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: called.append(command) or done)
+    for name in (TREES, CNN):
+        engine.execute([of(name)], 1, 0)
+        (listed,) = (tmp_path / "local" / "jobs").glob("*.json")
+        assert str(listed) in called[-1]
+        assert json.loads(listed.read_text())["marks"].endswith(listed.stem)
+    assert called[0] != called[1]
+
+
 def test_with_slurm_the_nodes_gpus_count(slurm, monkeypatch, tmp_path):
-    monkeypatch.setenv("CLUSTER", "slurm")
+    monkeypatch.setenv("FER_CLUSTER", "slurm")
     for answer, expected in {"gpu:2": True, "gpu:a100:4(S:0-1)": True, "(null)": False}.items():
         (tmp_path / "bin" / "sinfo").write_text(f"#!/bin/sh\necho '{answer}'\n")
         system.has_gpu.cache_clear()
@@ -225,6 +275,7 @@ def test_a_run_whose_kernel_was_killed_or_that_lacked_memory_is_tried_again(tmp_
         (None, "Kernel died (killed, or out of memory?); it printed no error", False),
         (7, "MemoryError: Unable to allocate 3 GiB", False),
         (7, "ResourceExhaustedError: OOM when allocating tensor", False),
+        (7, "OSError: [Errno 116] Stale file handle", False),
     ):
         (run.unfinished / "failure.json").write_text(json.dumps({"cell": cell, "error": error, "source": ""}))
         assert runs.failed_for_good(run) is for_good, error

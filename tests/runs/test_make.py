@@ -269,7 +269,8 @@ def test_snakemakes_list_names_no_folder_with_braces(study, tmp_path, monkeypatc
     done = subprocess.CompletedProcess([], 0)
     monkeypatch.setattr(subprocess, "run", lambda command, **options: done)
     assert engine.execute(plan.wanted("full", seeds=1, only="a"), 1, 0) == 0
-    assert json.loads((root / "results" / "local" / "todo.json").read_text())["marks"] == "results/local/done"
+    (listed,) = (root / "results" / "local" / "jobs").glob("*.json")
+    assert json.loads(listed.read_text())["marks"] == f"results/local/jobs/{listed.stem}"
     for text, found in {"a: [": "line 2: found no YAML", "": "found None, expected settings; restore it"}.items():
         (root / "profiles" / "default" / "config.yaml").write_text(text)
         with pytest.raises(ValueError, match=f"profiles/default/config.yaml.*{found}"):
