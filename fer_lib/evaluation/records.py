@@ -22,6 +22,8 @@ import platform
 import resource
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,7 +35,7 @@ from ..data.emotions import FER2013
 from ..files import arrays as array_files
 from ..files import documents, reason, refused, writing
 from ..markdown import table
-from . import metrics, provenance
+from . import metrics, provenance, unpacked
 
 SCHEMA = 1
 FILES = ("predictions.npz", "run.ipynb", "metrics.json")
@@ -138,15 +140,21 @@ def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
     """
     _check_probabilities(arrays, folder, DIVERGED)
     folder.mkdir(parents=True, exist_ok=True)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as archive:  # a tenth smaller than what NumPy writes
+    content = packed_bytes(arrays)
+    writing.replace_bytes(folder / "predictions.npz", content)
+    checksum = hashlib.sha256(content).hexdigest()
+    text = json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n"
+    writing.replace_text(folder / "metrics.json", text)
+
+
+def packed_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """The content of a ``predictions.npz`` with these arrays, which ``pack`` makes smaller first."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_LZMA) as archive:  # a tenth smaller than what NumPy writes
         for name, array in pack(arrays).items():
             with archive.open(f"{name}.npy", "w") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-    writing.replace_bytes(folder / "predictions.npz", packed.getvalue())
-    checksum = hashlib.sha256(packed.getvalue()).hexdigest()
-    text = json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n"
-    writing.replace_text(folder / "metrics.json", text)
+    return content.getvalue()
 
 
 def _check_probabilities(arrays: dict[str, np.ndarray], place: object, then: str) -> None:
@@ -271,16 +279,35 @@ def are_in(folder: Path) -> bool:
     return any(folder.glob("runs/*/*/*/metrics.json"))
 
 
+_held: dict[Path, list[dict]] = {}
+
+
+@contextmanager
+def held(results: Path, all_records: list[dict]) -> Iterator[None]:
+    """Within this, ``load`` of this folder gives these records, in this process and its copies, and reads no file."""
+    _held[results] = all_records
+    try:
+        yield
+    finally:
+        del _held[results]
+
+
 def load(results: Path) -> list[dict]:
     """All records below a results folder, ordered by experiment, backend, precision and seed."""
+    if results in _held:
+        return list(_held[results])
     all_records = [read(path.parent) for path in (results / "runs").glob("*/*/*/metrics.json")]
     return sorted(all_records, key=lambda r: (r["experiment"], r["backend"], r["precision"], r["seed"]))
 
 
 def predictions(record: dict) -> dict[str, np.ndarray]:
-    """The arrays of a record's predictions, read once, read-only."""
-    path = record["folder"] / "predictions.npz"
-    return dict(_read_arrays(path, path.stat().st_mtime_ns))
+    """The arrays of a record's predictions, read-only: of its unpacked copy, where there is one, else its file."""
+    copy = unpacked.place(record)
+    arrays = unpacked.read(copy, record["predictions_sha256"])
+    if arrays is None:
+        path = record["folder"] / "predictions.npz"
+        arrays = _read_arrays(path, path.stat().st_mtime_ns)
+    return dict(arrays)
 
 
 @lru_cache(maxsize=256)
@@ -291,13 +318,13 @@ def _read_arrays(path: Path, modified: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a ``predictions.npz``, complete.
+def read_arrays(path: Path, content: bytes | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a ``predictions.npz``, complete. ``content``: the file's, where it was read already.
 
     Raises ValueError if it has none, or probabilities that are not finite.
     """
     expected, then = "the predictions of a record", "restore it from git, or run it again"
-    packed = array_files.read_npz(path, path, expected, then)
+    packed = array_files.read_npz(path if content is None else io.BytesIO(content), path, expected, then)
     try:
         arrays = unpack(packed)
     except (ValueError, LookupError, TypeError, OverflowError) as error:

@@ -1,5 +1,7 @@
 """Which runs a profile asks for, what is there of them, and how long the others take."""
 
+from dataclasses import replace
+
 from .. import data, system
 from ..data import afew, affectnet, ckplus, ferplus, gaf, sfew
 from ..evaluation import provenance, records
@@ -122,17 +124,22 @@ def wanted(profile: str, seeds: int | None = None, only: str = "") -> list[Run]:
             return seeds or 1
         return experiment.get("seeds") or (5 if system.has_gpu() else experiment.get("seeds_cpu", 3))
 
-    return [from_experiment(name, known[name], seed, profile) for name in names for seed in range(count(known[name]))]
+    first = (from_experiment(name, known[name], 0, profile) for name in names)
+    return [
+        replace(run, seed=seed, parameters=run.parameters | {"seed": seed})
+        for run in first
+        for seed in range(count(run.experiment))
+    ]
 
 
 def are_current(runs: list[Run]) -> list[bool]:
     """Of each run, whether its record is there, whole, and of today's parameters and data."""
-    made = [run for run in runs if (run.folder / "metrics.json").exists()]  # no data is loaded for what is not there
-    hashes = {name: dataset(name).sha256 for name in {run.parameters["data"] for run in made}}
+    made = [(run.folder / "metrics.json").exists() for run in runs]  # no data is loaded for what is not there
+    hashes = {name: dataset(name).sha256 for name in {run.parameters["data"] for run, has in zip(runs, made) if has}}
     return [
-        run in made
+        has
         and records.is_current(run.folder, run.parameters, hashes[run.parameters["data"]], run.experiment["defaults"])
-        for run in runs
+        for run, has in zip(runs, made)
     ]
 
 
