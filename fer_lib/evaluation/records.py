@@ -343,8 +343,8 @@ def scores(record: dict, kept: str, rows: str) -> dict:
     Scores on near-clean rows of the official data are computed from its predictions and the audit's lists.
     """
     if rows.endswith(NEAR_CLEAN) and is_official(record):
-        arrays = row_predictions(record, kept, rows.removesuffix(NEAR_CLEAN))
-        near_clean = ~np.isin(arrays["ids"], list(near_duplicates.listed_ids()))
+        arrays = row_predictions(record, kept, rows.removesuffix(NEAR_CLEAN), ("ids", "labels", "classes"))
+        near_clean = ~among(arrays["ids"], near_duplicates.listed_ids())
         return metrics.score(arrays["classes"][near_clean], arrays["labels"][near_clean])
     try:
         return record["metrics"][kept][rows]
@@ -354,16 +354,38 @@ def scores(record: dict, kept: str, rows: str) -> dict:
         raise ValueError(message) from None
 
 
-def row_predictions(record: dict, kept: str, rows: str) -> dict[str, np.ndarray]:
-    """Row by row: ids, labels and classes (n,), probabilities (n, 7). Raises ValueError if the rows are unknown."""
+COLUMNS = ("ids", "labels", "classes", "probabilities")
+
+
+def row_predictions(record: dict, kept: str, rows: str, columns: tuple[str, ...] = COLUMNS) -> dict[str, np.ndarray]:
+    """Row by row, these ``columns``: ids, labels and classes (n,), probabilities (n, 7).
+
+    Raises ValueError if the rows are unknown.
+    """
     scores(record, kept, rows)
     arrays = predictions(record)
     if rows != "held out" and not set(rows.split("+")) <= set(SPLITS):
         raise ValueError(f"rows: found {rows!r}, expected splits joined by '+', or 'held out', to look at row by row")
     codes = range(len(SPLITS)) if rows == "held out" else [SPLITS.index(name) for name in rows.split("+")]
-    wanted = np.isin(arrays["split"], list(codes))
+    wanted = np.isin(np.arange(256), list(codes))[arrays["split"]]  # a table of all codes: fast
+    if wanted.all():
+        wanted = slice(None)  # and nothing is copied
     names = {"ids": "ids", "labels": "labels", "classes": f"classes_{kept}", "probabilities": f"probabilities_{kept}"}
-    return {name: arrays[key][wanted] for name, key in names.items()}
+    return {name: arrays[names[name]][wanted] for name in columns}
+
+
+def among(ids: np.ndarray, listed: frozenset[int]) -> np.ndarray:
+    """Which ids, (n,) int32, 0 or more, are among those listed, (n,) bool."""
+    table = _table(listed)
+    return table[np.minimum(ids, len(table) - 1)]
+
+
+@lru_cache(maxsize=8)
+def _table(listed: frozenset[int]) -> np.ndarray:
+    """Of each id up to one beyond the highest, whether it is listed: (highest + 2,) bool."""
+    table = np.zeros(max(listed, default=0) + 2, bool)
+    table[list(listed)] = True
+    return table
 
 
 def is_official(record: dict) -> bool:

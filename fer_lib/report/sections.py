@@ -12,7 +12,7 @@ import numpy as np
 from .. import paths
 from ..claims import rules as rules_of
 from ..evaluation import pooled, records
-from ..markdown import STUDIES, capitalised, joined, study, table
+from ..markdown import STUDIES, capitalised, joined, seed_list, study, table
 from ..training import protocol
 from . import tables
 
@@ -82,7 +82,7 @@ def facts(all_records: list[dict]) -> str:
         "Data": each(data),
         "Profile": each(lambda r: r["profile"]),
         "Runs": f"{len(all_records)}, of {len(experiments)} experiments, {_duration(all_records)} in all; "
-        f"seeds {', '.join(map(str, sorted(seeds)))}",
+        f"seeds {seed_list(seeds)}",
         "Computed by": each(lambda r: pooled.computed_by([r])),
         "Device": each(device),
         "Versions": each(lambda r: ", ".join(f"{name} {version}" for name, version in r["versions"].items())),
@@ -114,7 +114,7 @@ def about(group: list[dict], experiment: dict) -> str:
         pooled.computed_by(group),
         f"{first['parameter_count']:,} weights" if first["parameter_count"] else "",
         f"{_duration(group, len(group))} a run",
-        f"seeds {', '.join(str(record['seed']) for record in group)}",
+        f"seeds {seed_list([record['seed'] for record in group])}",
     ]
     values = {name: value for name, value in first["parameters"].items() if name not in ("seed", "data")}
     parameters = ", ".join(f"{name} {value if value != '' else 'none'}" for name, value in values.items())

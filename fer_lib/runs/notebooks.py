@@ -169,9 +169,7 @@ def execute_here(notebook: str, output: Path, values: dict) -> dict | None:
     def returned(result: object) -> None:
         if result is not None:
             data, metadata = shell.display_formatter.format(result)
-            outputs.append(
-                new_output("execute_result", data, metadata=metadata, execution_count=shell.execution_count)
-            )
+            outputs.append(new_output("execute_result", data, metadata=metadata, execution_count=shell.execution_count))
 
     shell.display_pub.publish, shell.display_trap.hook = displayed, returned
     for cell in content.cells:
