@@ -37,11 +37,12 @@ def headline(record: dict) -> dict:
 
 def with_milestones(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
     """The records, and those derived from them: the first epochs of a longer run that kept a milestone."""
-    result = list(all_records)
+    result, kept = list(all_records), {}
+    for record in all_records:
+        if "milestone" in record["metrics"]:
+            kept.setdefault(record["experiment"], []).append(record)
     for name, experiment in experiments.items():
-        for record in all_records:
-            if record["experiment"] != experiment.get("milestone_of") or "milestone" not in record["metrics"]:
-                continue
+        for record in kept.get(experiment.get("milestone_of"), []):
             epochs = record["metrics"]["milestone"]["epoch"]
             parameters = record["parameters"] | {"epochs": epochs, "patience": 0, "kept_epoch": "milestone"}
             result.append(record | {

@@ -337,15 +337,22 @@ NEAR_CLEAN = " near-clean"
 """Suffix of PublicTest or PrivateTest: its rows whose image is in no earlier part, neither exactly nor nearly."""
 
 
+_near_clean: dict[tuple, dict] = {}
+
+
 def scores(record: dict, kept: str, rows: str) -> dict:
     """A record's scores on some rows. Raises ValueError if it has none.
 
     Scores on near-clean rows of the official data are computed from its predictions and the audit's lists.
     """
     if rows.endswith(NEAR_CLEAN) and is_official(record):
-        arrays = row_predictions(record, kept, rows.removesuffix(NEAR_CLEAN), ("ids", "labels", "classes"))
-        near_clean = ~among(arrays["ids"], near_duplicates.listed_ids())
-        return metrics.score(arrays["classes"][near_clean], arrays["labels"][near_clean])
+        listed = near_duplicates.listed_ids()
+        key = record["predictions_sha256"], kept, rows, listed
+        if key not in _near_clean:  # scored once: pages and claims ask for it again and again
+            arrays = row_predictions(record, kept, rows.removesuffix(NEAR_CLEAN), ("ids", "labels", "classes"))
+            chosen = ~among(arrays["ids"], listed)
+            _near_clean[key] = metrics.score(arrays["classes"][chosen], arrays["labels"][chosen])
+        return _near_clean[key]
     try:
         return record["metrics"][kept][rows]
     except KeyError:

@@ -7,7 +7,9 @@ its predictions file, so it is never that of another one, and whatever is wrong 
 A copy is an ``.npy`` with one element, whose fields are the arrays, and "checksum", the CRC-32 of all before it.
 """
 
+import ast
 import hashlib
+import mmap
 import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +79,7 @@ def write(copy: Path, arrays: dict[str, np.ndarray]) -> None:
         packed[name] = array
     packed[CHECKSUM] = _checksum(packed)
     with writing.replacing(copy) as file:
-        np.lib.format.write_array(file, packed, allow_pickle=False)
+        np.lib.format.write_array(file, packed, version=(1, 0), allow_pickle=False)
 
 
 def _checksum(packed: np.ndarray) -> int:
@@ -92,10 +94,23 @@ def _is_whole(copy: Path) -> bool:
 def _mapped(copy: Path) -> np.ndarray | None:
     """The element of a copy, memory-mapped; None where there is none that can be read."""
     try:
-        packed = np.lib.format.open_memmap(copy, mode="r")
-        return packed.view(np.ndarray) if CHECKSUM in (packed.dtype.names or ()) and packed.shape == () else None
+        with open(copy, "rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                return None
+            header = file.read(int.from_bytes(file.read(2), "little"))
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return np.frombuffer(mapped, _dtype(header), 1, file.tell())[0:1].reshape(())
     except Exception:  # whatever is wrong with it, as in ``files.arrays``: the predictions file is there
         return None
+
+
+@lru_cache
+def _dtype(header: bytes) -> np.dtype:
+    """The type that the header of a copy names: the same for all records of one kind, and slow to parse."""
+    dtype = np.lib.format.descr_to_dtype(ast.literal_eval(header.decode("latin1"))["descr"])
+    if CHECKSUM not in (dtype.names or ()):
+        raise ValueError(f"{dtype}: found no {CHECKSUM}, expected one; it is made again")
+    return dtype
 
 
 def read(folder: Path, sha256: str) -> dict[str, np.ndarray] | None:

@@ -38,7 +38,8 @@ def members(all_records: list[dict], experiments: dict[str, dict], prefix: str) 
     """The runs of the climb's experiments by name, in their order; of several groups that may not be pooled the one
     with most seeds. An experiment without a run is left out."""
     found: dict[str, list[dict]] = {}
-    for group in pooled.groups(all_records, experiments):
+    own = [record for record in all_records if record["experiment"].startswith(prefix)]
+    for group in pooled.groups(own, experiments):
         name = group[0]["experiment"]
         if name.startswith(prefix) and name in experiments and len(group) > len(found.get(name, [])):
             found[name] = group
