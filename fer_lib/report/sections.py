@@ -256,6 +256,8 @@ def two_intervals(judged: list[dict], all_records: list[dict], experiments: dict
     tree = [record for record in all_records if record["experiment"] == "saravanan2019/table1_decision_tree"]
     row = pooled.accuracies(tree, experiments).iloc[0]
     mean, low, high, wilson_low, wilson_high = 100 * row[["mean", "low", "high", "wilson_low", "wilson_high"]]
+    if not line["interval"]:
+        return f"The decision tree of Table I has {row['seeds']} runs yet: too few for an interval of one new run.\n"
     start, end = line["interval"]
     return (
         f"The decision tree of Table I is reported with {line['reported']:.2f} %. The mean of our {row['seeds']} seeds "
