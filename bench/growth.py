@@ -294,7 +294,8 @@ def plot(figures: dict) -> bytes:
                     "o-", color=colour, lw=1.8, ms=5, label=label,
                 )  # fmt: skip
             axes.set(xlabel=kind.capitalize(), ylabel="Seconds", title=f"By {kind}, with exponents")
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1)
+            if chosen:
+                axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1)
         return figure._repr_png_(120)
 
 
