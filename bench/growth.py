@@ -282,9 +282,11 @@ def plot(figures: dict) -> bytes:
     from fer_lib.report.figures import THEME, canvas
 
     with rc_context(THEME):
-        figure, panels = canvas(10.4, 4.6, 1, 2)
-        for axes, kind in zip(panels, ("rows", "records")):
-            chosen = [name for name in figures["grown"] if (name in BY_ROWS) == (kind == "rows")]
+        own = {kind: [name for name in figures["grown"] if (name in BY_ROWS) == (kind == "rows")]
+               for kind in ("rows", "records")}  # fmt: skip
+        own = {kind: names for kind, names in own.items() if names}
+        figure, panels = canvas(5.2 * len(own), 4.6, 1, len(own), squeeze=False)
+        for axes, (kind, chosen) in zip(panels.flat, own.items()):
             for name, colour in zip(chosen, ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#7a52a5"), strict=False):
                 lines = figures["grown"][name]
                 label = f"{PARTS[name][0].replace('`', '')}: {exponent(lines):.2f}"
@@ -294,8 +296,7 @@ def plot(figures: dict) -> bytes:
                     "o-", color=colour, lw=1.8, ms=5, label=label,
                 )  # fmt: skip
             axes.set(xlabel=kind.capitalize(), ylabel="Seconds", title=f"By {kind}, with exponents")
-            if chosen:
-                axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1)
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1)
         return figure._repr_png_(120)
 
 

@@ -45,7 +45,8 @@ def copy(folder: Path, source: Path = paths.ROOT) -> None:
     clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(source), str(folder)]
     if subprocess.run(clone, check=False, capture_output=True).returncode:
         folder.mkdir(parents=True)
-    for name in ("fer_lib", "notebooks", "experiments", "claims", "profiles", "docs", "Snakefile", "CITATION.cff", "README.md",
+    for name in ("fer_lib", "notebooks", "experiments", "claims", "profiles", "docs", "Snakefile", "README.md",
+                 "CITATION.cff",
                  "requirements.lock", "results/audit", "results/architectures.json",
                  *(f"results/runs/{name}" for name in DIAGNOSTICS)):  # fmt: skip
         if (source / name).is_dir():
