@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import keeping
@@ -210,11 +211,9 @@ def _family(process: int) -> list[int]:
     """A process and all that it started, by number."""
     found = [process]
     for one in found:
-        for children in Path(f"/proc/{one}/task").glob("*/children"):
-            try:
+        with suppress(OSError):  # it, or one of its threads, has ended
+            for children in Path(f"/proc/{one}/task").glob("*/children"):
                 found += map(int, children.read_text().split())
-            except OSError:  # it has ended
-                continue
     return found
 
 
