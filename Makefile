@@ -19,7 +19,7 @@ JAX_ENV := .venv-jax/.installed-requirements-jax.lock
 export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help data weights reproduce plan kit check-results report article audit live-model demo lab bench \
+.PHONY: help data weights reproduce plan kit check-results report article audit live-model demo lab bench bench-growth \
 	bench-ingest bench-live bench-peers test test-slow test-slurm mutate browser torch lint lock clean
 
 help: ## List the targets
@@ -101,6 +101,9 @@ lab: $(ENV) ## Open the notebooks in JupyterLab
 
 bench: $(ENV) ## Measure how fast loading, training and starting are. Option: KEEP=1
 	@.venv/bin/python bench/bench.py $(if $(call yes,$(KEEP)),--keep)
+
+bench-growth: $(ENV) ## Measure how time and memory grow with rows and records. Option: KEEP=1
+	@.venv/bin/python bench/growth.py $(if $(call yes,$(KEEP)),--keep)
 
 bench-ingest: $(ENV) ## Measure how fast AffectNet is read, on 20,000 generated pictures. Option: KEEP=1
 	@.venv/bin/python bench/ingest.py $(if $(call yes,$(KEEP)),--keep)

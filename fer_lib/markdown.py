@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 STUDIES = {
     "saravanan2019": "Saravanan et al. 2019", "vorontsov2018": "Vorontsov & Averkin 2018", "related": "Related work",
@@ -10,6 +11,9 @@ STUDIES = {
 
 LONGEST_NUMBER = 40
 """Characters of a number with its intervals; a longer cell that begins with a digit is a sentence."""
+
+SHOWN = 20
+"""Of more runs of one experiment than this a page shows the first by themselves, and the others together."""
 
 
 def study(name: str) -> str:
@@ -53,3 +57,13 @@ def joined(parts: Iterable[str]) -> str:
     """ "one, two and three"."""
     *first, last = list(parts)
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def seed_list(seeds: Iterable[int]) -> str:
+    """Seeds in words, more than ``SHOWN`` of them by their ranges: "0 to 99, 103"."""
+    ordered = sorted(set(seeds))
+    if len(ordered) <= SHOWN:
+        return ", ".join(map(str, ordered))
+    breaks = [k for k, (one, next_one) in enumerate(pairwise(ordered), 1) if next_one != one + 1]
+    ranges = [ordered[start:end] for start, end in pairwise([0, *breaks, len(ordered)])]
+    return ", ".join(f"{some[0]} to {some[-1]}" if len(some) > 1 else f"{some[0]}" for some in ranges)

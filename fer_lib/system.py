@@ -105,8 +105,8 @@ def limit_threads(threads: int) -> None:
 
 @cache
 def has_gpu() -> bool:
-    """Whether an NVIDIA driver answers; where runs go to a cluster (``FER_CLUSTER``), whether its nodes have GPUs: Slurm
-    is asked, of any other it is taken for granted."""
+    """Whether an NVIDIA driver answers; where runs go to a cluster (``FER_CLUSTER``), whether its nodes have GPUs:
+    Slurm is asked, of any other it is taken for granted."""
     cluster = os.environ.get("FER_CLUSTER", "")
     slurm = cluster == "slurm" or bool(cluster and shutil.which("sinfo"))
     if cluster and not slurm:

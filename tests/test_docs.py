@@ -197,7 +197,9 @@ def check_make(words: list[str]) -> None:
     targets = [word for word in words if "=" not in word and not word.startswith("-")]
     text = "\n".join(recipe(target) for target in targets)
     for name, _, value in (word.partition("=") for word in words if "=" in word):
-        assert f"$({name})" in text or name in from_environment() | {"PYTHON"}, f"{name}= is not used by {targets}"
+        assert f"$({name})" in text or name in from_environment() | {"PYTHON", "CLUSTER"}, (
+            f"{name}= is not used by {targets}"
+        )
         if name == "PROFILE" and value:
             assert value in paths.PROFILES
         elif name == "ONLY" and targets == ["weights"]:

@@ -94,7 +94,8 @@ def _headline(claim: dict, verdict: Verdict, values: Sequence[float], collapsed:
     if "headline" not in claim:
         return None
     found = f"{capitalised(verdict.because)}."
-    if verdict.measured is not None:
+    needs_interval = any(end in claim["headline"]["found"] for end in ("{low", "{high"))
+    if verdict.measured is not None and (verdict.interval or not needs_interval):
         low, high = verdict.interval or (None, None)
         figures = {"measured": verdict.measured, "low": low, "high": high, "seeds": seeds}
         figures |= {"collapsed": collapsed, "best": max(values, default=None)}

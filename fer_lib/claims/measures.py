@@ -91,14 +91,14 @@ def all_above_clean(record, kept, rows):
     """Accuracy on the rows minus accuracy on those whose image is in no earlier part (``results/audit``), in points."""
     arrays = records.row_predictions(record, kept, rows)
     right = arrays["classes"] == arrays["labels"]
-    return 100 * (right.mean() - right[~np.isin(arrays["ids"], list(_leaked()))].mean())
+    return 100 * (right.mean() - right[~records.among(arrays["ids"], _leaked())].mean())
 
 
 def one_above_several(record, kept, rows):
     """Accuracy on the rows in which FER+'s taggers see one emotion minus that on the rows in which they see several, in
     points; NaN where either kind is missing."""
     arrays = records.row_predictions(record, kept, rows)
-    several = np.isin(arrays["ids"], list(_several()))
+    several = records.among(arrays["ids"], _several())
     right = arrays["classes"] == arrays["labels"]
     if several.all() or not several.any():
         return float("nan")

@@ -177,7 +177,7 @@ def listed_ids(folder: Path | None = None) -> frozenset[int]:
 
     Raises FileNotFoundError if a list is missing (``make audit`` writes them), ValueError if one is damaged.
     """
-    return _near_ids(*_written(folder, NAME)) | unclean_ids(folder)
+    return _listed_ids(_written(folder, NAME), _written(folder, "leaked"))
 
 
 def unclean_ids(folder: Path | None = None) -> frozenset[int]:
@@ -194,6 +194,11 @@ def _written(folder: Path | None, name: str) -> tuple[Path, int]:
 @lru_cache
 def _unclean_ids(path: Path, written: int) -> frozenset[int]:
     return frozenset(line["row"] for line in tables.read_rows(path, {"row": int}, _AGAIN))
+
+
+@lru_cache
+def _listed_ids(near: tuple[Path, int], leaked: tuple[Path, int]) -> frozenset[int]:
+    return _near_ids(*near) | _unclean_ids(*leaked)
 
 
 @lru_cache

@@ -37,11 +37,12 @@ def headline(record: dict) -> dict:
 
 def with_milestones(all_records: list[dict], experiments: dict[str, dict]) -> list[dict]:
     """The records, and those derived from them: the first epochs of a longer run that kept a milestone."""
-    result = list(all_records)
+    result, kept = list(all_records), {}
+    for record in all_records:
+        if "milestone" in record["metrics"]:
+            kept.setdefault(record["experiment"], []).append(record)
     for name, experiment in experiments.items():
-        for record in all_records:
-            if record["experiment"] != experiment.get("milestone_of") or "milestone" not in record["metrics"]:
-                continue
+        for record in kept.get(experiment.get("milestone_of"), []):
             epochs = record["metrics"]["milestone"]["epoch"]
             parameters = record["parameters"] | {"epochs": epochs, "patience": 0, "kept_epoch": "milestone"}
             result.append(record | {
@@ -221,11 +222,20 @@ def confusion(group: list[dict]) -> np.ndarray:
 
     k emotions are those of ``records.emotions``.
     """
-    from sklearn.metrics import confusion_matrix  # slow to import
+    return sum(_confusion(record, len(records.emotions(group[0]))) for record in group)
 
-    seeds = [records.row_predictions(record, *reading(record)) for record in group]
-    labels, classes = (np.concatenate([arrays[name] for arrays in seeds]) for name in ("labels", "classes"))
-    return confusion_matrix(labels, classes, labels=range(len(records.emotions(group[0]))))
+
+_confusions: dict[tuple, np.ndarray] = {}
+
+
+def _confusion(record: dict, k: int) -> np.ndarray:
+    """``confusion`` of one record, counted once: a page shows it by itself and within its group."""
+    key = record["predictions_sha256"], *reading(record), k
+    if key not in _confusions:
+        arrays = records.row_predictions(record, *key[1:3], ("labels", "classes"))
+        cells = arrays["labels"].astype(np.int64) * k + arrays["classes"]
+        _confusions[key] = np.bincount(cells, minlength=k * k).reshape(k, k)
+    return _confusions[key]
 
 
 def per_class(counts: np.ndarray) -> np.ndarray:

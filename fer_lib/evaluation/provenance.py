@@ -5,7 +5,8 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from functools import lru_cache
+from functools import cache
+from pathlib import Path
 
 from .. import paths, system
 
@@ -95,9 +96,9 @@ def stale(record: dict) -> list[str]:
     """
     commit = record["code"]["commit"]
     reasons = ["ran from uncommitted changes"] if record["code"]["dirty"] else []
-    if not commit or not git("rev-parse", "--git-dir"):
+    if not commit or not _has_history(paths.ROOT):
         return reasons
-    if git("cat-file", "-e", commit) is None:
+    if not _is_known(commit, paths.ROOT):
         return [*reasons, f"its commit {commit[:9]} is not in this history"]
     surveys = "conditions" in record
     ships = paths.ROOT / "fer_lib" / "live" / "model.onnx"
@@ -108,7 +109,18 @@ def stale(record: dict) -> list[str]:
     return [*reasons, f"changed since: {changed}"] if changed else reasons
 
 
-@lru_cache
+@cache
+def _has_history(root: Path) -> bool:
+    """Whether the project, at this place, is in git: asked once, not for each record."""
+    return bool(git("rev-parse", "--git-dir"))
+
+
+@cache
+def _is_known(commit: str, root: Path) -> bool:
+    return git("cat-file", "-e", commit) is not None
+
+
+@cache
 def _changed_since(commit: str, names: tuple[str, ...]) -> list[str]:
     """Which of these files changed their meaning after a commit, except in commits with a "Same numbers" line."""
     changed = set()

@@ -22,6 +22,8 @@ import platform
 import resource
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,7 +35,7 @@ from ..data.emotions import FER2013
 from ..files import arrays as array_files
 from ..files import documents, reason, refused, writing
 from ..markdown import table
-from . import metrics, provenance
+from . import metrics, provenance, unpacked
 
 SCHEMA = 1
 FILES = ("predictions.npz", "run.ipynb", "metrics.json")
@@ -138,15 +140,21 @@ def write(folder: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
     """
     _check_probabilities(arrays, folder, DIVERGED)
     folder.mkdir(parents=True, exist_ok=True)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as archive:  # a tenth smaller than what NumPy writes
+    content = packed_bytes(arrays)
+    writing.replace_bytes(folder / "predictions.npz", content)
+    checksum = hashlib.sha256(content).hexdigest()
+    text = json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n"
+    writing.replace_text(folder / "metrics.json", text)
+
+
+def packed_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """The content of a ``predictions.npz`` with these arrays, which ``pack`` makes smaller first."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_LZMA) as archive:  # a tenth smaller than what NumPy writes
         for name, array in pack(arrays).items():
             with archive.open(f"{name}.npy", "w") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-    writing.replace_bytes(folder / "predictions.npz", packed.getvalue())
-    checksum = hashlib.sha256(packed.getvalue()).hexdigest()
-    text = json.dumps(record | {"predictions_sha256": checksum}, indent=1) + "\n"
-    writing.replace_text(folder / "metrics.json", text)
+    return content.getvalue()
 
 
 def _check_probabilities(arrays: dict[str, np.ndarray], place: object, then: str) -> None:
@@ -271,16 +279,35 @@ def are_in(folder: Path) -> bool:
     return any(folder.glob("runs/*/*/*/metrics.json"))
 
 
+_held: dict[Path, list[dict]] = {}
+
+
+@contextmanager
+def held(results: Path, all_records: list[dict]) -> Iterator[None]:
+    """Within this, ``load`` of this folder gives these records, in this process and its copies, and reads no file."""
+    _held[results] = all_records
+    try:
+        yield
+    finally:
+        del _held[results]
+
+
 def load(results: Path) -> list[dict]:
     """All records below a results folder, ordered by experiment, backend, precision and seed."""
+    if results in _held:
+        return list(_held[results])
     all_records = [read(path.parent) for path in (results / "runs").glob("*/*/*/metrics.json")]
     return sorted(all_records, key=lambda r: (r["experiment"], r["backend"], r["precision"], r["seed"]))
 
 
 def predictions(record: dict) -> dict[str, np.ndarray]:
-    """The arrays of a record's predictions, read once, read-only."""
-    path = record["folder"] / "predictions.npz"
-    return dict(_read_arrays(path, path.stat().st_mtime_ns))
+    """The arrays of a record's predictions, read-only: of its unpacked copy, where there is one, else its file."""
+    copy = unpacked.place(record)
+    arrays = unpacked.read(copy, record["predictions_sha256"])
+    if arrays is None:
+        path = record["folder"] / "predictions.npz"
+        arrays = _read_arrays(path, path.stat().st_mtime_ns)
+    return dict(arrays)
 
 
 @lru_cache(maxsize=256)
@@ -291,13 +318,13 @@ def _read_arrays(path: Path, modified: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a ``predictions.npz``, complete.
+def read_arrays(path: Path, content: bytes | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a ``predictions.npz``, complete. ``content``: the file's, where it was read already.
 
     Raises ValueError if it has none, or probabilities that are not finite.
     """
     expected, then = "the predictions of a record", "restore it from git, or run it again"
-    packed = array_files.read_npz(path, path, expected, then)
+    packed = array_files.read_npz(path if content is None else io.BytesIO(content), path, expected, then)
     try:
         arrays = unpack(packed)
     except (ValueError, LookupError, TypeError, OverflowError) as error:
@@ -310,15 +337,22 @@ NEAR_CLEAN = " near-clean"
 """Suffix of PublicTest or PrivateTest: its rows whose image is in no earlier part, neither exactly nor nearly."""
 
 
+_near_clean: dict[tuple, dict] = {}
+
+
 def scores(record: dict, kept: str, rows: str) -> dict:
     """A record's scores on some rows. Raises ValueError if it has none.
 
     Scores on near-clean rows of the official data are computed from its predictions and the audit's lists.
     """
     if rows.endswith(NEAR_CLEAN) and is_official(record):
-        arrays = row_predictions(record, kept, rows.removesuffix(NEAR_CLEAN))
-        near_clean = ~np.isin(arrays["ids"], list(near_duplicates.listed_ids()))
-        return metrics.score(arrays["classes"][near_clean], arrays["labels"][near_clean])
+        listed = near_duplicates.listed_ids()
+        key = record["predictions_sha256"], kept, rows, listed
+        if key not in _near_clean:  # scored once: pages and claims ask for it again and again
+            arrays = row_predictions(record, kept, rows.removesuffix(NEAR_CLEAN), ("ids", "labels", "classes"))
+            chosen = ~among(arrays["ids"], listed)
+            _near_clean[key] = metrics.score(arrays["classes"][chosen], arrays["labels"][chosen])
+        return _near_clean[key]
     try:
         return record["metrics"][kept][rows]
     except KeyError:
@@ -327,16 +361,38 @@ def scores(record: dict, kept: str, rows: str) -> dict:
         raise ValueError(message) from None
 
 
-def row_predictions(record: dict, kept: str, rows: str) -> dict[str, np.ndarray]:
-    """Row by row: ids, labels and classes (n,), probabilities (n, 7). Raises ValueError if the rows are unknown."""
+COLUMNS = ("ids", "labels", "classes", "probabilities")
+
+
+def row_predictions(record: dict, kept: str, rows: str, columns: tuple[str, ...] = COLUMNS) -> dict[str, np.ndarray]:
+    """Row by row, these ``columns``: ids, labels and classes (n,), probabilities (n, 7).
+
+    Raises ValueError if the rows are unknown.
+    """
     scores(record, kept, rows)
     arrays = predictions(record)
     if rows != "held out" and not set(rows.split("+")) <= set(SPLITS):
         raise ValueError(f"rows: found {rows!r}, expected splits joined by '+', or 'held out', to look at row by row")
     codes = range(len(SPLITS)) if rows == "held out" else [SPLITS.index(name) for name in rows.split("+")]
-    wanted = np.isin(arrays["split"], list(codes))
+    wanted = np.isin(np.arange(256), list(codes))[arrays["split"]]  # a table of all codes: fast
+    if wanted.all():
+        wanted = slice(None)  # and nothing is copied
     names = {"ids": "ids", "labels": "labels", "classes": f"classes_{kept}", "probabilities": f"probabilities_{kept}"}
-    return {name: arrays[key][wanted] for name, key in names.items()}
+    return {name: arrays[names[name]][wanted] for name in columns}
+
+
+def among(ids: np.ndarray, listed: frozenset[int]) -> np.ndarray:
+    """Which ids, (n,) int32, 0 or more, are among those listed, (n,) bool."""
+    table = _table(listed)
+    return table[np.minimum(ids, len(table) - 1)]
+
+
+@lru_cache(maxsize=8)
+def _table(listed: frozenset[int]) -> np.ndarray:
+    """Of each id up to one beyond the highest, whether it is listed: (highest + 2,) bool."""
+    table = np.zeros(max(listed, default=0) + 2, bool)
+    table[list(listed)] = True
+    return table
 
 
 def is_official(record: dict) -> bool:

@@ -4,7 +4,7 @@ predicted the same rows are compared row by row."""
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 from statsmodels.stats.weightstats import CompareMeans
@@ -27,7 +27,8 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, fl
     mean = float(values.mean())
     if len(values) == 1:
         return mean, float("nan"), float("nan")
-    half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1) * stats.sem(values))
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    half = float(special.stdtrit(len(values) - 1, 0.5 + level / 2) * error)  # stats.t.ppf, stats.sem take 1 ms
     return mean, mean - half, mean + half
 
 

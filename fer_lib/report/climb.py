@@ -38,7 +38,8 @@ def members(all_records: list[dict], experiments: dict[str, dict], prefix: str) 
     """The runs of the climb's experiments by name, in their order; of several groups that may not be pooled the one
     with most seeds. An experiment without a run is left out."""
     found: dict[str, list[dict]] = {}
-    for group in pooled.groups(all_records, experiments):
+    own = [record for record in all_records if record["experiment"].startswith(prefix)]
+    for group in pooled.groups(own, experiments):
         name = group[0]["experiment"]
         if name.startswith(prefix) and name in experiments and len(group) > len(found.get(name, [])):
             found[name] = group
@@ -82,7 +83,7 @@ def _each(group: list[dict], kept: str, rows: str = CHOOSING) -> list[float]:
 def _chosen(ids: np.ndarray, rows: str) -> np.ndarray:
     """Which of some rows are in a set of them: a split, or of PrivateTest the clean or near-clean ones."""
     left_out = {CLEAN: near_duplicates.unclean_ids, pooled.NEAR_CLEAN: near_duplicates.listed_ids}.get(rows)
-    return ~np.isin(ids, list(left_out())) if left_out else np.full(len(ids), True)
+    return ~records.among(ids, left_out()) if left_out else np.full(len(ids), True)
 
 
 def rungs(all_records: list[dict], experiments: dict[str, dict], prefix: str, networks: dict) -> list[dict]:
@@ -391,10 +392,11 @@ def _told(accuracy: dict) -> str:
 def together(all_records: list[dict], experiments: dict[str, dict]) -> dict[str, dict]:
     """All networks of the climb at each size, by its prefix, voting together: votes (see there); runs, how many vote;
     wanted, how many will when all runs are made; without, the votes of the others where some were declared final, and
-    others, how many these are."""
+    others, how many these are. Of each rung as many seeds vote as its file declares, the first ones."""
     found = {}
     for prefix in (SMALL, FULL):
-        group = [record for some in members(all_records, experiments, prefix).values() for record in some]
+        there = members(all_records, experiments, prefix)
+        group = [record for name, some in there.items() for record in some[: experiments[name].get("seeds", len(some))]]
         others = [record for record in group if pooled.reading(record)[1] != FINAL]
         wanted = sum(experiment.get("seeds", 1) for name, experiment in experiments.items() if name.startswith(prefix))
         found[prefix] = {

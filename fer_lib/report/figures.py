@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps, rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -20,7 +21,7 @@ from PIL import Image
 from ..data import SPLITS, Faces, audit, ferplus
 from ..data.emotions import FER2013
 from ..evaluation import records
-from ..markdown import study
+from ..markdown import SHOWN, study
 
 THEME = {
     "axes.axisbelow": True,
@@ -87,10 +88,13 @@ class _Figure(Figure):
     photographs = False  # whether it shows photographs, whose colours a dark page must leave alone
 
     def _repr_png_(self, dpi: int = 160) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=dpi)
+        usual, self.dpi = self.dpi, dpi
+        canvas = FigureCanvasAgg(self)
+        canvas.draw()  # once: savefig would draw everything for the layout, and then again
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        self.dpi = usual
         small = io.BytesIO()  # with 256 colours, all that a chart or grey faces need, it is a third as large
-        Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "png")
+        picture.quantize(256, dither=Image.Dither.NONE).save(small, "png")
         return small.getvalue()
 
 
@@ -132,8 +136,9 @@ def learning_curves(records: list[dict], reported: float | None = None) -> Figur
     from the lowest to the highest seed.
 
     ``records`` are runs of one experiment that differ in nothing but the seed; ``reported`` is the paper's accuracy in
-    percent. Mean and band end where the first run ends: beyond, they would be of the runs that lived. Raises ValueError
-    where no record has a history (a tree has none).
+    percent. Mean and band end where the first run ends: beyond, they would be of the runs that lived. Of more than
+    ``SHOWN`` runs the first have a line of their own; mean and band are of all. Raises ValueError where no record has a
+    history (a tree has none).
     """
     histories = [record["history"] for record in records if record["history"]]
     if not histories:
@@ -144,7 +149,7 @@ def learning_curves(records: list[dict], reported: float | None = None) -> Figur
     marker = "o" if shortest == 1 else None
     for key, colour, label in (("accuracy", GREY, "training rows"), (f"{rows}_accuracy", BLUE, rows)):
         curves = [[entry[key] for entry in history] for history in histories]
-        for curve in curves:
+        for curve in curves[:SHOWN]:
             axes.plot(range(1, len(curve) + 1), curve, color=colour, lw=0.8, alpha=0.6, marker=marker, ms=3)
         together = np.array([curve[:shortest] for curve in curves])
         mean = together.mean(axis=0)

@@ -12,7 +12,7 @@ import numpy as np
 from .. import paths
 from ..claims import rules as rules_of
 from ..evaluation import pooled, records
-from ..markdown import STUDIES, capitalised, joined, study, table
+from ..markdown import STUDIES, capitalised, joined, seed_list, study, table
 from ..training import protocol
 from . import tables
 
@@ -83,7 +83,7 @@ def facts(all_records: list[dict]) -> str:
         "Data": each(data),
         "Profile": each(lambda r: r["profile"]),
         "Runs": f"{len(all_records)}, of {len(experiments)} experiments, {_duration(all_records)} in all; "
-        f"seeds {', '.join(map(str, sorted(seeds)))}",
+        f"seeds {seed_list(seeds)}",
         "Computed by": each(lambda r: pooled.computed_by([r])),
         "Device": each(device),
         "Versions": each(lambda r: ", ".join(f"{name} {version}" for name, version in r["versions"].items())),
@@ -115,7 +115,7 @@ def about(group: list[dict], experiment: dict) -> str:
         pooled.computed_by(group),
         f"{first['parameter_count']:,} weights" if first["parameter_count"] else "",
         f"{_duration(group, len(group))} a run",
-        f"seeds {', '.join(str(record['seed']) for record in group)}",
+        f"seeds {seed_list([record['seed'] for record in group])}",
     ]
     values = {name: value for name, value in first["parameters"].items() if name not in ("seed", "data")}
     parameters = ", ".join(f"{name} {value if value != '' else 'none'}" for name, value in values.items())
@@ -257,6 +257,8 @@ def two_intervals(judged: list[dict], all_records: list[dict], experiments: dict
     tree = [record for record in all_records if record["experiment"] == "saravanan2019/table1_decision_tree"]
     row = pooled.accuracies(tree, experiments).iloc[0]
     mean, low, high, wilson_low, wilson_high = 100 * row[["mean", "low", "high", "wilson_low", "wilson_high"]]
+    if not line["interval"]:
+        return f"The decision tree of Table I has {row['seeds']} runs yet: too few for an interval of one new run.\n"
     start, end = line["interval"]
     return (
         f"The decision tree of Table I is reported with {line['reported']:.2f} %. The mean of our {row['seeds']} seeds "

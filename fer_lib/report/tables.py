@@ -11,7 +11,7 @@ from ..claims.rules import VERDICTS
 from ..data import SPLITS, SUPPLIED, Faces, fer2013, ferplus
 from ..evaluation import metrics, pooled, records
 from ..live import survey
-from ..markdown import capitalised, interval, study, table
+from ..markdown import SHOWN, capitalised, interval, seed_list, study, table
 from ..models import architectures, weights
 
 
@@ -258,12 +258,19 @@ def honest_results(all_records: list[dict], experiments: dict[str, dict]) -> str
 
 
 def predicted(group: list[dict]) -> str:
-    """How often each emotion is the truth, and how often each run of a group predicts it, as a Markdown table."""
+    """How often each emotion is the truth, and how often each run of a group predicts it, as a Markdown table. Of more
+    than ``SHOWN`` runs the first have a line each, and the others one: the least and the most."""
     lines, emotions = [], records.emotions(group[0])
-    for record in group:
+    for record in group[:SHOWN]:
         score = pooled.headline(record)
         run = f"seed {record['seed']}" + (f" (collapsed to {emotion})" if (emotion := metrics.collapsed(score)) else "")
         lines.append({"Rows": f"predicted, {run}"} | {e: f"{c:,}" for e, c in zip(emotions, score["predicted"])})
+    if rest := group[SHOWN:]:
+        counts = np.array([pooled.headline(record)["predicted"] for record in rest])
+        lost = sum(bool(metrics.collapsed(pooled.headline(record))) for record in rest)
+        ends = [f"{low:,} to {high:,}" for low, high in zip(counts.min(axis=0), counts.max(axis=0))]
+        run = f"seeds {seed_list([record['seed'] for record in rest])}" + (f" ({lost} collapsed)" if lost else "")
+        lines.append({"Rows": f"predicted, {run}"} | dict(zip(emotions, ends)))
     truths = [tuple(pooled.confusion([record]).sum(axis=1)) for record in group]
     first = "true" if len(set(truths)) == 1 else f"true, seed {group[0]['seed']}"
     together = "" if len(group) == 1 else ", seeds added up"

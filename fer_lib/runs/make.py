@@ -1,11 +1,16 @@
 """Making many runs, by Snakemake (``make reproduce``) or side by side within a time; and the report of all."""
 
+import gc
 import os
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from .. import data, paths, runs, system
@@ -343,21 +348,19 @@ def report(profile: str, failed: list[str] = ()) -> Path:
 
 def _report(profile: str, failed: list[str]) -> Path:
     from ..claims import judge
-    from ..report import article, climb, figures, page, related, sections
+    from ..evaluation import unpacked
+    from ..report import article, figures, related, sections
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
     inputs = report_inputs(profile)
     all_records, experiments = records.load(folder), runs.experiments()
-    judged = judge.judge_ledger(all_records, experiments, folder)
+    unpacked.prepare(all_records)
     claims = folder / "claims.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    writing.replace_text(claims, judge.to_json(judged))
-    climb.load_networks(all_records, experiments)  # builds what is not kept: notebooks read it, and start no Keras
     # A notebook, its parameters, and its pages with the tag of the cells that each of them leaves out.
     read = {"results": str(folder), "profile": profile}
     made = [
-        ("9_report", read | {"failures": list(failed), "claims": str(claims)}, {folder / "report.html": ""}),
         ("7_runs", read, {folder / "runs.html": ""}),
+        ("9_report", read | {"failures": list(failed), "claims": str(claims)}, {folder / "report.html": ""}),
         ("8_causes", read | {"claims": str(claims)}, {folder / "causes.html": ""}),
         ("8_climb", read, {folder / "climb.html": ""}),
     ]
@@ -367,16 +370,15 @@ def _report(profile: str, failed: list[str]) -> Path:
         both = {folder / "dataset.html": "people", local / "dataset_with_people.html": ""}
         made.append(("1_dataset", {"data": "fer2013", "show_people": True}, both))
 
-    def make(notebook: str, values: dict, pages: dict[Path, str]) -> None:
-        executed = local / f"{notebook}.ipynb"
-        if error := notebooks.execute(notebook, executed, values):
-            raise RuntimeError(f"{notebook} failed in cell {error['cell']}: {error['error']}; see {executed}")
-        for path, without in pages.items():
-            page.to_html(executed, path, without)
-
-    with ThreadPoolExecutor(2) as side_by_side:  # the longest first
-        for done in [side_by_side.submit(make, *of) for of in made]:
-            done.result()
+    with records.held(folder, all_records), _side_by_side() as call:
+        call(_build_networks, folder)()  # what is not kept yet: notebooks read it, and start no Keras
+        pages = [call(_page, made[0][0], local, *made[0][1:])]  # the longest first; it needs no claims
+        judged = judge.judge_ledger(all_records, experiments, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        writing.replace_text(claims, judge.to_json(judged))
+        pages += [call(_page, notebook, local, *of) for notebook, *of in made[1:]]
+        for done in pages:
+            done()
     writing.replace_text(folder / "README.md", sections.markdown(all_records, experiments, list(failed), judged))
     if judged:
         for name, dark in ((sections.FOREST, False), (sections.FOREST_DARK, True)):
@@ -392,3 +394,43 @@ def _report(profile: str, failed: list[str]) -> Path:
         writing.replace_text(article.MARKDOWN, article.markdown(judged, all_records, experiments, folder))
     writing.replace_text(paths.RESULTS / "local" / f"report-{profile}.stamp", inputs)
     return folder / "report.html"
+
+
+def _page(notebook: str, local: Path, values: dict, pages: dict[Path, str]) -> None:
+    """Execute one of the report's notebooks, and write its pages."""
+    from ..report import page
+
+    executed = local / f"{notebook}.ipynb"
+    if error := notebooks.execute_here(notebook, executed, values):
+        raise RuntimeError(f"{notebook} failed in cell {error['cell']}: {error['error']}; see {executed}")
+    for path, without in pages.items():
+        page.to_html(executed, path, without)
+
+
+def _build_networks(folder: Path) -> None:
+    from ..report import climb
+
+    climb.load_networks(records.load(folder), runs.experiments())
+
+
+@contextmanager
+def _side_by_side() -> Iterator[Callable[..., Callable]]:
+    """Call functions in two children that begin with all that this process has loaded: (function, *arguments) gives
+    what waits for its result. Where a process cannot be copied, they are called here, one after the other."""
+    if sys.platform != "linux":
+        yield lambda function, *arguments: partial(function, *arguments)
+        return
+    import IPython  # noqa: F401 (here, so that no child has to)
+    import nbconvert  # noqa: F401
+
+    from ..report import page, show  # noqa: F401
+    from ..report.causes import page as causes  # noqa: F401
+
+    gc.collect()
+    gc.freeze()  # no child's collector touches, and so copies, what is loaded
+    owner = os.getpid()
+    try:
+        with ProcessPoolExecutor(2, get_context("fork"), system.ask_for_death_signal, (owner,)) as children:
+            yield lambda function, *arguments: children.submit(function, *arguments).result
+    finally:
+        gc.unfreeze()

@@ -1,6 +1,7 @@
 """Notebooks, executed headless by papermill: strict parameters, and a kernel that does not outlive its owner."""
 
 import ast
+import io
 import json
 import math
 import os
@@ -10,7 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 
 from .. import paths, system
@@ -32,6 +35,12 @@ def defaults(notebook: str) -> dict:
     Raises ValueError naming the file if it is no notebook, or has no such cell of plain values.
     """
     file = paths.NOTEBOOKS / f"{notebook}.ipynb"
+    return deepcopy(_defaults(file, system.file_hash(file)))
+
+
+@lru_cache
+def _defaults(file: Path, content_hash: str) -> dict:
+    """``defaults``, read once for each content."""
     content = documents.read_json(file)
     try:
         tagged = [cell for cell in content["cells"] if "parameters" in cell["metadata"].get("tags", [])]
@@ -134,6 +143,52 @@ def execute(
     executed = documents.read_json(output)
     executed["metadata"].pop("widgets", None)  # the state of its progress bars, which is more than all its other text
     writing.replace_text(output, json.dumps(_anonymous(executed), indent=1, ensure_ascii=False) + "\n")
+    return problem
+
+
+def execute_here(notebook: str, output: Path, values: dict) -> dict | None:
+    """``execute``, but in this process, without a kernel: what is loaded here already serves the notebook too.
+
+    For notebooks that only read, such as the report's. Its cells share no variable with this process, but modules and
+    what these hold. What it prints is kept in ``output`` alone. It takes the place of ``__main__`` and of IPython's
+    shell, so a process that goes on with something else should leave this to a child.
+    """
+    from IPython.core.interactiveshell import InteractiveShell
+    from nbformat.v4 import new_output
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+    from traitlets.config import Config
+
+    content = load_notebook_node(_plain(paths.NOTEBOOKS / f"{notebook}.ipynb"))
+    content = parameterize_notebook(content, checked(notebook, values), kernel_name="python3", language="python")
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}), user_ns={})
+    outputs, problem = [], None
+
+    def displayed(data: dict, metadata: dict | None = None, **_) -> None:
+        outputs.append(new_output("display_data", data, metadata=metadata or {}))
+
+    def returned(result: object) -> None:
+        if result is not None:
+            data, metadata = shell.display_formatter.format(result)
+            outputs.append(new_output("execute_result", data, metadata=metadata, execution_count=shell.execution_count))
+
+    shell.display_pub.publish, shell.display_trap.hook = displayed, returned
+    for cell in content.cells:
+        if cell.cell_type != "code" or problem:
+            continue
+        outputs.clear()
+        with redirect_stdout(io.StringIO()) as said, redirect_stderr(said):
+            done = shell.run_cell(cell.source, store_history=True)
+        cell.execution_count = shell.execution_count - 1
+        text = said.getvalue()
+        cell.outputs = [*([new_output("stream", name="stdout", text=text)] if text and done.success else []), *outputs]
+        if not done.success:
+            error = done.error_before_exec or done.error_in_exec
+            text = f"{type(error).__name__}: {error}"
+            problem = {"cell": cell.execution_count, "error": text, "source": cell.source}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    writing.replace_text(output, json.dumps(_anonymous(content), indent=1, ensure_ascii=False) + "\n")
     return problem
 
 

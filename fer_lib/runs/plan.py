@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from .. import data, system
@@ -136,10 +137,11 @@ def wanted(
             return seeds or 1
         return experiment.get("seeds") or (5 if _has_gpu(gpu) else experiment.get("seeds_cpu", 3))
 
+    first = (from_experiment(name, known[name], 0, profile, backend) for name in names)
     return [
-        from_experiment(name, known[name], seed, profile, backend)
-        for name in names
-        for seed in range(count(known[name]))
+        replace(run, seed=seed, parameters=run.parameters | {"seed": seed})
+        for run in first
+        for seed in range(count(run.experiment))
     ]
 
 
@@ -174,12 +176,12 @@ def from_list(path: Path) -> tuple[str, list[Run]]:
 
 def are_current(runs: list[Run]) -> list[bool]:
     """Of each run, whether its record is there, whole, and of today's parameters and data."""
-    made = [run for run in runs if (run.folder / "metrics.json").exists()]  # no data is loaded for what is not there
-    hashes = {name: dataset(name).sha256 for name in {run.parameters["data"] for run in made}}
+    made = [(run.folder / "metrics.json").exists() for run in runs]  # no data is loaded for what is not there
+    hashes = {name: dataset(name).sha256 for name in {run.parameters["data"] for run, has in zip(runs, made) if has}}
     return [
-        run in made
+        has
         and records.is_current(run.folder, run.parameters, hashes[run.parameters["data"]], run.experiment["defaults"])
-        for run in runs
+        for run, has in zip(runs, made)
     ]
 
 

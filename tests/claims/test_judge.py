@@ -198,7 +198,7 @@ def test_changed_predictions_change_the_order(results, tmp_path):
     assert before["because"] == f"{counted}; an interval includes no difference"
     (place,) = (results / run for run in before["runs"] if order[1] in run and run.endswith("seed1"))
     record = json.loads((place / "metrics.json").read_text())
-    arrays = records.predictions({"folder": place})
+    arrays = records.predictions(records.read(place))
     arrays["classes_last"] = arrays["labels"]  # one seed that knows everything
     records.write(place, record, arrays)
     after = judged()
