@@ -94,7 +94,8 @@ def parser() -> argparse.ArgumentParser:
     there = "where runs are made: slurm (default: FER_CLUSTER of the environment, else here)"
     verb.add_argument("--cluster", default=os.environ.get("FER_CLUSTER", ""), metavar="NAME", help=there)
     add("plan", "say what `reproduce` would make, how long that takes and on how much disk", whatever, only, choice)
-    verb = add("runs", "list a profile's runs and the state of each; or make what is missing", profile, only, choice)
+    verb = add("runs", "list a profile's runs and the state of each; or make what is missing", only, choice)
+    verb.add_argument("--profile", default="", choices=paths.PROFILES, help="default: full; with --list: its own")
     verb.add_argument("--missing", action="store_true", help="make the missing runs, without Snakemake and report")
     verb.add_argument("--minutes", type=float, help="end then; the next call goes on (default: when all are made)")
     verb.add_argument("--jobs", type=at_least(1), default=1, help="runs at a time (default: 1)")
@@ -310,13 +311,12 @@ def run(options: argparse.Namespace) -> int | None:
         case "runs":
             from .runs import make, plan
 
-            which = options.profile, options.seeds, options.only
+            which = options.profile or "full", options.seeds, options.only
             listed = None
             if options.list:
-                if not options.missing or options.only or options.seeds:
-                    raise ValueError(
-                        "runs --list: found it without --missing, or with a choice, expected no other; see --help"
-                    )
+                if not options.missing or options.profile or options.only or options.seeds:
+                    found = "found it without --missing, or with a choice (--profile, --only, --seeds)"
+                    raise ValueError(f"runs --list: {found}, expected no other than its own; see --help")
                 profile, listed = plan.from_list(options.list)
                 which = profile, None, ""
             if options.missing:

@@ -254,7 +254,9 @@ def test_pieces_may_come_one_after_the_other(made):
     shutil.move(away / "kit.tar.001", made)
     done = script(made)
     assert done.returncode == 2 and f"found Python {HERE}, expected 9.9" in done.stderr
-    assert "unpacking 3 pieces" in done.stdout and not (made.parent / "fer-kit" / "pieces").exists()
+    assert "unpacking 3 pieces" in done.stdout and {path.name for path in (made.parent / "fer-kit").iterdir()} == {
+        "project"
+    }
     (made / "kit.tar.001").unlink()
     done = script(made)  # what is unpacked needs them no more
     assert done.returncode == 2 and "expected 9.9" in done.stderr and "unpacking" not in done.stdout
@@ -279,6 +281,61 @@ def test_another_kit_does_not_go_over_the_first(made):
     assert done.returncode == 2 and "found another kit than the one beside this script" in done.stderr
 
 
+def all_in(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("theirs", ["project/thesis.txt", "site/index.html", "project"])
+def test_a_folder_of_somebody_else_is_refused_and_nothing_in_it_deleted(made, theirs):
+    home = made.with_name("home")
+    for name in (theirs, "pieces/a", "project.partial/b", "site.partial/c", "SHA256SUMS"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("mine")
+    before = all_in(home)
+    done = script(made, "--into", "home")
+    assert done.returncode == 2 and all_in(home) == before
+    expected = f"found {theirs.split('/')[0]}, which no kit made, expected a new folder; name another: --into"
+    assert expected in done.stderr
+
+
+def test_what_lies_beside_the_kits_own_stays(made):
+    home = made.with_name("home")
+    for name in ("pieces/a", "project.partial/b", "site.partial/c", "SHA256SUMS"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("mine")
+    before = all_in(home)
+    piece = shutil.move(made / "kit.tar.001", made.parent)
+    assert script(made, "--into", "home").returncode == 3
+    shutil.move(piece, made)
+    done = script(made, "--into", "home")
+    assert "unpacking 3 pieces" in done.stdout and "expected 9.9" in done.stderr
+    assert all_in(home).items() >= before.items()
+
+
+def test_what_was_cut_off_while_it_unpacked_is_unpacked_again(made):
+    (made.parent / "fer-kit" / ".fer-kit.project").mkdir(parents=True)
+    (made.parent / "fer-kit" / ".fer-kit.project" / "half").touch()
+    assert "unpacking 3 pieces" in script(made).stdout
+    assert not (made.parent / "fer-kit" / "project" / "half").exists()
+
+
+def test_it_may_be_made_in_the_kits_own_folder(made):
+    done = script(made, "--into", "kit")
+    assert done.returncode == 2 and "unpacking 3 pieces" in done.stdout and "expected 9.9" in done.stderr
+    again = script(made, "--into", "kit")
+    assert again.returncode == 2 and "unpacking" not in again.stdout and "expected 9.9" in again.stderr
+
+
+def test_pieces_that_are_no_tar_or_find_no_room_end_with_a_code_of_their_own(made):
+    for name in ("kit.tar.000", "kit.tar.001", "kit.tar.002"):
+        (made / name).write_bytes(b"x" * 1024)
+    sums = hashlib.sha256(b"x" * 1024).hexdigest()
+    (made / "SHA256SUMS").write_text("".join(f"{sums}  kit.tar.00{number}\n" for number in range(3)))
+    done = script(made)
+    assert done.returncode == 5 and "kit.sh: found that a command failed (see above)" in done.stderr
+    assert not (made.parent / "fer-kit" / "project").exists()
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -301,6 +358,107 @@ def test_the_script_says_how_it_is_called(made):
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not here")
 def test_shellcheck_finds_nothing(made):
     subprocess.run(["shellcheck", "--exclude=SC1091,SC2154,SC2086", made / "kit.sh"], check=True)
+
+
+# ---- its script, with a Python that does nothing but what a test says
+
+STAND_IN = """#!/usr/bin/env bash
+case "$*" in
+    '-c import sys'*) echo 9.9 ;;
+    '-m fer_lib '*) shift 2; echo "$*" >>"$CALLS"; out=$2; eval "${!1:-true}" ;;
+esac
+"""
+ENDED = "echo 'checkpoints.tar: 1 taken, 0 already here, 1 refused.'; exit 1"
+"""How ``fer import`` ends that refused something; a test of it below."""
+
+
+@pytest.fixture
+def made_up(tmp_path):
+    """A kit of one piece, with checkpoints. Returns what calls its script: of ``import``, ``runs`` and ``export`` each
+    does what is given as shell, with ``out`` for the file that is to be packed, else nothing; and the verbs called."""
+    folder, python, calls = tmp_path / "kit", tmp_path / "python", tmp_path / "calls"
+    tree = folder / "tree"
+    (tree / "wheels").mkdir(parents=True)
+    (tree / "settings.sh").write_text(
+        "python_version=9.9 profile=smoke piece=4 left_out= modules= PRECISION= FER_COMMIT="
+    )
+    (tree / "checkpoints.tar").write_text("checkpoints")
+    kit._split(folder, 1)
+    shutil.copy(Path(kit.__file__).with_name("kit.sh"), folder)
+    python.write_text(STAND_IN)
+    python.chmod(0o755)
+
+    def call(**does: str) -> tuple[subprocess.CompletedProcess, list[str]]:
+        calls.write_text("")
+        does = {"export": 'echo new >"$out"'} | does
+        done = script(folder, "--out", "out", PYTHON=str(python), CALLS=str(calls), **does)
+        return done, [line.split()[0] for line in calls.read_text().splitlines()]
+
+    return call
+
+
+def records_in(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (folder / "out").iterdir()}
+
+
+def test_records_come_in_place_of_older_ones_and_in_parts(made_up, tmp_path):
+    done, calls = made_up()
+    assert done.returncode == 0 and calls == ["import", "runs", "export"]
+    assert records_in(tmp_path) == {"records.tar": "new\n"}
+    done, calls = made_up(export='echo larger >"$out"')
+    assert done.returncode == 0 and calls == ["runs", "export"]
+    assert records_in(tmp_path) == {"records.tar.000": "larg", "records.tar.001": "er\n"}
+    assert "there: cat records.tar.* > records.tar, then .venv/bin/fer import" in done.stdout
+    assert made_up()[0].returncode == 0 and records_in(tmp_path) == {"records.tar": "new\n"}
+
+
+@pytest.mark.parametrize("older", [{"records.tar": "old"}, {"records.tar.000": "o", "records.tar.001": "ld"}, {}])
+@pytest.mark.parametrize("export", ["exit 1", 'echo half >"$out.partial"; kill -9 $$'])
+def test_older_records_stay_where_new_ones_cannot_be_packed(made_up, tmp_path, older, export):
+    (tmp_path / "out").mkdir()
+    for name, content in older.items():
+        (tmp_path / "out" / name).write_text(content)
+    done, _ = made_up(export=export)
+    assert done.returncode == 5 and "records could not be packed (see above)" in done.stderr
+    assert records_in(tmp_path) == older and "take home" not in done.stdout
+
+
+def test_older_records_stay_where_new_ones_cannot_be_split(made_up, tmp_path):
+    made_up()
+    done, _ = made_up(export='head -c 5000 /dev/zero >"$out"')  # more than 1000 parts of 4 bytes
+    assert done.returncode == 5 and records_in(tmp_path) == {"records.tar": "new\n"}
+
+
+def test_what_was_cut_off_while_it_packed_is_not_in_the_way(made_up, tmp_path):
+    (tmp_path / "out" / ".fer-kit.records").mkdir(parents=True)
+    (tmp_path / "out" / ".fer-kit.records" / "records.tar.007").touch()
+    assert made_up()[0].returncode == 0 and records_in(tmp_path) == {"records.tar": "new\n"}
+
+
+@pytest.mark.parametrize("does", [{"runs": "exit 1"}, {"export": 'echo new >"$out"; exit 1'}, {"import": ENDED}])
+def test_records_are_packed_where_a_run_failed_or_something_was_refused_or_left_out(made_up, tmp_path, does):
+    done, calls = made_up(**does)
+    assert done.returncode == 1 and calls == ["import", "runs", "export"]
+    assert records_in(tmp_path) == {"records.tar": "new\n"}
+
+
+def test_checkpoints_wait_for_the_next_call_where_they_could_not_be_put_in_place(made_up, tmp_path):
+    project = tmp_path / "fer-kit" / "project"
+    for _ in range(2):
+        done, calls = made_up(**{"import": "echo 'error: results: No space left on device' >&2; exit 1"})
+        assert done.returncode == 5 and calls == ["import"] and "make room, then call this again, or" in done.stderr
+        assert (project / "checkpoints.tar").read_text() == "checkpoints"
+    done, calls = made_up(**{"import": ENDED})
+    assert done.returncode == 1 and "runs whose checkpoint was refused begin anew" in done.stdout
+    assert (project / "checkpoints.taken.tar").read_text() == "checkpoints"
+    assert made_up()[1] == ["runs", "export"]
+
+
+def test_an_import_that_refused_something_ends_as_the_script_expects(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    (tmp_path / "checkpoints.tar").write_text("no tar")
+    assert main(["import", str(tmp_path / "checkpoints.tar")]) == 1
+    assert re.search(r"checkpoints\.tar: 0 taken, 0 already here, 1 refused\.\n$", capsys.readouterr().out)
 
 
 # ---- all of it

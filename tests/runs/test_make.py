@@ -125,7 +125,16 @@ def test_a_list_that_is_none_or_of_other_runs_is_refused(study, tmp_path, monkey
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("also", [[], ["--missing", "--seeds", "2"], ["--missing", "--only", "a"]])
+@pytest.mark.parametrize(
+    "also",
+    [
+        [],
+        ["--missing", "--seeds", "2"],
+        ["--missing", "--only", "a"],
+        ["--missing", "--profile", "smoke"],
+        ["--missing", "--profile", "full"],
+    ],
+)
 def test_a_list_is_for_making_what_it_has(study, capsys, also):
     assert main(["runs", "--list", "runs.json", *also]) == 1
     assert "runs --list: found it without --missing, or with a choice" in capsys.readouterr().err
