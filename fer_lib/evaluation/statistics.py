@@ -154,19 +154,22 @@ def _discordant(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
     return int((first & ~second).sum()), int((second & ~first).sum())
 
 
-def prediction_interval(values: Sequence[float], noise: float = 0.0) -> tuple[float, float, float]:
+def prediction_interval(
+    values: Sequence[float], noise: float = 0.0, level: float = LEVEL
+) -> tuple[float, float, float]:
     """Mean of the values, and the range for one new value of the same kind: (mean, low, high), in the values' unit.
 
     Student's prediction interval, mean -+ t s sqrt(1 + 1/N): wider than ``t_interval``, which is of the mean. ``noise``
     is the standard deviation of a further normal spread that the new value has and these do not, such as from sampling
-    the test rows; the two half widths add up as squares. One value has no spread: low and high are NaN. Raises what
+    the test rows; the two half widths add up as squares. ``level``: how often it holds the new value. One value has no
+    spread: low and high are NaN. Raises what
     ``t_interval`` raises, and ValueError for a negative noise.
     """
-    mean, _, high = t_interval(values)
+    mean, _, high = t_interval(values, level)
     if not noise >= 0:
         raise ValueError(f"noise: found {noise}, expected a standard deviation, 0 or more")
     # The half width of the mean's interval is t s / sqrt(N); that of a new value's sqrt(N + 1) times as much.
-    half = float(np.hypot((high - mean) * np.sqrt(len(values) + 1), stats.norm.ppf(0.5 + LEVEL / 2) * noise))
+    half = float(np.hypot((high - mean) * np.sqrt(len(values) + 1), stats.norm.ppf(0.5 + level / 2) * noise))
     return mean, mean - half, mean + half
 
 

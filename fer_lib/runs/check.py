@@ -6,8 +6,8 @@ is touched. Of a long run the first epochs may do. It then is the same notebook 
 the checkpoint of the last of these epochs is there: so a learning rate that falls over the whole training falls as it
 did, which with fewer ``epochs`` it would not. What such a run has is its history, and that is what is compared.
 
-The rule (``RULE``) was written before the first comparison was made, but for the processor's generation, which records
-say since then.
+The rule (``RULE``) was written before the first comparison was made. The processor's generation came later, and so did
+what a review of the rule found: docs/results.md says what.
 """
 
 import json
@@ -36,14 +36,19 @@ SAME, WITHIN, UNDECIDED, DRIFTED, FAILED = "same", "within", "undecided", "drift
 """Verdicts; after the last two the exit code is 1."""
 RULE = (
     "A run that is made again on the device (kind, name, processor, threads) and the versions (Python, Keras, "
-    "engines, NumPy, scikit-learn) of its record must be equal: each class, each probability, each figure. Elsewhere "
-    "equality is not demanded, and the record's seeds judge: the new accuracy must be within the 95 % prediction "
-    "interval of one new run. A collapsed network is another outcome than one that learned and is compared with its "
-    "like: a collapse to an emotion is within if a seed of the record collapsed to it too. An outcome that no seed "
-    "had counts as drift only from 20 seeds on; of fewer, one such run is no rarity. Inside an interval of more than "
-    "3 points each way it is undecided: width must not buy a verdict. With fewer than 3 seeds of its like the seeds "
-    "decide nothing, and the rows may: within if the 95 % interval of the difference in accuracy between record and "
-    "new run, for another sample of rows, includes 0; drift if all of it is beyond 3 points. All else is undecided."
+    "engines, NumPy, scikit-learn) of its record must be equal: each class, each probability, each figure. Elsewhere, "
+    "and where the record of a CPU does not name its processor, equality is not demanded. Then the rows come first: "
+    "within if the 95 % interval of the difference in accuracy between record and new run, for another sample of rows, "
+    "includes 0 and ends at most 3 points from it. (Of first epochs no record has the rows' classes: the two "
+    "accuracies must then be at most 3 rows apart, too.) Otherwise the record's seeds judge: the new accuracy must be "
+    "within the prediction interval of one new run, at 95 % for all runs of a call together (Bonferroni: each of m "
+    "runs at 1 - 0.05/m). Inside an interval of more than 3 points each way it is undecided: width must not buy a "
+    "verdict. A collapsed network is another outcome than one that learned and is compared with its like. Where the "
+    "record had another outcome, and fewer than half of its seeds had the new one, the new one is never within: one "
+    "run does not tell whether it has become the rule. An outcome that no seed had counts as drift only from 20 seeds "
+    "on, times m; of fewer, one such run is no rarity. With fewer than 3 seeds of its like the seeds decide nothing, "
+    "and the rows' interval does: within if it includes 0 and ends at most 3 points from it, drift if all of it is "
+    "beyond 3 points. All else is undecided."
 )
 DEFAULT = {"saravanan2019/table1_decision_tree": 0, "ours/cause_feedforward_scaled": 2}
 """What is made again where nothing is named, and of how many epochs; 0: whole. A tree and a network that learns, both
@@ -51,7 +56,9 @@ cheap: one minute each on two cores."""
 PUBLIC = SPLITS.index("PublicTest")
 TIMES = ("seconds", "training_seconds")
 """Figures of a history that no two runs have in common."""
-RARE = 1 - statistics.LEVEL
+RARE = 20
+"""Seeds, none of which had an outcome, that make it one of fewer than 5 % of the runs."""
+UNRECORDED = "processor not recorded"
 UNKNOWN = (
     "the record does not say which generation its processor was of, and these round differently; on TensorFlow "
     "ONEDNN_MAX_CPU_ISA=AVX2 computes as one without AVX-512"
@@ -66,7 +73,7 @@ class Outcome(NamedTuple):
     run: str  # "saravanan2019/table1_decision_tree seed 0, scikit-learn, float32"
     compared: str  # "whole run", "first 2 epochs"
     rule: str  # "exact", "seeds"
-    differs: list[str]  # device and versions here, where they are not the record's: "numpy 2.5.2 instead of 2.4.6"
+    differs: list[str]  # device and versions here that are not the record's, or not known: see ``differing``
     difference: dict  # figures: see ``of_predictions`` and ``of_epochs``; {} where the run failed
     verdict: str
     because: str
@@ -77,7 +84,8 @@ def check_results(names: Sequence[str], seed: int = 0, epochs: int = 0) -> int:
 
     names: experiments with a record of this seed on ``KERAS_BACKEND`` and in ``PRECISION``; none: ``DEFAULT``. epochs:
     compare only so many first epochs, 1 or more; 0: the whole run (or what ``DEFAULT`` says). A run without epochs, or
-    without more than these, is compared as a whole. All outcomes are kept in ``results/local/check/check.json``.
+    without more than these, is compared as a whole. The outcomes are kept in ``results/local/check/check.json``, after
+    each run: what was found stays, should a later one be interrupted.
 
     Raises ValueError or FileNotFoundError before anything is made: for an unknown experiment, one without such a
     record or without scores, a damaged record, an engine or data that is not here.
@@ -86,15 +94,15 @@ def check_results(names: Sequence[str], seed: int = 0, epochs: int = 0) -> int:
     wanted = [(committed(name, seed, most), most) for name, most in chosen.items()]
     print(
         "Are the committed numbers still what the code gives? Each run is made again and compared with its record: "
-        "equal on the same device and versions, else an accuracy that a new run could have, by the record's seeds.",
+        "equal on the same device and versions, else an accuracy that a new run could have, by its rows or the seeds.",
         flush=True,
     )
     outcomes = []
     for record, most in wanted:
-        outcomes.append(check(record, most if most < len(record["history"]) else 0))
+        outcomes.append(check(record, most if most < len(record["history"]) else 0, len(wanted)))
         print(f"{outcomes[-1].run}: {outcomes[-1].verdict}. {outcomes[-1].because}", flush=True)
-    lines = [outcome._asdict() for outcome in outcomes]
-    writing.replace_text(_folder() / "check.json", json.dumps({"rule": RULE, "runs": lines}, indent=1) + "\n")
+        lines = [outcome._asdict() for outcome in outcomes]
+        writing.replace_text(_folder() / "check.json", json.dumps({"rule": RULE, "runs": lines}, indent=1) + "\n")
     print(f"\n{markdown(outcomes)}")
     return int(any(outcome.verdict in (DRIFTED, FAILED) for outcome in outcomes))
 
@@ -129,8 +137,8 @@ def committed(name: str, seed: int, epochs: int) -> dict:
     return record
 
 
-def check(record: dict, epochs: int) -> Outcome:
-    """Make a record's run again, whole (0) or its first epochs, and judge the two by ``RULE``."""
+def check(record: dict, epochs: int, runs: int) -> Outcome:
+    """Make a record's run again, whole (0) or its first epochs, and judge the two by ``RULE``, as one of so many."""
     threads = min(record["device"]["threads"], os.cpu_count() or 1)
     differs = differing(record, device(record["backend"], threads), provenance.versions())
     title = f"{record['experiment']} seed {record['seed']}, {pooled.computed_by([record])}"
@@ -144,11 +152,11 @@ def check(record: dict, epochs: int) -> Outcome:
         return Outcome(title, compared, rule, differs, {}, FAILED, problem)
     group = seeds_of(record)
     if epochs:
-        difference, judged = of_epochs(record, history(folder), epochs, group)
+        difference, judged = of_epochs(record, history(folder), epochs, group, runs)
     else:
-        difference, judged = of_predictions(record, records.read(folder), group)
+        difference, judged = of_predictions(record, records.read(folder), group, runs)
     hints = provenance.stale(record) or ["no watched code changed since the record was made"]
-    if "processor" not in record["device"]:
+    if UNRECORDED in differs:
         hints.append(UNKNOWN)
     verdict, because = verdict_on(difference, judged, differs, hints)
     return Outcome(title, compared, rule, differs, difference, verdict, because)
@@ -177,12 +185,15 @@ def device(backend: str, threads: int) -> dict:
 def differing(record: dict, here: dict, versions: dict) -> list[str]:
     """What is not the record's in a device and in versions here: "threads 1 instead of 2"; [] if all is.
 
-    What an older record does not say of its device, such as the processor's generation, cannot differ.
+    Where the record of a CPU does not say which processor of that name it was, ``UNRECORDED`` is the last: the machine
+    may be another. Of a GPU neither driver nor libraries are compared: no record has them.
     """
     pairs = [(name, then, here.get(name)) for name, then in record["device"].items()]
     every = dict.fromkeys([*record["versions"], *versions])
     pairs += [(name, record["versions"].get(name), versions.get(name)) for name in every]
-    return [f"{name} {now or 'none'} instead of {then or 'none'}" for name, then, now in pairs if now != then]
+    unknown = record["device"]["kind"] == "cpu" and not record["device"].get("processor")
+    named = [f"{name} {now or 'none'} instead of {then or 'none'}" for name, then, now in pairs if now != then]
+    return named + [UNRECORDED] * unknown
 
 
 def make(record: dict, folder: Path, threads: int, epochs: int) -> str:
@@ -246,7 +257,7 @@ def seeds_of(record: dict) -> list[dict]:
     return next(group for group in own if any(other["folder"] == record["folder"] for other in group))
 
 
-def of_predictions(record: dict, new: dict, group: list[dict]) -> tuple[dict, tuple[str, str]]:
+def of_predictions(record: dict, new: dict, group: list[dict], runs: int = 1) -> tuple[dict, tuple[str, str]]:
     """A record against the same run made again: the difference, and what the seeds say of it (see ``by_seeds``).
 
     The difference: rows (of the headline), changed (of these, those with another class), probability (largest
@@ -274,16 +285,21 @@ def of_predictions(record: dict, new: dict, group: list[dict]) -> tuple[dict, tu
         [100 * score["accuracy"] for score in seeds],
         [metrics.collapsed(score) or "" for score in seeds],
         paired if kinds[0] == kinds[1] else None,
+        own=kinds[0],
+        runs=runs,
     )
     return difference | {"unequal": unequal}, judged
 
 
-def of_epochs(record: dict, new: list[dict], epochs: int, group: list[dict]) -> tuple[dict, tuple[str, str]]:
+def of_epochs(
+    record: dict, new: list[dict], epochs: int, group: list[dict], runs: int = 1
+) -> tuple[dict, tuple[str, str]]:
     """A record's first epochs against the history of the same run made again, as ``of_predictions`` gives it.
 
     The accuracy is that on PublicTest after the last of these epochs, whose rows' predictions no record has: a
-    difference between two runs counts as if they were on different rows, which makes its interval wider. Collapsed is
-    what scores as always predicting one emotion does, to within ``ROWS_OFF`` rows.
+    difference between two runs counts as if they were on different rows, which makes its interval wider, and goes
+    before the seeds only where it is of ``ROWS_OFF`` rows at most. Collapsed is what scores as always predicting one
+    emotion does, to within ``ROWS_OFF`` rows.
     """
     old, new = record["history"][:epochs], new[:epochs]
     unequal = unlike(old, new, "history")
@@ -298,7 +314,16 @@ def of_epochs(record: dict, new: list[dict], epochs: int, group: list[dict]) -> 
     kinds = [_constant(count, frequencies, records.emotions(record)) for count in counts]
     now, then, *values = (100 * accuracy for accuracy in accuracies)
     apart = [100 * value for value in statistics.independent_difference(counts[0], len(labels), counts[1], len(labels))]
-    judged = by_seeds(now, kinds[0], values, kinds[2:], apart if kinds[0] == kinds[1] else None)
+    judged = by_seeds(
+        now,
+        kinds[0],
+        values,
+        kinds[2:],
+        apart if kinds[0] == kinds[1] else None,
+        own=kinds[1],
+        rows_first=abs(counts[0] - counts[1]) <= ROWS_OFF,
+        runs=runs,
+    )
     loss = max(abs(b["loss"] - a["loss"]) for a, b in zip(old, new))
     return {"rows": len(labels), "points": now - then, "loss": loss, "unequal": unequal}, judged
 
@@ -335,41 +360,63 @@ def unlike(old: object, new: object, name: str = "") -> list[str]:
 
 
 def by_seeds(
-    value: float, kind: str, values: Sequence[float], kinds: Sequence[str], difference: Sequence[float] | None
+    value: float,
+    kind: str,
+    values: Sequence[float],
+    kinds: Sequence[str],
+    difference: Sequence[float] | None,
+    *,
+    own: str = "",
+    rows_first: bool = True,
+    runs: int = 1,
 ) -> tuple[str, str]:
-    """Whether one new run could have an accuracy, by the seeds of its record: a verdict of ``RULE``, and why.
+    """Whether one new run could have an accuracy, by its record and the record's seeds: a verdict of ``RULE``, and why.
 
-    value, values: accuracies in percent, of the new run and of each committed seed. kind, kinds: the emotion that each
-    collapsed to, "" if it learned. difference: (points, low, high) of the new run minus its record on the same rows;
-    None where the two are of different kinds, or of different rows.
+    value, values: accuracies in percent, of the new run and of each committed seed. kind, kinds, own: the emotion that
+    each, and the record, collapsed to, "" if it learned. difference: (points, low, high) of the new run minus its
+    record on the same rows; None where the two are of different kinds, or of different rows. rows_first: whether this
+    difference may decide before the seeds do. runs: how many are judged in this call.
     """
+    rows = ""
+    if difference is not None:
+        points, low, high = difference
+        rows = f"from its record it differs by {points:+.2f} points [{low:.2f}, {high:.2f}] by the sampling of rows"
+    near = difference is not None and low <= 0 <= high and max(-low, high) <= WIDTH
+    if near and rows_first:
+        return WITHIN, f"by its rows it is the record's: {rows}, which includes 0"
     n, alike = len(values), [other for other, its in zip(values, kinds, strict=True) if its == kind]
     does = f"collapses to {kind}" if kind else "learns"
     if not alike:
         because = f"it {does}, and none of {n} committed seeds did"
-        if 1 / (n + 1) < RARE:
+        if n >= RARE * runs:
             return DRIFTED, because
-        return UNDECIDED, f"{because}, which are too few: one run of {n + 1} is no rarity"
+        among = f", with {runs} runs judged at once" * (runs > 1)
+        return UNDECIDED, f"{because}, which are too few: one run of {n + 1} is no rarity{among}"
+    share = f"{len(alike)} of {n} committed seeds {'collapse so' if kind else 'learn'}"
+    rarer = kind != own and 2 * len(alike) < n
+    unlike_record = f"it {does}, which its record did not; {share}; make more seeds of it"
     if kind:
-        return WITHIN, f"it {does}, as do {len(alike)} of {n} committed seeds"
+        return (UNDECIDED, unlike_record) if rarer else (WITHIN, f"it {does}; {share}")
     if len(alike) >= SEEDS:
-        mean, low, high = statistics.prediction_interval(alike)
+        mean, low, high = statistics.prediction_interval(alike, level=1 - (1 - statistics.LEVEL) / runs)
         interval = f"a new run's interval by {len(alike)} committed seeds, {low:.2f} to {high:.2f} %"
         if not low <= value <= high:
             return DRIFTED, f"its {value:.2f} % are outside {interval}"
         if high - mean > WIDTH:
             return UNDECIDED, f"its {value:.2f} % are inside {interval}, but that is too wide to tell"
+        if rarer:
+            return UNDECIDED, unlike_record
         return WITHIN, f"its {value:.2f} % are inside {interval}"
     few = f"not decidable by seeds ({len(alike)} of its kind)"
     if difference is None:
         return UNDECIDED, f"{few}, and its record is of another kind, or of other rows"
-    points, low, high = difference
-    interval = f"{points:+.2f} points [{low:.2f}, {high:.2f}] by the sampling of rows"
-    if low <= 0 <= high:
-        return WITHIN, f"{few}; from its record it differs by {interval}, which includes 0"
+    if near:
+        return WITHIN, f"{few}; {rows}, which includes 0"
     if low > WIDTH or high < -WIDTH:
-        return DRIFTED, f"{few}; from its record it differs by {interval}, all beyond {WIDTH:g} points"
-    return UNDECIDED, f"{few}; from its record it differs by {interval}: more than rows, less than {WIDTH:g} points"
+        return DRIFTED, f"{few}; {rows}, all beyond {WIDTH:g} points"
+    if low <= 0 <= high:
+        return UNDECIDED, f"{few}; {rows}, which includes 0 but is too wide to tell"
+    return UNDECIDED, f"{few}; {rows}: more than rows, less than {WIDTH:g} points"
 
 
 def verdict_on(
@@ -377,17 +424,18 @@ def verdict_on(
 ) -> tuple[str, str]:
     """The verdict by ``RULE``, and why.
 
-    ``judged``: what ``by_seeds`` says. ``differs``: what is not the record's here, [] for an equality that is demanded.
+    ``judged``: what ``by_seeds`` says. ``differs``: what is not the record's here, or not known to be; [] for an
+    equality that is demanded.
     ``hints``: where to look for the cause of a drift, half sentences.
     """
     unequal = difference["unequal"]
     if not unequal:
-        return SAME, f"Every figure is equal{', though here it is ' * bool(differs)}{', '.join(differs)}."
+        return SAME, f"Every figure is equal{'. Here: ' * bool(differs)}{', '.join(differs)}."
     because = f"Unequal: {'; '.join(unequal[:3])}{f' and {len(unequal) - 3} more' if len(unequal) > 3 else ''}. "
     verdict, why = judged
-    if differs:
-        return verdict, f"{because}Here it is {', '.join(differs)}; {why}."
     known = f" Where to look: {'; '.join(hints)}." if hints else ""
+    if differs:
+        return verdict, f"{because}Here: {', '.join(differs)}; {why}.{known * (verdict == DRIFTED)}"
     return DRIFTED, f"{because}Device and versions are the record's, so this is drift. By the seeds: {why}.{known}"
 
 

@@ -28,6 +28,8 @@ def test_prediction_interval_of_known_values():
     assert (low, high) == pytest.approx((2 - 1.959964 * 0.5, 2 + 1.959964 * 0.5), abs=1e-6)
     _, low, _ = statistics.prediction_interval([1, 2, 3], noise=0.5)
     assert 2 - low == pytest.approx(math.hypot(half, 1.959964 * 0.5), abs=1e-5)
+    _, low, _ = statistics.prediction_interval([1, 2, 3], noise=0.5, level=0.99)  # t(0.995, 2) = 9.924843
+    assert 2 - low == pytest.approx(math.hypot(9.924843 * math.sqrt(4 / 3), 2.575829 * 0.5), abs=1e-5)
 
 
 def test_prediction_interval_needs_two_values_and_a_noise_that_is_one():
