@@ -425,8 +425,7 @@ def verdict_on(
     """The verdict by ``RULE``, and why.
 
     ``judged``: what ``by_seeds`` says. ``differs``: what is not the record's here, or not known to be; [] for an
-    equality that is demanded.
-    ``hints``: where to look for the cause of a drift, half sentences.
+    equality that is demanded. ``hints``: where to look for the cause of a drift, half sentences.
     """
     unequal = difference["unequal"]
     if not unequal:
@@ -436,7 +435,8 @@ def verdict_on(
     known = f" Where to look: {'; '.join(hints)}." if hints else ""
     if differs:
         return verdict, f"{because}Here: {', '.join(differs)}; {why}.{known * (verdict == DRIFTED)}"
-    return DRIFTED, f"{because}Device and versions are the record's, so this is drift. By the seeds: {why}.{known}"
+    here = f"Device and versions are the record's, so this is drift. Elsewhere it would be {verdict}: {why}."
+    return DRIFTED, f"{because}{here}{known}"
 
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
