@@ -7,7 +7,8 @@ export FER_CLUSTER := $(if $(filter command,$(origin CLUSTER)),$(CLUSTER),$(FER_
 # On a cluster the nodes' GPUs count, which the machine that submits the jobs has not.
 GPU := $(shell if [ -n "$(FER_CLUSTER)" ] && command -v sinfo >/dev/null; then sinfo --noheader --format %G | grep gpu; \
 	else nvidia-smi -L 2>/dev/null | grep '^GPU'; fi)
-LOCK ?= $(if $(GPU),requirements-gpu.lock,requirements.lock)
+# Once built for GPUs, it stays so: a login node, which has none, must not rebuild what jobs are using.
+LOCK ?= $(if $(GPU)$(wildcard .venv/.installed-requirements-gpu.lock),requirements-gpu.lock,requirements.lock)
 
 # An environment is built when its stamp says so. The stamp is named after the lock, so that another lock
 # (a GPU came or went) means another environment.
@@ -20,7 +21,7 @@ export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
 .PHONY: help data weights reproduce plan kit check-results report article audit live-model demo lab bench bench-growth \
-	bench-ingest bench-live bench-peers test test-slow test-slurm mutate browser torch lint lock clean
+	bench-ingest bench-live bench-peers test test-slow test-slurm jax mutate browser torch lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -127,6 +128,8 @@ test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebo
 		tests/runs/test_runs.py tests/runs/test_make.py tests/runs/test_transport.py tests/test_system.py
 	KERAS_BACKEND=jax .venv-jax/bin/pytest tests/models/test_pretrained.py tests/models/test_weight_files.py \
 		tests/models/test_weights.py
+
+jax: $(JAX_ENV) ## Build .venv-jax, where networks train on JAX, without TensorFlow and Snakemake
 
 # Root on Debian takes the system's package.
 test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kills in the middle. Option: KEEP=1

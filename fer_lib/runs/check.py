@@ -124,7 +124,7 @@ def committed(name: str, seed: int, epochs: int) -> dict:
         raise refused(name, "a diagnostic without scores", "a run that is scored on a test set", "name another")
     engine = record["backend"]
     if engine in ENGINES and not find_spec(engine):
-        then = f"use an environment that has it (make test-slow builds .venv-jax): KERAS_BACKEND={engine}"
+        then = f"use an environment that has it (make jax builds .venv-jax): KERAS_BACKEND={engine}"
         raise refused(f"{name}, its engine", f"no {engine}", "the record's", then)
     if epochs and record["history"] and not (records.predictions(record)["split"] == PUBLIC).any():
         found = f"{epochs} for a run that is not scored on PublicTest"

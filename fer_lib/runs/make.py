@@ -96,7 +96,7 @@ def show_plan(profile: str = "", seeds: int | None = None, only: str = "", force
         print(f"\n{table(lines, padded=True)}\n{disk_in_words(todo)}")
     if heavy := plan.left_to_name(profile, only):
         print(f"A GPU's work, made here only when ONLY= names it: {', '.join(heavy)}.")
-    how = f"`make reproduce PROFILE={profile}`, with the same ONLY=, SEEDS= and FORCE=, makes them"
+    how = f"`make reproduce PROFILE={profile}`, with the same ONLY=, SEEDS=, FORCE= and CLUSTER=, makes them"
     print(f"Nothing was made; {how}." if todo else f"All {len(wanted)} runs are there: nothing to make.")
 
 

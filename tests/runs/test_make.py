@@ -220,7 +220,7 @@ def test_the_plan_lists_what_would_be_made_and_makes_nothing(study, tmp_path, ca
     assert "0 of 4 runs are there; 4 to make, about 8.0 hours." in out
     assert re.search(r"\| study/a +\| +2 of 2 \| +6.0 hours \|", out) and "study/c" not in out
     assert "Disk: about 2 MB for records, and up to 34 MB for the checkpoints of a run under way" in out
-    assert "`make reproduce PROFILE=full`, with the same ONLY=, SEEDS= and FORCE=, makes them" in out
+    assert "`make reproduce PROFILE=full`, with the same ONLY=, SEEDS=, FORCE= and CLUSTER=, makes them" in out
     assert sorted(tmp_path.rglob("*")) == before
     make.show_plan(seeds=1)
     assert "Profile quick, because FER2013 is here (fer2013.csv), but no GPU." in capsys.readouterr().out
