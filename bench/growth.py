@@ -198,7 +198,7 @@ def watched(folder: Path, *command: str) -> tuple[float, float, float]:
         process = subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, stdout=said, stderr=said)
         while process.poll() is None:
             peak = max(peak, sum(map(_share, _family(process.pid))))
-            time.sleep(0.1)
+            time.sleep(0.3)  # to look takes time of the cores that are measured
     seconds, now = time.perf_counter() - started, os.times()
     if process.returncode:
         said = (folder / "said.txt").read_text(errors="replace").strip().split("\n")

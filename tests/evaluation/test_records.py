@@ -448,3 +448,14 @@ def test_every_committed_record_has_predictions_that_are_finite():
     for record in all_records:
         for array in records.read_arrays(record["folder"] / "predictions.npz").values():
             assert array.dtype.kind != "f" or np.isfinite(array).all()
+
+
+def test_a_history_in_less_memory_is_the_same_history():
+    entries = [{"epoch": at, "loss": 1.5 / at, "seconds": 0.25 * at} for at in range(1, 6)]
+    history = records.History(entries)
+    assert list(history) == entries and len(history) == 5
+    assert history[-1] == entries[-1] and history[1:3] == entries[1:3]
+    assert type(history[0]["epoch"]) is int
+    for wrong in ([{"loss": 1.0}, {"accuracy": 1.0}], [{"loss": 1.0}, {"loss": 1}], [{"loss": "much"}]):
+        with pytest.raises((TypeError, ValueError)):
+            records.History(wrong)
