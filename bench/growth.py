@@ -30,7 +30,7 @@ TIMES = (1, 4, 16)
 SEEDS = (3, 11, 103)
 """Of each of ``made_up_study.scored``: about 300, 1,000 and 10,000 records. Three give an interval, without which there
 is no report."""
-SPARSE = 8
+SPARSE = 2
 """Of so many rows one is looked at for near-duplicates."""
 TURNS = 2
 """Of which the faster counts: what another program takes is not growth."""
@@ -39,7 +39,7 @@ PARTS = {
     "loader": ("`fer2013.load()`, first time", 1.1),
     "cache": ("the same from the cache, every pixel read", 1.1),
     "audit": ("audit", 1.1),
-    "near_duplicates": ("near-duplicates among one in 8 of the rows", 2.1),
+    "near_duplicates": ("near-duplicates among every second row", 2.1),
     "training": ("an epoch of the feed-forward network", 1.1),
     "unpacking": ("every predictions file unpacked, once", 1.1),
     "report": ("`make report`", 1.1),
