@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,8 @@ HOW = "on Debian and Ubuntu as root: apt install slurm-wlm munge"
 COPIED = ("fer_lib", "notebooks", "profiles", "experiments", "claims", "Snakefile", "Makefile")
 SHORT = "saravanan2019/table1_feedforward"
 """The experiment whose job gets too little memory at first."""
+TREE = "saravanan2019/table1_decision_tree"
+"""The experiment that is repeated, and interrupted."""
 TOO_LITTLE = 0.5
 """Gigabytes that it asks for: less than Keras takes, while the third attempt's three times as much are enough."""
 PROVENANCE = ("code", "device", "finished", "lock_sha256", "peak_memory_bytes", "seconds", "versions")
@@ -268,7 +271,9 @@ def trial(folder: Path, slurm: Cluster) -> dict:
 
     def call(number: int) -> subprocess.Popen:
         with open(folder / f"call{number}.txt", "w") as out:
-            return subprocess.Popen(command, cwd=study, env=environment, stdout=out, stderr=subprocess.STDOUT)
+            return subprocess.Popen(
+                command, cwd=study, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
     def printed(number: int) -> str:
         return (folder / f"call{number}.txt").read_text()
@@ -317,6 +322,13 @@ def trial(folder: Path, slurm: Cluster) -> dict:
     third = call(3)
     if third.wait() or "nothing to do" not in printed(3):
         raise RuntimeError(f"a third call found something to do:\n{printed(3)[-2000:]}")
+    command += ["--force", "--only", TREE]
+    fourth = call(4)
+    wait_for("a job of the fourth call", lambda: slurm.jobs("RUNNING") or slurm.jobs("PENDING"), fourth)
+    os.killpg(fourth.pid, signal.SIGINT)  # as a terminal does
+    say("pressed Ctrl-C in a call that repeats a run")
+    if (code := fourth.wait()) != 130 or slurm.jobs("RUNNING") or slurm.jobs("PENDING"):
+        raise RuntimeError(f"after Ctrl-C: found exit code {code} and jobs in the queue, expected 130 and none")
     facts["seconds"] = time.monotonic() - facts.pop("started")
     both = printed(1) + printed(2)
     facts["jobs"] = both.count("has been submitted with SLURM jobid")
@@ -336,15 +348,16 @@ def trial(folder: Path, slurm: Cluster) -> dict:
 def in_words(facts: dict, compared: int) -> str:
     """The summary, in Markdown."""
     states = ", ".join(f"{count} {state.lower()}" for state, count in facts["states"].items())
-    return (
+    told = (
         f"{time.strftime('%Y-%m-%d', time.gmtime())}, Slurm {facts['version']} of one node with {os.cpu_count()} cores "
         f"and two made-up GPUs: {compared} runs in {facts['jobs']} jobs, {facts['gpus']} of them with a GPU; they "
         f"ended as {states}. Killed on the way: {facts['kernels']} run's kernel, the cluster's controller, a job "
         f"of several runs, and the study's own call, which left {facts['left']} jobs in the queue. {facts['memory']} "
         f"jobs had too little memory, as was arranged; {facts['retries']} were tried again. All {compared} records are "
         f"those of the same runs without Slurm, byte for byte but for where they are from. It took "
-        f"{facts['seconds'] / 60:.0f} minutes.\n"
+        f"{facts['seconds'] / 60:.0f} minutes."
     )
+    return textwrap.fill(told, 120, break_on_hyphens=False) + "\n"
 
 
 def main() -> int:

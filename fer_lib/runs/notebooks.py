@@ -159,7 +159,7 @@ def execute_here(notebook: str, output: Path, values: dict) -> dict | None:
     from papermill.parameterize import parameterize_notebook
     from traitlets.config import Config
 
-    content = load_notebook_node(_plain(paths.NOTEBOOKS / f"{notebook}.ipynb"))
+    content = load_notebook_node(str(paths.NOTEBOOKS / f"{notebook}.ipynb"))
     content = parameterize_notebook(content, checked(notebook, values), kernel_name="python3", language="python")
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}), user_ns={})
