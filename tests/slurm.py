@@ -272,8 +272,9 @@ def trial(folder: Path, slurm: Cluster) -> dict:
     def call(number: int) -> subprocess.Popen:
         with open(folder / f"call{number}.txt", "w") as out:
             return subprocess.Popen(
-                command, cwd=study, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-            )
+                command, cwd=study, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+            )  # fmt: skip
 
     def printed(number: int) -> str:
         return (folder / f"call{number}.txt").read_text()
