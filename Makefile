@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 # The option's name is one that a site may have in its environment for itself: there it is not ours.
 export FER_CLUSTER := $(if $(filter command,$(origin CLUSTER)),$(CLUSTER),$(FER_CLUSTER))
 # On a cluster the nodes' GPUs count, which the machine that submits the jobs has not.
-GPU := $(shell if [ -n "$(FER_CLUSTER)" ] && command -v sinfo >/dev/null; then sinfo --noheader --format %G | grep gpu; \
+GPU := $(shell if [ -n "$(FER_CLUSTER)" ] && command -v sinfo >/dev/null; then sinfo --noheader --format %G 2>/dev/null | grep gpu; \
 	else nvidia-smi -L 2>/dev/null | grep '^GPU'; fi)
 # Once built for GPUs, it stays so: a login node, which has none, must not rebuild what jobs are using.
 LOCK ?= $(if $(GPU)$(wildcard .venv/.installed-requirements-gpu.lock),requirements-gpu.lock,requirements.lock)
