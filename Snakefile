@@ -6,6 +6,10 @@ JOBS = config["jobs"]
 MARKS = config["marks"]
 
 
+def planned(kind, wildcards):
+    return JOBS[f"{kind}/{wildcards.number}"]
+
+
 rule all:
     input:
         [f"{MARKS}/{job}" for job in JOBS],
@@ -28,19 +32,17 @@ for kind in sorted({job["kind"] for job in JOBS.values()}):
         name:
             kind
         input:
-            lambda wildcards, kind=kind: [f"{MARKS}/data/{name}" for name in JOBS[f"{kind}/{wildcards.number}"]["data"]],
+            lambda wildcards, kind=kind: [f"{MARKS}/data/{name}" for name in planned(kind, wildcards)["data"]],
         output:
             temp(touch(f"{MARKS}/{kind}/{{number}}")),
         params:
-            job=lambda wildcards, kind=kind: JOBS[f"{kind}/{wildcards.number}"],
-        threads: lambda wildcards, kind=kind: JOBS[f"{kind}/{wildcards.number}"]["resources"]["threads"]
+            job=lambda wildcards, kind=kind: planned(kind, wildcards),
+        threads: lambda wildcards, kind=kind: planned(kind, wildcards)["resources"]["threads"]
         resources:
-            gpu=lambda wildcards, kind=kind: JOBS[f"{kind}/{wildcards.number}"]["resources"]["gpu"],
+            gpu=lambda wildcards, kind=kind: planned(kind, wildcards)["resources"]["gpu"],
             # What was killed may have lacked memory or time: it goes on from its checkpoint with more of both.
-            mem_mb=lambda wildcards, attempt, kind=kind: attempt
-            * JOBS[f"{kind}/{wildcards.number}"]["resources"]["mem_mb"],
-            runtime=lambda wildcards, attempt, kind=kind: attempt
-            * JOBS[f"{kind}/{wildcards.number}"]["resources"]["minutes"],
+            mem_mb=lambda wildcards, attempt, kind=kind: attempt * planned(kind, wildcards)["resources"]["mem_mb"],
+            runtime=lambda wildcards, attempt, kind=kind: attempt * planned(kind, wildcards)["resources"]["minutes"],
             attempt=lambda wildcards, attempt: attempt,
         shell:  # exec: no shell in between, so that a run ends with its Snakemake
             "echo {params.job[title]:q}; cd {config[root]:q}; exec {config[python]:q} -m fer_lib run {params.job[runs]:q}"

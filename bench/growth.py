@@ -86,26 +86,11 @@ def near(csv: Path, scratch: Path) -> float:
 
 
 def training(csv: Path, scratch: Path) -> float:
-    import keras
-
-    from fer_lib import models
-    from fer_lib.training import backends, batches, loop, losses, optimizers
-
     faces = _loaded(csv, scratch)
-    backends.make_deterministic(0)
-    model = models.build(FEEDFORWARD.model)
-    model.compile(
-        optimizers.make_optimizer(FEEDFORWARD),
-        losses.loss_function(FEEDFORWARD.loss),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        jit_compile=backends.BACKEND == "jax",
-    )
-    scale = batches.scaler(faces.images, FEEDFORWARD.input_scale)
-    train_epoch = loop.epoch_trainer(model, faces, scale, FEEDFORWARD)
+    _, train_rows = measure.trainer(FEEDFORWARD, faces)
 
     def train(rows: int, epoch: int) -> None:
-        order = np.random.default_rng(epoch).permutation(len(faces))[:rows]
-        train_epoch(epoch, order, batches.epoch_targets(faces, FEEDFORWARD, 0, epoch))
+        train_rows(np.random.default_rng(epoch).permutation(len(faces))[:rows], epoch)
 
     train(FEEDFORWARD.batch_size, 0)  # compiles
     return _seconds(train, len(faces) // FEEDFORWARD.batch_size * FEEDFORWARD.batch_size, 1)

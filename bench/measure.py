@@ -166,18 +166,10 @@ def multiply(square, count: int) -> None:
     ops.convert_to_numpy(ops.cast(product[0, 0], "float32"))  # waits for the device; NumPy takes no bfloat16 scalar
 
 
-def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024, 2048, 4096), seconds=4.0) -> dict:
-    """Training beside the product of square matrices of the same precision, by the same engine and threads.
-
-    The network trains as in ``fer_lib.training.loop``, for ``seconds`` in each turn or one batch, starting again from
-    the first face at the end. The size of the matrices is the fastest of ``sizes``; they are multiplied before and
-    after each turn's training, for a tenth of ``seconds`` each.
-
-    On a busy machine the share by wall-clock time depends on the other work. The share by processor time, given for a
-    CPU, does not, but it also leaves out the time in which a thread is idle.
-    """
+def trainer(protocol: Protocol, faces: Faces):
+    """A protocol's network, compiled as ``fer_lib.training.loop`` does, and a function from an order of rows and a
+    number, which seeds what an epoch draws, that trains it on these rows."""
     import keras
-    from keras import ops
 
     from fer_lib import models
     from fer_lib.training import backends, batches, loop, losses, optimizers
@@ -193,9 +185,30 @@ def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024
     )
     train_epoch = loop.epoch_trainer(model, faces, batches.scaler(faces.images, protocol.input_scale), protocol)
 
+    def train(order: np.ndarray, number: int) -> None:
+        train_epoch(number, order, batches.epoch_targets(faces, protocol, 0, number))
+
+    return model, train
+
+
+def training_rate(protocol: Protocol, faces: Faces, turns: int = 15, sizes=(1024, 2048, 4096), seconds=4.0) -> dict:
+    """Training beside the product of square matrices of the same precision, by the same engine and threads.
+
+    The network trains as in ``fer_lib.training.loop``, for ``seconds`` in each turn or one batch, starting again from
+    the first face at the end. The size of the matrices is the fastest of ``sizes``; they are multiplied before and
+    after each turn's training, for a tenth of ``seconds`` each.
+
+    On a busy machine the share by wall-clock time depends on the other work. The share by processor time, given for a
+    CPU, does not, but it also leaves out the time in which a thread is idle.
+    """
+    from keras import ops
+
+    from fer_lib.training import backends
+
+    model, train_rows = trainer(protocol, faces)
+
     def train(count: int, turn: int) -> None:
-        order = np.random.default_rng(turn).permutation(count * protocol.batch_size) % len(faces)
-        train_epoch(turn, order, batches.epoch_targets(faces, protocol, 0, turn))
+        train_rows(np.random.default_rng(turn).permutation(count * protocol.batch_size) % len(faces), turn)
 
     def fastest(function, *arguments) -> float:
         return min(timed(function, *arguments)[0] for _ in range(4))

@@ -329,11 +329,12 @@ def run(options: argparse.Namespace) -> int | None:
             return kit.make(options.out.expanduser().absolute(), options.size, *which, options.python, options.without)
         case "run":
             from . import system
+            from .runs import engine
 
             if options.threads:
                 system.limit_threads(options.threads)
             named = [(name, options.seed if seed is None else seed) for name, seed in options.experiments]
-            return make_runs(named, options.profile, options.attempt)
+            return engine.make_runs(named, options.profile, options.attempt)
         case "check-results":
             from .runs import check
 
@@ -386,33 +387,6 @@ def run(options: argparse.Namespace) -> int | None:
             from .live import command
 
             return command.run(options)
-
-
-def make_runs(named: list[tuple[str, int]], profile: str, attempt: int) -> int:
-    """Make runs, by name and seed, one after the other; 1 where one failed, which stops no other, else 0."""
-    from . import runs
-    from .runs import plan
-
-    failed = 0
-    for name, seed in named:
-        try:
-            if attempt > 1:
-                run = runs.run(name, seed, profile)
-                if not run.unfinished.exists() and not plan.missing([run]):
-                    print(f"{run}: an earlier attempt made it")
-                    continue
-                if runs.failed_for_good(run):
-                    raise RuntimeError(f"{run} failed in an earlier attempt and would again: {runs.failure(run)}")
-            folder = runs.execute(name, seed, profile)
-            print(f"{name} seed {seed}: done, see {folder.relative_to(paths.ROOT)}", flush=True)
-        except BrokenPipeError:
-            raise
-        except Exception as error:
-            if len(named) == 1:
-                raise
-            say(f"error: {error}" if isinstance(error, OSError | ValueError | RuntimeError) else f"error: {error!r}")
-            failed = 1
-    return failed
 
 
 def audit() -> None:

@@ -71,30 +71,28 @@ def jobs_of(todo: list[Run], cores: int, clustered: bool = False) -> dict[str, d
     run. On a cluster runs of one kind that need the same share a job, one after the other, as long as all of them take
     less than ``FILLED`` hours: then it has the time of all.
     """
-    gathered: list[list[Run]] = []
-    filling: dict[tuple, list[Run]] = {}
-    for run in todo:
-        needs = resources(run, cores, clustered)
+    gathered: list[list[tuple[int, Run, dict]]] = []
+    filling: dict[tuple, list] = {}
+    hours: dict[tuple, float] = {}
+    for place, run in enumerate(todo, 1):
+        needs, takes = resources(run, cores, clustered), plan.hours(run)
         alike = kind(run), run.profile, needs["threads"], needs["gpu"], needs["mem_mb"]
-        group = filling.get(alike)
-        if clustered and group and sum(map(plan.hours, [*group, run])) <= FILLED:
-            group.append(run)
-        else:
-            filling[alike] = [run]
+        if not clustered or alike not in filling or hours[alike] + takes > FILLED:
+            filling[alike], hours[alike] = [], 0.0
             gathered.append(filling[alike])
+        filling[alike].append((place, run, needs))
+        hours[alike] += takes
     jobs = {}
     for number, group in enumerate(gathered, 1):
-        needs = [resources(run, cores, clustered) for run in group]
-        minutes = sum(each["minutes"] for each in needs) + START_MINUTES
-        several = f" to {todo.index(group[-1]) + 1}" if len(group) > 1 else ""
-        names = ", ".join(map(str, group))
-        jobs[f"{kind(group[0])}/{number}"] = {
-            "kind": kind(group[0]),
-            "runs": [f"{run.name}:{run.seed}" for run in group],
-            "profile": group[0].profile,
-            "title": f"run {todo.index(group[0]) + 1}{several} of {len(todo)}: {names}",
-            "data": sorted({run.parameters["data"] for run in group} - _DRAWN),
-            "resources": needs[0] | {"minutes": minutes},
+        places, own, needs = zip(*group)
+        several = f" to {places[-1]}" if len(group) > 1 else ""
+        jobs[f"{kind(own[0])}/{number}"] = {
+            "kind": kind(own[0]),
+            "runs": [f"{run.name}:{run.seed}" for run in own],
+            "profile": own[0].profile,
+            "title": f"run {places[0]}{several} of {len(todo)}: {', '.join(map(str, own))}",
+            "data": sorted({run.parameters["data"] for run in own} - _DRAWN),
+            "resources": needs[0] | {"minutes": sum(each["minutes"] for each in needs) + START_MINUTES},
         }
     return jobs
 
@@ -136,14 +134,15 @@ def execute(todo: list[Run], jobs: int | None, lock: int, cluster: str = "") -> 
         command += ["--cores", str(cores), "--resources", f"gpu={gpus}"]
     if not slurm:
         return subprocess.run(command, check=False, cwd=paths.ROOT, pass_fds=[lock]).returncode
+    command += ["--slurm-jobname-prefix", prefix()]
     at_slurm().touch()
-    code = _at_slurm([*command, "--slurm-jobname-prefix", prefix()], lock)
+    code = _at_slurm(command, lock)
     while code and not _answers():  # what was to be submitted meanwhile has failed for that
         print("Slurm does not answer; this call waits until it does, and goes on.", flush=True)
         while not _answers():
             time.sleep(10)
         cancel_left("this call")
-        code = _at_slurm([*command, "--slurm-jobname-prefix", prefix()], lock)
+        code = _at_slurm(command, lock)
     at_slurm().unlink()
     return code
 
@@ -262,3 +261,32 @@ def _queued() -> list[str]:
         raise RuntimeError(f"Slurm: {shlex.join(command)} failed: {answer.stderr.strip()}; see that Slurm is up")
     lines = [line.split(maxsplit=1) for line in answer.stdout.splitlines() if line.strip()]
     return sorted({job for job, name in lines if name.startswith(prefix())})
+
+
+def make_runs(named: list[tuple[str, int]], profile: str, attempt: int = 1) -> int:
+    """What a job does: make runs, by name and seed, one after the other; returns 1 where one failed, else 0.
+
+    Of several none stops the others; the error of a single one is raised. From the second ``attempt`` on, what an
+    earlier one made is left out, and what failed by an error of its own (``runs.failed_for_good``) is not tried again.
+    """
+    failed = 0
+    for name, seed in named:
+        try:
+            if attempt > 1:
+                run = runs.run(name, seed, profile)
+                if not run.unfinished.exists() and not plan.missing([run]):
+                    print(f"{run}: an earlier attempt made it")
+                    continue
+                if runs.failed_for_good(run):
+                    raise RuntimeError(f"{run} failed in an earlier attempt and would again: {runs.failure(run)}")
+            folder = runs.execute(name, seed, profile)
+            print(f"{name} seed {seed}: done, see {folder.relative_to(paths.ROOT)}", flush=True)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            if len(named) == 1:
+                raise
+            known = isinstance(error, OSError | ValueError | RuntimeError)
+            print(f"error: {error if known else repr(error)}", file=sys.stderr)
+            failed = 1
+    return failed

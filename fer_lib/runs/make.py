@@ -57,8 +57,8 @@ def reproduce(
             code = engine.execute(todo, jobs, lock, cluster) if todo else 0
             failed = plan.failures(wanted)
             report(profile, failed)
-            lacking = plan.missing(wanted)
-            lacking += [run for run in todo if force and run not in lacking and run.unfinished.exists()]
+            there = plan.are_current(wanted)
+            lacking = [run for run, is_there in zip(wanted, there) if not is_there or force and run.unfinished.exists()]
             left = len(lacking)
             print(
                 f"{len(todo)} runs in {(time.monotonic() - started) / 60:.1f} minutes; {left} still missing"
@@ -161,8 +161,11 @@ def prepare(
 ) -> tuple[list[Run], list[Run]]:
     """``planned``, and what is in the way of these runs removed; says what disk they need, where that is much."""
     wanted, todo = planned(profile, seeds, only, force, listed)
+    making = {run.place for run in todo}
     for run in wanted:
-        if run not in todo and not system.is_locked(run.lock):  # its record is there: no use for a repeat given up
+        if run.place not in making and not system.is_locked(
+            run.lock
+        ):  # its record is there: no use for a repeat given up
             shutil.rmtree(run.unfinished, ignore_errors=True)
     if todo:
         engine.cancel_forgotten()
