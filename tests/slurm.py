@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from small_study import processes
 
 from fer_lib import paths
 from fer_lib.evaluation import records
@@ -210,21 +211,9 @@ def copy_of_the_project(folder: Path) -> None:
     file.write_text(re.sub(r"(?m)^(slurm-init-seconds-\S+:) \d+", r"\1 10", file.read_text()))
 
 
-def processes(folder: Path, words: str) -> list[psutil.Process]:
-    """What works in a folder and has these words in its command."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd() == str(folder) and words in " ".join(process.cmdline()):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
-
-
 def jobs_of_several(study: Path) -> list[psutil.Process]:
     """The jobs at work that make several runs, one after the other."""
-    return [each for each in processes(study, "-m fer_lib run ") if " ".join(each.cmdline()).count(":") > 2]
+    return processes(study, lambda line: "-m fer_lib run " in " ".join(line) and " ".join(line).count(":") > 2)
 
 
 def records_of(results: Path) -> dict[str, tuple[object, dict]]:
@@ -289,7 +278,7 @@ def trial(folder: Path, slurm: Cluster) -> dict:
     first = call(1)
     wait_for("a run with a checkpoint", checkpoints, first)
     place = checkpoints()[0].parents[1].relative_to(local / "smoke" / "unfinished")
-    kernel = next(iter(processes(study, "ipykernel_launcher")), None)
+    kernel = next(iter(processes(study, lambda line: "ipykernel_launcher" in line)), None)
     if kernel:
         kernel.kill()
         say(f"killed a kernel while {place.parent} was under way")

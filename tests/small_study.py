@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from fer_lib import paths
 from fer_lib.evaluation import records
@@ -31,6 +32,18 @@ parameters: {data: fer2013, model: feedforward}
 deviations: [It is small.]
 expect: {hours_cpu: 1, hours_gpu: 1}
 """
+
+
+def processes(folder: Path, plays=lambda line: True) -> list[psutil.Process]:
+    """What lives and works in a folder, of it those whose command, as words, ``plays`` the part that is asked for."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(folder) and plays(process.cmdline()):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):  # zombies too
+            continue
+    return found
 
 
 class Study:

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+import small_study
 from small_study import NETWORK, TREE, Study
 
 EXPERIMENTS = {"network": NETWORK, "convolutions": NETWORK.replace("feedforward", "simple_cnn"), "tree": TREE}
@@ -30,14 +31,7 @@ def unbroken(tmp_path_factory) -> dict:
 
 def processes(study: Study, role: str = "") -> list[psutil.Process]:
     """What lives and works in the study's folder, or those of it that play a role."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd() == str(study.folder) and (not role or ROLES[role](process.cmdline())):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):  # zombies too
-            continue
-    return found
+    return small_study.processes(study.folder, ROLES[role] if role else lambda line: True)
 
 
 def wait_for(what, process):
