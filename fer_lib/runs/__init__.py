@@ -38,7 +38,8 @@ KEYS = {
 """What an experiment's file may have, by type."""
 REPORTED = {"accuracy": float, "rows": str}
 EXPECT = {
-    "accuracy": float, "hours_cpu": float, "hours_gpu": float, "hours_quick": float, "memory_gb": float, "device": str,
+    "accuracy": float, "hours_cpu": float, "hours_gpu": float, "hours_quick": float, "limit_hours": float,
+    "memory_gb": float, "device": str,
 }  # fmt: skip
 """What ``reported`` and ``expect`` may have."""
 HOW = "see docs/extending.md"
@@ -136,6 +137,8 @@ def _read(path: Path) -> dict:
     for key, value in [*content["reported"].items(), *content.get("expect", {}).items()]:
         if isinstance(value, float | int) and value < 0:
             raise refused(f"{file}, {key}", str(value), "0 or more", HOW)
+    if content.get("expect", {}).get("limit_hours", 1) == 0:
+        raise refused(f"{file}, limit_hours", "0", "more: no run is made in no time", HOW)
     if has_runs:
         documents.check_keys(content["expect"], f"{file}, expect", EXPECT, ("hours_cpu", "hours_gpu"), HOW)
     notebook_names = [path.stem for path in files.visible(paths.NOTEBOOKS, "*.ipynb")]
@@ -291,9 +294,9 @@ def devices(run: Run) -> int:
 MAY_PASS = (
     "MemoryError", "ResourceExhausted", "RESOURCE_EXHAUSTED", "out of memory", "Unable to allocate",
     "Cannot allocate memory", "bad_alloc", "ALLOC_FAILED",
-    "Stale file handle", "Input/output error", "CUDA_ERROR", "No space left", "Connection reset",
+    "Stale file handle", "Input/output error", "CUDA_ERROR", "No space left", "Connection reset", notebooks.LIMIT,
 )  # fmt: skip
-"""What errors say that another attempt may not meet: with more memory, or on another machine."""
+"""What errors say that another attempt may not meet: with more memory or time, or on another machine."""
 
 
 def failed_for_good(run: Run) -> bool:
@@ -312,9 +315,12 @@ def execute(name: str, seed: int, profile: str) -> Path:
     """Make one run: execute its notebook, which writes the record. Returns the record's folder.
 
     All is made in ``Run.unfinished``: what was killed there is taken up from its last checkpoint, and the record and
-    ``run.ipynb``, the executed notebook, are put in place when they are whole. If the run fails, ``failure.json`` stays
-    there and tells the failing cell and its error, an older record stays as it was, and RuntimeError is raised.
+    ``run.ipynb``, the executed notebook, are put in place when they are whole. If the run fails, or takes longer than
+    it may (``plan.limit``), ``failure.json`` stays there and tells the failing cell and its error, an older record
+    stays as it was, and RuntimeError is raised.
     """
+    from . import plan  # which imports this
+
     this = run(name, seed, profile)
     check_data(profile)
     making = this.unfinished
@@ -325,7 +331,8 @@ def execute(name: str, seed: int, profile: str) -> Path:
             if not left.match("checkpoint-*"):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
         notebook = this.experiment["notebook"]
-        error = notebooks.execute(notebook, making / "run.ipynb", this.parameters | where, f"{this}: ", lock)
+        values, limit = this.parameters | where, 3600 * plan.limit(this)
+        error = notebooks.execute(notebook, making / "run.ipynb", values, f"{this}: ", lock, limit)
         if error:
             writing.replace_text(making / "failure.json", json.dumps(error, indent=1) + "\n")
             raise RuntimeError(f"{this} failed: {failure(this)}")

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -109,13 +110,21 @@ def identity(notebook: str, variables: dict) -> dict:
 
 
 def execute(
-    notebook: str, output: Path, values: dict, prefix: str | None = None, lock: int | None = None
+    notebook: str,
+    output: Path,
+    values: dict,
+    prefix: str | None = None,
+    lock: int | None = None,
+    limit: float | None = None,
 ) -> dict | None:
     """Execute a notebook by papermill into ``output``; None, or where it failed (``cell``, ``error``, ``source``).
 
     What the notebook prints goes to the terminal too, each line after ``prefix``, unless that is None; and while it
     prints nothing, how far it is (``system.tell``). The kernel ends when this process does, and holds ``lock``, a
     file's descriptor, as long as it lives.
+
+    After ``limit`` seconds the kernel is killed, whatever it does, and the run has failed. They are counted from here
+    on by a clock that nobody sets (``time.monotonic``), and that stands still while the machine sleeps.
     """
     import papermill
 
@@ -123,6 +132,10 @@ def execute(
     if os.environ.get("KERAS_BACKEND") == "jax":  # read when JAX starts in the kernel; without effect on a CPU
         os.environ["XLA_FLAGS"] = f"--xla_gpu_deterministic_ops=true {os.environ.get('XLA_FLAGS', '')}".strip()
     problem, log, word = None, output.with_suffix(".log"), output.with_suffix(".progress")
+    kernel = _Kernel()
+    timer = threading.Timer(threading.TIMEOUT_MAX if limit is None else limit, kernel.end)
+    timer.daemon = True
+    timer.start()
     try:
         with open(log, "wb") as stderr, nullcontext() if prefix is None else _shown(prefix, word) as terminal:
             papermill.execute_notebook(
@@ -131,7 +144,7 @@ def execute(
                 parameters=checked(notebook, values),
                 cwd=str(paths.ROOT),
                 kernel_name="python3",  # the language; the command is that of ``_kernel_manager``
-                kernel_manager_class=_kernel_manager(stderr, lock, word),
+                kernel_manager_class=_kernel_manager(kernel, stderr, lock, word),
                 stdout_file=terminal,
                 progress_bar=False,
                 start_timeout=600,  # seconds: a busy machine is no error
@@ -140,7 +153,11 @@ def execute(
         problem = {"cell": error.exec_count, "error": f"{error.ename}: {error.evalue}", "source": error.source}
     except RuntimeError as error:  # so nbclient says that there is no kernel, or no kernel any more
         problem = {"cell": None, "error": f"{error} (killed, or out of memory?); {_last_words(log)}", "source": ""}
+    finally:
+        timer.cancel()
     executed = documents.read_json(output)
+    if problem and kernel.ended:
+        problem = _over_the_limit(executed, limit, values.get("experiment", notebook), _last_words(log))
     executed["metadata"].pop("widgets", None)  # the state of its progress bars, which is more than all its other text
     writing.replace_text(output, json.dumps(_anonymous(executed), indent=1, ensure_ascii=False) + "\n")
     return problem
@@ -197,7 +214,43 @@ def _plain(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _kernel_manager(stderr, lock: int | None, word: Path) -> type:
+class _Kernel:
+    """A kernel that is to end when its time is over, however deep it hangs; ``pid`` is known when it has started."""
+
+    def __init__(self):
+        self.pid, self.ended, self.lock = None, False, threading.Lock()
+
+    def started(self, pid: int) -> None:
+        with self.lock:
+            self.pid = pid
+            if self.ended:
+                os.kill(pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        with self.lock:
+            self.ended = True
+            if self.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+
+
+LIMIT = "the limit of a run is over"
+"""What the failure of a run says that was ended for it."""
+
+
+def _over_the_limit(executed: dict, limit: float, experiment: str, last_words: str) -> dict:
+    """The failure of a notebook that was ended after ``limit`` seconds: the cell that was under way, and what to do."""
+    code = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
+    begun = [cell for cell in code if cell["metadata"].get("papermill", {}).get("start_time")]
+    error = (
+        f"{LIMIT}: found it still at work after {system.clock(limit)}, expected its end by then; see what it waits "
+        f"for ({last_words}), or raise limit_hours (expect, experiments/{experiment}.yaml); the next call goes on from "
+        "its last checkpoint"
+    )
+    return {"cell": len(begun) or None, "error": error, "source": begun[-1]["source"] if begun else ""}
+
+
+def _kernel_manager(kernel: _Kernel, stderr, lock: int | None, word: Path) -> type:
     """Starts the kernel as a child that Linux kills with this process; elsewhere ipykernel looks once a second.
 
     It is always this environment's, whatever kernels ``JUPYTER_PATH`` or the user's own folders have by its name.
@@ -216,6 +269,7 @@ def _kernel_manager(stderr, lock: int | None, word: Path) -> type:
             await super().start_kernel(
                 preexec_fn=lambda: system.ask_for_death_signal(owner), pass_fds=passed, stderr=stderr, **options
             )
+            kernel.started(self.provisioner.pid)
 
     return Manager
 

@@ -27,6 +27,10 @@ MODULES = {"AffectNet": affectnet, "FER+": ferplus, "CK+": ckplus, "SFEW": sfew,
 START = 20 / 3600
 """Hours until a kernel and its engine stand and the data are there."""
 
+LONGER, LEAST_LIMIT = 10.0, 2.0
+"""How many times as long as expected a run may take, and hours that each may: a slow machine, shared by many, is no
+error, and what hangs is ended all the same."""
+
 
 def chosen(known: dict[str, dict], only: str = "") -> list[str]:
     """Names of the experiments that ``only`` asks for: comma-separated parts of names, "" for all.
@@ -228,6 +232,13 @@ def hours(run: Run, gpu: bool | None = None) -> float:
         whole = float(expect.get("hours_quick", whole * _work(run) / _work(full)))
     networks = run.parameters.get("folds") or 1
     return START + whole * max(0.0, 1 - epochs_done(run) / (networks * run.parameters.get("epochs", 1)))
+
+
+def limit(run: Run) -> float:
+    """After how many hours a run that is still under way is ended: ``limit_hours`` of its experiment (``expect``), else
+    ``LONGER`` times as long as it takes from its last checkpoint on, on a CPU or a GPU, and ``LEAST_LIMIT`` at least."""
+    longest = max(hours(run, gpu) for gpu in (False, True))
+    return float(run.experiment["expect"].get("limit_hours", max(LEAST_LIMIT, LONGER * longest)))
 
 
 def disk(runs: list[Run]) -> tuple[float, float]:
