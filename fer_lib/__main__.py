@@ -6,7 +6,9 @@ import io
 import json
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -183,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     ready_streams()
     options = argparse.Namespace(verb="")
     try:
-        with output_to_the_end():
+        with telling_the_end(), output_to_the_end():
             parser().parse_args(joined(sys.argv[1:] if arguments is None else arguments), options)
             if getattr(options, "parent", None):
                 from . import system
@@ -207,6 +209,27 @@ def main(arguments: list[str] | None = None) -> int:
         say("interrupted; call the same command again")
         return 130
     return 1
+
+
+@contextmanager
+def telling_the_end() -> Iterator[None]:
+    """Within this, SIGTERM, as a cluster sends it, ends this process as ever, but not without a word."""
+
+    def tell(number: int, _) -> None:
+        if os.getpid() == owner:  # no copy of this process
+            say("ended by SIGTERM; call the same command again")
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    owner, before = os.getpid(), signal.getsignal(signal.SIGTERM)
+    ours = before is signal.SIG_DFL and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGTERM, tell)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, before)
 
 
 MAKING = (

@@ -7,7 +7,6 @@ machine, byte for byte, but for where they are from. ``--keep`` writes what happ
 """
 
 import argparse
-import json
 import os
 import re
 import secrets
@@ -24,24 +23,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-from small_study import processes
+import small_study
+from small_study import differing, processes, records_of
 
 from fer_lib import paths
-from fer_lib.evaluation import records
 from fer_lib.report import parts
 from fer_lib.runs import plan
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "sinfo")
 HOW = "on Debian and Ubuntu as root: apt install slurm-wlm munge"
-COPIED = ("fer_lib", "notebooks", "profiles", "experiments", "claims", "Snakefile", "Makefile")
 SHORT = "saravanan2019/table1_feedforward"
 """The experiment whose job gets too little memory at first."""
 TREE = "saravanan2019/table1_decision_tree"
 """The experiment that is repeated, and interrupted."""
 TOO_LITTLE = 0.5
 """Gigabytes that it asks for: less than Keras takes, while the third attempt's three times as much are enough."""
-PROVENANCE = ("code", "device", "finished", "lock_sha256", "peak_memory_bytes", "seconds", "versions")
-"""The fields of a record that say where and how it was made."""
 WAIT = 900
 """Seconds in which whatever is waited for has to come."""
 CONF = """\
@@ -194,14 +190,9 @@ def cluster() -> Iterator[Cluster]:
     shutil.rmtree(folder)
 
 
-def copy_of_the_project(folder: Path) -> None:
-    """What runs need, where the study can leave its results."""
-    for name in COPIED:
-        source = paths.ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
+def copy_with_little_memory(folder: Path) -> None:
+    """The copy in which one experiment's jobs ask for too little memory."""
+    small_study.copy_of_the_project(folder)
     file = folder / "experiments" / f"{SHORT}.yaml"
     text = file.read_text()
     with_little = re.sub(r"^expect: \{", f"expect: {{memory_gb: {TOO_LITTLE}, ", text, flags=re.MULTILINE)
@@ -216,45 +207,11 @@ def jobs_of_several(study: Path) -> list[psutil.Process]:
     return processes(study, lambda line: "-m fer_lib run " in " ".join(line) and " ".join(line).count(":") > 2)
 
 
-def records_of(results: Path) -> dict[str, tuple[object, dict]]:
-    """Each record's predictions, as they lie on the disk, and its metrics but for where they are from, by its place.
-
-    A survey measures how long detectors take, among its predictions too: these seconds are left out.
-    """
-    found = {}
-    for path in sorted((results / "runs").glob("*/*/*/metrics.json")):
-        record = {key: value for key, value in json.loads(path.read_text()).items() if key not in PROVENANCE}
-        for epoch in record["history"]:
-            for name in ("seconds", "training_seconds"):
-                epoch.pop(name, None)
-        predictions = path.with_name("predictions.npz")
-        if "conditions" in record:
-            del record["predictions_sha256"]
-            arrays = records.read_arrays(predictions)
-            content = {name: array.tobytes() for name, array in arrays.items() if name != "seconds"}
-        else:
-            content = predictions.read_bytes()
-        found[path.parent.relative_to(results / "runs").as_posix()] = content, record
-    return found
-
-
-def differing(ours: dict, theirs: dict) -> list[str]:
-    """A sentence for each record that one of two lacks, or that is another."""
-    sentences = [f"{place}: only in one of both" for place in sorted(ours.keys() ^ theirs.keys())]
-    for place in sorted(ours.keys() & theirs.keys()):
-        if ours[place][0] != theirs[place][0]:
-            sentences.append(f"{place}: other predictions")
-        keys = ours[place][1].keys() | theirs[place][1].keys()
-        if unlike := sorted(key for key in keys if ours[place][1].get(key) != theirs[place][1].get(key)):
-            sentences.append(f"{place}: other {', '.join(unlike)}")
-    return sentences
-
-
 def trial(folder: Path, slurm: Cluster) -> dict:
     """Send the smoke grid through a cluster, with kills; what happened, in numbers. Raises RuntimeError on failure."""
     study, local = folder / "study", folder / "study" / "results" / "local"
     study.mkdir()
-    copy_of_the_project(study)
+    copy_with_little_memory(study)
     environment = os.environ | {"PYTHONPATH": str(study), "FER_CLUSTER": "slurm"}
     command = [sys.executable, "-m", "fer_lib", "reproduce", "--profile", "smoke", "--cluster", "slurm", "--jobs", "1"]
 

@@ -1,5 +1,6 @@
-"""A copy of the project with a few small experiments, for tests that start whole studies."""
+"""Copies of the project, whole or with a few small experiments, for tests that start studies; and what these leave."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -32,6 +33,55 @@ parameters: {data: fer2013, model: feedforward}
 deviations: [It is small.]
 expect: {hours_cpu: 1, hours_gpu: 1}
 """
+
+COPIED = ("fer_lib", "notebooks", "profiles", "experiments", "claims", "Snakefile", "Makefile")
+PROVENANCE = ("code", "device", "finished", "lock_sha256", "peak_memory_bytes", "seconds", "versions")
+"""The fields of a record that say where and how it was made."""
+
+
+def copy_of_the_project(folder: Path) -> None:
+    """What runs need, where the study can leave its results."""
+    for name in COPIED:
+        source = paths.ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, folder / name)
+
+
+def records_of(results: Path) -> dict[str, tuple[object, dict]]:
+    """Each record's predictions, as they lie on the disk, and its metrics but for where they are from, by its place.
+
+    A survey measures how long detectors take, among its predictions too: these seconds are left out.
+    """
+    found = {}
+    for path in sorted((results / "runs").glob("*/*/*/metrics.json")):
+        record = {key: value for key, value in json.loads(path.read_text()).items() if key not in PROVENANCE}
+        for epoch in record["history"]:
+            for name in ("seconds", "training_seconds"):
+                epoch.pop(name, None)
+        predictions = path.with_name("predictions.npz")
+        if "conditions" in record:
+            del record["predictions_sha256"]
+            arrays = records.read_arrays(predictions)
+            content = {name: array.tobytes() for name, array in arrays.items() if name != "seconds"}
+        else:
+            content = predictions.read_bytes()
+        found[path.parent.relative_to(results / "runs").as_posix()] = content, record
+    return found
+
+
+def differing(ours: dict, theirs: dict) -> list[str]:
+    """A sentence for each record that one of two lacks, or that is another."""
+    sentences = [f"{place}: only in one of both" for place in sorted(ours.keys() ^ theirs.keys())]
+    for place in sorted(ours.keys() & theirs.keys()):
+        if ours[place][0] != theirs[place][0]:
+            sentences.append(f"{place}: other predictions")
+        keys = ours[place][1].keys() | theirs[place][1].keys()
+        if unlike := sorted(key for key in keys if ours[place][1].get(key) != theirs[place][1].get(key)):
+            sentences.append(f"{place}: other {', '.join(unlike)}")
+    return sentences
 
 
 def processes(folder: Path, plays=lambda line: True) -> list[psutil.Process]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -211,20 +211,23 @@ def drawn_once(kind: str, name: str, modules: Iterable[str], write: Callable[[Pa
     tree = paths.CACHE / f"{kind}-{version}" / name
     if not tree.is_dir():
         try:
-            tree.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=tree.parent) as temporary:
-                write(Path(temporary) / name)
-                (Path(temporary) / name).rename(tree)
+            with _filling(tree) as new:
+                write(new)
         except OSError as error:
             if not tree.is_dir():  # else another process was quicker
                 raise OSError(f"{tree}: cannot keep the drawn pictures ({error}); set FER_CACHE elsewhere") from error
     return tree
 
 
+_sound: set[tuple] = set()
+"""The kept arrays that this process has read through."""
+
+
 def kept_arrays(folder: Path, *keys: str) -> tuple[Arrays, dict] | None:
     """What ``keep_arrays`` kept in a folder: the arrays (images memory-mapped) and their description.
 
-    None if it is missing or damaged, or if the description lacks one of ``keys``.
+    None if it is missing or damaged, or if the description lacks one of ``keys``. All of it is read through once in
+    a process: a bit that a disk has turned would else be trained on.
     """
     expected, then = "what was kept here", "remove this folder; it is made again"
     with suppress(OSError, ValueError):
@@ -237,7 +240,11 @@ def kept_arrays(folder: Path, *keys: str) -> tuple[Arrays, dict] | None:
         whole = isinstance(about, dict) and {"rows", "sha256", *keys} <= about.keys() and images.ndim > 2
         if whole and labels.shape == split.shape == images.shape[:1] == (about["rows"],):
             if all(array.dtype == np.uint8 for array in (images, labels, split)):
-                return (images, labels, split), about
+                facts = (folder / "images.npy").stat()
+                key = folder, about["sha256"], facts.st_ino, facts.st_size, facts.st_mtime_ns
+                if key in _sound or array_hash(images, labels, split) == about["sha256"]:
+                    _sound.add(key)
+                    return (images, labels, split), about
     return None
 
 
@@ -248,17 +255,42 @@ def keep_arrays(folder: Path, arrays: Arrays, about: dict) -> None:
     """
     about = about | {"rows": len(arrays[1]), "sha256": array_hash(*arrays)}
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as temporary:
-            new = Path(temporary) / folder.name
+        with _filling(folder) as new:
             new.mkdir()
             for name, array in zip(("images", "labels", "split"), arrays, strict=True):
                 np.save(new / f"{name}.npy", array)
             (new / "about.json").write_text(json.dumps(about), encoding="utf-8")
-            new.rename(folder)
     except OSError as error:
         if not kept_arrays(folder):  # else another process was quicker with the same arrays
             raise OSError(f"{folder}: cannot keep the parsed data ({error}); set FER_CACHE elsewhere") from error
+
+
+@contextmanager
+def _filling(folder: Path) -> Iterator[Path]:
+    """A folder that is made here, whole or not at all: gives the place where, which gets its name last.
+
+    One process makes one beside it at a time, and what one that was killed left of it is removed. Raises OSError where
+    it cannot be made, also where it is there by then.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    around = os.open(folder.parent, os.O_RDONLY)
+    try:
+        try:
+            import fcntl
+
+            fcntl.flock(around, fcntl.LOCK_EX)
+            new = folder.with_name(f".{folder.name}.partial")
+        except (ImportError, OSError):  # no locks: what is killed stays
+            new = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+        shutil.rmtree(new, ignore_errors=True)
+        try:
+            yield new
+            new.rename(folder)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+    finally:
+        os.close(around)
 
 
 def banner(faces: Faces) -> str:

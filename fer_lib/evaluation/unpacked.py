@@ -4,7 +4,8 @@ Unpacking a predictions file takes fifty times as long as mapping its copy. The 
 then on its pages, the claims and a notebook that is opened by itself read the copies. A copy is found by the SHA-256 of
 its predictions file, so it is never that of another one, and whatever is wrong with a copy, the file is unpacked again.
 
-A copy is an ``.npy`` with one element, whose fields are the arrays, and "checksum", the CRC-32 of all before it.
+A copy is an ``.npy`` with one element, whose fields are the arrays, and "checksum", the CRC-32 of the file's name and
+of all before it: it is read through before it is used first in a process.
 """
 
 import ast
@@ -77,18 +78,25 @@ def write(copy: Path, arrays: dict[str, np.ndarray]) -> None:
     packed = np.zeros((), fields)
     for name, array in ordered.items():
         packed[name] = array
-    packed[CHECKSUM] = _checksum(packed)
+    packed[CHECKSUM] = _checksum(copy, packed)
     with writing.replacing(copy) as file:
         np.lib.format.write_array(file, packed, version=(1, 0), allow_pickle=False)
 
 
-def _checksum(packed: np.ndarray) -> int:
-    return zlib.crc32(packed.reshape(1).view(np.uint8)[: -np.dtype(np.uint32).itemsize])
+def _checksum(copy: Path, packed: np.ndarray) -> int:
+    return zlib.crc32(packed.reshape(1).view(np.uint8)[: -np.dtype(np.uint32).itemsize], zlib.crc32(copy.name.encode()))
+
+
+_whole: set[Path] = set()
+"""The copies that this process, or the one it is a copy of, has read through."""
 
 
 def _is_whole(copy: Path) -> bool:
     packed = _mapped(copy)
-    return packed is not None and int(packed[CHECKSUM]) == _checksum(packed)
+    whole = packed is not None and int(packed[CHECKSUM]) == _checksum(copy, packed)
+    if whole:
+        _whole.add(copy)
+    return whole
 
 
 def _mapped(copy: Path) -> np.ndarray | None:
@@ -121,5 +129,5 @@ def read(folder: Path, sha256: str) -> dict[str, np.ndarray] | None:
 
 @lru_cache(maxsize=256)  # maps that are open at a time
 def _read(copy: Path) -> dict[str, np.ndarray] | None:
-    packed = _mapped(copy)
+    packed = _mapped(copy) if copy in _whole or _is_whole(copy) else None
     return None if packed is None else {name: packed[name] for name in packed.dtype.names if name != CHECKSUM}

@@ -1,11 +1,13 @@
 """Files written whole, or by one process alone."""
 
 import os
+import platform
 import re
 import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,12 +36,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     A link stays one, and its target is replaced. What is no file, such as a pipe, and ``/dev/stdout``, is written into.
     Of two who write the same file, each writes it whole, and the later one stays. An error leaves the older file and
-    nothing else; where the system refuses, it is an OSError naming the file.
+    nothing else; where the system refuses, it is an OSError naming the file. What a process leaves that is killed here
+    goes when another one of this machine writes into the same folder.
     """
     place, is_file = Path(os.path.realpath(path)), path.is_file() or not path.exists()
     stream = _stream(path)
     is_file = is_file and stream is None
-    partial = place.with_name(f".{place.name[:30]}.{os.getpid()}-{threading.get_ident()}.partial") if is_file else path
+    partial = path
+    if is_file:
+        _clear(place.parent)
+        partial = place.with_name(f".{place.name[:30]}.{_MACHINE}-{os.getpid()}-{threading.get_ident()}.partial")
     try:
         with open(partial if stream is None else stream, "wb", closefd=stream is None) as file:
             yield file
@@ -52,6 +58,23 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(partial)):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+_MACHINE = re.sub(r"[^\w.]", "", platform.node())[:60]
+
+
+@cache
+def _clear(folder: Path) -> None:
+    """Remove, once in a process, what others that were killed on this machine have left half-written in a folder."""
+    for left in folder.glob(f".*.{_MACHINE}-*.partial") if fcntl else ():  # Windows ends who is asked whether he lives
+        if owner := re.search(r"-(\d+)-\d+\.partial$", left.name):
+            try:
+                os.kill(int(owner[1]), 0)
+            except ProcessLookupError:
+                with suppress(OSError):
+                    left.unlink()
+            except (OSError, OverflowError):  # somebody else's, who lives
+                continue
 
 
 @contextmanager

@@ -247,7 +247,7 @@ def _over_the_limit(executed: dict, limit: float, experiment: str, last_words: s
         f"for ({last_words}), or raise limit_hours (expect, experiments/{experiment}.yaml); the next call goes on from "
         "its last checkpoint"
     )
-    return {"cell": len(begun) or None, "error": error, "source": begun[-1]["source"] if begun else ""}
+    return {"cell": len(begun) or None, "error": error, "source": "".join(begun[-1]["source"]) if begun else ""}
 
 
 def _kernel_manager(kernel: _Kernel, stderr, lock: int | None, word: Path) -> type:

@@ -1,11 +1,18 @@
 """What a study does when the machine, its user or its files do what they should not. ``make test-faults`` does more."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 import time
 
+import numpy as np
 import pytest
 
-from fer_lib import paths, runs
+from fer_lib import data, paths, runs
+from fer_lib.evaluation import records, unpacked
+from fer_lib.files import writing
 from fer_lib.runs import notebooks, plan
 
 TREE = "saravanan2019/table1_decision_tree"
@@ -69,3 +76,64 @@ def test_what_took_too_long_is_tried_again(tmp_path, monkeypatch):
     failed = notebooks._over_the_limit({"cells": []}, 7200, TREE, "it printed no error") | {"cell": 4}
     (run.unfinished / "failure.json").write_text(json.dumps(failed))
     assert runs.failure(run).startswith(f"cell 4: {notebooks.LIMIT}") and not runs.failed_for_good(run)
+
+
+def test_a_record_on_some_of_fer2013s_rows_keeps_their_ids_and_can_travel():
+    """FER+ leaves rows out, and so has ids beyond its count of rows: ``export`` refused such a record."""
+    records.check(records.read(paths.RESULTS / "runs" / "related" / "li2018_ferplus" / "tensorflow-seed0"))
+
+
+def turned(path, place: int = -1) -> None:
+    """Let a bit of a file be turned, but nothing that a look at its length or times would tell."""
+    times, content = path.stat(), bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "split.npy"])
+def test_a_bit_that_turned_in_the_cache_is_never_trained_on(few_faces, monkeypatch, name):
+    folder = paths.CACHE / "kept"
+    arrays = few_faces.images, few_faces.labels, few_faces.split
+    data.keep_arrays(folder, arrays, {})
+    turned(folder / name)
+    assert data.kept_arrays(folder) is None
+    turned(folder / name)
+    assert data.kept_arrays(folder)
+
+
+def test_what_was_killed_while_it_filled_the_cache_leaves_nothing_for_good(few_faces):
+    arrays, folder = (few_faces.images, few_faces.labels, few_faces.split), paths.CACHE / "kept"
+    fill = "import os, pathlib, sys; from fer_lib import data\nwith data._filling(pathlib.Path(sys.argv[1])) as new:\n"
+    fill += "    new.mkdir(); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", fill, str(folder)], cwd=paths.ROOT, check=False)
+    assert [path.name for path in paths.CACHE.iterdir()] == [".kept.partial"]
+    data.keep_arrays(folder, arrays, {})
+    assert [path.name for path in paths.CACHE.iterdir()] == ["kept"]
+
+
+def test_what_was_killed_while_it_wrote_a_file_leaves_nothing_for_good(tmp_path):
+    write = "import os, pathlib, sys; from fer_lib.files import writing\n"
+    write += "with writing.replacing(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", write, str(tmp_path / "page")], cwd=paths.ROOT, check=False)
+    with writing.replacing(tmp_path / "alive"):  # does not touch what somebody is writing
+        pass
+    (left,) = tmp_path.glob(".page.*.partial")
+    living = left.with_name(left.name.replace(re.search(r"-(\d+)-\d+\.partial", left.name)[1], str(os.getpid())))
+    living.touch()
+    writing._clear.cache_clear()
+    writing.replace_text(tmp_path / "page", "new")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "alive", tmp_path / "page", living])
+
+
+def test_a_bit_that_turned_in_an_unpacked_copy_is_never_scored(tmp_path, monkeypatch):
+    arrays = {"ids": np.arange(5, dtype=np.int32), "classes_last": np.arange(5, dtype=np.uint8)}
+    for sha256 in ("a" * 64, "b" * 64):
+        unpacked.write(tmp_path / unpacked._name(sha256), arrays)
+        turned(tmp_path / unpacked._name(sha256), -6)
+        assert unpacked.read(tmp_path, sha256) is None
+    unpacked.write(tmp_path / unpacked._name("c" * 64), arrays)
+    (tmp_path / unpacked._name("c" * 64)).rename(tmp_path / unpacked._name("d" * 64))
+    assert unpacked.read(tmp_path, "d" * 64) is None, "it is that of another file"
+    unpacked.write(tmp_path / unpacked._name("e" * 64), arrays)
+    assert (unpacked.read(tmp_path, "e" * 64)["ids"] == arrays["ids"]).all()

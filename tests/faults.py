@@ -1,0 +1,981 @@
+"""Faults on real processes: ``make test-faults``.
+
+It kills processes of the smoke grid at random moments (``kills``), ends the pieces of a study before each of their
+file operations in turn (``sweeps``), and then does what machines and people do to one (``scenarios``): a full disk,
+read-only results, several calls at once, clocks that are wrong, too little memory, damaged files, a notebook that
+hangs, Ctrl-C and the signals of a cluster. After each, the same call has to end as an undisturbed one does: no record
+is lost, none is made twice, none that is half counts as whole, and what was said tells what happened. ``--keep``
+writes what was found into docs/running.md.
+"""
+
+import argparse
+import hashlib
+import json
+import mmap
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import small_study
+from small_study import NETWORK, TREE, differing, processes, records_of
+
+from fer_lib import paths
+from fer_lib.evaluation import records
+from fer_lib.files import writing
+from fer_lib.markdown import table
+from fer_lib.report import parts
+from fer_lib.runs import plan
+
+SECONDS = 15
+"""How long after a kill the next one may come."""
+LONGEST = 120
+"""Seconds for which a kill waits, every other time, for one more record."""
+PATIENCE = 10.0
+"""Seconds in which what was started by a killed process has to end."""
+AT_THE_END = 0.15
+"""The share of the kills that is kept for the writing of the report, when all runs are made."""
+
+
+@dataclass
+class Tally:
+    """What was tried of one kind, and what came of it."""
+
+    what: str
+    moments: int = 0
+    survived: int = 0
+    lost: int = 0
+    doubled: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, problems: Iterable[str], lost: int = 0, doubled: int = 0) -> None:
+        """One more moment, and what was wrong after it."""
+        found = [*problems]
+        self.moments += 1
+        self.survived += not (found or lost or doubled)
+        self.lost, self.doubled = self.lost + lost, self.doubled + doubled
+        self.problems += found
+        for problem in found:
+            say(f"FAILED {self.what}: {problem}")
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def within(seconds: float, come: Callable[[], object]) -> bool:
+    """Whether something comes within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not come():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+# ---- what is there
+
+
+def kept(results: Path) -> dict[str, str]:
+    """The records that count as whole, each with a checksum of all its bytes, by place."""
+    found = {}
+    for path in sorted(results.glob("runs/*/*/*/metrics.json")):
+        try:
+            content = b"".join((path.parent / name).read_bytes() for name in ("predictions.npz", "metrics.json"))
+        except FileNotFoundError:  # replaced just now
+            continue
+        found[path.parent.relative_to(results / "runs").as_posix()] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def half(results: Path) -> list[str]:
+    """A sentence for each record that counts as whole, and is not."""
+    sentences = []
+    for path in sorted(results.glob("runs/*/*/*/metrics.json")):
+        try:
+            records.check(records.read(path.parent))
+        except Exception as error:
+            time.sleep(1)
+            if path.exists():  # else it was replaced just now
+                try:
+                    records.check(records.read(path.parent))
+                except Exception:
+                    sentences.append(f"half a record: {error}")
+    return sentences
+
+
+def compared(before: dict[str, str], after: dict[str, str]) -> tuple[int, int]:
+    """How many records are lost, and how many were made again that were whole."""
+    return len(before.keys() - after.keys()), sum(after.get(place, was) != was for place, was in before.items())
+
+
+def leftovers(study: Path) -> list[str]:
+    """What nobody needs any more when all is done: unfinished runs, half-written files, held locks."""
+    found = [path for path in study.rglob("*partial*")]
+    found += [path for path in study.glob("results/**/unfinished/*/*/*") if path.is_dir()]
+    found += [path for path in study.glob(".snakemake/incomplete/*")]
+    found += [path for path in study.glob(".snakemake/locks/*")]
+    found += [path for path in study.glob("tmp/*")]
+    return [f"left behind: {path.relative_to(study)}" for path in found]
+
+
+# ---- kill -9 at random moments of the smoke grid
+
+
+class Grid:
+    """The smoke grid in a copy of the checkout, started by make as a user does."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.results = folder, folder / "results" / "local" / "smoke"
+        small_study.copy_of_the_project(folder)
+        (folder / "tmp").mkdir()
+        self.environment = os.environ | {
+            "PYTHONPATH": str(folder),
+            "FER_CACHE": str(folder / "cache"),
+            "TMPDIR": str(folder / "tmp"),
+        }
+        for name in ("FER2013", "MAKEFLAGS", "MAKELEVEL"):
+            self.environment.pop(name, None)
+        (folder / ".venv" / "bin").mkdir(parents=True)
+        python = folder / ".venv" / "bin" / "python"
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        self.command = ["make", "LOCK=lock", "--assume-old=.venv/.installed-lock", "reproduce", "PROFILE=smoke"]
+        self.log = folder.with_name(f"{folder.name}.txt")
+
+    def start(self) -> subprocess.Popen:
+        with open(self.log, "ab") as out:
+            return subprocess.Popen(
+                self.command, cwd=self.folder, env=self.environment, stdout=out, stderr=out, start_new_session=True
+            )
+
+    def called(self) -> tuple[int, str]:
+        """Call it to its end: exit code, and what it printed."""
+        before = self.log.stat().st_size if self.log.exists() else 0
+        code = self.start().wait()
+        return code, self.log.read_text(errors="replace")[before:]
+
+    def roles(self) -> dict[str, list[psutil.Process]]:
+        """The processes at work, by the part that each plays."""
+        found = {role: [] for role in ROLES}
+        for process in processes(self.folder):
+            try:
+                line = process.cmdline()
+                role = next((role for role, plays in ROLES.items() if plays(line)), None)
+                if role == "fer reproduce" and "fer_lib reproduce" in " ".join(process.parent().cmdline()):
+                    role = "child of the report"
+            except (psutil.Error, AttributeError):
+                continue
+            if role:
+                found[role].append(process)
+        return {role: found for role, found in found.items() if found}
+
+    def phase(self) -> str:
+        """What is under way: the start, runs, a record being written, the report."""
+        if list(self.results.glob("unfinished/*/*/*/metrics.json")):
+            return "record"
+        if "kernel" in self.roles():
+            return "training" if list(self.results.glob("unfinished/*/*/*/checkpoint*")) else "start of a run"
+        return "report" if self.results.is_dir() and "Snakemake" not in self.roles() else "start"
+
+
+ROLES = {
+    "make": lambda line: line[:1] == ["make"],
+    "fer reproduce": lambda line: "fer_lib reproduce" in " ".join(line),
+    "Snakemake": lambda line: "snakemake.cli" in " ".join(line),
+    "fer run": lambda line: "fer_lib run " in " ".join(line),
+    "kernel": lambda line: "ipykernel_launcher" in line,
+    "child of the report": lambda line: False,  # told by its parent
+}
+
+
+def kills(grid: Grid, reference: Path, moments: int, rng: random.Random) -> list[Tally]:
+    """Kill a random process of the grid at random moments, ``moments`` times; then let it end, and compare."""
+    tallies, phases, call = {role: Tally(f"kill -9: {role}") for role in ROLES}, {}, None
+    late = round(AT_THE_END * moments)
+    for number in range(moments):
+        at_the_end = number >= moments - late
+        if call is None or call.poll() is not None:
+            if at_the_end and plan_is_done(grid):
+                for page in grid.results.glob("report.html"):
+                    page.unlink()
+            call = grid.start()
+        if rng.random() < 0.5:  # so that the grid goes on, however slow the machine
+            there = len(kept(grid.results))
+            within(LONGEST, lambda: len(kept(grid.results)) > there or call.poll() is not None)  # noqa: B023
+        time.sleep(rng.uniform(0.2, SECONDS))
+        roles = {}
+        while not roles and call.poll() is None:
+            roles = grid.roles()
+        if not roles:  # it ended of itself: all is made
+            call = grid.start()
+            if not within(30, grid.roles):
+                continue
+            roles = grid.roles()
+        role = min(roles, key=lambda each: (tallies[each].moments, rng.random()))
+        victim, phase, before = rng.choice(roles[role]), grid.phase(), kept(grid.results)
+        doomed = [victim, *offspring(victim)]
+        try:
+            victim.kill()
+        except psutil.NoSuchProcess:
+            continue
+        problems = [f"{each} survived it" for each in psutil.wait_procs(doomed, PATIENCE)[1] if lives(each)]
+        if role in ("make", "fer reproduce") and not within(PATIENCE, lambda: not processes(grid.folder)):
+            problems.append(f"{grid.roles()} survived it")
+        lost, doubled = compared(before, kept(grid.results))
+        tallies[role].add([*problems, *half(grid.results)], lost, doubled)
+        phases[phase] = phases.get(phase, 0) + 1
+        say(f"{number + 1:3d}/{moments}  {phase:<14}  {role:<19}  {len(before)} records")
+    if call.poll() is None:
+        call.wait()
+    last = Tally("the end of the grid")
+    for _ in range(2):  # the second call makes what was killed while the first went on without it
+        before = kept(grid.results)
+        code, printed = grid.called()
+        lost, doubled = compared(before, kept(grid.results))
+        if code == 0:
+            break
+    problems = [] if code == 0 else [f"exit code {code}: {printed[-500:]}"]
+    problems += differing(records_of(reference), records_of(grid.results)) + half(grid.results) + leftovers(grid.folder)
+    code, printed = grid.called()
+    problems += [] if code == 0 and "nothing to do" in printed else [f"found something to do: {printed[-300:]}"]
+    last.add(problems, lost, doubled)
+    say(f"phases: {', '.join(f'{phase} {count}' for phase, count in sorted(phases.items()))}")
+    return [*tallies.values(), last]
+
+
+def offspring(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether a process does, and is no zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def plan_is_done(grid: Grid) -> bool:
+    return not list(grid.results.glob("unfinished/*/*/*/")) and len(kept(grid.results)) > 1
+
+
+# ---- an end before each file operation
+
+
+class Sweep:
+    """A piece of the study, in processes copied from this one, each of which ends before one of its file operations.
+
+    In ``folder`` a study with these experiments is made, and in it these ``steps`` before; ``piece`` is what is done,
+    and is done again afterwards.
+    """
+
+    def __init__(
+        self, what: str, folder: Path, piece: Callable[[], object], *steps: Callable[[], object], **experiments: str
+    ):
+        self.what, self.start, self.folder = what, folder.with_name(f"{folder.name}-start"), folder
+        self.piece, self.steps, self.experiments = piece, steps, experiments or {"tree": TREE, "network": NETWORK}
+        self.shared = mmap.mmap(-1, 4096)  # (count of operations, the last of them), also after the child was killed
+
+    def child(self, function: Callable[[], object], end_before: int = 0) -> tuple[int, int, str]:
+        """Call a function in a copy of this process, which is killed before its nth operation on files in ``folder``:
+        wait status, how many there were, and the last of them."""
+        self.shared[:] = bytes(4096)
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                with open(f"{self.folder}.txt", "ab") as out:
+                    os.dup2(out.fileno(), 1)
+                    os.dup2(out.fileno(), 2)
+                at(self.folder)
+                sys.addaudithook(self.hook(end_before))
+                function()
+                code = 0
+            except BaseException as error:
+                self.tell(f"{type(error).__name__}: {error}")
+            finally:
+                os._exit(code)
+        status = os.waitpid(pid, 0)[1]
+        text = self.shared[8:].rstrip(b"\0").decode(errors="replace")
+        return status, int.from_bytes(self.shared[:8], "little"), text
+
+    def tell(self, text: str) -> None:
+        content = text.encode()[:4000]
+        self.shared[8 : 8 + len(content)] = content
+
+    def hook(self, end_before: int) -> Callable:
+        folder, count, owner = str(self.folder), 0, os.getpid()
+
+        def looked_at(event: str, arguments: tuple) -> None:
+            nonlocal count
+            if event == "open":
+                names = arguments[:1] if arguments[2] & (os.O_WRONLY | os.O_RDWR) else ()
+            elif event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"):
+                names = arguments[:2]
+                if arguments[-1] not in (-1, None) and event in ("os.remove", "os.rmdir"):  # relative to a folder
+                    names = (f"{folder}/.../{arguments[0]}",)
+            else:
+                return
+            if os.getpid() == owner and any(str(name).startswith(folder) for name in names):
+                count += 1
+                self.shared[:8] = count.to_bytes(8, "little")
+                if count == end_before:
+                    self.tell(f"{event} {' '.join(str(name).removeprefix(folder) for name in names)}")
+                    os.kill(owner, signal.SIGKILL)
+
+        return looked_at
+
+    def prepare(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.start, self.folder, symlinks=True)
+
+    def run(self, state: Callable[[], object], every: int = 1) -> Tally:
+        """End it before each operation (or of ``every`` of them one), each time from the start; then do it again.
+
+        ``state`` is what has to be in the folder in the end, whatever happened on the way.
+        """
+        tally, began = Tally(f"ended before an operation: {self.what}"), time.monotonic()
+        small_study.Study(self.folder, **self.experiments)
+        (self.folder / "claims").mkdir()
+        for step in self.steps:
+            status, _, text = self.child(step)
+            assert not status, text
+        self.folder.rename(self.start)
+        self.prepare()
+        status, count, text = self.child(self.piece)
+        assert not status, text
+        expected = self.state(state)
+        for number in range(1, count + 1, every):
+            self.prepare()
+            status, _, text = self.child(self.piece, number)
+            problems = half_in_all(self.folder) if status == signal.SIGKILL else [f"no {number}th operation: {text}"]
+            before = kept(self.folder / "results" / "local" / "smoke")
+            again, _, error = self.child(self.piece)
+            problems += [f"the same call failed: {error}"] if again else []
+            lost, doubled = compared(before, kept(self.folder / "results" / "local" / "smoke"))
+            found = self.state(state)
+            if found != expected:
+                problems.append(f"found {found!r:.300}, expected {expected!r:.300}")
+            problems += leftovers(self.folder)
+            tally.add([f"before {number} of {count}, {text}: {problem}" for problem in problems], lost, doubled)
+        say(f"{self.what}: {tally.survived} of {tally.moments} in {time.monotonic() - began:.0f} s")
+        return tally
+
+    def state(self, state: Callable[[], object]) -> object:
+        return state(self.folder)
+
+
+def half_in_all(folder: Path) -> list[str]:
+    return half(folder / "results" / "local" / "smoke")
+
+
+def at(folder: Path) -> None:
+    """Let this process work in a folder as if the checkout were there."""
+    paths.ROOT, paths.RESULTS, paths.CACHE = folder, folder / "results", folder / "cache"
+    paths.EXPERIMENTS, paths.CLAIMS, paths.DATA = folder / "experiments", folder / "claims", folder / "data"
+    paths.NOTEBOOKS = folder / "notebooks"
+    os.environ["FER_CACHE"] = str(paths.CACHE)
+    os.chdir(folder)
+
+
+def without_a_kernel(notebook: str, output: Path, values: dict, *_) -> None:
+    """``notebooks.execute``, in this process, and without the cells that only draw or describe."""
+    file = paths.NOTEBOOKS / f"{notebook}.ipynb"
+    variables: dict = {}
+    for cell in json.loads(file.read_text())["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and not re.search(r"(figures|findings)\.", source):
+            exec(source, variables)
+            if "parameters" in cell["metadata"].get("tags", []):
+                variables |= values
+    writing.replace_text(output, file.read_text())
+
+
+def sweeps(folder: Path, moments_of_report: int) -> list[Tally]:
+    """Pieces of a study, ended before each of their file operations; the report, which takes longer, before some."""
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = "1"
+    import keras  # noqa: F401 (what is loaded here, no copy of this process loads)
+    import matplotlib.pyplot  # noqa: F401
+    import numpy as np
+    import sklearn.tree  # noqa: F401
+
+    from fer_lib import data, runs
+    from fer_lib.evaluation import unpacked
+    from fer_lib.report import climb, findings, page, show  # noqa: F401
+    from fer_lib.report.causes import page as causes  # noqa: F401
+    from fer_lib.runs import make, notebooks, transport
+    from fer_lib.training import checkpoints, loop  # noqa: F401
+
+    notebooks.execute = without_a_kernel
+
+    def execute(name: str) -> Callable[[], None]:
+        return lambda: runs.execute(f"study/{name}", 0, "smoke")
+
+    def missing() -> None:
+        for run in plan.missing(plan.wanted("smoke")):
+            runs.execute(run.name, run.seed, "smoke")
+
+    def recorded(here: Path) -> dict:
+        return {place: hashlib.sha256(repr(of).encode()).hexdigest() for place, of in
+                records_of(here / "results" / "local" / "smoke").items()}  # fmt: skip
+
+    def to_tar() -> None:
+        transport.export_records(Path.cwd() / "out.tar", "smoke", checkpoints=True)
+
+    def away() -> None:
+        shutil.rmtree(paths.RESULTS)
+
+    def stopped_after_an_epoch() -> None:
+        original = checkpoints.save
+
+        def save(*arguments) -> None:
+            original(*arguments)
+            raise SystemExit
+
+        checkpoints.save = save
+        run = runs.run("study/network", 0, "smoke")
+        where = {"experiment": run.name, "title": "", "profile": "smoke", "record": str(run.unfinished)}
+        with suppress(SystemExit):
+            without_a_kernel("3_train_network", run.unfinished / "run.ipynb", run.parameters | where)
+        checkpoints.save = original
+
+    def taken() -> None:
+        if transport.import_records(Path.cwd() / "out.tar"):
+            raise RuntimeError("something was refused")
+
+    def taken_by_force() -> None:
+        if transport.import_records(Path.cwd() / "out.tar", force=True):
+            raise RuntimeError("something was refused")
+
+    def other() -> None:
+        """Records of another seed's predictions, where the tar's are to be."""
+        for path in paths.results_folder("smoke").glob("runs/study/*/*/"):
+            record = records.read(path)
+            arrays = {name: array.copy() for name, array in records.predictions(record).items()}
+            for name in arrays:
+                if name.startswith("probabilities_"):
+                    arrays[name] = np.roll(arrays[name], 1, axis=0)
+            del record["folder"]
+            records.write(path, record, arrays)
+
+    def faces() -> None:
+        data.load_faces("drawn_faces")
+
+    def read_faces(here: Path) -> str:
+        at_home = paths.CACHE
+        paths.CACHE = here / "cache"
+        try:
+            found = data.kept_arrays(next(iter(paths.CACHE.glob("drawn-faces-*"))), "source")
+            return data.array_hash(*found[0])
+        finally:
+            paths.CACHE = at_home
+
+    def unpack() -> None:
+        unpacked.prepare(records.load(paths.results_folder("smoke")))
+
+    def copies(here: Path) -> dict[str, str]:
+        places = sorted((here / "results/local/smoke").rglob("local/unpacked/*"))
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in places}
+
+    def report() -> None:
+        make.report("smoke")
+
+    def pages(here: Path) -> list:
+        local = here / "results" / "local"
+        names = sorted(path.name for path in (local / "smoke").iterdir() if path.is_file())
+        return [names, (local / "report-smoke.stamp").read_text(), (local / "smoke" / "claims.json").read_text()]
+
+    def tar(here: Path) -> str:
+        return hashlib.sha256((here / "out.tar").read_bytes()).hexdigest()
+
+    def checkpoints_of(here: Path) -> list[str]:
+        return sorted(path.relative_to(here).as_posix() for path in here.glob("results/**/checkpoint-*/*"))
+
+    at_a_time = max(1, 60 // max(1, moments_of_report))
+    return [
+        Sweep("the cache of drawn faces", folder / "cache", faces).run(read_faces),
+        Sweep("a decision tree", folder / "tree", execute("tree"), faces, tree=TREE).run(recorded),
+        Sweep("a network", folder / "network", execute("network"), faces, network=NETWORK).run(recorded),
+        Sweep("a tree, repeated", folder / "again", execute("tree"), execute("tree"), tree=TREE).run(recorded),
+        Sweep("export", folder / "export", to_tar, missing).run(tar),
+        Sweep("import of records", folder / "import", taken, missing, to_tar, away).run(recorded),
+        Sweep("import over records", folder / "force", taken_by_force, missing, to_tar, other).run(recorded),
+        Sweep("import of checkpoints", folder / "move", taken, stopped_after_an_epoch, to_tar, away).run(
+            checkpoints_of
+        ),
+        Sweep("unpacked predictions", folder / "unpacked", unpack, missing).run(copies),
+        Sweep("the report", folder / "report", report, missing).run(pages, every=at_a_time),
+    ]
+
+
+# ---- what machines and people do
+
+
+class Case:
+    """A study of a tree and a network on real processes, to which something happens; ``problems`` say what was wrong.
+
+    ``made`` is a study in which both are done, in ``folder`` a copy of it, without its records unless ``done``.
+    """
+
+    def __init__(self, made: small_study.Study, folder: Path, done: bool = False):
+        shutil.copytree(made.folder, folder, symlinks=True)
+        self.reference, self.folder, self.problems = records_of(made.local), folder, []
+        self.results, self.local = folder / "results", folder / "results" / "local" / "smoke"
+        self.cache = folder / "cache"
+        self.environment = made.environment | {"PYTHONPATH": str(folder), "FER_CACHE": str(self.cache)}
+        if not done:
+            shutil.rmtree(self.results)
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "fer_lib", *words, "--profile", "smoke"]
+
+    def start(self, *words: str, limits: tuple = ()) -> subprocess.Popen:
+        def set_limits() -> None:
+            for kind, size in limits:
+                resource.setrlimit(kind, (size, size))
+
+        return subprocess.Popen(
+            self.command(*words), cwd=self.folder, env=self.environment, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True, preexec_fn=set_limits,
+        )  # fmt: skip
+
+    def ended(self, process: subprocess.Popen, code: int, *said: str) -> str:
+        """Wait for a call; it has to end with this exit code, and to have said this (patterns), without a traceback."""
+        printed = process.communicate(timeout=900)[0]
+        if process.returncode != code:
+            self.problems.append(f"exit code {process.returncode}, expected {code}: {printed[-400:]}")
+        for pattern in said:
+            if not re.search(pattern, printed):
+                self.problems.append(f"did not say {pattern!r}: {printed[-600:]}")
+        if "Traceback (most recent call last)" in printed:
+            self.problems.append(f"a traceback: {printed[-600:]}")
+        if not within(PATIENCE, lambda: not processes(self.folder)):
+            self.problems.append(f"survived: {processes(self.folder)}")
+        self.problems += half(self.local)
+        return printed
+
+    def call(self, code: int, *said: str, words: tuple = ("runs", "--missing")) -> str:
+        return self.ended(self.start(*words), code, *said)
+
+    def finishes(self, *said: str) -> None:
+        """The same call ends well, with the records that an undisturbed study has, and leaves nothing to do."""
+        before = kept(self.local)
+        self.call(0, *said)
+        lost, doubled = compared(before, kept(self.local))
+        self.problems += [f"{lost} records lost, {doubled} made twice"] if lost or doubled else []
+        self.problems += differing(self.reference, records_of(self.local)) + leftovers(self.folder)
+        self.call(0, "nothing to do")
+
+    def comes(self, what: Callable[[], object], process: subprocess.Popen) -> None:
+        if not within(300, lambda: what() or process.poll() is not None) or process.poll() is not None:
+            self.problems.append("it ended before the moment came")
+
+    def playing(self, role: str) -> list[psutil.Process]:
+        return processes(self.folder, ROLES[role])
+
+    def checkpoints(self) -> list[Path]:
+        return list(self.local.glob("unfinished/*/network/*/checkpoint-0*/state.json"))
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
+    """A file system of its own at a folder, of so many bytes; gives what mounts it again with other options."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "fer-faults", str(folder)], check=True)
+    try:
+        yield lambda options: subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def can_mount() -> bool:
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            with small_disk(Path(place), "1m"):
+                return True
+        except (OSError, subprocess.CalledProcessError):
+            return False
+
+
+NETWORK_RUN = ("run", "study/network")
+NO_ROOM = "(?i)no space left|found no space left|No space left on device"
+
+
+def full_disk(size: str) -> Callable[[Case], None]:
+    def happens(case: Case) -> None:
+        with small_disk(case.results, size) as again:
+            case.call(1, NO_ROOM)
+            again("size=500m")
+            case.finishes()
+
+    return happens
+
+
+def full_cache(case: Case) -> None:
+    shutil.rmtree(case.cache)
+    with small_disk(case.cache, "100k"):
+        case.finishes()
+
+
+def full_temporary_folder(case: Case) -> None:
+    with small_disk(case.folder / "tmp", "4k") as again:
+        (case.folder / "tmp" / "full").write_bytes(bytes(4096))
+        case.environment["TMPDIR"] = str(case.folder / "tmp")
+        case.call(1, NO_ROOM)
+        again("size=50m")
+        (case.folder / "tmp" / "full").unlink()
+        case.finishes()
+
+
+def read_only(which: str) -> Callable[[Case], None]:
+    def happens(case: Case) -> None:
+        with small_disk(case.folder / which, "500m") as again:
+            again("ro")
+            case.call(1, "(?i)read-only file system")
+            again("rw")
+            case.finishes()
+
+    return happens
+
+
+def read_only_cache(case: Case) -> None:
+    with small_disk(case.cache, "10m") as again:
+        again("ro")
+        case.finishes()
+
+
+def two_at_once(case: Case) -> None:
+    first, other = case.start("reproduce"), case.start("reproduce")
+    third = case.start("runs", "--missing")
+    ended = [(each.communicate(timeout=900)[0], each.returncode) for each in (first, other, third)]
+    if sorted(code for _, code in ended) != [0, 1, 1]:
+        case.problems.append(f"exit codes {[code for _, code in ended]}, expected one 0: {ended}")
+    for printed, code in ended:
+        if code and "making runs is already under way (it holds " not in printed:
+            case.problems.append(f"did not say who is at work: {printed[-300:]}")
+    case.finishes("nothing to do")
+
+
+def one_cache_for_two(case: Case) -> None:
+    """Two checkouts, which need the same data at once."""
+    shutil.rmtree(case.cache)
+    other = Case.__new__(Case)
+    other.__dict__ = case.__dict__ | {"folder": case.folder.with_name(f"{case.folder.name}-other"), "problems": []}
+    shutil.copytree(case.folder, other.folder)
+    other.environment = case.environment | {"PYTHONPATH": str(other.folder)}
+    other.results, other.local = other.folder / "results", other.folder / "results" / "local" / "smoke"
+    both = [each.start("run", "study/tree") for each in (case, other)]
+    for each, process in zip((case, other), both, strict=True):
+        each.ended(process, 0, "done, see")
+    case.finishes()
+    other.finishes()
+    case.problems += other.problems
+
+
+def clock(shift: float, jumps: bool) -> Callable[[Case], None]:
+    """A clock that is wrong by ``shift`` seconds; or all files are from then."""
+
+    def happens(case: Case) -> None:
+        if jumps:
+            (case.folder / "clock").mkdir()
+            text = f"import time\ntime.time = lambda now=time.time: now() + ({shift} if now() % 2 < 1 else 0)\n"
+            (case.folder / "clock" / "sitecustomize.py").write_text(text)
+            case.environment["PYTHONPATH"] += f":{case.folder / 'clock'}"
+        process = case.start(*NETWORK_RUN)
+        case.comes(case.checkpoints, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        then = time.time() + shift
+        for path in [*case.results.rglob("*"), *case.cache.rglob("*")]:
+            os.utime(path, (then, then))
+        case.finishes("continuing after epoch 1")
+        for path in [*case.results.rglob("*"), *case.cache.rglob("*")]:
+            os.utime(path, (then, then))
+        case.call(0, "nothing to do")
+
+    return happens
+
+
+def too_little_memory(case: Case) -> None:
+    """For one run's kernel: what it asks for is refused; the other run goes on."""
+    process = case.start("runs", "--missing", "--jobs", "2")
+    case.comes(lambda: len(case.playing("kernel")) > 1, process)
+    for run in case.playing("fer run"):
+        if "study/network" in run.cmdline():
+            for kernel in run.children():
+                kernel.rlimit(psutil.RLIMIT_AS, (10**8, 10**8))
+    case.ended(process, 1, "FAILED +study/network seed 0: .*([Mm]emory|allocate)", "1 done, 1 failed")
+    case.finishes()
+
+
+def killed_for_memory(case: Case) -> None:
+    """By the system, from outside: a group of processes has 200 MB."""
+    group = Path("/sys/fs/cgroup/memory") / f"fer-faults-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text("200M")
+        process = case.start("runs", "--missing", "--jobs", "2")
+        case.comes(lambda: len(case.playing("kernel")) > 1, process)
+        for run in case.playing("fer run"):
+            if "study/network" in run.cmdline():
+                for kernel in run.children():
+                    (group / "cgroup.procs").write_text(str(kernel.pid))
+        case.ended(process, 1, "FAILED +study/network seed 0: Kernel died .*out of memory", "1 done, 1 failed")
+        case.finishes()
+    finally:
+        group.rmdir()
+
+
+def with_a_bit_turned(content: bytes, share: float) -> bytes:
+    place = int(len(content) * share)
+    return content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :]
+
+
+def turned(path: Path) -> None:
+    """Let a bit of a file be turned."""
+    path.write_bytes(with_a_bit_turned(path.read_bytes(), 0.9))
+
+
+def damaged_cache(case: Case) -> None:
+    folder = next(case.cache.glob("drawn-faces-*"))
+    whole = {path: path.read_bytes() for path in folder.iterdir()}
+    for damage in (
+        lambda: turned(folder / "images.npy"),
+        lambda: (folder / "labels.npy").write_bytes(whole[folder / "split.npy"]),
+        lambda: (folder / "images.npy").write_bytes(whole[folder / "images.npy"][:-1000]),
+        lambda: (folder / "about.json").write_text("{"),
+    ):
+        damage()
+        shutil.rmtree(case.local, ignore_errors=True)
+        case.call(0, "done, see", words=("run", "study/tree"))
+        case.problems += [f"{path.name} is another" for path in whole if path.read_bytes() != whole[path]]
+    case.finishes()
+
+
+def damaged_checkpoints(case: Case) -> None:
+    process = case.start(*NETWORK_RUN)
+    case.comes(case.checkpoints, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    kept_one = case.checkpoints()[0].parent
+    whole = {path.name: path.read_bytes() for path in kept_one.iterdir()}
+    for name, content in whole.items():
+        for damaged in (b"", content[: len(content) // 2], content[:-1], with_a_bit_turned(content, 0.6)):
+            shutil.rmtree(case.local)
+            kept_one.mkdir(parents=True)
+            for each, text in whole.items():
+                (kept_one / each).write_bytes(damaged if each == name else text)
+            case.call(0, "checkpoint-0001 cannot be used, and is passed over: ", words=NETWORK_RUN)
+            case.problems += one_sided(case, f"{name} of {len(damaged)} bytes instead of {len(content)}")
+    case.finishes()
+
+
+def one_sided(case: Case, what: str) -> list[str]:
+    """A sentence for each record there that is not the undisturbed study's."""
+    found = records_of(case.local)
+    return [f"{what}: {each}" for each in differing({place: case.reference[place] for place in found}, found)]
+
+
+def other_predictions(case: Case) -> None:
+    """Two records' predictions are exchanged, a byte is another, a score is another."""
+    tree, network = (next(case.local.glob(f"runs/study/{name}/*")) for name in ("tree", "network"))
+    contents = [(each / "predictions.npz").read_bytes() for each in (tree, network)]
+    for each, content in zip((tree, network), reversed(contents), strict=True):
+        (each / "predictions.npz").write_bytes(content)
+    case.call(1, r"predictions.npz: found SHA-256 .* delete the folder to run it again", words=("report",))
+    case.finishes("0 of 2 runs are there; 2 to make")
+    turned(tree / "predictions.npz")
+    case.call(1, r"study/tree/\S+/predictions.npz: found SHA-256", words=("report",))
+    case.finishes("1 of 2 runs are there; 1 to make")
+    text = (tree / "metrics.json").read_text()
+    better = re.sub(r'"correct": (\d+)', lambda found: f'"correct": {int(found[1]) + 1}', text, count=1)
+    (tree / "metrics.json").write_text(better)
+    case.call(1, r"study/tree/\S+/predictions.npz: .* they score .*metrics.json says", words=("report",))
+    shutil.rmtree(tree)  # as it says
+    case.finishes("1 of 2 runs are there; 1 to make")
+
+
+def hangs(case: Case) -> None:
+    """A run stands still: it is ended when its time is over, and the other is made."""
+    file = case.folder / "experiments" / "study" / "network.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("hours_gpu: 1}", "hours_gpu: 1, limit_hours: 0.01}"))
+    process = case.start("reproduce")
+    case.comes(case.checkpoints, process)
+    for run in case.playing("fer run"):
+        if "study/network" in " ".join(run.cmdline()):
+            for kernel in run.children():
+                kernel.suspend()
+    case.ended(process, 1, r"FAILED study/network seed 0: cell \d+: the limit of a run is over: found it still at work")
+    file.write_text(text)
+    case.finishes("1 of 2 runs are there", "continuing after epoch 1")
+
+
+def signalled(number: int, whom: str, code: int, *said: str, times: int = 1) -> Callable[[Case], None]:
+    def happens(case: Case) -> None:
+        words = NETWORK_RUN if whom == "run" else ("reproduce",)
+        process = case.start(*words)
+        case.comes(case.checkpoints, process)
+        for _ in range(times):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number) if whom == "all" else process.send_signal(number)
+            time.sleep(0.2)
+        case.ended(process, code, *said)
+        case.finishes("continuing after epoch")
+
+    return happens
+
+
+def stopped_for_a_while(case: Case) -> None:
+    process = case.start("reproduce")
+    case.comes(case.checkpoints, process)
+    for each in processes(case.folder):
+        each.suspend()
+    time.sleep(5)
+    for each in reversed(processes(case.folder)):
+        each.resume()
+    case.ended(process, 0)
+    case.finishes("nothing to do")
+
+
+def deleted_underneath(case: Case) -> None:
+    process = case.start("reproduce")
+    case.comes(case.checkpoints, process)
+    shutil.rmtree(case.results, ignore_errors=True)
+    case.ended(process, 1, "(?i)no such file|still missing")
+    case.finishes()
+
+
+def scenarios(folder: Path) -> list[Tally]:
+    """Each of these happens to a study of its own."""
+    made = small_study.Study(folder / "made", tree=TREE, network=NETWORK)
+    (made.folder / "claims").mkdir()
+    done = made.run("runs", "--missing", "--profile", "smoke")
+    assert done.returncode == 0, done.stdout + done.stderr
+    year = 365 * 86400.0
+    disks = {
+        "the disk is full at once": full_disk("64k"),
+        "the disk is full in the first checkpoint": full_disk("3m"),
+        "the cache has no room": full_cache,
+        "the temporary folder has no room": full_temporary_folder,
+        "results/ is read-only": read_only("results"),
+        "results/local/smoke/runs is read-only": read_only("results/local/smoke/runs"),
+        "the cache is read-only": read_only_cache,
+    }
+    cases = {
+        "two `reproduce` and one `runs --missing` at once": two_at_once,
+        "two checkouts fill one cache": one_cache_for_two,
+        "all files are a year old": clock(-year, False),
+        "all files are from next year": clock(year, False),
+        "the clock jumps by a year": clock(-year, True),
+        "memory is refused to one run": too_little_memory,
+        "the cache is damaged": damaged_cache,
+        "checkpoints are damaged": damaged_checkpoints,
+        "predictions or scores are another's": other_predictions,
+        "a run hangs": hangs,
+        "Ctrl-C in a terminal": signalled(signal.SIGINT, "all", 130, "interrupted; call the same command again"),
+        "Ctrl-C, three times": signalled(signal.SIGINT, "all", 130, times=3),
+        "Ctrl-C to `fer run` alone": signalled(signal.SIGINT, "run", 130, "interrupted; call the same command again"),
+        "SIGTERM to `fer run`": signalled(signal.SIGTERM, "run", -15, "ended by SIGTERM"),
+        "SIGTERM to all": signalled(signal.SIGTERM, "all", -15, "ended by SIGTERM"),
+        "SIGHUP: the terminal is closed": signalled(signal.SIGHUP, "all", -1),
+        "stopped and continued": stopped_for_a_while,
+        "results/ is deleted": deleted_underneath,
+    }
+    if can_mount():
+        cases = disks | cases
+    else:
+        say(f"not tried, for nothing can be mounted here: {', '.join(disks)}")
+    if os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK):
+        cases["one run is killed for want of memory"] = killed_for_memory
+    tallies = []
+    for number, (what, happens) in enumerate(cases.items()):
+        began, tally = time.monotonic(), Tally(what)
+        case = Case(made, folder / f"case{number}", done=happens in (other_predictions,))
+        try:
+            happens(case)
+        except (subprocess.SubprocessError, OSError, IndexError, StopIteration, psutil.Error) as error:
+            case.problems.append(repr(error))
+        finally:
+            for process in processes(case.folder):
+                process.kill()
+        tally.add(case.problems)
+        say(f"{'held' if tally.survived else 'FAILED'}: {what}, in {time.monotonic() - began:.0f} s")
+        if tally.survived:
+            shutil.rmtree(case.folder, ignore_errors=True)
+        tallies.append(tally)
+    return tallies
+
+
+# ---- all together
+
+
+def in_words(tallies: list[Tally], moments: int, seed: int) -> str:
+    lines = [
+        {
+            "Fault": tally.what,
+            "Moments": tally.moments,
+            "Survived": tally.survived,
+            "Lost": tally.lost,
+            "Doubled": tally.doubled,
+        }
+        for tally in tallies
+    ]
+    return table(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="faults.py", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--moments", type=int, default=50, help="kills of the smoke grid (default: 50)")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the random moments")
+    parser.add_argument("--only", default="kills,sweeps,scenarios", help="parts, with commas between them")
+    parser.add_argument("--keep", action="store_true", help="write the summary into docs/running.md, to commit")
+    options = parser.parse_args()
+    only = options.only.split(",")
+    folder, tallies = Path(tempfile.mkdtemp(prefix="fer-faults-")), []
+    say(f"seed {options.seed}, in {folder}")
+    if "sweeps" in only:
+        tallies += sweeps(folder, 10)
+    if "kills" in only:
+        reference = paths.results_folder("smoke")
+        if plan.missing(plan.wanted("smoke")):
+            say("the undisturbed runs come first: make reproduce PROFILE=smoke")
+            command = [sys.executable, "-m", "fer_lib", "reproduce", "--profile", "smoke"]
+            subprocess.run(command, cwd=paths.ROOT, check=True)
+        grid = Grid(folder / "grid")
+        try:
+            tallies += kills(grid, reference, options.moments, random.Random(options.seed))
+        finally:
+            for process in processes(grid.folder):  # where the trial itself failed
+                process.kill()
+    if "scenarios" in only:
+        tallies += scenarios(folder)
+    print(in_words(tallies, options.moments, options.seed))
+    if problems := [problem for tally in tallies for problem in tally.problems]:
+        print(f"FAILED: {len(problems)} problems; see {folder}", file=sys.stderr)
+        return 1
+    shutil.rmtree(folder)
+    if options.keep:
+        parts.put(parts.RUNNING, "make test-faults", textwrap.dedent(in_words(tallies, options.moments, options.seed)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
