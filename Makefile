@@ -21,7 +21,7 @@ export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
 .PHONY: help data weights reproduce plan kit check-results report article audit live-model demo lab bench bench-growth \
-	bench-ingest bench-live bench-peers test test-slow test-slurm jax mutate browser torch lint lock clean
+	bench-ingest bench-live bench-peers test test-slow test-slurm test-faults jax mutate browser torch lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -46,7 +46,7 @@ help: ## List the targets
 #: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
-OPTIONS := PROFILE ONLY SEEDS $(if $(filter check-results,$(MAKECMDGOALS)),SEED EPOCHS) FORCE JOBS CLUSTER KEEP MINUTES UPGRADE SIZE WITHOUT FOR OUT FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION DEVICES KERAS_BACKEND PYTHON LOCK
+OPTIONS := PROFILE ONLY SEEDS $(if $(filter check-results,$(MAKECMDGOALS)),SEED EPOCHS) FORCE JOBS CLUSTER KEEP MINUTES MOMENTS UPGRADE SIZE WITHOUT FOR OUT FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION DEVICES KERAS_BACKEND PYTHON LOCK
 blank := $(subst ,, )
 comma := ,
 given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))
@@ -138,6 +138,9 @@ test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kill
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge; } || \
 	{ echo "Install Slurm: as root on Debian and Ubuntu, apt install slurm-wlm munge; then call this again." >&2; exit 1; }
 	.venv/bin/python tests/slurm.py $(if $(call yes,$(KEEP)),--keep)
+
+test-faults: $(ENV) ## Kill, fill the disk, damage files and the like: a rerun ends all. Options: MOMENTS=50 KEEP=1
+	.venv/bin/python tests/faults.py $(if $(MOMENTS),--moments "$(MOMENTS)") $(if $(call yes,$(KEEP)),--keep)
 
 mutate: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words (MINUTES=10)
 	@.venv/bin/python tests/mutations.py $(or $(MINUTES),10)

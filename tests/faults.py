@@ -5,7 +5,7 @@ file operations in turn (``sweeps``), and then does what machines and people do 
 read-only results, several calls at once, clocks that are wrong, too little memory, damaged files, a notebook that
 hangs, Ctrl-C and the signals of a cluster. After each, the same call has to end as an undisturbed one does: no record
 is lost, none is made twice, none that is half counts as whole, and what was said tells what happened. ``--keep``
-writes what was found into docs/running.md.
+writes what was found into docs/extending.md.
 """
 
 import argparse
@@ -21,18 +21,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
 import small_study
 from small_study import NETWORK, TREE, differing, processes, records_of
 
-from fer_lib import paths
+from fer_lib import paths, system
 from fer_lib.evaluation import records
 from fer_lib.files import writing
 from fer_lib.markdown import table
@@ -183,12 +183,10 @@ class Grid:
         return {role: found for role, found in found.items() if found}
 
     def phase(self) -> str:
-        """What is under way: the start, runs, a record being written, the report."""
-        if list(self.results.glob("unfinished/*/*/*/metrics.json")):
-            return "record"
-        if "kernel" in self.roles():
-            return "training" if list(self.results.glob("unfinished/*/*/*/checkpoint*")) else "start of a run"
-        return "report" if self.results.is_dir() and "Snakemake" not in self.roles() else "start"
+        """What is under way."""
+        if system.is_locked(self.results.parent / "report-smoke.lock"):
+            return "the report"
+        return "runs" if "kernel" in self.roles() else "the start"
 
 
 ROLES = {
@@ -237,7 +235,7 @@ def kills(grid: Grid, reference: Path, moments: int, rng: random.Random) -> list
         lost, doubled = compared(before, kept(grid.results))
         tallies[role].add([*problems, *half(grid.results)], lost, doubled)
         phases[phase] = phases.get(phase, 0) + 1
-        say(f"{number + 1:3d}/{moments}  {phase:<14}  {role:<19}  {len(before)} records")
+        say(f"{number + 1:3d}/{moments}  {phase:<10}  {role:<19}  {len(before)} records")
     if call.poll() is None:
         call.wait()
     last = Tally("the end of the grid")
@@ -290,6 +288,7 @@ class Sweep:
     ):
         self.what, self.start, self.folder = what, folder.with_name(f"{folder.name}-start"), folder
         self.piece, self.steps, self.experiments = piece, steps, experiments or {"tree": TREE, "network": NETWORK}
+        self.repeats = "over" in what  # what is there is to be made again
         self.shared = mmap.mmap(-1, 4096)  # (count of operations, the last of them), also after the child was killed
 
     def child(self, function: Callable[[], object], end_before: int = 0) -> tuple[int, int, str]:
@@ -369,6 +368,7 @@ class Sweep:
             again, _, error = self.child(self.piece)
             problems += [f"the same call failed: {error}"] if again else []
             lost, doubled = compared(before, kept(self.folder / "results" / "local" / "smoke"))
+            doubled = 0 if self.repeats else doubled
             found = self.state(state)
             if found != expected:
                 problems.append(f"found {found!r:.300}, expected {expected!r:.300}")
@@ -407,7 +407,7 @@ def without_a_kernel(notebook: str, output: Path, values: dict, *_) -> None:
     writing.replace_text(output, file.read_text())
 
 
-def sweeps(folder: Path, moments_of_report: int) -> list[Tally]:
+def sweeps(folder: Path, asked: Callable[[str], bool]) -> list[Tally]:
     """Pieces of a study, ended before each of their file operations; the report, which takes longer, before some."""
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
@@ -425,12 +425,12 @@ def sweeps(folder: Path, moments_of_report: int) -> list[Tally]:
 
     notebooks.execute = without_a_kernel
 
-    def execute(name: str) -> Callable[[], None]:
-        return lambda: runs.execute(f"study/{name}", 0, "smoke")
-
     def missing() -> None:
         for run in plan.missing(plan.wanted("smoke")):
             runs.execute(run.name, run.seed, "smoke")
+
+    def again() -> None:
+        runs.execute("study/tree", 0, "smoke")
 
     def recorded(here: Path) -> dict:
         return {place: hashlib.sha256(repr(of).encode()).hexdigest() for place, of in
@@ -508,21 +508,34 @@ def sweeps(folder: Path, moments_of_report: int) -> list[Tally]:
     def checkpoints_of(here: Path) -> list[str]:
         return sorted(path.relative_to(here).as_posix() for path in here.glob("results/**/checkpoint-*/*"))
 
-    at_a_time = max(1, 60 // max(1, moments_of_report))
+    pieces = {  # (what has to come of it, the piece, steps before it), experiments where it is not both
+        "export": (tar, to_tar, missing),
+        "import": (recorded, taken, missing, to_tar, away),
+        "import over other records": (recorded, taken_by_force, missing, to_tar, other),
+        "import of checkpoints": (checkpoints_of, taken, stopped_after_an_epoch, to_tar, away),
+        "unpacked predictions": (copies, unpack, missing),
+        "the cache of drawn faces": (read_faces, faces),
+        "a decision tree": (recorded, missing, faces),
+        "a tree over its record": (recorded, again, missing),
+        "a network": (recorded, missing, faces),
+        "the report": (pages, report, missing),
+    }
+    own = {
+        "a decision tree": {"tree": TREE},
+        "a tree over its record": {"tree": TREE},
+        "a network": {"network": NETWORK},
+    }
     return [
-        Sweep("the cache of drawn faces", folder / "cache", faces).run(read_faces),
-        Sweep("a decision tree", folder / "tree", execute("tree"), faces, tree=TREE).run(recorded),
-        Sweep("a network", folder / "network", execute("network"), faces, network=NETWORK).run(recorded),
-        Sweep("a tree, repeated", folder / "again", execute("tree"), execute("tree"), tree=TREE).run(recorded),
-        Sweep("export", folder / "export", to_tar, missing).run(tar),
-        Sweep("import of records", folder / "import", taken, missing, to_tar, away).run(recorded),
-        Sweep("import over records", folder / "force", taken_by_force, missing, to_tar, other).run(recorded),
-        Sweep("import of checkpoints", folder / "move", taken, stopped_after_an_epoch, to_tar, away).run(
-            checkpoints_of
-        ),
-        Sweep("unpacked predictions", folder / "unpacked", unpack, missing).run(copies),
-        Sweep("the report", folder / "report", report, missing).run(pages, every=at_a_time),
+        Sweep(what, folder / f"sweep{number}", *piece, **own.get(what, {})).run(
+            state, OF_THE_REPORT[what == "the report"]
+        )
+        for number, (what, (state, *piece)) in enumerate(pieces.items())
+        if asked(what)
     ]
+
+
+OF_THE_REPORT = (1, 6)
+"""Of how many operations one is tried; of those of the report, which takes long."""
 
 
 # ---- what machines and people do
@@ -635,13 +648,13 @@ def full_cache(case: Case) -> None:
 
 
 def full_temporary_folder(case: Case) -> None:
-    with small_disk(case.folder / "tmp", "4k") as again:
+    """Python and what it calls then take another one."""
+    with small_disk(case.folder / "tmp", "4k"):
         (case.folder / "tmp" / "full").write_bytes(bytes(4096))
         case.environment["TMPDIR"] = str(case.folder / "tmp")
-        case.call(1, NO_ROOM)
-        again("size=50m")
+        case.call(0)
         (case.folder / "tmp" / "full").unlink()
-        case.finishes()
+        case.finishes("nothing to do")
 
 
 def read_only(which: str) -> Callable[[Case], None]:
@@ -863,12 +876,8 @@ def deleted_underneath(case: Case) -> None:
     case.finishes()
 
 
-def scenarios(folder: Path) -> list[Tally]:
-    """Each of these happens to a study of its own."""
-    made = small_study.Study(folder / "made", tree=TREE, network=NETWORK)
-    (made.folder / "claims").mkdir()
-    done = made.run("runs", "--missing", "--profile", "smoke")
-    assert done.returncode == 0, done.stdout + done.stderr
+def scenarios(folder: Path, asked: Callable[[str], bool]) -> list[Tally]:
+    """Each of these that is asked for happens to a study of its own."""
     year = 365 * 86400.0
     disks = {
         "the disk is full at once": full_disk("64k"),
@@ -905,6 +914,13 @@ def scenarios(folder: Path) -> list[Tally]:
         say(f"not tried, for nothing can be mounted here: {', '.join(disks)}")
     if os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK):
         cases["one run is killed for want of memory"] = killed_for_memory
+    cases = {what: happens for what, happens in cases.items() if asked(what)}
+    if not cases:
+        return []
+    made = small_study.Study(folder / "made", tree=TREE, network=NETWORK)
+    (made.folder / "claims").mkdir()
+    done = made.run("runs", "--missing", "--profile", "smoke")
+    assert done.returncode == 0, done.stdout + done.stderr
     tallies = []
     for number, (what, happens) in enumerate(cases.items()):
         began, tally = time.monotonic(), Tally(what)
@@ -927,33 +943,44 @@ def scenarios(folder: Path) -> list[Tally]:
 # ---- all together
 
 
-def in_words(tallies: list[Tally], moments: int, seed: int) -> str:
-    lines = [
-        {
-            "Fault": tally.what,
-            "Moments": tally.moments,
-            "Survived": tally.survived,
-            "Lost": tally.lost,
-            "Doubled": tally.doubled,
-        }
-        for tally in tallies
-    ]
-    return table(lines)
+def in_words(tallies: list[Tally]) -> str:
+    """The tallies as a table, in Markdown; the single cases in one line."""
+    single = [tally for tally in tallies if tally.moments < 2]
+    several = [tally for tally in tallies if tally not in single]
+    if single:
+        cases = Tally("each of the other faults", len(single), sum(tally.survived for tally in single))
+        cases.lost, cases.doubled = (sum(getattr(tally, name) for tally in single) for name in ("lost", "doubled"))
+        several.append(cases)
+    return table(
+        [
+            {
+                "Fault": tally.what,
+                "Moments tried": tally.moments,
+                "Survived": tally.survived,
+                "Records lost": tally.lost,
+                "Made twice": tally.doubled,
+            }
+            for tally in several
+        ]
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="faults.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("--moments", type=int, default=50, help="kills of the smoke grid (default: 50)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the random moments")
-    parser.add_argument("--only", default="kills,sweeps,scenarios", help="parts, with commas between them")
-    parser.add_argument("--keep", action="store_true", help="write the summary into docs/running.md, to commit")
+    parser.add_argument("--only", default="", help="some of kills, sweeps, scenarios, or of their names, with commas")
+    parser.add_argument("--keep", action="store_true", help="write the summary into docs/extending.md, to commit")
     options = parser.parse_args()
     only = options.only.split(",")
-    folder, tallies = Path(tempfile.mkdtemp(prefix="fer-faults-")), []
+
+    def asked(part: str, name: str = "") -> bool:
+        return any(word in (part, "") or (name and word in name) for word in only)
+
+    began, folder, tallies = time.monotonic(), Path(tempfile.mkdtemp(prefix="fer-faults-")), []
     say(f"seed {options.seed}, in {folder}")
-    if "sweeps" in only:
-        tallies += sweeps(folder, 10)
-    if "kills" in only:
+    tallies += sweeps(folder, partial(asked, "sweeps"))
+    if asked("kills"):
         reference = paths.results_folder("smoke")
         if plan.missing(plan.wanted("smoke")):
             say("the undisturbed runs come first: make reproduce PROFILE=smoke")
@@ -965,15 +992,17 @@ def main() -> int:
         finally:
             for process in processes(grid.folder):  # where the trial itself failed
                 process.kill()
-    if "scenarios" in only:
-        tallies += scenarios(folder)
-    print(in_words(tallies, options.moments, options.seed))
-    if problems := [problem for tally in tallies for problem in tally.problems]:
-        print(f"FAILED: {len(problems)} problems; see {folder}", file=sys.stderr)
+    tallies += scenarios(folder, partial(asked, "scenarios"))
+    whole = all(tally.survived == tally.moments for tally in tallies)
+    minutes = (time.monotonic() - began) / 60
+    summary = f"{in_words(tallies)}\n\nSeed {options.seed}, {os.cpu_count()} cores, {minutes:.0f} minutes.\n"
+    print(f"\n{summary}")
+    if not whole:
+        print(f"FAILED; what was printed and left is in {folder}", file=sys.stderr)
         return 1
     shutil.rmtree(folder)
     if options.keep:
-        parts.put(parts.RUNNING, "make test-faults", textwrap.dedent(in_words(tallies, options.moments, options.seed)))
+        parts.put(parts.EXTENDING, "make test-faults", summary)
     return 0
 
 

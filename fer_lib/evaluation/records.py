@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -212,17 +213,30 @@ def put(source: Path, folder: Path) -> None:
     """Move a complete record from one folder to another, replacing an older one.
 
     A kill here leaves the old record, none or the new one, never a mixture of two. Raises FileNotFoundError if the
-    source is incomplete; the old record then stays as it is.
+    source is incomplete, OSError where it cannot be put there; the old record then stays as it is.
     """
     for name in ("predictions.npz", "metrics.json"):
         if not (source / name).exists():
             raise FileNotFoundError(f"{source / name}: not there, so no record was written; see the executed notebook")
     folder.mkdir(parents=True, exist_ok=True)
+    near = folder / ".new"
+    shutil.rmtree(near, ignore_errors=True)
+    if source.stat().st_dev != folder.stat().st_dev:  # on another disk, where nothing can be moved
+        near.mkdir()
+        try:
+            for name in [NETWORK, *FILES]:
+                if (source / name).exists():
+                    shutil.copyfile(source / name, near / name)
+        except BaseException:
+            shutil.rmtree(near, ignore_errors=True)
+            raise
+        source = near
     for name in ("metrics.json", NETWORK, "run.ipynb"):
         (folder / name).unlink(missing_ok=True)
     for name in [NETWORK, *FILES]:
         if (source / name).exists():
             os.replace(source / name, folder / name)
+    shutil.rmtree(near, ignore_errors=True)
 
 
 def summary(record: dict) -> str:
@@ -492,7 +506,7 @@ def check(record: dict) -> None:
 
     def demand(holds: bool, what: str) -> None:
         if not holds:
-            raise ValueError(f"{place}: {what}; run it again where it came from")
+            raise ValueError(f"{place}: {what}; restore the record from git, or make the run again where it was made")
 
     shapes = dict.fromkeys(["ids", "labels", "split", *(f"classes_{name}" for name in kept)], (n,))
     shapes |= {f"probabilities_{name}": (n, count) for name in kept}

@@ -358,6 +358,8 @@ def _report(profile: str, failed: list[str]) -> Path:
     inputs = report_inputs(profile)
     all_records, experiments = records.load(folder), runs.experiments()
     unpacked.prepare(all_records)
+    for record in all_records:  # no figure of a record is believed that its predictions do not have
+        records.check(record)
     claims = folder / "claims.json"
     # A notebook, its parameters, and its pages with the tag of the cells that each of them leaves out.
     read = {"results": str(folder), "profile": profile}

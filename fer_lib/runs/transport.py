@@ -1,5 +1,6 @@
 """Records and checkpoints on their way from one machine to another: a tar out, a tar in, everything in it checked."""
 
+import errno
 import io
 import os
 import re
@@ -17,6 +18,8 @@ from . import plan
 
 SUMS = "SHA256SUMS"
 """The tar's first member: the checksum of every other one, as ``sha256sum`` writes and checks them."""
+OURS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE)
+"""What the system says of this machine's disk, not of what an archive holds."""
 AGAIN = "pack it again where it was made"
 OTHER = "check out the commit that made it, or make the run again here"
 
@@ -116,7 +119,8 @@ def import_records(archive: Path, force: bool = False) -> int:
 
     What fails a check is refused with its reason, and the rest still goes in. A record that stands here with other
     predictions is replaced only with ``force``. Returns 1 where something was refused, else 0. Raises FileNotFoundError
-    where there is no such file.
+    where there is no such file, OSError where this machine cannot take more, such as a full disk: what was taken until
+    then stays.
     """
     if not archive.is_file():
         found = "a folder" if archive.is_dir() else "no regular file" if archive.exists() else "no such file"
@@ -126,12 +130,15 @@ def import_records(archive: Path, force: bool = False) -> int:
     with system.locked(folder.with_suffix(".lock"), "an import"):
         shutil.rmtree(folder, ignore_errors=True)  # of an import that was killed
         folders, problems = _unpack(archive, folder)
-        taken, here = [], []
+        taken, here, stopped = [], [], None
         for name in sorted(folders):
             take = _take_checkpoint if "/checkpoint-" in name else _take_record
             try:
                 (taken if take(folder / name, name, force) else here).append(name)
             except Exception as error:  # what is nested in JSON may be anything
+                if isinstance(error, OSError) and error.errno in OURS:
+                    stopped = error
+                    break
                 problems[name] = _in_words(error).replace(f"{folder}/", "")
         shutil.rmtree(folder, ignore_errors=True)
     for state, names in {"taken": taken, "already here": here}.items():
@@ -139,7 +146,10 @@ def import_records(archive: Path, force: bool = False) -> int:
             print(f"{state:<12}  {name}")
     for name, why in problems.items():
         print(f"refused       {name}: {why}")
-    print(f"{archive}: {len(taken)} taken, {len(here)} already here, {len(problems)} refused.")
+    left = f", {len(folders) - len(taken) - len(here) - len(problems)} left" if stopped else ""
+    print(f"{archive}: {len(taken)} taken, {len(here)} already here, {len(problems)} refused{left}.")
+    if stopped:
+        raise stopped
     return 1 if problems else 0
 
 

@@ -1,19 +1,23 @@
 """What a study does when the machine, its user or its files do what they should not. ``make test-faults`` does more."""
 
+import errno
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import made_up_records
 import numpy as np
 import pytest
 
 from fer_lib import data, paths, runs
+from fer_lib.__main__ import main
 from fer_lib.evaluation import records, unpacked
 from fer_lib.files import writing
-from fer_lib.runs import notebooks, plan
+from fer_lib.runs import make, notebooks, plan, transport
 
 TREE = "saravanan2019/table1_decision_tree"
 
@@ -116,14 +120,11 @@ def test_what_was_killed_while_it_wrote_a_file_leaves_nothing_for_good(tmp_path)
     write = "import os, pathlib, sys; from fer_lib.files import writing\n"
     write += "with writing.replacing(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", write, str(tmp_path / "page")], cwd=paths.ROOT, check=False)
-    with writing.replacing(tmp_path / "alive"):  # does not touch what somebody is writing
-        pass
-    (left,) = tmp_path.glob(".page.*.partial")
+    (left,) = tmp_path.iterdir()
     living = left.with_name(left.name.replace(re.search(r"-(\d+)-\d+\.partial", left.name)[1], str(os.getpid())))
-    living.touch()
-    writing._clear.cache_clear()
+    living.touch()  # what somebody is writing is not touched
     writing.replace_text(tmp_path / "page", "new")
-    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "alive", tmp_path / "page", living])
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "page", living])
 
 
 def test_a_bit_that_turned_in_an_unpacked_copy_is_never_scored(tmp_path, monkeypatch):
@@ -137,3 +138,72 @@ def test_a_bit_that_turned_in_an_unpacked_copy_is_never_scored(tmp_path, monkeyp
     assert unpacked.read(tmp_path, "d" * 64) is None, "it is that of another file"
     unpacked.write(tmp_path / unpacked._name("e" * 64), arrays)
     assert (unpacked.read(tmp_path, "e" * 64)["ids"] == arrays["ids"]).all()
+
+
+def put_new_over_old(tmp_path) -> tuple:
+    """A whole record in one folder, an older one in another."""
+    new = made_up_records.network(tmp_path / "new", 0, lambda labels: made_up_records.answers(labels, 3))["folder"]
+    old = made_up_records.network(tmp_path / "old", 0, lambda labels: made_up_records.answers(labels, 5))["folder"]
+    return new, old
+
+
+def test_a_record_goes_to_another_disk_too(tmp_path, monkeypatch):
+    """As where ``results/runs`` is a link to a larger one: the older record was deleted, and the new one not put."""
+    new, old = put_new_over_old(tmp_path)
+    wanted, rename = (new / "metrics.json").read_bytes(), os.replace
+
+    def on_this_disk(source, target):
+        if "new" in Path(source).parts and "old" in Path(target).parts:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source))
+        rename(source, target)
+
+    stat = Path.stat
+
+    def with_a_disk(path, **options):
+        facts = list(stat(path, **options))
+        return os.stat_result([*facts[:2], int("old" in path.parts), *facts[3:]])
+
+    monkeypatch.setattr(os, "replace", on_this_disk)
+    monkeypatch.setattr(Path, "stat", with_a_disk)
+    records.put(new, old)
+    monkeypatch.undo()
+    assert (old / "metrics.json").read_bytes() == wanted
+    assert sorted(path.name for path in old.iterdir()) == ["metrics.json", "predictions.npz"]
+    records.check(records.read(old))
+
+
+def test_a_full_disk_is_no_fault_of_an_archive(tmp_path, monkeypatch, capsys):
+    """It ends the import, with what was taken until then; it was "refused", as if the archive were damaged."""
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "there")
+    for seed in (0, 1):
+        made_up_records.network(paths.RESULTS, seed, lambda labels: made_up_records.answers(labels, 3))
+    folder = tmp_path / "unpacked"
+    names = {"runs/a/b/tensorflow-seed0", "runs/a/b/tensorflow-seed1", "runs/a/b/tensorflow-seed2"}
+    monkeypatch.setattr(transport, "_unpack", lambda *_: (names, {}))
+
+    def take(place, name, force):
+        if name.endswith("1"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        return True
+
+    monkeypatch.setattr(transport, "_take_record", take)
+    (tmp_path / "in.tar").touch()
+    assert main(["import", str(tmp_path / "in.tar")]) == 1
+    printed = capsys.readouterr()
+    assert "1 taken, 0 already here, 0 refused, 2 left." in printed.out and "refused  " not in printed.out
+    assert f"error: {folder}: found no space left on device, expected room for what is written" in printed.err
+
+
+def test_the_report_believes_no_score_that_its_predictions_do_not_have(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    record = made_up_records.network(tmp_path, 0, lambda labels: made_up_records.answers(labels, 3))
+    metrics = record["folder"] / "metrics.json"
+    content = json.loads(metrics.read_text())
+    content["metrics"]["last"]["PrivateTest"]["correct"] += 1
+    metrics.write_text(json.dumps(content))
+    monkeypatch.setattr(make, "report_inputs", lambda profile: "")
+    with pytest.raises(
+        ValueError, match=r"seed0/predictions.npz: on .*PrivateTest .* they score .*; restore the record"
+    ):
+        make.report("full")
+    assert not (tmp_path / "report.html").exists()
