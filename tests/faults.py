@@ -9,7 +9,9 @@ writes what was found into docs/extending.md.
 """
 
 import argparse
+import errno
 import hashlib
+import itertools
 import json
 import mmap
 import os
@@ -291,9 +293,9 @@ class Sweep:
         self.repeats = "over" in what  # what is there is to be made again
         self.shared = mmap.mmap(-1, 4096)  # (count of operations, the last of them), also after the child was killed
 
-    def child(self, function: Callable[[], object], end_before: int = 0) -> tuple[int, int, str]:
-        """Call a function in a copy of this process, which is killed before its nth operation on files in ``folder``:
-        wait status, how many there were, and the last of them."""
+    def child(self, function: Callable[[], object], nth: int = 0, full: bool = False) -> tuple[int, int, str]:
+        """Call a function in a copy of this process, which is killed before its nth operation on files in ``folder``,
+        or finds the disk full from then on: wait status, how many there were, and the last of them, or the error."""
         self.shared[:] = bytes(4096)
         pid = os.fork()
         if not pid:
@@ -303,7 +305,7 @@ class Sweep:
                     os.dup2(out.fileno(), 1)
                     os.dup2(out.fileno(), 2)
                 at(self.folder)
-                sys.addaudithook(self.hook(end_before))
+                sys.addaudithook(self.hook(nth, full))
                 function()
                 code = 0
             except BaseException as error:
@@ -318,7 +320,7 @@ class Sweep:
         content = text.encode()[:4000]
         self.shared[8 : 8 + len(content)] = content
 
-    def hook(self, end_before: int) -> Callable:
+    def hook(self, nth: int, full: bool) -> Callable:
         folder, count, owner = str(self.folder), 0, os.getpid()
 
         def looked_at(event: str, arguments: tuple) -> None:
@@ -334,7 +336,9 @@ class Sweep:
             if os.getpid() == owner and any(str(name).startswith(folder) for name in names):
                 count += 1
                 self.shared[:8] = count.to_bytes(8, "little")
-                if count == end_before:
+                if full and nth and count >= nth and event in ("open", "os.mkdir"):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(names[0]))
+                if count == nth and not full:
                     self.tell(f"{event} {' '.join(str(name).removeprefix(folder) for name in names)}")
                     os.kill(owner, signal.SIGKILL)
 
@@ -344,12 +348,17 @@ class Sweep:
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(self.start, self.folder, symlinks=True)
 
-    def run(self, state: Callable[[], object], every: int = 1) -> Tally:
-        """End it before each operation (or of ``every`` of them one), each time from the start; then do it again.
+    def run(self, state: Callable[[], object], every: int = 1) -> list[Tally]:
+        """End it before each operation (or of ``every`` of them one), each time from the start; then do it again. And
+        the same with a disk that is full from there on, until it is done again.
 
         ``state`` is what has to be in the folder in the end, whatever happened on the way.
         """
-        tally, began = Tally(f"ended before an operation: {self.what}"), time.monotonic()
+        tallies = [
+            Tally(f"ended before an operation: {self.what}"),
+            Tally(f"no room from an operation on: {self.what}"),
+        ]
+        began = time.monotonic()
         small_study.Study(self.folder, **self.experiments)
         (self.folder / "claims").mkdir()
         for step in self.steps:
@@ -360,22 +369,25 @@ class Sweep:
         status, count, text = self.child(self.piece)
         assert not status, text
         expected = self.state(state)
-        for number in range(1, count + 1, every):
+        for full, number in itertools.product((False, True), range(1, count + 1, every)):
             self.prepare()
-            status, _, text = self.child(self.piece, number)
-            problems = half_in_all(self.folder) if status == signal.SIGKILL else [f"no {number}th operation: {text}"]
+            status, _, text = self.child(self.piece, number, full)
+            problems = half_in_all(self.folder)
+            if status != signal.SIGKILL if not full else status and "No space left" not in text:
+                problems.append(f"status {status}: {text}")
             before = kept(self.folder / "results" / "local" / "smoke")
             again, _, error = self.child(self.piece)
             problems += [f"the same call failed: {error}"] if again else []
             lost, doubled = compared(before, kept(self.folder / "results" / "local" / "smoke"))
-            doubled = 0 if self.repeats else doubled
             found = self.state(state)
             if found != expected:
                 problems.append(f"found {found!r:.300}, expected {expected!r:.300}")
             problems += leftovers(self.folder)
-            tally.add([f"before {number} of {count}, {text}: {problem}" for problem in problems], lost, doubled)
-        say(f"{self.what}: {tally.survived} of {tally.moments} in {time.monotonic() - began:.0f} s")
-        return tally
+            named = [f"before {number} of {count}, {text}: {problem}" for problem in problems]
+            tallies[full].add(named, lost, 0 if self.repeats else doubled)
+        tried = [f"{tally.survived} of {tally.moments}" for tally in tallies]
+        say(f"{self.what}: {' and '.join(tried)} in {time.monotonic() - began:.0f} s")
+        return tallies
 
     def state(self, state: Callable[[], object]) -> object:
         return state(self.folder)
@@ -508,7 +520,7 @@ def sweeps(folder: Path, asked: Callable[[str], bool]) -> list[Tally]:
     def checkpoints_of(here: Path) -> list[str]:
         return sorted(path.relative_to(here).as_posix() for path in here.glob("results/**/checkpoint-*/*"))
 
-    pieces = {  # (what has to come of it, the piece, steps before it), experiments where it is not both
+    pieces = {  # what has to come of it, the piece, steps before it
         "export": (tar, to_tar, missing),
         "import": (recorded, taken, missing, to_tar, away),
         "import over other records": (recorded, taken_by_force, missing, to_tar, other),
@@ -525,13 +537,14 @@ def sweeps(folder: Path, asked: Callable[[str], bool]) -> list[Tally]:
         "a tree over its record": {"tree": TREE},
         "a network": {"network": NETWORK},
     }
-    return [
+    tallies = [
         Sweep(what, folder / f"sweep{number}", *piece, **own.get(what, {})).run(
             state, OF_THE_REPORT[what == "the report"]
         )
         for number, (what, (state, *piece)) in enumerate(pieces.items())
         if asked(what)
     ]
+    return [*itertools.chain(*tallies)]
 
 
 OF_THE_REPORT = (1, 6)
