@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,7 +22,8 @@ def save(folder: Path, model: keras.Model, logits: dict[str, np.ndarray], facts:
     """Keep the state after epoch ``len(facts["history"])``, then drop the one before.
 
     ``logits`` are named arrays, ``facts`` whatever JSON holds. Written beside the old state and renamed when complete,
-    so that a kill at any moment leaves one whole state. The checksums of the other files are among its facts.
+    so that a kill at any moment leaves one whole state. The checksums of the other files are among its facts, and that
+    of the facts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial, kept = folder / "checkpoint.partial", folder / f"checkpoint-{len(facts['history']):04d}"
@@ -29,13 +31,20 @@ def save(folder: Path, model: keras.Model, logits: dict[str, np.ndarray], facts:
     partial.mkdir()
     model.save_weights(partial / "model.weights.h5")  # the optimiser's state too
     np.savez(partial / "logits.npz", **logits)
-    sums = {path.name: system.file_hash(path) for path in partial.iterdir()}
-    writing.replace_text(partial / "state.json", json.dumps(facts | {"sha256": sums}))
+    sums = {path.name: system.file_hash(path) for path in partial.iterdir()} | {STATE: _hash(facts)}
+    writing.replace_text(partial / STATE, json.dumps(facts | {"sha256": sums}))
     shutil.rmtree(kept, ignore_errors=True)  # of other parameters
     os.replace(partial, kept)
     for old in folder.glob("checkpoint-*"):
         if old != kept:
             shutil.rmtree(old, ignore_errors=True)
+
+
+STATE = "state.json"
+
+
+def _hash(facts: dict) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def restore(
@@ -69,7 +78,7 @@ def restore(
 def _read(kept: Path, identity: dict) -> tuple[dict | None, dict[str, np.ndarray]]:
     """A state's facts and logits; (None, {}) if it bears another identity. Raises ValueError if it is damaged, OSError
     if a file is not there."""
-    place, then = kept / "state.json", "the run goes on without it"
+    place, then = kept / STATE, "the run goes on without it"
     facts = documents.read_json(place, then=then)
     kinds = {"identity": dict, "history": list, "best_epoch": int, "seconds": float, "sha256": dict}
     documents.check_keys(facts, place, kinds, ("identity", "history", "best_epoch", "seconds"), then)
@@ -78,7 +87,8 @@ def _read(kept: Path, identity: dict) -> tuple[dict | None, dict[str, np.ndarray
         raise refused(place, "no protocol", "one", then)
     if saved | {"protocol": asdict(Protocol()) | saved["protocol"]} != identity:
         return None, {}
-    for name, expected in facts.get("sha256", {}).items():  # states from before have none
-        if (found := system.file_hash(kept / name)) != expected:
+    own = _hash({name: value for name, value in facts.items() if name != "sha256"})
+    for name, expected in facts.get("sha256", {}).items():  # states from before have none, or not that of the facts
+        if (found := own if name == STATE else system.file_hash(kept / name)) != expected:
             raise refused(kept / name, f"SHA-256 {found}", str(expected), then)
     return facts, arrays.read_npz(kept / "logits.npz", kept / "logits.npz", "the logits of its epochs", then)

@@ -1,5 +1,6 @@
 """What a study does when the machine, its user or its files do what they should not. ``make test-faults`` does more."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -18,6 +19,8 @@ from fer_lib.__main__ import main
 from fer_lib.evaluation import records, unpacked
 from fer_lib.files import writing
 from fer_lib.runs import make, notebooks, plan, transport
+from fer_lib.training import checkpoints
+from fer_lib.training.protocol import Protocol
 
 TREE = "saravanan2019/table1_decision_tree"
 
@@ -207,3 +210,21 @@ def test_the_report_believes_no_score_that_its_predictions_do_not_have(tmp_path,
     ):
         make.report("full")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_bit_that_turned_in_the_history_of_a_checkpoint_is_noticed(tmp_path):
+    """It went on into the record: only the other files of a checkpoint had checksums."""
+    identity = {"protocol": dataclasses.asdict(Protocol()), "seed": 0, "data": "5ca1ab1e", "backend": "jax"}
+    facts = {"history": [{"epoch": 1, "loss": 1.2345678901234567, "seconds": float("nan")}], "best_epoch": 1}
+    facts |= {"seconds": 2.0, "identity": identity}
+
+    class Model:
+        def save_weights(self, path):
+            path.write_bytes(b"weights")
+
+    checkpoints.save(tmp_path, Model(), {"last": np.zeros((2, 7), np.float32)}, facts)
+    assert checkpoints._read(tmp_path / "checkpoint-0001", identity)[0]["history"][0]["loss"] == 1.2345678901234567
+    state = tmp_path / "checkpoint-0001" / "state.json"
+    state.write_text(state.read_text().replace("1.2345678", "1.2345679"))
+    with pytest.raises(ValueError, match="state.json: found SHA-256 .*; the run goes on without it"):
+        checkpoints._read(tmp_path / "checkpoint-0001", identity)
