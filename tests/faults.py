@@ -729,38 +729,55 @@ def one_cache_for_two(case: Case) -> None:
     case.problems += other.problems
 
 
-def clock(shift: float, jumps: bool) -> Callable[[Case], None]:
-    """A clock that is wrong by ``shift`` seconds; or all files are from then."""
+def files_from(shift: float) -> Callable[[Case], None]:
+    """All files get a time so many seconds from now, in the middle and in the end."""
 
     def happens(case: Case) -> None:
-        if jumps:
-            (case.folder / "clock").mkdir()
-            text = f"import time\ntime.time = lambda now=time.time: now() + ({shift} if now() % 2 < 1 else 0)\n"
-            (case.folder / "clock" / "sitecustomize.py").write_text(text)
-            case.environment["PYTHONPATH"] += f":{case.folder / 'clock'}"
         process = case.start(*NETWORK_RUN)
         case.comes(case.checkpoints, process)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        then = time.time() + shift
-        for path in [*case.results.rglob("*"), *case.cache.rglob("*")]:
-            os.utime(path, (then, then))
-        case.finishes("continuing after epoch")
-        for path in [*case.results.rglob("*"), *case.cache.rglob("*")]:
-            os.utime(path, (then, then))
-        case.call(0, "nothing to do")
+        for last in (False, True):
+            then = time.time() + shift
+            for path in [*case.results.rglob("*"), *case.cache.rglob("*")]:
+                os.utime(path, (then, then))
+            case.finishes("nothing to do" if last else "continuing after epoch")
 
     return happens
+
+
+def clock_set(shift: float) -> Callable[[Case], None]:
+    """The clock is set by so many seconds while a network is trained."""
+
+    def happens(case: Case) -> None:
+        place = case.folder / "clock"
+        place.mkdir()
+        (place / "sitecustomize.py").write_text(
+            f"import os, time\nnow = time.time\ntime.time = lambda: now() + {shift} * os.path.exists('{place}/set')\n"
+        )
+        case.environment["PYTHONPATH"] += f":{place}"
+        process = case.start(*NETWORK_RUN)
+        case.comes(case.checkpoints, process)
+        (place / "set").touch()
+        case.ended(process, 0, "done, see")
+        case.finishes("nothing to do")
+
+    return happens
+
+
+def kernel_of(case: Case, name: str) -> list[psutil.Process]:
+    """The kernel of a run of the study, where there is one."""
+    own = [run for run in case.playing("fer run") if f"study/{name}" in " ".join(run.cmdline())]
+    kernels = {each.pid for each in case.playing("kernel")}
+    return [child for run in own for child in offspring(run) if child.pid in kernels]
 
 
 def too_little_memory(case: Case) -> None:
     """For one run's kernel: what it asks for is refused; the other run goes on."""
     process = case.start("runs", "--missing", "--jobs", "2")
-    case.comes(lambda: len(case.playing("kernel")) > 1, process)
-    for run in case.playing("fer run"):
-        if "study/network" in run.cmdline():
-            for kernel in run.children():
-                kernel.rlimit(psutil.RLIMIT_AS, (10**8, 10**8))
+    case.comes(lambda: kernel_of(case, "network"), process)
+    for kernel in kernel_of(case, "network"):
+        kernel.rlimit(psutil.RLIMIT_AS, (10**8, 10**8))
     case.ended(process, 1, "FAILED +study/network seed 0: .*([Mm]emory|allocate)", "1 done, 1 failed")
     case.finishes()
 
@@ -772,11 +789,9 @@ def killed_for_memory(case: Case) -> None:
     try:
         (group / "memory.limit_in_bytes").write_text("200M")
         process = case.start("runs", "--missing", "--jobs", "2")
-        case.comes(lambda: len(case.playing("kernel")) > 1, process)
-        for run in case.playing("fer run"):
-            if "study/network" in run.cmdline():
-                for kernel in run.children():
-                    (group / "cgroup.procs").write_text(str(kernel.pid))
+        case.comes(lambda: kernel_of(case, "network"), process)
+        for kernel in kernel_of(case, "network"):
+            (group / "cgroup.procs").write_text(str(kernel.pid))
         case.ended(process, 1, "FAILED +study/network seed 0: Kernel died .*out of memory", "1 done, 1 failed")
         case.finishes()
     finally:
@@ -859,10 +874,8 @@ def hangs(case: Case) -> None:
     file.write_text(text.replace("hours_gpu: 1}", "hours_gpu: 1, limit_hours: 0.01}"))
     process = case.start("reproduce")
     case.comes(case.checkpoints, process)
-    for run in case.playing("fer run"):
-        if "study/network" in " ".join(run.cmdline()):
-            for kernel in run.children():
-                kernel.suspend()
+    for kernel in kernel_of(case, "network"):
+        kernel.suspend()
     case.ended(process, 1, r"FAILED study/network seed 0: cell \d+: the limit of a run is over: found it still at work")
     file.write_text(text)
     case.finishes("1 of 2 runs are there", "continuing after epoch")
@@ -918,9 +931,10 @@ def scenarios(folder: Path, asked: Callable[[str], bool]) -> list[Tally]:
     cases = {
         "two `reproduce` and one `runs --missing` at once": two_at_once,
         "two checkouts fill one cache": one_cache_for_two,
-        "all files are a year old": clock(-year, False),
-        "all files are from next year": clock(year, False),
-        "the clock jumps by a year": clock(-year, True),
+        "all files are a year old": files_from(-year),
+        "all files are from next year": files_from(year),
+        "the clock is set back by a year": clock_set(-year),
+        "the clock is set on by a year": clock_set(year),
         "memory is refused to one run": too_little_memory,
         "the cache is damaged": damaged_cache,
         "checkpoints are damaged": damaged_checkpoints,
