@@ -17,7 +17,6 @@ import mmap
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -445,7 +444,6 @@ def sweeps(folder: Path, asked: Callable[[str], bool], every: int) -> list[Tally
         os.environ[name] = "1"
     import keras  # noqa: F401 (what is loaded here, no copy of this process loads)
     import matplotlib.pyplot  # noqa: F401
-    import numpy as np
     import sklearn.tree  # noqa: F401
 
     from fer_lib import data, runs
@@ -497,13 +495,13 @@ def sweeps(folder: Path, asked: Callable[[str], bool], every: int) -> list[Tally
             raise RuntimeError("something was refused")
 
     def other() -> None:
-        """Records of another seed's predictions, where the tar's are to be."""
+        """Other predictions, by a thousandth, where the tar's are to be."""
         for path in paths.results_folder("smoke").glob("runs/study/*/*/"):
             record = records.read(path)
-            arrays = {name: array.copy() for name, array in records.predictions(record).items()}
+            arrays = dict(records.predictions(record))
             for name in arrays:
                 if name.startswith("probabilities_"):
-                    arrays[name] = np.roll(arrays[name], 1, axis=0)
+                    arrays[name] = (arrays[name] * 0.999).astype(arrays[name].dtype)
             del record["folder"]
             records.write(path, record, arrays)
 
@@ -586,14 +584,14 @@ class Case:
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "fer_lib", *words, "--profile", "smoke"]
 
-    def start(self, *words: str, limits: tuple = ()) -> subprocess.Popen:
-        def set_limits() -> None:
-            for kind, size in limits:
-                resource.setrlimit(kind, (size, size))
+    def start(self, *words: str) -> subprocess.Popen:
+        def hear_all() -> None:
+            for number in (signal.SIGINT, signal.SIGHUP):  # which a job in the background ignores
+                signal.signal(number, signal.SIG_DFL)
 
         return subprocess.Popen(
             self.command(*words), cwd=self.folder, env=self.environment, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, start_new_session=True, preexec_fn=set_limits,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True, preexec_fn=hear_all,
         )  # fmt: skip
 
     def ended(self, process: subprocess.Popen, code: int, *said: str) -> str:
