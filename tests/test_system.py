@@ -237,6 +237,17 @@ def test_a_killed_kernel_is_reported_with_its_last_words(notebook):
     assert "out of memory, as it were" in output
 
 
+def test_who_is_killed_leaves_no_temporary_file(notebook, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    folder = notebook("")
+    owner = start(EXECUTE, folder)
+    kernel = kernel_of(folder, owner)
+    kill(owner)
+    assert gone(kernel)
+    assert not list((tmp_path / "temporary").iterdir())
+
+
 def test_threads_are_limited_for_every_engine(monkeypatch):
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC"):
         monkeypatch.setenv(name, "9")

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import sys
 import threading
 import time
@@ -265,6 +266,11 @@ def _kernel_manager(kernel: _Kernel, stderr, lock: int | None, word: Path) -> ty
         kernel_spec = KernelSpec(**get_kernel_dict())
 
         async def start_kernel(self, **options):
+            # Beside the run, not among temporary files, so that what was killed leaves none. It has to be private.
+            place = word.with_suffix(".connection")
+            place.touch(0o600)
+            if stat.S_IMODE(place.stat().st_mode) == 0o600:
+                self.connection_file = str(place.absolute())
             options["env"] = {**(options.get("env") or os.environ), system.PROGRESS: str(word.absolute())}
             await super().start_kernel(
                 preexec_fn=lambda: system.ask_for_death_signal(owner), pass_fds=passed, stderr=stderr, **options
