@@ -94,11 +94,10 @@ def kept(results: Path) -> dict[str, str]:
     """The records that count as whole, each with a checksum of all its bytes, by place."""
     found = {}
     for path in sorted(results.glob("runs/*/*/*/metrics.json")):
-        try:
+        with suppress(OSError, ValueError):  # no record, or replaced just now
+            records.read(path.parent)
             content = b"".join((path.parent / name).read_bytes() for name in ("predictions.npz", "metrics.json"))
-        except FileNotFoundError:  # replaced just now
-            continue
-        found[path.parent.relative_to(results / "runs").as_posix()] = hashlib.sha256(content).hexdigest()
+            found[path.parent.relative_to(results / "runs").as_posix()] = hashlib.sha256(content).hexdigest()
     return found
 
 
@@ -597,7 +596,7 @@ class Case:
     def ended(self, process: subprocess.Popen, code: int, *said: str) -> str:
         """Wait for a call; it has to end with this exit code, and to have said this (patterns), without a traceback."""
         printed = process.communicate(timeout=900)[0]
-        if process.returncode != code:
+        if process.returncode not in (code, {130: -2}.get(code)):  # a shell says 130 of both
             self.problems.append(f"exit code {process.returncode}, expected {code}: {printed[-400:]}")
         for pattern in said:
             if not re.search(pattern, printed):
@@ -863,6 +862,8 @@ def other_predictions(case: Case) -> None:
     case.call(1, r"study/tree/\S+/predictions.npz: .* they score .*metrics.json says", words=("report",))
     shutil.rmtree(tree)  # as it says
     case.finishes("1 of 2 runs are there; 1 to make")
+    case.problems = [problem for problem in case.problems if not problem.startswith("half a record")]  # as was arranged
+    case.problems += half(case.local)
 
 
 def hangs(case: Case) -> None:

@@ -161,6 +161,7 @@ def prepare(
 ) -> tuple[list[Run], list[Run]]:
     """``planned``, and what is in the way of these runs removed; says what disk they need, where that is much."""
     wanted, todo = planned(profile, seeds, only, force, listed)
+    shutil.rmtree(paths.ROOT / ".snakemake" / "incomplete", ignore_errors=True)  # of jobs whose names never come again
     making = {run.place for run in todo}
     for run in wanted:
         if run.place not in making and not system.is_locked(
@@ -274,7 +275,7 @@ def _counts(states: dict[str, Collection[Run]]) -> str:
 
 def _remark(state: str, run: Run) -> str:
     if state == "FAILED":
-        return f": {' '.join(plan.failures([run])) or 'see above'}"
+        return f": {runs.failure(run) or 'see above'}"
     epochs = runs.epochs_done(run)
     kept = f"checkpoint after epoch {epochs} of {run.parameters['epochs']}, " if epochs else ""
     return "" if state == "done" else f": {kept}{about([run])}"

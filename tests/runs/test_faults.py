@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import faults
 import made_up_records
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from fer_lib import data, paths, runs
 from fer_lib.__main__ import main
 from fer_lib.evaluation import records, unpacked
 from fer_lib.files import writing
+from fer_lib.report import parts
 from fer_lib.runs import make, notebooks, plan, transport
 from fer_lib.training import checkpoints
 from fer_lib.training.protocol import Protocol
@@ -228,3 +230,14 @@ def test_a_bit_that_turned_in_the_history_of_a_checkpoint_is_noticed(tmp_path):
     state.write_text(state.read_text().replace("1.2345678", "1.2345679"))
     with pytest.raises(ValueError, match="state.json: found SHA-256 .*; the run goes on without it"):
         checkpoints._read(tmp_path / "checkpoint-0001", identity)
+
+
+def test_the_trial_that_the_docs_tell_of_lost_no_record_and_made_none_twice():
+    first, last = parts.marks("make test-faults")
+    rows = re.findall(r"^\|(.+)\|$", parts.EXTENDING.read_text().split(first)[1].split(last)[0], re.MULTILINE)
+    if not rows:
+        pytest.skip("no whole trial was written into docs/extending.md: make test-faults KEEP=1")
+    cells = [[cell.strip() for cell in row.split("|")] for row in rows[2:]]
+    assert {f"kill -9: {role}" for role in faults.ROLES} <= {cell[0] for cell in cells}
+    for _, moments, survived, lost, doubled in cells:
+        assert int(moments) == int(survived) and int(lost) == int(doubled) == 0
