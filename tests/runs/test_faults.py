@@ -241,3 +241,10 @@ def test_the_trial_that_the_docs_tell_of_lost_no_record_and_made_none_twice():
     assert {f"kill -9: {role}" for role in faults.ROLES} <= {cell[0] for cell in cells}
     for _, moments, survived, lost, doubled in cells:
         assert int(moments) == int(survived) and int(lost) == int(doubled) == 0
+
+
+def test_a_process_that_a_cluster_ends_says_so_at_once():
+    end = "import os, signal; from fer_lib.__main__ import ready_streams, telling_the_end; ready_streams()\n"
+    end += "with telling_the_end(): os.kill(os.getpid(), signal.SIGTERM)"
+    done = subprocess.run([sys.executable, "-c", end], cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-15, "ended by SIGTERM; call the same command again\n")
