@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
                     enough = any([each(result, moving) for each in write])
                 if enough or interrupted():
                     break
-        except BrokenPipeError:  # the reader of the lines has closed the pipe
+        except (BrokenPipeError, _Stopped):  # the reader of the lines has closed the pipe; there is no next frame
             pass
         finally:
             watched.close()
@@ -194,19 +194,29 @@ def _print_warning(message: str, told: set[str]) -> None:
         print(f"warning: {message}", file=sys.stderr)
 
 
+class _Stopped(KeyboardInterrupt):
+    """A signal came where nothing is half done: while the next frame is waited for."""
+
+
 @contextmanager
 def _stopping(begun: list) -> Iterator[Callable[[], bool]]:
-    """Gives a function that returns whether Ctrl-C or SIGTERM came: the current frame is then the last. A second one
-    ends the program at once, and so does one as long as nothing has begun: it raises KeyboardInterrupt."""
+    """Gives a function that returns whether Ctrl-C or SIGTERM came: the current frame is then the last. While the next
+    one is waited for, it raises _Stopped. A second one ends the program at once, and so does one as long as nothing has
+    begun: it raises KeyboardInterrupt."""
     signals = []
 
     def stop(number: int, _) -> None:
         if not begun:
             raise KeyboardInterrupt
         signals.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each in before:
+            signal.signal(each, signal.default_int_handler)
+        if sources.waiting():
+            raise _Stopped
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield lambda: bool(signals)
     finally:
