@@ -359,12 +359,12 @@ class Watcher:
         left, top, width, height = cut_to(self.region, image.shape[1], image.shape[0])
         clock = [time.perf_counter()]
         grey, part = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.s_[top : top + height, left : left + width]
-        if moment < self.tracks.latest:  # another clock, as of a page that was loaded again: nothing can be followed
+        back = moment < self.tracks.latest  # another clock, as of a page that was loaded again: nothing can be followed
+        if back:
             self.tracks.tracks.clear()
-            self.searched = -math.inf
         pause = max(0.0, moment - self.tracks.latest)
         due_anew = not self.found or moment - self.searched >= SEARCHED
-        if self.moving and (pause >= APART or pause >= SPARSE and due_anew):
+        if self.moving and (back or pause >= APART or pause >= SPARSE and due_anew):
             getattr(self.detect, "forget", lambda: None)()
             self.searched = moment
         found = self.detect(np.ascontiguousarray(image[part]), np.ascontiguousarray(grey[part]))

@@ -386,7 +386,7 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
             last = moment - first
             if index % every:
                 continue
-            image = _square_pixels(decoded.to_ndarray(format="bgr24"), stream.sample_aspect_ratio)
+            image = _square_pixels(decoded.to_ndarray(format="bgr24", threads=1), stream.sample_aspect_ratio)
             image = pictures.orient(image, _orientation(decoded))
             yield Frame(index, last, name, image)
         if first is None:

@@ -728,7 +728,7 @@ def test_frames_left_out_are_not_converted(tmp_path, monkeypatch):
 
     def counted(each):
         made = SimpleNamespace(time=each.time, side_data={}, is_corrupt=False)
-        made.to_ndarray = lambda format: converted.append(each.time) or each.to_ndarray(format=format)
+        made.to_ndarray = lambda **how: converted.append(each.time) or each.to_ndarray(**how)
         return made
 
     monkeypatch.setattr(sources, "_decoded", lambda *these: map(counted, decoded(*these)))
