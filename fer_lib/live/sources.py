@@ -448,11 +448,13 @@ def _orientation(decoded) -> int:
 
 def _side_data(decoded) -> Mapping:
     """What FFmpeg notes beside a frame. It knows kinds that PyAV has no name for, such as EXIF data; PyAV refuses all
-    notes of a frame that has one, unless told to go without its name."""
+    notes of a frame that has one, unless told to go without its name. (A frame's own ``side_data`` and the frame keep
+    each other in memory until the garbage is collected: hundreds of frames.)"""
+    from av.sidedata.sidedata import SideDataContainer, Type
+
     try:
-        return decoded.side_data
+        return SideDataContainer(decoded)
     except ValueError:
-        from av.sidedata.sidedata import Type
 
         def nameless(types: type, number: int) -> Type:
             kind = object.__new__(types)
@@ -460,7 +462,7 @@ def _side_data(decoded) -> Mapping:
             return kind
 
         Type._missing_ = classmethod(nameless)
-        return decoded.side_data
+        return SideDataContainer(decoded)
 
 
 def _no_video(name: str, found: str) -> ValueError:

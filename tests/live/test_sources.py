@@ -274,6 +274,7 @@ def test_a_clock_never_goes_back(tmp_path, monkeypatch, clock, expected):
         for moment in clock
     ]
     monkeypatch.setattr(sources, "_decoded", lambda *_: iter(made))
+    monkeypatch.setattr(sources, "_side_data", lambda each: each.side_data)
     assert [each.time for each in sources.frames(source)] == pytest.approx(expected)
 
 
