@@ -341,9 +341,8 @@ def _camera_frames(number: int, every: int) -> Iterator[Frame]:
                 if index % every == 0:
                     yield Frame(index, time.monotonic() - started, name, pictures.as_bgr(image))
         except _Silent:
-            raise OSError(
-                f"{name}: found no further frame after {index} {_in_vain()}; {then}, or start it anew"
-            ) from None
+            found = f"no further frame after {index}" if apart.last else "none that opens"
+            raise OSError(f"{name}: found {found} {_in_vain()}; plug it in again, or start it anew") from None
 
 
 def _open_camera(number: int) -> "cv2.VideoCapture":
@@ -481,10 +480,10 @@ def _decoded(container, stream, name: str, apart: _Apart) -> Iterator:
     while True:
         try:
             packet = apart(next, packets, None)
-        except av.error.InvalidDataError as error:  # nothing can be found after this
-            yield error
-            return
         except (_Silent, av.error.FFmpegError) as error:
+            if isinstance(error, av.error.InvalidDataError) and not apart.thread:  # of a file, nothing comes after this
+                yield error
+                return
             why = _in_vain() if isinstance(error, _Silent) else f"({_reason(error)})"
             raise OSError(f"{name}: found no further frame after {index} {why}; check the sender") from error
         if packet is None:

@@ -1,0 +1,294 @@
+"""``fer live`` where something fails: cameras and streams that hang, full disks, closed pipes, signals. Each time a real
+process ends soon, with one message and the right exit code, and what it wrote is whole as far as it goes."""
+
+import csv
+import io
+import itertools
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import psutil
+import pytest
+from live_frames import frame, video
+
+from fer_lib import paths
+from fer_lib.live import pipeline, sources
+
+PATIENCE = 1.0
+"""Seconds for which the processes here wait, in place of ten."""
+CODE = """
+import sys, threading, time
+import cv2, numpy as np
+import live_frames
+from fer_lib.live import sources
+from fer_lib.__main__ import main
+live_frames.install()
+sources.PATIENCE, sources.HOPE = {patience}, 3 * {patience}
+{before}
+sys.exit(main(["live", "--detector", "tuned", *sys.argv[1:]]))
+"""
+CAMERA = """
+image = live_frames.frame({(20, 40): 100}, 320, 240)
+class Camera:
+    count = 0
+    def __init__(self, number): pass
+    def isOpened(self): return True
+    def set(self, *_): return True
+    def release(self): pass
+    def read(self):
+        self.count += 1
+        time.sleep(0.01)
+        return self.then() if self.count > 5 else (True, image.copy())
+cv2.VideoCapture = Camera
+"""
+HANGS = CAMERA + "Camera.then = lambda self: threading.Event().wait()"
+
+
+def start(*arguments, before: str = "", **given) -> subprocess.Popen:
+    """The command in a process of its own, with a stand-in for the classifier, after the code ``before``."""
+    code = CODE.format(patience=PATIENCE, before=before)
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": f"{paths.ROOT}:{paths.ROOT / 'tests'}"}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    return subprocess.Popen(command, **(streams | given))
+
+
+def ended(process: subprocess.Popen, seconds: float = 30) -> tuple[int, str, str]:
+    """Exit code, and what it printed; it has to end in time, without a traceback."""
+    try:
+        printed, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        printed, errors = process.communicate()
+        raise AssertionError(f"it did not end in {seconds} seconds: {errors}") from None
+    assert "Traceback" not in errors and "Exception" not in errors, errors
+    return process.returncode, printed, errors
+
+
+def outputs(folder: Path) -> tuple[list, dict[str, Path]]:
+    """The options for all files at once, and the files."""
+    files = {"save": folder / "o.mkv", "csv": folder / "o.csv", "summary": folder / "all.csv"}
+    return [each for name, path in files.items() for each in (f"--{name}", path)], files
+
+
+def rows(path: Path) -> list[dict]:
+    """The lines of a table, all of them whole."""
+    content = path.read_bytes()
+    assert content.endswith(b"\n")
+    found = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    assert all(None not in row and None not in row.values() for row in found)
+    return found
+
+
+def played(path: Path) -> int:
+    """How many frames of a video play."""
+    with av.open(str(path)) as film:
+        return sum(1 for _ in film.decode(video=0))
+
+
+def check_files(files: dict[str, Path], frames: int) -> None:
+    """Every output has so many frames."""
+    table = rows(files["csv"])
+    assert {int(row["frame"]) for row in table} == set(range(frames)) and played(files["save"]) == frames
+    faces = sum(row["track"] != "" for row in table)
+    assert sum(int(row["frames"]) for row in rows(files["summary"])) == faces
+
+
+def the_error(errors: str) -> str:
+    (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
+    return line.removeprefix("error: ")
+
+
+# ---- cameras
+
+
+@pytest.mark.parametrize(
+    "then, message",
+    [
+        ("threading.Event().wait()", "no further frame after 5 for 1 seconds; plug it in again, or start it anew"),
+        ("(False, None)", "no further frame after 5; see that it is plugged in"),
+        ("(True, None)", "no further frame after 5; see that it is plugged in"),
+    ],
+)
+def test_a_camera_that_stops_is_an_error_and_files_are_whole(tmp_path, then, message):
+    options, files = outputs(tmp_path)
+    code, _, errors = ended(start("--source", "0", *options, before=f"{CAMERA}Camera.then = lambda self: {then}"), 15)
+    assert code == 1 and the_error(errors) == f"camera 0: found {message}" and "5 frames, " in errors
+    check_files(files, 5)
+
+
+def test_a_camera_that_hangs_while_it_is_opened_is_an_error(tmp_path):
+    options, files = outputs(tmp_path)
+    before = CAMERA + "Camera.__init__ = lambda self, number: threading.Event().wait()"
+    code, _, errors = ended(start("--source", "0", *options, before=before), 15)
+    assert code == 1 and the_error(errors).startswith("camera 0: found none that opens for 1 seconds; plug ")
+    assert not any(path.exists() for path in files.values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_a_camera_at_once(tmp_path, number):
+    options, files = outputs(tmp_path)
+    process = start("--source", "0", *options, "--json", before=HANGS + "\nsources.PATIENCE = 60")
+    for _ in range(5):
+        json.loads(process.stdout.readline())
+    time.sleep(0.3)
+    process.send_signal(number)
+    sent = time.monotonic()
+    code, _, errors = ended(process, 20)
+    assert code == 130 and time.monotonic() - sent < 5 and "5 frames, " in errors
+    check_files(files, 5)
+
+
+def test_frames_of_a_camera_may_change_their_size_and_colours(tmp_path):
+    options, files = outputs(tmp_path)
+    then = """
+def then(self):
+    k = self.count - 6
+    shown = [image[:200, :300], image[..., 0], np.zeros_like(image), image[..., :1], image]
+    return (True, np.ascontiguousarray(shown[k])) if k < 5 else (False, None)
+Camera.then = then
+"""
+    code, _, errors = ended(start("--source", "0", *options, before=CAMERA + then), 15)
+    assert code == 1 and "found no further frame after 10;" in the_error(errors)
+    check_files(files, 10)
+
+
+# ---- streams
+
+
+def jpeg(k: int) -> bytes:
+    return cv2.imencode(".jpg", frame({(20 + 2 * k, 40): 100}, 320, 240, tone=90 + k))[1].tobytes()
+
+
+def parts(count: int) -> list[bytes]:
+    """A stream of pictures, as many network cameras send it: each with a head of its own."""
+    head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+    return [head % len(picture) + picture + b"\r\n" for picture in map(jpeg, range(count))]
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n\r\n"
+SECRET = "someone:s3cr3t@w0rd"
+
+
+@contextmanager
+def server(answer):
+    """A server that calls ``answer(connection)`` after each request; its address, with a password."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                threading.Thread(target=one, args=(connection,), daemon=True).start()
+
+    def one(connection):
+        with suppress(OSError), connection:
+            connection.recv(10_000)
+            answer(connection)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://{SECRET}@127.0.0.1:{listening.getsockname()[1]}/camera?user=me&pwd=s3cr3t"
+    finally:
+        listening.close()
+
+
+def silent(connection):
+    time.sleep(60)
+
+
+def headers(connection):
+    connection.sendall(HEAD)
+    time.sleep(60)
+
+
+def half(connection):
+    connection.sendall(HEAD + b"".join(parts(30)) + parts(1)[0][:2000])
+    time.sleep(60)
+
+
+def trickle(connection):
+    connection.sendall(HEAD + b"".join(parts(30)))
+    for byte in parts(1)[0]:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.2)
+
+
+def closes(connection):
+    connection.sendall(HEAD + b"".join(parts(30)) + parts(1)[0][:2000])
+
+
+def garbage(connection):
+    connection.sendall(HEAD + b"".join(parts(30)))
+    noise = np.random.default_rng(0).bytes(50_000)
+    while True:
+        connection.sendall(noise)
+        time.sleep(0.01)
+
+
+def bad_pictures(connection):
+    connection.sendall(HEAD + b"".join(parts(30)))
+    picture = jpeg(0)
+    bad = parts(1)[0].replace(picture, picture[:2000] + b"\xff\xd9".ljust(len(picture) - 2000, b"\0"))
+    while True:
+        connection.sendall(bad)
+        time.sleep(0.05)
+
+
+def status(text: str):
+    def answer(connection):
+        connection.sendall(f"HTTP/1.1 {text}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "answer, message",
+    [
+        (silent, "found nothing to be read as a video for 1 seconds, expected a video or a stream; check the sender"),
+        (headers, "found nothing to be read as a video for 1 seconds, expected a video or a stream; check the sender"),
+        (status("404 Not Found"), "found nothing to be read as a video (Server returned 404 Not Found)"),
+        (status("401 Unauthorized"), "found nothing to be read as a video (Server returned 401 Unauthorized"),
+        (status("302 Found\r\nLocation: /camera"), "found nothing to be read as a video ("),
+    ],
+)
+def test_a_stream_that_does_not_begin(tmp_path, answer, message):
+    options, files = outputs(tmp_path)
+    with server(answer) as address:
+        code, _, errors = ended(start("--source", address, *options), 20)
+    assert code == 1 and message in the_error(errors) and "s3cr3t" not in errors and "w0rd" not in errors
+    assert not any(path.exists() for path in files.values())
+
+
+@pytest.mark.parametrize(
+    "answer, message",
+    [
+        (half, "for 1 seconds; check the sender"),
+        (trickle, "for 1 seconds; check the sender"),
+        (closes, "check the sender"),
+        (garbage, "found no further frame after 30 (Invalid data found when processing input); check the sender"),
+        (bad_pictures, "found no whole frame for 3 seconds, only damaged ones, after"),
+    ],
+)
+def test_a_stream_that_stops_in_the_middle(tmp_path, answer, message):
+    options, files = outputs(tmp_path)
+    with server(answer) as address:
+        code, printed, errors = ended(start("--source", address, "--json", "--per", "frame", *options), 20)
+    assert code == 1 and message in the_error(errors), errors
+    found = [json.loads(line) for line in printed.splitlines()]
+    check_files(files, len(found))
+    assert 25 <= len(found) <= 31
+    everything = errors + printed + "".join(path.read_bytes().decode("latin-1") for path in files.values())
+    assert "s3cr3t" not in everything and "w0rd" not in everything
