@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         watched = stack.enter_context(closing(_watched(options, parts)))
         first = next(watched)  # raises if there is no frame
         begun.append(first[0])
-        write = [stack.enter_context(output) for output in _outputs(options, parts)]
+        write = [stack.enter_context(_ended(output)) for output in _outputs(options, parts)]
         aside = _bar_aside if sys.stdout.isatty() else nullcontext  # for lines on the same terminal
         try:
             for result, moving in chain([first], watched):
@@ -154,6 +154,21 @@ def _outputs(options: argparse.Namespace, parts: list[sources.Source]) -> Iterat
         yield nullcontext(outputs.print_json_frame if options.per == "frame" else outputs.print_json)
     if not (options.show or options.save or options.csv or options.summary or options.json):
         yield nullcontext(partial(outputs.print_text, several=len(parts) > 1))
+
+
+@contextmanager
+def _ended(output: AbstractContextManager) -> Iterator[outputs.Output]:
+    """An output that ends in any case. Its error at the end is a warning where another came before, which is told."""
+    with ExitStack() as stack:
+        write = stack.enter_context(output)
+        try:
+            yield write
+        except BaseException:
+            try:
+                stack.close()
+            except OSError as error:
+                warnings.warn(str(error), stacklevel=2)
+            raise
 
 
 def _is_one_picture(part: sources.Source) -> bool:

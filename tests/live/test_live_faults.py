@@ -1,9 +1,8 @@
-"""``fer live`` where something fails: cameras and streams that hang, full disks, closed pipes, signals. Each time a real
-process ends soon, with one message and the right exit code, and what it wrote is whole as far as it goes."""
+"""``fer live`` where something fails: cameras and streams that hang, full disks, closed pipes, signals. Each time a
+real process ends soon, with one message and the right exit code, and what it wrote is whole as far as it goes."""
 
 import csv
 import io
-import itertools
 import json
 import os
 import resource
@@ -24,7 +23,6 @@ import pytest
 from live_frames import frame, video
 
 from fer_lib import paths
-from fer_lib.live import pipeline, sources
 
 PATIENCE = 1.0
 """Seconds for which the processes here wait, in place of ten."""
@@ -292,3 +290,234 @@ def test_a_stream_that_stops_in_the_middle(tmp_path, answer, message):
     assert 25 <= len(found) <= 31
     everything = errors + printed + "".join(path.read_bytes().decode("latin-1") for path in files.values())
     assert "s3cr3t" not in everything and "w0rd" not in everything
+
+
+@pytest.mark.parametrize("address", ["rtsp://{0}@127.0.0.1:9/live", "rtmp://{0}@127.0.0.1:9/live", "tcp://127.0.0.1:9"])
+def test_where_nobody_listens_is_an_error_at_once(address):
+    code, _, errors = ended(start("--source", address.format(SECRET)), 10)
+    assert code == 1 and "found nothing to be read as a video (Connection refused)" in the_error(errors)
+    assert "s3cr3t" not in errors and "w0rd" not in errors
+
+
+def test_packets_that_never_come_are_an_error(tmp_path):
+    code, _, errors = ended(start("--source", "udp://127.0.0.1:19997"), 15)
+    assert code == 1 and "found nothing to be read as a video for 1 seconds" in the_error(errors)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> Path:
+    """300 frames with a face that moves."""
+    images = (frame({(20 + k % 100, 40): 100}, 320, 240) for k in range(300))
+    return video(tmp_path_factory.mktemp("film") / "film.ts", images, preset="ultrafast", g="25")
+
+
+@pytest.mark.parametrize("then", ["stalls", "trickles", "closes"])
+def test_a_named_pipe_whose_writer_stops_in_the_middle(tmp_path, film, then):
+    options, files = outputs(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    process = start("--source", tmp_path / "pipe", *options)
+    content = film.read_bytes()
+    middle, done = len(content) // 2 + 77, threading.Event()
+
+    def write():
+        with suppress(OSError), open(tmp_path / "pipe", "wb", buffering=0) as pipe:
+            pipe.write(content[:middle])
+            while then != "closes" and not done.wait(0.2):
+                if then == "trickles":
+                    pipe.write(content[middle : middle + 1])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        code, _, errors = ended(process, 20)
+    finally:
+        done.set()
+        writer.join()
+    if then == "closes":  # as of a file that ends there
+        assert code == 0 and "error" not in errors
+    else:
+        assert code == 1 and "found no further frame after" in (said := the_error(errors)) and "for 1 seconds" in said
+    found = played(files["save"])
+    assert 120 < found < 160 and f"{found} frames, " in errors
+    check_files(files, found)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_stream_is_opened_ends_at_once(number):
+    with server(silent) as address:
+        process = start("--source", address, before="sources.PATIENCE = 60; print('ready', flush=True)")
+        process.stdout.readline()
+        time.sleep(1)
+        process.send_signal(number)
+        sent = time.monotonic()
+        code, _, errors = ended(process, 20)
+    assert code == 130 and time.monotonic() - sent < 3 and errors == "interrupted; call the same command again\n"
+
+
+def test_a_signal_in_a_stalled_stream_of_several_sources_opens_no_other(tmp_path, film):
+    options, files = outputs(tmp_path)
+    with server(half) as address:
+        sources_ = ["--source", address, film, *options, "--json", "--per", "frame"]
+        process = start(*sources_, before="sources.PATIENCE = 60")
+        for _ in range(25):
+            process.stdout.readline()
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        code, _, errors = ended(process, 10)
+    assert code == 130 and "film.ts" not in files["csv"].read_text()
+    check_files(files, played(files["save"]))
+
+
+def test_a_process_that_was_stopped_for_long_goes_on(tmp_path, film):
+    os.mkfifo(tmp_path / "pipe")
+    process = start("--source", tmp_path / "pipe", "--json", "--per", "frame")
+    content, go = film.read_bytes(), threading.Event()
+
+    def write():
+        with open(tmp_path / "pipe", "wb", buffering=0) as pipe:
+            pipe.write(content[: len(content) // 2])
+            go.wait(30)
+            pipe.write(content[len(content) // 2 :])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    for _ in range(100):
+        process.stdout.readline()
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(2 * PATIENCE)
+    process.send_signal(signal.SIGCONT)
+    go.set()
+    code, printed, errors = ended(process)
+    writer.join()
+    assert code == 0 and len(printed.splitlines()) == 200 and "300 frames" in errors
+
+
+# ---- what cannot be written
+
+
+def limited(size: int):
+    """For a process whose files may not be larger than this."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_video_that_can_grow_no_more_is_named_and_everything_else_is_whole(tmp_path, film):
+    options, files = outputs(tmp_path)
+    code, printed, errors = ended(start("--source", film, "--json", *options, preexec_fn=limited(60_000)))
+    message = f"--save {files['save']}: found file too large, expected what can be written to; make room, "
+    assert code == 1 and the_error(errors).startswith(message)
+    frames = len(printed.splitlines())
+    assert 3 < frames < 300 and abs(played(files["save"]) - frames) <= 1
+    assert len(rows(files["csv"])) == sum(int(row["frames"]) for row in rows(files["summary"])) == frames
+
+
+def test_a_table_that_can_grow_no_more_is_named_and_its_lines_are_whole(tmp_path, film):
+    options, files = outputs(tmp_path)
+    code, printed, errors = ended(start("--source", film, "--json", *options[2:], preexec_fn=limited(20_000)))
+    message = f"--csv {files['csv']}: found file too large, expected what can be written to; make room, "
+    assert code == 1 and the_error(errors).startswith(message)
+    frames = len(printed.splitlines())
+    assert 3 < frames < 300 and len(rows(files["csv"])) == frames
+    assert sum(int(row["frames"]) for row in rows(files["summary"])) in (frames, frames + 1)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 100 KB; it takes root to make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "none", folder]).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_disk_that_is_full_while_all_is_written_to_it(disk, film):
+    options, files = outputs(disk)
+    code, printed, errors = ended(start("--source", film, "--json", *options))
+    assert code == 1
+    first, *others = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert ": found no space left on device, expected what can be written to; make room" in first
+    assert first.startswith((f"error: --save {files['save']}", f"error: --csv {files['csv']}"))
+    frames = len(printed.splitlines())
+    assert played(files["save"]) >= frames - 1 > 10
+    assert len(rows(files["csv"])) >= frames - 1
+    assert not list(disk.glob(".*"))
+
+
+def test_a_full_disk_under_the_lines(disk, film, tmp_path):
+    options, files = outputs(tmp_path)
+    with open(disk / "lines.json", "w") as lines:
+        code, _, errors = ended(start("--source", film, film, "--json", *options, stdout=lines))
+    assert code == 1 and the_error(errors).startswith("the standard output: found no space left on device, expected ")
+    assert played(files["save"]) == len(rows(files["csv"])) > 200
+
+
+# ---- pipes and streams that are closed
+
+
+@pytest.mark.parametrize("more", [["--json"], []])
+def test_head_ends_it_without_a_word(film, tmp_path, more):
+    process = start("--source", film, *more)
+    process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(20) == 0 and errors.count("\n") == 1 and " frames, " in errors
+
+
+def test_both_streams_closed_and_files_whole(film, tmp_path):
+    options, files = outputs(tmp_path)
+    closed = lambda: (os.close(1), os.close(2))  # noqa: E731
+    for more in ([], ["--json"]):
+        process = start("--source", film, *options, *more, stdout=None, stderr=None, preexec_fn=closed)
+        assert process.wait(30) == 0
+        check_files(files, 300)
+
+
+def test_a_slow_reader_loses_no_line_and_costs_no_memory(film):
+    process = start("--source", film, film, film, film, "--json", "--per", "frame")
+    looked, memory, count = psutil.Process(process.pid), [], 0
+    for line in process.stdout:
+        json.loads(line)
+        count += 1
+        if count % 100 == 0:
+            memory.append(looked.memory_info().rss / 2**20)
+            time.sleep(0.2)
+    assert process.wait(20) == 0 and count == 1200 and max(memory[3:]) - max(memory[:3]) < 20
+
+
+def test_a_reader_that_is_killed_ends_it(film, tmp_path):
+    options, files = outputs(tmp_path)
+    reader = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.readline(); sys.stdin.read()"],
+                              stdin=subprocess.PIPE)  # fmt: skip
+    process = start("--source", *[film] * 20, "--json", *options, stdout=reader.stdin)
+    reader.stdin.close()
+    time.sleep(2.5)
+    reader.kill()
+    reader.wait()
+    code, _, errors = ended(process)
+    assert code == 0 and " frames, " in errors
+    assert len(rows(files["csv"])) > 10 and played(files["save"]) == len(rows(files["csv"]))
+
+
+# ---- signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_it_where_nobody_reads_the_lines(film, tmp_path, number):
+    options, files = outputs(tmp_path)
+    process = start("--source", *[film] * 20, "--json", *options)
+    process.stdout.readline()
+    time.sleep(2)  # the pipe is full by now
+    for _ in range(2):
+        process.send_signal(number)
+        time.sleep(0.5)
+    sent = time.monotonic()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert process.returncode == 130 and time.monotonic() - sent < 5
+    assert played(files["save"]) == len(rows(files["csv"])) > 10
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
