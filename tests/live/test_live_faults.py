@@ -3,6 +3,7 @@ real process ends soon, with one message and the right exit code, and what it wr
 
 import csv
 import io
+import itertools
 import json
 import os
 import resource
@@ -20,9 +21,10 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from live_frames import frame, video
+from live_frames import Brightness, frame, video
 
 from fer_lib import paths
+from fer_lib.live import pipeline
 
 PATIENCE = 1.0
 """Seconds for which the processes here wait, in place of ten."""
@@ -521,3 +523,133 @@ def test_a_second_signal_ends_it_where_nobody_reads_the_lines(film, tmp_path, nu
     assert played(files["save"]) == len(rows(files["csv"])) > 10
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_files_are_closed_loses_nothing(film, tmp_path, number):
+    options, files = outputs(tmp_path)
+    slowly = """
+from fer_lib.live import summary
+made = summary.KINDS[".csv"]
+def as_csv(whole):
+    print("closing", flush=True)
+    time.sleep(1)
+    return made(whole)
+summary.KINDS[".csv"] = as_csv
+"""
+    process = start("--source", film, *options, before=slowly)
+    assert process.stdout.readline() == "closing\n"
+    process.send_signal(number)
+    code, _, errors = ended(process)
+    assert code == 130 and "300 frames" in errors
+    check_files(files, 300)
+
+
+def test_a_killed_process_leaves_files_that_play(film, tmp_path):
+    options, files = outputs(tmp_path)
+    process = start("--source", *[film] * 20, *options, "--json")
+    for _ in range(100):
+        process.stdout.readline()
+    process.kill()
+    process.communicate()
+    assert played(files["save"]) >= 99 and len(rows(files["csv"])) >= 99
+    assert not files["summary"].exists()
+
+
+# ---- frames of every kind
+
+
+def test_rates_sizes_and_numbers_of_faces_that_are_rare(tmp_path):
+    options, files = outputs(tmp_path)
+    slow = video(tmp_path / "slow.mkv", [frame({(20, 40): 100}, 320, 240)] * 3, rate=1)
+    fast = video(tmp_path / "fast.mkv", [frame({(20, 40): 100}, 320, 240)] * 30, rate=1000)
+    cv2.imwrite(str(tmp_path / "8k.jpg"), frame({(3000, 2000): 900}, 7680, 4320))
+    many = {(64 * (k % 25), 64 * (k // 25)): 56 for k in range(500)}
+    cv2.imwrite(str(tmp_path / "many.png"), frame(many, 1600, 1280))
+    given = ["--source", slow, fast, tmp_path / "8k.jpg", tmp_path / "many.png"]
+    code, printed, _ = ended(start(*given, "--json", "--per", "frame", *options), 60)
+    found = [json.loads(line) for line in printed.splitlines()]
+    assert code == 0 and len(found) == played(files["save"]) == 3 + 30 + 2
+    assert [each["time"] for each in found[:3]] == [0, 1, 2] and found[32]["time"] == 0.029
+    assert len(found[33]["faces"]) == 1 and len(found[34]["faces"]) > 300
+    assert len(rows(files["csv"])) == sum(max(1, len(each["faces"])) for each in found)
+
+
+def test_a_video_that_changes_its_size_is_saved_in_one(tmp_path):
+    options, files = outputs(tmp_path)
+    sizes = (320, 240), (640, 480), (240, 320)
+    parts_ = [video(tmp_path / f"{k}.ts", [frame({(20, 40): 100}, *size)] * 20) for k, size in enumerate(sizes)]
+    (tmp_path / "all.ts").write_bytes(b"".join(part.read_bytes() for part in parts_))
+    code, _, errors = ended(start("--source", tmp_path / "all.ts", *options))
+    assert code == 0 and "60 frames" in errors
+    check_files(files, 60)
+
+
+@pytest.mark.parametrize("content", [b"", None])
+def test_nothing_at_all_is_an_error(tmp_path, content):
+    if content is None:
+        os.mkfifo(tmp_path / "film.ts")
+        threading.Thread(target=lambda: open(tmp_path / "film.ts", "wb").close(), daemon=True).start()
+    else:
+        (tmp_path / "film.ts").write_bytes(content)
+    code, _, errors = ended(start("--source", tmp_path / "film.ts"), 15)
+    assert code == 1 and "found nothing " in the_error(errors) and "expected a video" in errors
+
+
+# ---- memory
+
+
+def test_frames_cost_no_threads_and_none_waits_for_the_collector(film):
+    code = """
+import gc, sys, weakref
+import psutil
+from fer_lib.live import sources
+gc.collect(); gc.disable()
+threads = set()
+for each in sources.frames(sys.argv[1]):
+    threads.add(psutil.Process().num_threads())
+left = [each for each in gc.get_objects() if type(each).__name__ in ("VideoFrame", "SideDataContainer")]
+found = gc.collect()
+print(max(threads) - min(threads), found < 100, len(left) < 5)
+"""
+    environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
+    done = subprocess.run([sys.executable, "-c", code, film], capture_output=True, text=True, env=environment)
+    grown, *rest = done.stdout.split()
+    assert int(grown) <= 1 and rest == ["True", "True"], done
+
+
+def test_damage_without_end_is_counted_and_not_kept(tmp_path, film):
+    content, place = bytearray(film.read_bytes()), 0
+    for k in range(40):
+        place = 20_000 + k * (len(content) - 40_000) // 40
+        place += 60 - place % 188
+        content[place : place + 60] = b"\xa5" * 60
+    (tmp_path / "damaged.ts").write_bytes(content)
+    code, printed, errors = ended(start("--source", tmp_path / "damaged.ts", "--json", "--per", "frame"))
+    (warning,) = [line for line in errors.splitlines() if line.startswith("warning: ")]
+    left_out = int(warning.split("found ")[1].split()[0])
+    assert code == 0 and left_out > 5 and "first frame " in warning and "left out" in warning
+    assert len(printed.splitlines()) + left_out == int(warning.split(" damaged of ")[1].split()[0])
+
+
+def watcher() -> pipeline.Watcher:
+    """One that finds a face at another place in each frame."""
+    places = itertools.cycle([(40 * (k % 20), 40 * (k // 20), 30, 30) for k in range(200)])
+    return pipeline.Watcher(lambda image, grey: np.array([next(places)]), Brightness())
+
+
+def test_a_clock_that_stands_still_keeps_no_faces_for_ever():
+    image, looking = frame({}, 900, 500), watcher()
+    for _ in range(2000):
+        looking.look(image, 5.0)
+    assert len(looking.tracks.tracks) <= pipeline.LOST + 2
+
+
+def test_a_clock_that_goes_back_begins_anew():
+    image, looking = frame({(0, 0): 30}, 900, 500), watcher()
+    for moment in (1000.0, 1000.04, 1000.08, 0.0):
+        looking.look(image, moment)
+    assert [track.time for track in looking.tracks.tracks] == [0.0]
+    for k in range(1, 100):
+        looking.look(image, k / 25)
+    assert len(looking.tracks.tracks) < 20
