@@ -26,6 +26,8 @@ from live_frames import Brightness, frame, video
 from fer_lib import paths
 from fer_lib.live import pipeline
 
+slow = pytest.mark.slow
+
 PATIENCE = 1.0
 """Seconds for which the processes here wait, in place of ten."""
 CODE = """
@@ -118,8 +120,8 @@ def the_error(errors: str) -> str:
     "then, message",
     [
         ("threading.Event().wait()", "no further frame after 5 for 1 seconds; plug it in again, or start it anew"),
-        ("(False, None)", "no further frame after 5; see that it is plugged in"),
-        ("(True, None)", "no further frame after 5; see that it is plugged in"),
+        pytest.param("(False, None)", "no further frame after 5; see that it is plugged in", marks=slow),
+        pytest.param("(True, None)", "no further frame after 5; see that it is plugged in", marks=slow),
     ],
 )
 def test_a_camera_that_stops_is_an_error_and_files_are_whole(tmp_path, then, message):
@@ -129,6 +131,7 @@ def test_a_camera_that_stops_is_an_error_and_files_are_whole(tmp_path, then, mes
     check_files(files, 5)
 
 
+@slow
 def test_a_camera_that_hangs_while_it_is_opened_is_an_error(tmp_path):
     options, files = outputs(tmp_path)
     before = CAMERA + "Camera.__init__ = lambda self, number: threading.Event().wait()"
@@ -137,6 +140,7 @@ def test_a_camera_that_hangs_while_it_is_opened_is_an_error(tmp_path):
     assert not any(path.exists() for path in files.values())
 
 
+@slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_wait_for_a_camera_at_once(tmp_path, number):
     options, files = outputs(tmp_path)
@@ -151,6 +155,7 @@ def test_a_signal_ends_the_wait_for_a_camera_at_once(tmp_path, number):
     check_files(files, 5)
 
 
+@slow
 def test_frames_of_a_camera_may_change_their_size_and_colours(tmp_path):
     options, files = outputs(tmp_path)
     then = """
@@ -258,10 +263,20 @@ def status(text: str):
     "answer, message",
     [
         (silent, "found nothing to be read as a video for 1 seconds, expected a video or a stream; check the sender"),
-        (headers, "found nothing to be read as a video for 1 seconds, expected a video or a stream; check the sender"),
-        (status("404 Not Found"), "found nothing to be read as a video (Server returned 404 Not Found)"),
-        (status("401 Unauthorized"), "found nothing to be read as a video (Server returned 401 Unauthorized"),
-        (status("302 Found\r\nLocation: /camera"), "found nothing to be read as a video ("),
+        pytest.param(
+            headers,
+            "found nothing to be read as a video for 1 seconds, expected a video or a stream; check the sender",
+            marks=slow,
+        ),
+        pytest.param(
+            status("404 Not Found"), "found nothing to be read as a video (Server returned 404 Not Found)", marks=slow
+        ),
+        pytest.param(
+            status("401 Unauthorized"),
+            "found nothing to be read as a video (Server returned 401 Unauthorized",
+            marks=slow,
+        ),
+        pytest.param(status("302 Found\r\nLocation: /camera"), "found nothing to be read as a video (", marks=slow),
     ],
 )
 def test_a_stream_that_does_not_begin(tmp_path, answer, message):
@@ -276,10 +291,14 @@ def test_a_stream_that_does_not_begin(tmp_path, answer, message):
     "answer, message",
     [
         (half, "for 1 seconds; check the sender"),
-        (trickle, "for 1 seconds; check the sender"),
-        (closes, "check the sender"),
-        (garbage, "found no further frame after 30 (Invalid data found when processing input); check the sender"),
-        (bad_pictures, "found no whole frame for 3 seconds, only damaged ones, after"),
+        pytest.param(trickle, "for 1 seconds; check the sender", marks=slow),
+        pytest.param(closes, "check the sender", marks=slow),
+        pytest.param(
+            garbage,
+            "found no further frame after 30 (Invalid data found when processing input); check the sender",
+            marks=slow,
+        ),
+        pytest.param(bad_pictures, "found no whole frame for 3 seconds, only damaged ones, after", marks=slow),
     ],
 )
 def test_a_stream_that_stops_in_the_middle(tmp_path, answer, message):
@@ -294,6 +313,7 @@ def test_a_stream_that_stops_in_the_middle(tmp_path, answer, message):
     assert "s3cr3t" not in everything and "w0rd" not in everything
 
 
+@slow
 @pytest.mark.parametrize("address", ["rtsp://{0}@127.0.0.1:9/live", "rtmp://{0}@127.0.0.1:9/live", "tcp://127.0.0.1:9"])
 def test_where_nobody_listens_is_an_error_at_once(address):
     code, _, errors = ended(start("--source", address.format(SECRET)), 10)
@@ -301,6 +321,7 @@ def test_where_nobody_listens_is_an_error_at_once(address):
     assert "s3cr3t" not in errors and "w0rd" not in errors
 
 
+@slow
 def test_packets_that_never_come_are_an_error(tmp_path):
     code, _, errors = ended(start("--source", "udp://127.0.0.1:19997"), 15)
     assert code == 1 and "found nothing to be read as a video for 1 seconds" in the_error(errors)
@@ -313,6 +334,7 @@ def film(tmp_path_factory) -> Path:
     return video(tmp_path_factory.mktemp("film") / "film.ts", images, preset="ultrafast", g="25")
 
 
+@slow
 @pytest.mark.parametrize("then", ["stalls", "trickles", "closes"])
 def test_a_named_pipe_whose_writer_stops_in_the_middle(tmp_path, film, then):
     options, files = outputs(tmp_path)
@@ -344,6 +366,7 @@ def test_a_named_pipe_whose_writer_stops_in_the_middle(tmp_path, film, then):
     check_files(files, found)
 
 
+@slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_a_stream_is_opened_ends_at_once(number):
     with server(silent) as address:
@@ -370,6 +393,7 @@ def test_a_signal_in_a_stalled_stream_of_several_sources_opens_no_other(tmp_path
     check_files(files, played(files["save"]))
 
 
+@slow
 def test_a_process_that_was_stopped_for_long_goes_on(tmp_path, film):
     os.mkfifo(tmp_path / "pipe")
     process = start("--source", tmp_path / "pipe", "--json", "--per", "frame")
@@ -433,6 +457,7 @@ def disk(tmp_path):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@slow
 def test_a_disk_that_is_full_while_all_is_written_to_it(disk, film):
     options, files = outputs(disk)
     code, printed, errors = ended(start("--source", film, "--json", *options))
@@ -446,6 +471,7 @@ def test_a_disk_that_is_full_while_all_is_written_to_it(disk, film):
     assert not list(disk.glob(".*"))
 
 
+@slow
 def test_a_full_disk_under_the_lines(disk, film, tmp_path):
     options, files = outputs(tmp_path)
     with open(disk / "lines.json", "w") as lines:
@@ -457,6 +483,7 @@ def test_a_full_disk_under_the_lines(disk, film, tmp_path):
 # ---- pipes and streams that are closed
 
 
+@slow
 @pytest.mark.parametrize("more", [["--json"], []])
 def test_head_ends_it_without_a_word(film, tmp_path, more):
     process = start("--source", film, *more)
@@ -466,6 +493,7 @@ def test_head_ends_it_without_a_word(film, tmp_path, more):
     assert process.wait(20) == 0 and errors.count("\n") == 1 and " frames, " in errors
 
 
+@slow
 def test_both_streams_closed_and_files_whole(film, tmp_path):
     options, files = outputs(tmp_path)
     closed = lambda: (os.close(1), os.close(2))  # noqa: E731
@@ -475,6 +503,7 @@ def test_both_streams_closed_and_files_whole(film, tmp_path):
         check_files(files, 300)
 
 
+@slow
 def test_a_slow_reader_loses_no_line_and_costs_no_memory(film):
     process = start("--source", film, film, film, film, "--json", "--per", "frame")
     looked, memory, count = psutil.Process(process.pid), [], 0
@@ -487,6 +516,7 @@ def test_a_slow_reader_loses_no_line_and_costs_no_memory(film):
     assert process.wait(20) == 0 and count == 1200 and max(memory[3:]) - max(memory[:3]) < 20
 
 
+@slow
 def test_a_reader_that_is_killed_ends_it(film, tmp_path):
     options, files = outputs(tmp_path)
     reader = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.readline(); sys.stdin.read()"],
@@ -504,6 +534,7 @@ def test_a_reader_that_is_killed_ends_it(film, tmp_path):
 # ---- signals
 
 
+@slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_it_where_nobody_reads_the_lines(film, tmp_path, number):
     options, files = outputs(tmp_path)
@@ -525,6 +556,7 @@ def test_a_second_signal_ends_it_where_nobody_reads_the_lines(film, tmp_path, nu
     assert "Traceback" not in process.stderr.read()
 
 
+@slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_files_are_closed_loses_nothing(film, tmp_path, number):
     options, files = outputs(tmp_path)
@@ -545,6 +577,7 @@ summary.KINDS[".csv"] = as_csv
     check_files(files, 300)
 
 
+@slow
 def test_a_killed_process_leaves_files_that_play(film, tmp_path):
     options, files = outputs(tmp_path)
     process = start("--source", *[film] * 20, *options, "--json")
@@ -559,6 +592,7 @@ def test_a_killed_process_leaves_files_that_play(film, tmp_path):
 # ---- frames of every kind
 
 
+@slow
 def test_rates_sizes_and_numbers_of_faces_that_are_rare(tmp_path):
     options, files = outputs(tmp_path)
     slow = video(tmp_path / "slow.mkv", [frame({(20, 40): 100}, 320, 240)] * 3, rate=1)
@@ -575,6 +609,7 @@ def test_rates_sizes_and_numbers_of_faces_that_are_rare(tmp_path):
     assert len(rows(files["csv"])) == sum(max(1, len(each["faces"])) for each in found)
 
 
+@slow
 def test_a_video_that_changes_its_size_is_saved_in_one(tmp_path):
     options, files = outputs(tmp_path)
     sizes = (320, 240), (640, 480), (240, 320)
@@ -585,6 +620,7 @@ def test_a_video_that_changes_its_size_is_saved_in_one(tmp_path):
     check_files(files, 60)
 
 
+@slow
 @pytest.mark.parametrize("content", [b"", None])
 def test_nothing_at_all_is_an_error(tmp_path, content):
     if content is None:
@@ -618,6 +654,7 @@ print(max(threads) - min(threads), found < 100, len(left) < 5)
     assert int(grown) <= 1 and rest == ["True", "True"], done
 
 
+@slow
 def test_damage_without_end_is_counted_and_not_kept(tmp_path, film):
     content, place = bytearray(film.read_bytes()), 0
     for k in range(40):
@@ -639,8 +676,8 @@ def watcher() -> pipeline.Watcher:
 
 
 def test_a_clock_that_stands_still_keeps_no_faces_for_ever():
-    image, looking = frame({}, 900, 500), watcher()
-    for _ in range(2000):
+    image, looking = frame({}, 820, 420), watcher()
+    for _ in range(700):
         looking.look(image, 5.0)
     assert len(looking.tracks.tracks) <= pipeline.LOST + 2
 
