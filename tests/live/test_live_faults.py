@@ -671,12 +671,12 @@ def test_damage_without_end_is_counted_and_not_kept(tmp_path, film):
 
 def watcher() -> pipeline.Watcher:
     """One that finds a face at another place in each frame."""
-    places = itertools.cycle([(40 * (k % 20), 40 * (k // 20), 30, 30) for k in range(200)])
+    places = itertools.cycle([(12 * (k % 40), 12 * (k // 40), 10, 10) for k in range(800)])
     return pipeline.Watcher(lambda image, grey: np.array([next(places)]), Brightness())
 
 
 def test_a_clock_that_stands_still_keeps_no_faces_for_ever():
-    image, looking = frame({}, 820, 420), watcher()
+    image, looking = frame({}, 500, 260), watcher()
     for _ in range(700):
         looking.look(image, 5.0)
     assert len(looking.tracks.tracks) <= pipeline.LOST + 2
