@@ -210,7 +210,8 @@ def trial(minutes: float, folder: Path) -> dict:
     found = re.search(r"found (\d+) damaged of (\d+) frames", said)
     left_out = int(found[1]) if found else 0
     total = f"{sender.sent} frames were sent, {lines.count} are in the lines and {left_out} are reported as left out"
-    check(lines.count + left_out == sender.sent, f"{total}: {said}")
+    lost = sender.sent - lines.count - left_out  # damage may swallow the frame beside it before FFmpeg gives any
+    check(0 <= lost <= sender.damaged / 10, f"{total}: {said}")
     check(bool(left_out) == bool(sender.damaged), f"{left_out} frames are left out, {sender.damaged} were damaged")
     check(f"{lines.count} frames, {lines.faces} faces" in said, f"other numbers at the end: {said}")
     check(said.count("\n") == 1 + bool(found), f"more than a warning and the numbers: {said}")
@@ -233,8 +234,8 @@ def trial(minutes: float, folder: Path) -> dict:
     check(warm.sum() > 10, "too short to judge its memory; name more minutes")
     slope = np.polyfit(at[warm] / RATE / 3600, memory[warm], 1)[0]
     facts = {
-        "frames": lines.count, "left_out": left_out, "hours": sender.sent / RATE / 3600, "seconds": seconds,
-        "faces": len(rows), "first": memory[0], "warm": memory[warm][0], "last": memory[-1], "most": memory.max(),
+        "frames": lines.count, "left_out": left_out, "lost": lost, "hours": sender.sent / RATE / 3600,
+        "seconds": seconds, "faces": len(rows), "first": memory[0], "warm": memory[warm][0], "last": memory[-1], "most": memory.max(),
         "slope": slope, "film": film.stat().st_size / 2**20,
         "threads": sorted(set(threads[warm].tolist())), "files": sorted(set(files[warm].tolist())),
     }  # fmt: skip
@@ -252,7 +253,8 @@ def in_words(facts: dict) -> str:
         f"{time.strftime('%Y-%m-%d', time.gmtime())}, {os.cpu_count()} cores shared with other work: "
         f"{facts['hours']:.1f} hours of video, {facts['frames']:,} frames, in {facts['seconds'] / 60:.0f} minutes "
         f"({facts['frames'] / facts['seconds']:.0f} frames a second), with `--save`, `--csv`, `--summary` and "
-        f"`--json`. {facts['left_out']} damaged frames were left out and reported; every other is in each output. "
+        f"`--json`. {facts['left_out']} damaged frames were left out and reported, {facts['lost']} beside them were "
+        "lost with them; every other is in each output. "
         f"{facts['faces']:,} faces came and went. The process had {facts['first']:.0f} MB at its first frame, "
         f"{facts['warm']:.0f} MB after a tenth and {facts['last']:.0f} MB at the end: from then on "
         f"{facts['slope']:+.1f} MB for each hour of video. It had {facts['threads'][0]:.0f} threads and "
