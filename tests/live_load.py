@@ -235,7 +235,8 @@ def trial(minutes: float, folder: Path) -> dict:
     slope = np.polyfit(at[warm] / RATE / 3600, memory[warm], 1)[0]
     facts = {
         "frames": lines.count, "left_out": left_out, "lost": lost, "hours": sender.sent / RATE / 3600,
-        "seconds": seconds, "faces": len(rows), "first": memory[0], "warm": memory[warm][0], "last": memory[-1], "most": memory.max(),
+        "seconds": seconds, "faces": len(rows), "first": memory[0], "warm": memory[warm][0],
+        "last": memory[-1], "most": memory.max(),
         "slope": slope, "film": film.stat().st_size / 2**20,
         "threads": sorted(set(threads[warm].tolist())), "files": sorted(set(files[warm].tolist())),
     }  # fmt: skip
