@@ -21,7 +21,7 @@ export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
 .PHONY: help data weights reproduce plan kit check-results report article audit live-model demo lab bench bench-growth \
-	bench-ingest bench-live bench-peers test test-slow test-slurm test-faults jax mutate browser torch lint lock clean
+	bench-ingest bench-live bench-peers test test-slow test-slurm test-faults test-live jax mutate browser torch lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -141,6 +141,9 @@ test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kill
 
 test-faults: $(ENV) ## Kill, fill the disk, damage files and the like: a rerun ends all. Options: MOMENTS=50 KEEP=1
 	.venv/bin/python tests/faults.py $(if $(MOMENTS),--moments "$(MOMENTS)") $(if $(call yes,$(KEEP)),--keep)
+
+test-live: $(ENV) ## Hours of video through fer live at speed, its memory watched. Options: MINUTES=120 KEEP=1
+	.venv/bin/python tests/live_load.py $(if $(MINUTES),"$(MINUTES)") $(if $(call yes,$(KEEP)),--keep)
 
 mutate: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words (MINUTES=10)
 	@.venv/bin/python tests/mutations.py $(or $(MINUTES),10)

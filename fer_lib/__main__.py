@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import select
 import signal
 import sys
 import threading
@@ -294,12 +295,22 @@ def output_to_the_end() -> Iterator[None]:
     try:
         try:
             yield
+        except KeyboardInterrupt:
+            with suppress(OSError, ValueError):  # it may be no file, or none that tells
+                if not select.select([], [1], [], 0)[1]:  # a pipe that is full, and nobody reads: it would wait again
+                    drop_output()
+            raise
         finally:
             sys.stdout.flush()
     except OSError as error:
         if error.filename == Output.called:  # what is left would fail again, where nobody catches it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            drop_output()
         raise
+
+
+def drop_output() -> None:
+    """Let nothing more of what is printed come out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def say(text: str) -> None:

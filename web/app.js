@@ -12,6 +12,7 @@ const taken = document.createElement("canvas"), takenContext = taken.getContext(
 const say = (text) => { if (byId("status").textContent !== text) byId("status").textContent = text; };
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 let opened = 0; // counts what was opened or stopped: only the latest is processed
+const PATIENCE = 5000; // milliseconds after which a camera that sends nothing is told of
 
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = { wasm: new URL("ort/ort-wasm-simd-threaded.wasm", location.href).href };
@@ -36,7 +37,8 @@ const ready = (async () => {
   say("Ready.");
   return { about, classifier, finder: (moving) => detector(networks, about.blaze, moving) };
 })();
-ready.catch((error) => say(`The networks could not be loaded: ${error.message}`));
+const unready = (error) => say(`The networks could not be loaded: ${error.message}. Load the page again.`);
+ready.catch(unready);
 
 function take(source, width, height, largest, mirrored = false) {
   const scale = Math.min(1, largest / Math.max(width, height));
@@ -120,8 +122,23 @@ function card(emotions) {
   return article;
 }
 
-async function openPicture(file) {
+/** Open something once the networks are there. What goes wrong meanwhile stops it, and is said. */
+async function started(name, open) {
   const mine = stop();
+  try {
+    await ready;
+  } catch (error) {
+    return unready(error);
+  }
+  if (mine !== opened) return;
+  try {
+    await open(mine);
+  } catch (error) {
+    if (mine === opened) stop(`${name} could not be looked at any further: ${error.message}`);
+  }
+}
+
+async function openPicture(file, mine) {
   try {
     const { about, finder } = await ready;
     const bitmap = await createImageBitmap(file);
@@ -139,10 +156,7 @@ async function openPicture(file) {
   }
 }
 
-async function openVideo(file) {
-  const mine = stop();
-  await ready;
-  if (mine !== opened) return;
+async function openVideo(file, mine) {
   video.src = URL.createObjectURL(file);
   try {
     await video.play();
@@ -153,12 +167,11 @@ async function openVideo(file) {
   if (mine !== opened) return;
   if (!video.videoWidth) return stop(`${file.name} could not be played: it has no picture.`);
   byId("pause").hidden = byId("stop").hidden = false;
+  video.onerror = () => { if (mine === opened) stop(`${file.name} could not be played any further: ${video.error.message}`); };
   await watch(mine);
 }
 
-async function openCamera() {
-  const mine = stop();
-  await ready;
+async function openCamera(mine) {
   if (!navigator.mediaDevices) {
     return say("Browsers allow the camera only on this machine or over https. A picture or a video works.");
   }
@@ -172,7 +185,9 @@ async function openCamera() {
   byId("camera").setAttribute("aria-pressed", "true");
   byId("camera").textContent = "Stop the camera";
   video.srcObject = stream;
-  await video.play().catch(() => {}); // it may have been stopped meanwhile
+  const gone = "The camera has stopped. Check that it is connected and that no other program has it, then use it again.";
+  stream.getVideoTracks()[0].onended = () => { if (mine === opened) stop(gone); };
+  video.play().catch(() => {}); // it may be stopped, or never begin
   await watch(mine);
 }
 
@@ -183,9 +198,14 @@ async function watch(mine) {
   let before = 0, known = [], rate = 0, cost = 0;
   const mixed = (mean, value) => (mean ? 0.9 * mean + 0.1 * value : value);
   for (;;) {
+    const late = setTimeout(() => {
+      if (mine === opened && video.srcObject) say("The camera sends no picture. Check that it is connected, free and open.");
+    }, PATIENCE);
     await new Promise((resolve) => (video.requestVideoFrameCallback ?? requestAnimationFrame).call(
       video.requestVideoFrameCallback ? video : window, resolve));
+    clearTimeout(late);
     if (mine !== opened) return;
+    if (!video.videoWidth) continue;
     const start = performance.now();
     take(video, video.videoWidth, video.videoHeight, LARGEST.video, !!video.srcObject); // oneself as in a mirror
     const faces = await look(find);
@@ -203,7 +223,7 @@ async function watch(mine) {
 function stop(text = "") {
   if (video.srcObject) video.srcObject.getTracks().forEach((track) => track.stop());
   if (video.src) URL.revokeObjectURL(video.src);
-  video.srcObject = null;
+  video.srcObject = video.onerror = null;
   video.removeAttribute("src");
   video.load();
   byId("camera").setAttribute("aria-pressed", "false");
@@ -219,10 +239,11 @@ video.onpause = () => {
   byId("pause").textContent = video.ended ? "Play again" : "Continue";
   say(video.ended ? "The video is at its end." : "The video is paused.");
 };
-byId("camera").onclick = () => (video.srcObject ? stop("The camera is off.") : openCamera());
+byId("camera").onclick = () => (video.srcObject ? stop("The camera is off.") : started("The camera", openCamera));
 byId("pause").onclick = () => (video.paused ? video.play().catch(() => {}) : video.pause());
 byId("stop").onclick = () => stop("The video is stopped.");
-const open = (file) => (file.type.startsWith("video/") ? openVideo(file) : openPicture(file));
+const open = (file) => started(
+  file.name, (mine) => (file.type.startsWith("video/") ? openVideo(file, mine) : openPicture(file, mine)));
 byId("choose").onclick = () => byId("file").click();
 byId("file").onchange = ({ target }) => { if (target.files[0]) open(target.files[0]); target.value = ""; };
 for (const kind of ["dragover", "dragleave", "drop"]) {

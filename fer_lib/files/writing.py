@@ -119,8 +119,24 @@ def _as_it_is(path: str, flags: int) -> int:
 
 def empty(file: BinaryIO) -> None:
     """Drop what an older file had; a pipe or device has nothing to drop, and an open stream is not ours."""
-    if not isinstance(file.name, int) and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    if _is_own_file(file):
         file.truncate(0)
+
+
+def _is_own_file(file: BinaryIO) -> bool:
+    return not isinstance(file.name, int) and stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+
+
+def add_lines(file: BinaryIO, content: bytes) -> None:
+    """Write all lines to the end of an unbuffered file, or none if the system refuses, as where the disk is full; of a
+    pipe, a device or an open stream, which is not ours, a part may be out."""
+    end = file.tell() if _is_own_file(file) else None
+    try:
+        write_all(file, content)
+    except OSError:
+        if end is not None:
+            file.truncate(end)
+        raise
 
 
 def write_all(file: BinaryIO, content: bytes) -> None:

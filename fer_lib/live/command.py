@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         watched = stack.enter_context(closing(_watched(options, parts)))
         first = next(watched)  # raises if there is no frame
         begun.append(first[0])
-        write = [stack.enter_context(output) for output in _outputs(options, parts)]
+        write = [stack.enter_context(_ended(output)) for output in _outputs(options, parts)]
         aside = _bar_aside if sys.stdout.isatty() else nullcontext  # for lines on the same terminal
         try:
             for result, moving in chain([first], watched):
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
                     enough = any([each(result, moving) for each in write])
                 if enough or interrupted():
                     break
-        except BrokenPipeError:  # the reader of the lines has closed the pipe
+        except (BrokenPipeError, _Stopped):  # the reader of the lines has closed the pipe; there is no next frame
             pass
         finally:
             watched.close()
@@ -156,6 +156,21 @@ def _outputs(options: argparse.Namespace, parts: list[sources.Source]) -> Iterat
         yield nullcontext(partial(outputs.print_text, several=len(parts) > 1))
 
 
+@contextmanager
+def _ended(output: AbstractContextManager) -> Iterator[outputs.Output]:
+    """An output that ends in any case. Its error at the end is a warning where another came before, which is told."""
+    with ExitStack() as stack:
+        write = stack.enter_context(output)
+        try:
+            yield write
+        except BaseException:
+            try:
+                stack.close()
+            except OSError as error:
+                warnings.warn(str(error), stacklevel=2)
+            raise
+
+
 def _is_one_picture(part: sources.Source) -> bool:
     return not (isinstance(part, list) or sources.moves(part)) and os.path.isfile(part)
 
@@ -194,19 +209,29 @@ def _print_warning(message: str, told: set[str]) -> None:
         print(f"warning: {message}", file=sys.stderr)
 
 
+class _Stopped(KeyboardInterrupt):
+    """A signal came where nothing is half done: while the next frame is waited for."""
+
+
 @contextmanager
 def _stopping(begun: list) -> Iterator[Callable[[], bool]]:
-    """Gives a function that returns whether Ctrl-C or SIGTERM came: the current frame is then the last. A second one
-    ends the program at once, and so does one as long as nothing has begun: it raises KeyboardInterrupt."""
+    """Gives a function that returns whether Ctrl-C or SIGTERM came: the current frame is then the last. While the next
+    one is waited for, it raises _Stopped. A second one ends the program at once, and so does one as long as nothing has
+    begun: it raises KeyboardInterrupt."""
     signals = []
 
     def stop(number: int, _) -> None:
         if not begun:
             raise KeyboardInterrupt
         signals.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each in before:
+            signal.signal(each, signal.default_int_handler)
+        if sources.waiting():
+            raise _Stopped
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield lambda: bool(signals)
     finally:

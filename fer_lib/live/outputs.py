@@ -13,9 +13,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -141,7 +140,7 @@ def csv_file(path: Path) -> Iterator[Output]:
                     row += [line["track"], *line["box"], line["turn"], *(line["top2"] or [None] * 2)]
                     row += [int(line["abstained"]), *line["probabilities"].values()]
                 csv.writer(lines).writerow(row)
-            writing.write_all(file, lines.getvalue().encode())
+            writing.add_lines(file, lines.getvalue().encode())
 
         yield write
 
@@ -241,13 +240,24 @@ def video_file(path: Path) -> Iterator[Output]:
     """
     import av
 
-    rate, stream, last, before, begin = Rate(), None, -1, -1, 0
-    saving = partial(told, "--save", path, av.error.FFmpegError)
+    rate, stream, last, before, begin, disk = Rate(), None, -1, -1, 0, None
+
+    @contextmanager
+    def saving() -> Iterator[None]:
+        with told("--save", path, av.error.FFmpegError):
+            try:
+                yield
+            except (OSError, av.error.FFmpegError):
+                if disk and disk.error:  # FFmpeg's own says at times only that there was one
+                    raise disk.error from None
+                raise
+
     with ExitStack() as stack:
         with saving():
             file = stack.enter_context(writing.alone(path))
+            disk = _Disk(file)
             every_frame = {"flush_packets": "1", "cluster_time_limit": "1"}
-            film = av.open(file, "w", format="matroska", options=every_frame)
+            film = av.open(disk, "w", format="matroska", options=every_frame)
 
         @saving()
         def write(result: Result, moving: bool) -> None:
@@ -278,9 +288,28 @@ def video_file(path: Path) -> Iterator[Output]:
         try:
             yield write
         finally:
-            with saving(), film:
-                if stream is not None:
+            known = suppress(OSError, av.error.FFmpegError) if disk.error else saving()
+            with known, film:
+                if stream is not None and not disk.error:
                     film.mux(stream.encode(None))
+
+
+class _Disk:
+    """A file that FFmpeg writes to, each time all that it gives. ``error`` is the first that the system gave."""
+
+    def __init__(self, file: io.FileIO):
+        self.file, self.error = file, None
+
+    def write(self, content: bytes) -> int:
+        try:
+            writing.write_all(self.file, content)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+        return len(content)
+
+    def __getattr__(self, name: str):
+        return getattr(self.file, name)
 
 
 def _on_canvas(image: np.ndarray, width: int, height: int) -> np.ndarray:

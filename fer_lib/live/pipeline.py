@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 SAME = 0.3
 """From this overlap on, two boxes may be the same face."""
-PATIENCE, MISSED = 0.5, 1
+PATIENCE, MISSED, LOST = 0.5, 1, 500
 """A face that is no longer found is forgotten after so many seconds, but not before it is missing from more frames than
-``MISSED``: at one frame a second, one look that misses it does no harm."""
+``MISSED``: at one frame a second, one look that misses it does no harm. After ``LOST`` frames it is forgotten also if
+the clock stands still, or memory would grow."""
 APART = 0.399
 """Between frames that are at least so many seconds apart, nothing can be followed. Each is then searched as a first one
 is, and a face at a known face's place is the same only if it also looks ``alike``. It is 0.4, but for rounding."""
@@ -181,7 +182,11 @@ class Tracks:
         probabilities yet. time: of the frame, in seconds. cut: the crops of all faces, if they are to be compared with
         those seen ``APART`` ago or longer."""
         self.latest = time
-        old = self.tracks = [each for each in self.tracks if time - each.time <= PATIENCE or each.missed <= MISSED]
+        old = self.tracks = [
+            each
+            for each in self.tracks
+            if each.missed <= MISSED or time - each.time <= PATIENCE and each.missed <= LOST
+        ]
 
         def may(j: int, i: int) -> bool:
             near = time - old[j].time < APART or cut is None or old[j].crop is None
@@ -354,9 +359,12 @@ class Watcher:
         left, top, width, height = cut_to(self.region, image.shape[1], image.shape[0])
         clock = [time.perf_counter()]
         grey, part = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.s_[top : top + height, left : left + width]
+        back = moment < self.tracks.latest  # another clock, as of a page that was loaded again: nothing can be followed
+        if back:
+            self.tracks.tracks.clear()
         pause = max(0.0, moment - self.tracks.latest)
         due_anew = not self.found or moment - self.searched >= SEARCHED
-        if self.moving and (pause >= APART or pause >= SPARSE and due_anew):
+        if self.moving and (back or pause >= APART or pause >= SPARSE and due_anew):
             getattr(self.detect, "forget", lambda: None)()
             self.searched = moment
         found = self.detect(np.ascontiguousarray(image[part]), np.ascontiguousarray(grey[part]))

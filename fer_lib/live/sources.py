@@ -4,14 +4,17 @@ import glob
 import os
 import re
 import select
+import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import count, groupby
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import cv2
 import numpy as np
@@ -21,8 +24,11 @@ from ..files import pictures, readable, reason, refused
 JOINED_JPEGS = (".mjpg", ".mjpeg")
 """How the names of videos end that are one JPEG after the other."""
 _VIDEO = re.compile(rb".{4}ftyp|\x1a\x45\xdf\xa3|RIFF.{4}AVI ", re.DOTALL)
-PATIENCE = 10.0
-"""Seconds after which a silent stream is an error."""
+PATIENCE, HOPE = 10.0, 60.0
+"""Seconds after which a camera, a stream or a pipe that gives nothing is an error, and after which one is that gives
+only damaged frames: some send a frame that stands for itself twice a minute."""
+_SECRET = re.compile("//[^/?#]*@"), re.compile(r"(?i)([?&][^=&#]*(?:pa?s|pwd|token|secret|key|auth|sig)[^=&#]*=)[^&#]*")
+"""Where a URL has a password: before the machine's name, and in what is asked for."""
 
 Source = str | int | os.PathLike | list | np.ndarray | bytes  # or a Pillow image
 """A camera's number, such as 0; a video file, or a stream's URL; a picture, which may be animated; a folder, whose
@@ -105,8 +111,8 @@ def frames(source: Source, every: int = 1) -> Iterator[Frame]:
         others are only decoded, because later frames depend on them.
     What cannot be decoded is left out, with a warning that says what and where; for a list this may be everything.
     Raises FileNotFoundError if there is no such file, ValueError if a file has no readable picture or video, or for an
-    ``every`` under 1, OSError if a camera does not open or a stream is silent for ``PATIENCE`` seconds, TypeError for
-    what is no source.
+    ``every`` under 1, OSError if a camera does not open, or a camera, a stream or a pipe gives no frame for
+    ``PATIENCE`` seconds, TypeError for what is no source.
     """
     if every < 1:
         raise refused("every", str(every), "1 or more", "1 looks at all frames")
@@ -246,42 +252,114 @@ def _silent_opencv() -> Iterator[None]:
         cv2.utils.logging.setLogLevel(level)
 
 
+class _Apart:
+    """Calls what may wait for ever, such as a camera's driver, in a thread of its own, one call after the other.
+
+    So each wait ends after ``PATIENCE`` seconds, and a signal is heard meanwhile. A call that is given up goes on; what
+    is to be done ``last`` comes after it, and then the thread ends. waits: whether anything may wait; a file does not,
+    and its calls need no thread.
+    """
+
+    waiting = False
+    """Whether the program is waiting for what comes from outside: it may be interrupted there without harm."""
+
+    def __init__(self, waits: bool = True):
+        self.last: list[Callable[[], object]] = []
+        self.asked, self.answers, self.given_up = SimpleQueue(), SimpleQueue(), False
+        self.thread = threading.Thread(target=self._work, daemon=True) if waits else None
+
+    def __enter__(self) -> "_Apart":
+        if self.thread:
+            self.thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        for call in reversed(self.last):
+            self.asked.put(call) if self.thread else call()
+        self.asked.put(None)
+        if self.thread and not self.given_up:
+            self.thread.join(PATIENCE)
+
+    def _work(self) -> None:
+        while call := self.asked.get():
+            try:
+                self.answers.put((call(), None))
+            except BaseException as error:  # it is the caller's
+                self.answers.put((None, error))
+
+    def __call__(self, call: Callable, *given):
+        """What a call gives or raises. Raises _Silent if it does neither in time."""
+        if not self.thread:
+            return call(*given)
+        self.given_up = _Apart.waiting = True
+        try:
+            self.asked.put(lambda: call(*given))
+            for _ in range(max(1, round(10 * PATIENCE))):  # counted: while a process is stopped, the clock goes on
+                with suppress(Empty):
+                    answer, error = self.answers.get(timeout=0.1)
+                    self.given_up = False
+                    break
+            else:
+                raise _Silent
+        finally:
+            _Apart.waiting = False
+        if error:
+            raise error
+        return answer
+
+
+class _Silent(OSError):
+    """Nothing came for ``PATIENCE`` seconds."""
+
+
+def waiting() -> bool:
+    """Whether this process is waiting for a camera, a stream or a pipe."""
+    return _Apart.waiting
+
+
+def _in_vain() -> str:
+    return f"for {PATIENCE:.0f} seconds"
+
+
 def _camera_frames(number: int, every: int) -> Iterator[Frame]:
+    name, then, index = f"camera {number}", "see that it is plugged in", 0
+    with _Apart() as apart:
+        try:
+            camera = apart(_open_camera, number)
+            apart.last.append(camera.release)
+            if not camera.isOpened():
+                raise OSError(
+                    f"{name}: found none that opens, expected a camera with this number; {then}, "
+                    "that no other program has it, and that you may read it (on Linux: /dev/video*, group video)"
+                )
+            camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the oldest waiting one
+            started = time.monotonic()
+            for index in count():
+                whole, image = apart(camera.read)
+                if not whole or image is None:
+                    raise OSError(f"{name}: found no further frame after {index}; {then}")
+                if index % every == 0:
+                    yield Frame(index, time.monotonic() - started, name, pictures.as_bgr(image))
+        except _Silent:
+            found = f"no further frame after {index}" if apart.last else "none that opens"
+            raise OSError(f"{name}: found {found} {_in_vain()}; plug it in again, or start it anew") from None
+
+
+def _open_camera(number: int) -> "cv2.VideoCapture":
     with _silent_opencv():
-        camera = cv2.VideoCapture(number)
-    try:
-        if not camera.isOpened():
-            raise OSError(
-                f"camera {number}: found none that opens, expected a camera with this number; see that it is plugged "
-                "in, that no other program has it, and that you may read it (on Linux: /dev/video*, group video)"
-            )
-        camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the oldest waiting one
-        started = time.monotonic()
-        for index in count():
-            whole, image = camera.read()
-            if not whole:
-                raise OSError(f"camera {number}: found no further frame after {index}; see that it is plugged in")
-            if index % every == 0:
-                yield Frame(index, time.monotonic() - started, f"camera {number}", image)
-    finally:
-        camera.release()
+        return cv2.VideoCapture(number)
+
+
+def without_password(name: str) -> str:
+    """A source's name without what a URL may have of a password."""
+    before, asked = _SECRET
+    return asked.sub(r"\1...", before.sub("//", name)) if "://" in name else name
 
 
 def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
-    import av
-
-    name = readable(re.sub("//[^/@]*@", "//", name))  # keeps passwords out of files and messages
-    file = url.removeprefix("file:")
-    pipe = _Pipe(file, name) if url != file and Path(file).is_fifo() else None
-    if pipe:
-        pipe.wait()  # here Ctrl-C ends it; PyAV would keep it back
-    try:
-        container = av.open(pipe or url, timeout=(PATIENCE, PATIENCE), metadata_errors="replace")
-    except _Silent:
-        raise
-    except (av.error.FFmpegError, OSError) as error:
-        raise _no_video(name, f"nothing to be read as a video ({_reason(error)})") from error
-    with container:
+    name, file = readable(without_password(name)), url.removeprefix("file:")
+    with _Apart(waits=url == file or not os.path.isfile(file)) as apart:
+        container = _opened(url, name, apart)
         if not container.streams.video:
             raise _no_video(name, "no pictures in it")
         stream = container.streams.video[0]
@@ -291,11 +369,12 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
         if stream.codec_context.name in ("mjpeg", "png", "apng"):  # they mark nothing; others would count it twice
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
         step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
-        index, damaged, first, last = -1, [], None, 0.0
-        for index, decoded in enumerate(_decoded(container, stream, name)):
+        index, damaged, damage, first, last = -1, 0, "", None, 0.0
+        for index, decoded in enumerate(_decoded(container, stream, name, apart)):
             failed = isinstance(decoded, Exception)
             if failed or decoded.is_corrupt:  # what is missing of a corrupt one is grey, or what was there before
-                damaged.append(f"frame {index}: {_reason(decoded) if failed else 'a part of it is missing or damaged'}")
+                why = _reason(decoded) if failed else "a part of it is missing or damaged"
+                damaged, damage = damaged + 1, damage or f"frame {index}: {why}"
                 continue
             moment = index * step if decoded.time is None else decoded.time
             if first is None:  # only the file knows the time of a damaged first frame
@@ -306,38 +385,47 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
             last = moment - first
             if index % every:
                 continue
-            image = _square_pixels(decoded.to_ndarray(format="bgr24"), stream.sample_aspect_ratio)
+            image = _square_pixels(decoded.to_ndarray(format="bgr24", threads=1), stream.sample_aspect_ratio)
             image = pictures.orient(image, _orientation(decoded))
             yield Frame(index, last, name, image)
         if first is None:
-            why = damaged[0] if damaged else "no frame in it"
-            raise _no_video(name, f"no frame that can be decoded ({why})")
+            raise _no_video(name, f"no frame that can be decoded ({damage or 'no frame in it'})")
         if damaged:
             warnings.warn(
-                f"{name}: found {len(damaged)} damaged of {index + 1} frames, first {damaged[0]}; left out",
-                stacklevel=2,
+                f"{name}: found {damaged} damaged of {index + 1} frames, first {damage}; left out", stacklevel=2
             )
 
 
-class _Silent(OSError):
-    """A named pipe gives nothing."""
+def _opened(url: str, name: str, apart: _Apart):
+    """A video's container; ``apart`` closes it."""
+    import av
+
+    file, source = url.removeprefix("file:"), url
+    if file != url and Path(file).is_fifo():
+        source = _Pipe(file)
+        apart.last.append(source.file.close)
+    try:
+        # Its own limit is for the thread, of which nobody knows any more.
+        container = apart(partial(av.open, source, timeout=(HOPE, HOPE), metadata_errors="replace"))
+    except _Silent:
+        if source is not url:
+            raise OSError(f"{name}: found nothing {_in_vain()}, expected a video; check the sender") from None
+        found = f"nothing to be read as a video {_in_vain()}"
+        raise refused(name, found, "a video or a stream", "check the sender") from None
+    except (av.error.FFmpegError, OSError) as error:
+        raise _no_video(name, f"nothing to be read as a video ({_reason(error)})") from error
+    apart.last.append(container.close)
+    return container
 
 
 class _Pipe:
-    """A named pipe to read from, whose silence is an error after ``PATIENCE`` seconds; FFmpeg would wait for ever."""
+    """A named pipe to read from. It may be opened before anybody writes into it."""
 
-    def __init__(self, path: str, name: str):
-        self.label = name
+    def __init__(self, path: str):
         self.file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
 
-    def wait(self) -> None:
-        """Raises OSError if nothing comes."""
-        if not select.select([self.file], [], [], PATIENCE)[0]:
-            found = f"found nothing for {PATIENCE:.0f} seconds, expected a video"
-            raise _Silent(f"{self.label}: {found}; check the sender")
-
     def read(self, size: int) -> bytes:
-        self.wait()
+        select.select([self.file], [], [], HOPE)
         return self.file.read(size) or b""
 
 
@@ -359,11 +447,13 @@ def _orientation(decoded) -> int:
 
 def _side_data(decoded) -> Mapping:
     """What FFmpeg notes beside a frame. It knows kinds that PyAV has no name for, such as EXIF data; PyAV refuses all
-    notes of a frame that has one, unless told to go without its name."""
+    notes of a frame that has one, unless told to go without its name. (A frame's own ``side_data`` and the frame keep
+    each other in memory until the garbage is collected: hundreds of frames.)"""
+    from av.sidedata.sidedata import SideDataContainer, Type
+
     try:
-        return decoded.side_data
+        return SideDataContainer(decoded)
     except ValueError:
-        from av.sidedata.sidedata import Type
 
         def nameless(types: type, number: int) -> Type:
             kind = object.__new__(types)
@@ -371,40 +461,44 @@ def _side_data(decoded) -> Mapping:
             return kind
 
         Type._missing_ = classmethod(nameless)
-        return decoded.side_data
+        return SideDataContainer(decoded)
 
 
 def _no_video(name: str, found: str) -> ValueError:
     return refused(name, found, "a video or a stream", "see whether a player plays it, or convert it")
 
 
-def _decoded(container, stream, name: str) -> Iterator:
+def _decoded(container, stream, name: str, apart: _Apart) -> Iterator:
     """The frames of a stream, with the error in place of each damaged one.
 
-    Raises OSError if the stream falls silent or its sender has gone.
+    Raises OSError if the stream falls silent, gives only damaged frames, or its sender has gone.
     """
     import av
 
-    index = 0
-    with closing(container.demux(stream)) as packets:
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.error.InvalidDataError as error:  # nothing can be found after this
+    index, packets, since = 0, container.demux(stream), time.monotonic()
+    apart.last.append(packets.close)
+    while True:
+        try:
+            packet = apart(next, packets, None)
+        except (_Silent, av.error.FFmpegError) as error:
+            if isinstance(error, av.error.InvalidDataError) and not apart.thread:  # of a file, nothing comes after this
                 yield error
                 return
-            except av.error.FFmpegError as error:
-                raise OSError(
-                    f"{name}: found no further frame after {index} ({_reason(error)}); check the sender"
-                ) from error
-            try:
-                decoded = packet.decode()
-            except av.error.FFmpegError as error:
-                decoded = [error]
-            yield from decoded
-            index += len(decoded)
+            why = _in_vain() if isinstance(error, _Silent) else f"({_reason(error)})"
+            raise OSError(f"{name}: found no further frame after {index} {why}; check the sender") from error
+        if packet is None:
+            return
+        try:
+            decoded = packet.decode()
+        except av.error.FFmpegError as error:
+            decoded = [error]
+        yield from decoded
+        index += len(decoded)
+        if not apart.thread or any(not (isinstance(each, Exception) or each.is_corrupt) for each in decoded):
+            since = time.monotonic()
+        elif time.monotonic() - since > HOPE:
+            found = f"found no whole frame for {HOPE:.0f} seconds, only damaged ones, after {index}"
+            raise OSError(f"{name}: {found}; check the sender")
 
 
 def _reason(error: Exception) -> str:

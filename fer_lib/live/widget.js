@@ -8,21 +8,32 @@ function render({ model, el }) {
   el.append(button, status, canvas);
   const context = canvas.getContext("2d"), video = Object.assign(document.createElement("video"), { muted: true });
   const kept = document.createElement("canvas");
-  let stream = null;
+  let stream = null, late = 0;
+
+  // Until something comes, this long at most, before it is said: milliseconds.
+  function wait(text) {
+    clearTimeout(late);
+    late = setTimeout(() => { if (stream) status.textContent = text; }, 5000);
+  }
 
   function send() {
+    if (!video.videoWidth) return stop("The camera sends no picture.");
     [kept.width, kept.height] = [video.videoWidth, video.videoHeight];
     const mirrored = kept.getContext("2d");
     mirrored.setTransform(-1, 0, 0, 1, kept.width, 0);
     mirrored.drawImage(video, 0, 0);
     kept.toBlob(async (blob) => {
-      const content = await blob.arrayBuffer();
-      if (stream) model.send({ time: performance.now() / 1000 }, undefined, [content]);
+      const content = await blob?.arrayBuffer();
+      if (!stream) return;
+      if (!content) return stop("The camera's picture could not be read.");
+      model.send({ time: performance.now() / 1000 }, undefined, [content]);
+      wait("The kernel does not answer. It may be busy with another cell, or have to be started again.");
     }, "image/jpeg", 0.9);
   }
 
-  function draw({ faces }) {
+  function draw({ faces, error }) {
     if (!stream) return;
+    if (error) return stop(`The kernel could not look at the picture: ${error}`);
     [canvas.width, canvas.height] = [kept.width, kept.height]; // this clears it
     context.drawImage(kept, 0, 0);
     const line = Math.max(2, canvas.width / 200);
@@ -47,6 +58,7 @@ function render({ model, el }) {
   function stop(text) {
     stream?.getTracks().forEach((track) => track.stop());
     stream = null;
+    clearTimeout(late);
     button.textContent = "Start the camera";
     status.textContent = text;
   }
@@ -59,9 +71,18 @@ function render({ model, el }) {
       return stop(`The camera could not be opened (${error.name}).`);
     }
     button.textContent = "Stop the camera";
+    const mine = stream;
+    stream.getVideoTracks()[0].onended = () => {
+      if (stream === mine) stop("The camera has stopped. Check that it is connected and that no other program has it.");
+    };
     video.srcObject = stream;
-    await video.play();
-    send();
+    wait("The camera sends no picture. Check that it is connected, free and open.");
+    try {
+      await video.play();
+    } catch {
+      return; // it was stopped meanwhile
+    }
+    if (stream === mine) send();
   };
   model.on("msg:custom", draw);
   return () => {

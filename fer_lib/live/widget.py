@@ -4,7 +4,7 @@ from pathlib import Path
 
 import anywidget
 
-from ..files import pictures
+from ..files import pictures, reason
 from .pipeline import Watcher
 
 
@@ -25,9 +25,13 @@ class Camera(anywidget.AnyWidget):
         self.on_msg(self._look)
 
     def _look(self, widget, content: dict, buffers: list) -> None:
-        """Process a frame: ``content`` has its time in seconds, ``buffers`` its JPEG."""
-        image = pictures.as_bgr(buffers[0])
-        self.faces, _ = self.watcher.look(image, float(content["time"]))
+        """Process a frame: ``content`` has its time in seconds, ``buffers`` its JPEG. What goes wrong is an answer too,
+        or the browser would wait for one."""
+        try:
+            self.faces, _ = self.watcher.look(pictures.as_bgr(buffers[0]), float(content["time"]))
+        except Exception as error:
+            self.send({"error": reason(error)})
+            raise
         self.frames += 1
         names = "box", "turn", "track", "top2", "abstained"
         self.send({"faces": [{name: getattr(face, name) for name in names} for face in self.faces]})

@@ -728,10 +728,11 @@ def test_frames_left_out_are_not_converted(tmp_path, monkeypatch):
 
     def counted(each):
         made = SimpleNamespace(time=each.time, side_data={}, is_corrupt=False)
-        made.to_ndarray = lambda format: converted.append(each.time) or each.to_ndarray(format=format)
+        made.to_ndarray = lambda **how: converted.append(each.time) or each.to_ndarray(**how)
         return made
 
     monkeypatch.setattr(sources, "_decoded", lambda *these: map(counted, decoded(*these)))
+    monkeypatch.setattr(sources, "_side_data", lambda each: each.side_data)
     assert len(list(sources.frames(source, every=4))) == 3 and converted == pytest.approx([0, 0.16, 0.32])
     for every in (0, -1):
         with pytest.raises(ValueError, match=f"every: found {every}, expected 1 or more"):

@@ -55,6 +55,31 @@ def test_a_frame_of_the_browser_gets_its_faces(model, monkeypatch):
     assert camera.frames == 3 and camera.faces == ()
 
 
+def test_what_cannot_be_looked_at_is_answered_too(model, monkeypatch):
+    from fer_lib.live import widget
+
+    camera, sent = widget.Camera(classifier=inference.load(model)), []
+    monkeypatch.setattr(camera, "send", sent.append)
+    with pytest.raises(ValueError, match="found no picture that can be decoded"):
+        camera._look(camera, {"time": 0.0}, [memoryview(b"no picture")])
+    (message,) = sent
+    assert list(message) == ["error"] and "found no picture that can be decoded" in message["error"]
+
+
+def test_a_page_that_was_loaded_again_begins_anew(model, monkeypatch):
+    """The browser's clock then begins at 0 again."""
+    from fer_lib.live import widget
+
+    camera = widget.Camera(classifier=inference.load(model))
+    monkeypatch.setattr(camera, "send", lambda message: None)
+    frame = np.full((480, 640, 3), 90, np.uint8)
+    frame[:, 60:572] = film.astronaut()[:480, :, ::-1]
+    jpeg = memoryview(cv2.imencode(".jpg", frame)[1].tobytes())
+    for time, track in ((3600.0, 1), (3600.1, 1), (0.0, 2), (0.1, 2)):
+        camera._look(camera, {"time": time}, [jpeg])
+        assert [face.track for face in camera.faces if face.box[2] > 80] == [track]
+
+
 @pytest.fixture(scope="module")
 def jupyter(model):
     """JupyterLab's address, of a folder with one notebook."""
@@ -112,3 +137,12 @@ def test_the_browsers_camera_is_looked_at_in_jupyterlab(jupyter, model):
         tab.locator(".jp-Notebook .jp-Cell >> nth=1").click()
         tab.keyboard.press("Shift+Enter")
         tab.locator(".jp-OutputArea-output").filter(has_text="(True, [1])").wait_for()
+        # An unplugged camera: the page says so, and it can be started again.
+        given = "navigator.mediaDevices.getUserMedia"
+        tab.evaluate(f"() => {{ const given = {given}.bind(navigator.mediaDevices); "
+                     f"{given} = async (what) => (window.kept = await given(what)); }}")  # fmt: skip
+        for _ in range(2):
+            start.click()
+            status.wait_for()
+            tab.evaluate("() => kept.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
+            tab.get_by_role("status").filter(has_text="The camera has stopped. Check that it is connected").wait_for()

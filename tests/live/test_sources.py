@@ -270,10 +270,11 @@ def test_the_clock_of_joined_recordings_goes_on(tmp_path):
 def test_a_clock_never_goes_back(tmp_path, monkeypatch, clock, expected):
     source = video(tmp_path / "a.mkv", [frame({}, 64, 48)])
     made = [
-        SimpleNamespace(time=moment, side_data={}, is_corrupt=False, to_ndarray=lambda format: frame({}, 64, 48))
+        SimpleNamespace(time=moment, side_data={}, is_corrupt=False, to_ndarray=lambda **_: frame({}, 64, 48))
         for moment in clock
     ]
     monkeypatch.setattr(sources, "_decoded", lambda *_: iter(made))
+    monkeypatch.setattr(sources, "_side_data", lambda each: each.side_data)
     assert [each.time for each in sources.frames(source)] == pytest.approx(expected)
 
 

@@ -353,3 +353,88 @@ def test_it_fits_any_width_in_light_and_dark(browser, address, astronaut, width,
     for button in tab.get_by_role("button").all():
         assert button.bounding_box()["height"] >= 44
     assert errors == []
+
+
+# ---- what fails
+
+
+def test_a_camera_that_stops_says_so_and_can_be_used_again(browser, address):
+    tab, errors = opened(browser, address)
+    kept = "navigator.mediaDevices.getUserMedia = async (what) => (window.kept = await given(what))"
+    tab.evaluate(f"() => {{ const given = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices); {kept}; }}")
+    camera = tab.locator("#camera")
+    for _ in range(2):
+        camera.click()
+        wait_for(tab, r"faces?\. \d+ ms a frame")
+        tab.evaluate("() => kept.getVideoTracks()[0].dispatchEvent(new Event('ended'))")  # as when it is unplugged
+        wait_for(tab, "The camera has stopped. Check that it is connected")
+        assert camera.get_attribute("aria-pressed") == "false" and camera.inner_text() == "Use the camera"
+        assert tab.evaluate("kept.getTracks().every((track) => track.readyState === 'ended')")
+    assert errors == []
+
+
+def test_a_camera_that_is_refused_or_sends_nothing_says_so(browser, address):
+    tab, errors = opened(browser, address)
+    refusing = "async () => { throw new DOMException('', 'NotAllowedError'); }"
+    tab.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {refusing}; }}")
+    tab.locator("#camera").click()
+    wait_for(tab, r"The camera could not be opened \(NotAllowedError\)\. Check that it is connected, free and allowed")
+    silent = "async () => { const shown = document.createElement('canvas'); shown.getContext('2d'); " \
+             "return shown.captureStream(0); }"  # fmt: skip
+    tab.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {silent}; }}")
+    tab.locator("#camera").click()
+    wait_for(tab, "The camera sends no picture. Check that it is connected")
+    tab.locator("#camera").click()
+    wait_for(tab, "The camera is off")
+    assert errors == []
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "about.json", "ort/ort-wasm-simd-threaded.wasm"])
+@pytest.mark.parametrize("how", ["lacks", "is damaged"])
+def test_a_file_of_the_page_that_lacks_or_is_damaged_is_said(browser, address, astronaut, name, how):
+    tab, errors = browser.new_page(), []
+    tab.set_default_timeout(120_000)
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    answer = {"status": 404} if how == "lacks" else {"body": b"no network"}
+    tab.route(f"**/{name}", lambda route: route.fulfill(**answer))
+    tab.goto(address)
+    wait_for(tab, r"The networks could not be loaded: .*Load the page again\.")
+    tab.locator("#camera").click()
+    tab.locator("#file").set_input_files(png(astronaut))
+    tab.wait_for_timeout(500)
+    assert tab.locator("#status").inner_text().startswith("The networks could not be loaded: ")
+    assert tab.locator("#camera").get_attribute("aria-pressed") == "false" and errors == []
+
+
+def test_a_network_that_fails_on_the_way_stops_the_camera_and_says_so(browser, address):
+    tab, errors = opened(browser, address)
+    tab.locator("#camera").click()
+    wait_for(tab, r"faces?\. \d+ ms a frame")
+    tab.evaluate("() => { CanvasRenderingContext2D.prototype.getImageData = () => { throw new Error('no memory'); }; }")
+    wait_for(tab, "The camera could not be looked at any further: no memory")
+    assert tab.locator("#camera").get_attribute("aria-pressed") == "false"
+    assert errors == []
+
+
+def test_memory_stays_flat_while_the_camera_is_on(browser, address):
+    tab, errors = opened(browser, address)
+    asked = tab.context.new_cdp_session(tab)
+    asked.send("Performance.enable")
+    tab.evaluate("""() => {
+      window.frames_ = 0;
+      new MutationObserver(() => { window.frames_ += 1; }).observe(
+        document.getElementById("picture"), { attributes: true, attributeFilter: ["width"] });
+    }""")
+    tab.locator("#camera").click()
+
+    def after(frames: int) -> dict[str, float]:
+        """What the page has in use, once so many frames were shown."""
+        tab.wait_for_function("(wanted) => window.frames_ >= wanted", arg=frames)
+        asked.send("HeapProfiler.collectGarbage")
+        return {each["name"]: each["value"] for each in asked.send("Performance.getMetrics")["metrics"]}
+
+    before, then = after(30), after(200)
+    assert then["JSHeapUsedSize"] - before["JSHeapUsedSize"] < 3e6
+    for name in ("Nodes", "JSEventListeners", "Documents"):
+        assert then[name] - before[name] < 20, name
+    assert errors == []
