@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import paths
-from .files import writing
+from .files import readable, writing
 
 SCORE = """\
 A CSV file has one line for each row that was predicted, in any order: all of PublicTest or all of PrivateTest at least.
@@ -280,7 +280,7 @@ def output_to_the_end() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print("\n".join(map(readable, text.split("\n"))), file=sys.stderr)
 
 
 def in_words(error: OSError) -> str:

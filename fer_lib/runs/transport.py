@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import paths, runs, system
 from ..evaluation import records
-from ..files import documents, reason, refused, writing
+from ..files import archives, documents, readable, reason, refused, writing
 from . import plan
 
 SUMS = "SHA256SUMS"
@@ -138,7 +138,7 @@ def import_records(archive: Path, force: bool = False) -> int:
         for name in names:
             print(f"{state:<12}  {name}")
     for name, why in problems.items():
-        print(f"refused       {name}: {why}")
+        print(readable(f"refused       {name}: {why}"))
     print(f"{archive}: {len(taken)} taken, {len(here)} already here, {len(problems)} refused.")
     return 1 if problems else 0
 
@@ -162,13 +162,13 @@ def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
     def refuse(name: str, why: str) -> None:
         problems.setdefault(_folder_of(name) or name, why)
 
-    with open(archive, "rb") as file:
+    with archives.unpacking(archive) as file:
         try:
-            with tarfile.open(fileobj=file) as tar:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
                 for member in tar:
                     if member.isreg() and member.name == SUMS:
                         listed = _read_sums(tar.extractfile(member).read(2**27))
-                    elif not member.isreg() or not _folder_of(member.name):
+                    elif not member.isreg() or member.issparse() or not _folder_of(member.name):
                         refuse(member.name, f"found no file of a record or checkpoint, expected one; {AGAIN}")
                     elif member.name not in listed:
                         refuse(member.name, f"found it not listed in a {SUMS} before it, expected each file; {AGAIN}")
