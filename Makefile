@@ -97,8 +97,10 @@ demo: $(ENV) ## Show the network at work on your camera, in your browser; nothin
 
 # JupyterLab refuses root, who is the usual user in a container. Its python3 is this environment's, as in all runs, not a
 # kernel that JUPYTER_PATH or the user's own folder has by that name.
+# JupyterLab would ask others for news, for its newest version and for extensions.
 lab: $(ENV) ## Open the notebooks in JupyterLab
-	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 .venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 .venv/bin/jupyter lab --LabApp.news_url=None \
+		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.extension_manager=readonly $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 bench: $(ENV) ## Measure how fast loading, training and starting are. Option: KEEP=1
 	@.venv/bin/python bench/bench.py $(if $(call yes,$(KEEP)),--keep)

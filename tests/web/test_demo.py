@@ -330,6 +330,23 @@ def test_a_still_face_is_smoothed_at_every_rate_and_a_flat_crop_is_known(browser
     assert errors == []
 
 
+def test_the_page_cannot_reach_anything_else(browser, address):
+    """Whatever its scripts were to try: the page forbids it, and the browser holds it to that."""
+    tab, errors = opened(browser, address)
+    ways = {
+        "fetch": "fetch(url).then(() => 'reached', () => 'refused')",
+        "beacon": "Promise.resolve(navigator.sendBeacon(url, 'x')).then(() => 'refused')",
+        "picture": "new Promise(end => { const image = new Image(); image.onload = () => end('reached'); "
+        "image.onerror = () => end('refused'); image.src = url; })",
+        "socket": "new Promise(end => { try { const socket = new WebSocket(url.replace('http', 'ws')); "
+        "socket.onopen = () => end('reached'); socket.onerror = () => end('refused'); } catch { end('refused'); } })",
+    }
+    elsewhere = address.replace("localhost", "127.0.0.1")  # the same server, which would answer
+    for way, code in ways.items():
+        assert tab.evaluate(f"async (url) => {code}", elsewhere) == "refused", way
+    assert [error for error in errors if "Content Security Policy" not in error and "violates" not in error] == []
+
+
 def test_a_machine_without_a_camera_says_so(browser, address):
     tab, errors = opened(browser, address)
     refusing = "async () => { throw new DOMException('', 'NotFoundError'); }"
