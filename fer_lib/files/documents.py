@@ -37,7 +37,7 @@ def read_yaml(path: Path, place: object = None) -> object:
             return super().construct_mapping(node, deep)
 
         def construct_yaml_int(self, node):
-            if len(node.value) > 1000:  # in sixties, 1:59:59, it would take hours
+            if ":" in node.value and len(node.value) > 1000:  # in sixties, as 1:59:59; it would take hours
                 found = f"a number of {len(node.value):,} characters"
                 raise yaml.constructor.ConstructorError(None, None, found, node.start_mark)
             return super().construct_yaml_int(node)

@@ -50,10 +50,11 @@ if sys.platform == "linux":
     with open("/proc/self/statm") as file:
         most = int(file.read().split()[0]) * resource.getpagesize() + int(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
-try:
-    weight_files.READERS[path.suffix.lower()](path)
-except ValueError as error:
-    sys.stdout.buffer.write(str(error).encode("utf-8", "surrogateescape"))
+def tell(kind, error, trace):
+    if issubclass(kind, ValueError):
+        sys.stdout.buffer.write(str(error).encode("utf-8", "surrogateescape"))
+sys.excepthook = tell
+weight_files.READERS[path.suffix.lower()](path)
 """
 REHEARSED = (".h5", ".mat")
 """Files whose readers, HDF5 and SciPy, crash, never end or fill the memory on some damaged ones."""
