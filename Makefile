@@ -21,10 +21,10 @@ export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
 .PHONY: help data weights reproduce plan kit check-results report article audit live-model demo lab bench bench-growth \
-	bench-ingest bench-live bench-peers test test-slow test-slurm test-faults test-live jax mutate browser torch lint lock clean
+	bench-ingest bench-live bench-peers test test-slow test-slurm test-faults test-live jax mutate browser torch audit-dependencies lint lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' Makefile
 	@awk '/^#:/{print substr($$0, 4)}' Makefile
 
 #:
@@ -97,8 +97,10 @@ demo: $(ENV) ## Show the network at work on your camera, in your browser; nothin
 
 # JupyterLab refuses root, who is the usual user in a container. Its python3 is this environment's, as in all runs, not a
 # kernel that JUPYTER_PATH or the user's own folder has by that name.
+# JupyterLab would ask others for news, for its newest version and for extensions.
 lab: $(ENV) ## Open the notebooks in JupyterLab
-	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 .venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 .venv/bin/jupyter lab --LabApp.news_url=None \
+		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.extension_manager=readonly $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 bench: $(ENV) ## Measure how fast loading, training and starting are. Option: KEEP=1
 	@.venv/bin/python bench/bench.py $(if $(call yes,$(KEEP)),--keep)
@@ -163,17 +165,25 @@ torch: ## Get torchvision, which a slow test compares with, or say how
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-torchvision; } || \
 	{ echo "Set FER_TEST_TORCH to a Python that has torchvision, then run the slow tests." >&2; exit 1; }
 
+# What asks a database for known vulnerabilities may not be had, or get no answer: that is said, and the rest is checked.
+audit-dependencies: $(ENV) ## Check locks and environments by their checksums, and ask for known vulnerabilities
+	-@$(MAKE) --no-print-directory .venv-audit/.installed
+	@.venv/bin/python tests/dependencies.py
+
 lint: $(ENV) ## Check style and formatting with ruff
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
 # The GPU and JAX locks are held to the versions of the first, so that environments differ by backend and nothing else.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--custom-compile-command "make lock" $(if $(call yes,$(UPGRADE)),--upgrade) pyproject.toml
-lock: ## Compile the three locks from pyproject.toml (needs uv). Option: UPGRADE=1
-	$(COMPILE) --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra tensorflow -o requirements.lock
-	$(COMPILE) --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra gpu -c requirements.lock -o requirements-gpu.lock
-	$(COMPILE) --extra study --extra test --extra jax -c requirements.lock -o requirements-jax.lock
+	--custom-compile-command "make lock" $(if $(call yes,$(UPGRADE)),--upgrade)
+lock: ## Compile all locks: pyproject.toml's, bench/'s and web/'s (needs uv and npm). Option: UPGRADE=1
+	$(COMPILE) pyproject.toml --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra tensorflow -o requirements.lock
+	$(COMPILE) pyproject.toml --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra gpu -c requirements.lock -o requirements-gpu.lock
+	$(COMPILE) pyproject.toml --extra study --extra test --extra jax -c requirements.lock -o requirements-jax.lock
+	$(COMPILE) --group audit -o requirements-audit.lock
+	$(COMPILE) bench/peers.txt --overrides bench/peers_without.txt -o bench/peers.lock
+	npm_config_omit_lockfile_registry_resolved=true npm install --prefix web --package-lock-only --ignore-scripts --no-audit --no-fund
 
 clean: ## Remove the environments, caches and local results; never results/runs or data
 	rm -rf .venv* .pytest_cache .ruff_cache .hypothesis .snakemake results/local web/build
@@ -208,9 +218,13 @@ $(ENV) $(JAX_ENV):
 	fi; \
 	touch $@
 
-# `fer` without what it asks for: bench/peers.txt says why.
-.venv-peers/.installed: bench/peers.txt
+# `fer` without all that it asks for: bench/peers_without.txt says why.
+.venv-peers/.installed: bench/peers.lock
 	"$(PYTHON)" -m venv --clear .venv-peers
-	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps fer==25.10.3 facenet-pytorch==2.5.3
-	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r bench/peers.txt
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	touch $@
+
+.venv-audit/.installed: requirements-audit.lock
+	"$(PYTHON)" -m venv --clear .venv-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	touch $@

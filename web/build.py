@@ -1,16 +1,13 @@
 """Builds the web page into one folder for any web server: the files beside this one, the live model, the two face
-detection networks converted to ONNX, and ONNX Runtime for browsers, downloaded once by npm and checked."""
+detection networks converted to ONNX, and ONNX Runtime for browsers, fetched once by npm and checked."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import inspect
 import json
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,9 +21,7 @@ CONSTANTS = (
     "SIDE", "UP", "ROOM", "SIGN", "LEAST", "CENTRAL", "SHARED", "SURE", "TILE", "STILL_TILE", "LARGE", "EVERY", "ONE",
 )  # fmt: skip
 """The constants of blaze.py that blaze.js needs."""
-RUNTIME = "onnxruntime-web@1.30.0"
-INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-"""SHA-512 of that package."""
+RUNTIME = "onnxruntime-web"
 FILES = {"ort.wasm.bundle.min.mjs": "ort.mjs", "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm"}
 
 
@@ -94,33 +89,31 @@ def converted(file: tuple[str, str], into: Path) -> None:
 
 
 def runtime(into: Path) -> None:
-    """ONNX Runtime for browsers, downloaded by npm unless this version is there already."""
-    stamp = into / "version"
-    if stamp.exists() and stamp.read_text() == RUNTIME:
+    """ONNX Runtime for browsers, as ``package-lock.json`` has it, fetched by npm unless that is there already.
+
+    npm holds each package against its checksum in the lock. No script of a package is run.
+    """
+    stamp, lock = into / "lock", (WEB / "package-lock.json").read_text()
+    if stamp.exists() and stamp.read_text() == lock:
         return
     shutil.rmtree(into, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(WEB / name, folder)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         try:
-            done = subprocess.run(
-                ["npm", "pack", RUNTIME, "--silent"], cwd=folder, capture_output=True, text=True, timeout=300
-            )
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
         except FileNotFoundError:
             raise RuntimeError(f"{RUNTIME}: found no npm, expected it for the download; install Node.js") from None
         if done.returncode:
             raise RuntimeError(
-                f"{RUNTIME}: npm could not download it ({done.stderr.strip()}); check the network connection"
-            )
-        (archive,) = Path(folder).glob("*.tgz")
-        found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-        if found != INTEGRITY:
-            raise RuntimeError(
-                f"{RUNTIME}: found SHA-512 {found}, expected {INTEGRITY}; do not use it, it is not the tested version"
+                f"{RUNTIME}: found that npm cannot fetch it ({(done.stderr or done.stdout).strip()}), expected it as "
+                "web/package-lock.json has it; check the network, and use no file of another checksum"
             )
         into.mkdir(parents=True)
-        with tarfile.open(archive) as tar:
-            for name, as_ in FILES.items():
-                (into / as_).write_bytes(tar.extractfile(f"package/dist/{name}").read())
-    stamp.write_text(RUNTIME)
+        for name, as_ in FILES.items():
+            shutil.copy(Path(folder, "node_modules", RUNTIME, "dist", name), into / as_)
+    stamp.write_text(lock)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paths, system
-from ..files import refused, tables, writing
+from ..files import refused, regular, tables, writing
 from ..files.pictures import decode
 from . import PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, Faces, kept_arrays
 from . import affectnet_files as files
@@ -285,9 +285,11 @@ def face(path: Path, box: tuple[int, int, int, int], side: int, colour: bool) ->
     from disk it would return the upper part of the picture.
     """
     try:
-        content = path.read_bytes()
-    except (FileNotFoundError, ValueError):  # ValueError: a NUL in its name
+        content = regular(path).read_bytes()
+    except FileNotFoundError:
         return "no such file"
+    except ValueError:
+        return "no such file" if "\0" in str(path) else "a pipe or device"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     x, y, width, height = box

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from ..files import refused
+from ..files import refused, regular
 from ..files.arrays import read_npy
 from ..files.tables import Table
 from . import PROGRESS, UNKNOWN
@@ -216,10 +216,12 @@ def _value(path: Path) -> float | str:
     There are as many files as pictures, but few different headers: each is parsed once.
     """
     try:
-        with open(path, "rb") as file:
+        with open(regular(path), "rb") as file:
             content = file.read()
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    except ValueError:
+        return "a pipe or device"
     head = content[: 10 + int.from_bytes(content[8:10], "little")]  # of NumPy's format 1.0, which it writes here
     try:
         if head in _DTYPES:

@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paths
-from ..files import refused, visible
+from ..files import refused, regular, visible
 from ..files.pictures import ENDINGS, decode, read
 from . import PROGRESS, SIDE, SPLITS, Faces, array_hash
 from .emotions import EIGHT, mapping
@@ -209,7 +209,7 @@ def _notes(folder: Path, kind: str) -> dict[tuple[str, str], Path]:
 
 
 def _text(path: Path) -> str:
-    return path.read_bytes().decode("ascii", "replace")
+    return regular(path).read_bytes().decode("ascii", "replace")
 
 
 def _numbers(text: str) -> list[float]:

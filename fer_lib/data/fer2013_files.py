@@ -14,6 +14,7 @@ the CSV.
 import errno
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import re
@@ -30,7 +31,7 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from ..files import refused
+from ..files import archives, refused, regular
 from ..files.arrays import read_npz
 from ..files.pictures import decode
 from ..files.tables import Table
@@ -89,9 +90,9 @@ def opened(path: Path) -> Iterator[Content]:
     """The FER2013 data in a file or folder. Raises ValueError if a file has none, or turns out damaged."""
     if path.is_dir():
         names = tqdm([name for name, _ in _walk(path)], desc="Reading", unit=" pictures", **PROGRESS)
-        yield _pictures(path, {name: (path / name).read_bytes() for name in names})
+        yield _pictures(path, {name: regular(path / name).read_bytes() for name in names})
         return
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         head = file.read(max(map(len, _MAGIC)))
     if not head:
         raise refused(path, "an empty file", "FER2013's table, arrays or pictures", "fetch it again")
@@ -116,14 +117,19 @@ def _unpacked(path: Path, packing: str, stack: ExitStack) -> Content:
     if packing == ".zip":
         archive = stack.enter_context(zipfile.ZipFile(path))
         members, read = {member.filename: member for member in archive.infolist()}, archive.open
+        if found := archives.zip_excess(archive):
+            raise zipfile.BadZipFile(found)
     else:
         stream = stack.enter_context({"": open, ".gz": gzip.open, ".xz": lzma.open}[packing](path, "rb"))
+        if packing:
+            stream = io.BufferedReader(archives.Unpacking(stream, path), 2**20)
         is_tar = stream.read(262)[257:] == b"ustar"
         stream.seek(0)
         if not is_tar:
             return Content(path, str(path), "CSV", stream)
         archive = stack.enter_context(tarfile.open(fileobj=stream, mode="r:"))
-        members, read = {member.name: member for member in archive if member.isfile()}, archive.extractfile
+        plain = (member for member in archive if member.isfile() and not member.issparse())  # a hole has no end
+        members, read = {member.name: member for member in plain}, archive.extractfile
         if not stream.read():  # also checks a .gz or .xz as a whole, by the checksum at its end
             raise tarfile.ReadError("its end is missing")
     if table := _table(path, list(members)):

@@ -7,6 +7,7 @@ is left out by name. A network is a Keras file or a file of its predictions (see
 import os
 import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ import numpy as np
 from .. import data, paths
 from ..data import SIDE, SPLITS, Faces, affectnet
 from ..data.emotions import EIGHT, FER2013, LABEL_SETS, mapping
-from ..files import arrays, reason, refused
+from ..files import archives, arrays, reason, refused
 from ..markdown import table
 from . import prediction_files, scoring
 
@@ -144,6 +145,11 @@ def _model(path: Path, outputs: str):
                 head, "no ZIP archive, or a part of one"
             )
             raise refused(path, found, "a .keras file, which model.save of Keras 3 writes", "save or copy it again")
+        excess = ""
+        with suppress(Exception), zipfile.ZipFile(file) as archive:  # what else is wrong with it, Keras tells
+            excess = archives.zip_excess(archive)
+        if excess:
+            raise refused(path, excess, f"at most {archives.TIMES} times as many", "save or copy it again")
     import keras
 
     from .. import models

@@ -1,6 +1,7 @@
 """Files from outside and to outside, each kind read or written in one place.
 
 - ``pictures`` decodes and encodes pictures and puts them, and a video's frames, upright;
+- ``archives`` bounds what is unpacked;
 - ``arrays`` opens NumPy's ``.npz`` and ``.npy``;
 - ``tables`` parses CSV and its relatives;
 - ``documents`` parses YAML and JSON;
@@ -11,7 +12,9 @@ nothing else of ``fer_lib``.
 """
 
 import difflib
+import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,6 +28,17 @@ def readable(name: object) -> str:
 def refused(place: object, found: str, expected: str, then: str) -> ValueError:
     """The error for bad data, in the usual form: where, what was found, what was expected, the next step."""
     return ValueError(f"{readable(place)}: found {found}, expected {expected}; {then}")
+
+
+def regular(path: Path) -> Path:
+    """The same path, of what is no pipe or device: those may never end, and keep who opens them waiting.
+
+    Raises ValueError for one, OSError where there is nothing.
+    """
+    kind = os.stat(path).st_mode
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise refused(path, "a pipe or device", "a file", "remove it, or copy the file there")
+    return path
 
 
 def visible(folder: Path, pattern: str) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from . import reason, refused
+from . import archives, reason, refused, regular
 
 
 def read_npz(
@@ -20,12 +20,14 @@ def read_npz(
     source: a path, or a stream at its start; ``place``, ``expected`` and ``then`` are for the error. Raises ValueError
     in the form of ``refused`` for whatever is wrong with its content, OSError if a path cannot be opened.
     """
-    with open(source, "rb") if isinstance(source, Path) else nullcontext(source) as file:
+    with open(regular(source), "rb") if isinstance(source, Path) else nullcontext(source) as file:
         try:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             with archive:
+                if found := archives.zip_excess(archive.zip):
+                    raise ValueError(found)
                 arrays = {name: archive[name] for name in (archive.files if names is None else names)}
             for name, array in arrays.items():
                 if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what is no .npy
@@ -73,7 +75,7 @@ def read_npy(content: bytes, place: object, expected: str, then: str) -> np.ndar
 
 def map_npy(path: Path, expected: str, then: str) -> np.ndarray:
     """The array of an ``.npy``, memory-mapped and read-only. Raises ValueError as ``read_npz`` does."""
-    with open(path, "rb"):  # for the system's error
+    with open(regular(path), "rb"):  # for the system's error
         pass
     try:
         return np.lib.format.open_memmap(path, mode="r")

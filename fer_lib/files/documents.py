@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from . import nearest, reason, refused
+from . import nearest, reason, refused, regular
 
 DEEPEST = 100
 """How many lists and mappings of a YAML file may be within each other; libyaml crashes where they are thousands."""
+
+LARGEST = 2**20
+"""Characters that the aliases of a YAML file may stand for: ten lines of them can stand for more than fits into memory,
+as soon as something writes them out."""
 
 
 def read_yaml(path: Path, place: object = None) -> object:
@@ -20,7 +24,8 @@ def read_yaml(path: Path, place: object = None) -> object:
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's, where PyYAML has it: five times as fast
-        """Refuses what YAML forbids and PyYAML takes: a key that occurs twice, of which the last would count."""
+        """Refuses what YAML forbids and PyYAML takes: a key that occurs twice, of which the last would count. And
+        numbers without end."""
 
         def construct_mapping(self, node, deep=False):
             seen = set()
@@ -31,12 +36,34 @@ def read_yaml(path: Path, place: object = None) -> object:
                     seen.add(key.value)
             return super().construct_mapping(node, deep)
 
-    text, depth = _text(path, place), 0
+        def construct_yaml_int(self, node):
+            if ":" in node.value and len(node.value) > 1000:  # in sixties, as 1:59:59; it would take hours
+                found = f"a number of {len(node.value):,} characters"
+                raise yaml.constructor.ConstructorError(None, None, found, node.start_mark)
+            return super().construct_yaml_int(node)
+
+    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
+    text, begun, sizes, total = _text(path, place), [], {}, 0
     try:
         for event in yaml.parse(text, Loader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST:
-                found = f"more than {DEEPEST} lists or mappings within each other"
+            found = ""
+            if isinstance(event, yaml.CollectionStartEvent):
+                begun.append((event.anchor, total))
+                if len(begun) > DEEPEST:
+                    found = f"more than {DEEPEST} lists or mappings within each other"
+            elif isinstance(event, yaml.CollectionEndEvent):
+                anchor, before = begun.pop()
+                sizes[anchor] = total - before
+            elif isinstance(event, yaml.ScalarEvent):
+                sizes[event.anchor] = len(event.value) + 1
+                total += len(event.value) + 1
+            elif isinstance(event, yaml.AliasEvent):
+                if any(anchor == event.anchor for anchor, _ in begun):
+                    found = f"the alias *{event.anchor} within what it stands for"
+                total += sizes.get(event.anchor, 1)
+                if total > len(text) + LARGEST:
+                    found = f"aliases that stand for more than {LARGEST:,} characters"
+            if found:
                 raise yaml.constructor.ConstructorError(None, None, found, event.start_mark)
         return yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
@@ -96,7 +123,7 @@ def check_keys(
 
 def _text(path: Path, place: object) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return regular(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         found = f"a byte that is no UTF-8 at place {error.start}"
         raise refused(place or path, found, "text in UTF-8", "save it so") from error

@@ -24,6 +24,8 @@ ENDINGS = (
 """How the names of pictures end: which files of a folder are looked at."""
 LARGEST = 2**28
 """Pixels of the largest picture that is decoded; a telephone's 200 megapixels are fewer."""
+DENSEST = 1024
+"""Pixels that a byte of a JPEG may stand for: of one colour a block of 64 takes a bit or more."""
 _FORMS = ("PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
 _BEGINNINGS = re.compile(
     rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{12}[\x0c\x28-\x7c]\0\0\0|RIFF.{4}WEBP|II[\x2a\x2b]\0|MM\0[\x2a\x2b]|"
@@ -202,6 +204,8 @@ def _decode_jpeg(content: bytes, place: object, colour: bool, upright: bool, fac
     except (IndexError, ValueError) as error:
         raise _damaged(content, place, error) from None
     _check_sides(width, height, place)
+    if width * height > max(2**24, DENSEST * len(content)):  # before gigabytes are made ready for them
+        raise _damaged(content, place, f"its data end early, being those of {width:,} x {height:,} pixels")
     if content.rfind(b"\xff\xd9", scan) < 0:  # decoders fill what is missing with grey
         raise _damaged(content, place, "its end is missing")
     kind = "COLOR" if colour else "GRAYSCALE"

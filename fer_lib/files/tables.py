@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +27,9 @@ PACKED = {
     b"PK\3\4": "ZIP, as Excel's files are too",
 }  # fmt: skip
 """How a file is packed, by its first bytes."""
+
+LONGEST = 2**20
+"""Characters that no line has: one of FER2013 has 9,000, and what is no text may have no line's end at all."""
 
 
 class Table:
@@ -61,7 +64,7 @@ class Table:
         if packed := next((form for magic, form in PACKED.items() if head.startswith(magic)), ""):
             buffered.detach()  # the stream stays open
             raise refused(place, f"a packed file ({packed})", self.expected, "unpack it first, or save it as CSV")
-        self._lines = _numbered(buffered)
+        self._lines = _numbered(buffered, place, self.expected, then)
         lines = (one for one in self._lines if one[1].strip(",;\t \r\n") and not _SEPARATOR.fullmatch(one[1]))
         self.line, first = next(lines, (0, ""))
         if not first:
@@ -130,13 +133,18 @@ class Table:
 _SEPARATOR = re.compile(r"sep=.\s*", re.IGNORECASE)
 
 
-def _numbered(buffered: io.BufferedReader) -> Iterator[tuple[int, str]]:
-    """The lines of a stream, numbered from 1. What it reads from stays open."""
+def _numbered(buffered: io.BufferedReader, place: object, expected: str, then: str) -> Iterator[tuple[int, str]]:
+    """The lines of a stream, numbered from 1. What it reads from stays open. Raises ValueError for an endless one."""
     is_utf16 = buffered.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
     encoding, errors = ("utf-16", "replace") if is_utf16 else ("utf-8-sig", "surrogateescape")
     text = io.TextIOWrapper(buffered, encoding, errors, newline="")
     try:
-        yield from enumerate(text, 1)
+        for number in count(1):
+            if not (line := text.readline(LONGEST)):
+                return
+            if len(line) == LONGEST:
+                raise refused(f"{place}, line {number}", f"{LONGEST:,} characters or more", expected, then)
+            yield number, line
     finally:
         with suppress(ValueError):  # it was closed meanwhile
             text.detach().detach()

@@ -10,6 +10,7 @@ if its content is not what is expected, whatever is wrong with it, and OSError i
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..files import arrays, reason, refused
+from ..files import archives, arrays, reason, refused, regular
 
 AGAIN = "fetch the file again, and from its owners"
 HEAD = "logits"
@@ -45,27 +46,42 @@ from fer_lib.models import weight_files
 resource.setrlimit(resource.RLIMIT_CPU, 2 * (int(sys.argv[2]),))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 path = Path(sys.argv[1])
+if sys.platform == "linux":
+    with open("/proc/self/statm") as file:
+        most = int(file.read().split()[0]) * resource.getpagesize() + int(sys.argv[3])
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+def tell(kind, error, trace):
+    if issubclass(kind, ValueError):
+        sys.stdout.buffer.write(str(error).encode("utf-8", "surrogateescape"))
+sys.excepthook = tell
 weight_files.READERS[path.suffix.lower()](path)
 """
 REHEARSED = (".h5", ".mat")
-"""Files whose readers, HDF5 and SciPy, crash or never end on some damaged ones."""
+"""Files whose readers, HDF5 and SciPy, crash, never end or fill the memory on some damaged ones."""
 LONGEST = 60
 """Seconds of a processor after which a reader is taken to never end; the largest file takes two."""
+ROOM = 2**28
+"""Bytes of memory that a reader may take for a file of any size."""
 
 
 def read(path: Path, known: bool = False) -> Weights:
     """The weights in a file, read according to its ending; numbers, all of them finite.
 
     known: whether its checksum is the one that its owners publish. Others are first read by a process of their own if
-    they could make their reader crash.
+    they could make their reader crash, with no more memory than an honest file of that size takes.
     """
     if path.suffix.lower() not in READERS:
         raise refused(path.name, f"the ending {path.suffix!r}", f"one of {', '.join(READERS)}", AGAIN)
+    regular(path)
     if not known and path.suffix.lower() in REHEARSED:
-        command = [sys.executable, "-c", REHEARSAL, path.absolute(), str(LONGEST)]
-        if subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True).returncode < 0:
+        most = ROOM + archives.TIMES * path.stat().st_size
+        command = [sys.executable, "-c", REHEARSAL, path.absolute(), str(LONGEST), str(most)]
+        done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True)
+        if done.returncode < 0:
             found, expected = "damage that crashes its reader, or never lets it end", "a whole file"
             raise refused(path.name, found, expected, AGAIN)
+        if done.stdout:  # not read again here, where nothing bounds the memory
+            raise ValueError(os.fsdecode(done.stdout))
     weights = READERS[path.suffix.lower()](path)
     for layer, parts in weights.items():
         for array in parts:
@@ -124,8 +140,12 @@ def keras_h5(path: Path) -> Weights:
     with _content_of(path, "weights as Keras saves them"), h5py.File(path, "r") as file:
         top = file.get("model_weights", file)
         named = {name: _names(top[name], "weight_names") for name in _names(top, "layer_names")}
+        size, claimed = path.stat().st_size, 0
         for array in (top[name][array] for name, names in named.items() for array in names):
-            _no_larger(array.nbytes, LARGEST if array.compression else path.stat().st_size)
+            _no_larger(array.nbytes, LARGEST if array.compression else size)
+            claimed += array.nbytes
+        if found := archives.excess(claimed, size):
+            raise ValueError(found)
         return {name: [np.asarray(top[name][array][()]) for array in names] for name, names in named.items() if names}
 
 
@@ -246,6 +266,8 @@ def torch_tensors(path: Path) -> dict[str, np.ndarray]:
     with _content_of(path, "a state dictionary as torch.save writes it"):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
+                if found := archives.zip_excess(archive):
+                    raise ValueError(found)
                 return _from_zip(archive)
         return _from_stream(io.BytesIO(path.read_bytes()))
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import paths, runs, system
 from ..evaluation import records
-from ..files import documents, reason, refused, writing
+from ..files import archives, documents, readable, reason, refused, writing
 from . import plan
 
 SUMS = "SHA256SUMS"
@@ -145,7 +145,7 @@ def import_records(archive: Path, force: bool = False) -> int:
         for name in names:
             print(f"{state:<12}  {name}")
     for name, why in problems.items():
-        print(f"refused       {name}: {why}")
+        print(readable(f"refused       {name}: {why}"))
     left = f", {len(folders) - len(taken) - len(here) - len(problems)} left" if stopped else ""
     print(f"{archive}: {len(taken)} taken, {len(here)} already here, {len(problems)} refused{left}.")
     if stopped:
@@ -172,13 +172,13 @@ def _unpack(archive: Path, folder: Path) -> tuple[set[str], dict[str, str]]:
     def refuse(name: str, why: str) -> None:
         problems.setdefault(_folder_of(name) or name, why)
 
-    with open(archive, "rb") as file:
+    with archives.unpacking(archive) as file:
         try:
-            with tarfile.open(fileobj=file) as tar:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
                 for member in tar:
                     if member.isreg() and member.name == SUMS:
                         listed = _read_sums(tar.extractfile(member).read(2**27))
-                    elif not member.isreg() or not _folder_of(member.name):
+                    elif not member.isreg() or member.issparse() or not _folder_of(member.name):
                         refuse(member.name, f"found no file of a record or checkpoint, expected one; {AGAIN}")
                     elif member.name not in listed:
                         refuse(member.name, f"found it not listed in a {SUMS} before it, expected each file; {AGAIN}")

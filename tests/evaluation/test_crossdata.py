@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -229,3 +230,68 @@ def test_a_network_with_a_layer_of_ours_is_read_where_nothing_has_loaded_it(tmp_
     code += "c._model(Path(sys.argv[1]), 'fer2013')"
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.keras"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def rewritten(path: Path, change) -> Path:
+    """A network's file whose description was changed."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["config.json"] = json.dumps(change(json.loads(parts["config.json"]))).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return path
+
+
+def calling(module: str, name: str, key: str = "class_name"):
+    """Puts the name of something to be called into a layer's place."""
+
+    def change(config: dict) -> dict:
+        layer = config["config"]["layers"][1]
+        layer.update({"module": module, key: name, "registered_name": name, "config": {"args": ["touch", "made"]}})
+        return config
+
+    return change
+
+
+CALLED = {
+    "a function of a module": calling("os", "system"),
+    "a class of a module": calling("subprocess", "Popen"),
+    "a name of Python's own": calling("builtins", "eval"),
+    "a function of Keras that fetches": calling("keras.utils", "get_file"),
+}
+
+
+@pytest.mark.parametrize("change", CALLED.values(), ids=CALLED)
+def test_nothing_that_a_network_names_is_called(tmp_path, monkeypatch, change):
+    monkeypatch.chdir(tmp_path)
+    called = []
+    monkeypatch.setattr(os, "system", called.append)
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: called.append(a))
+    monkeypatch.setattr(keras.utils, "get_file", lambda *a, **k: called.append(a))
+    path = rewritten(Path(network(tmp_path / "x.keras", FER2013)), change)
+    with pytest.raises(ValueError, match="x.keras: found what Keras cannot load in safe mode"):
+        crossdata.score(str(path), ["seven"])
+    assert called == [] and not (tmp_path / "made").exists()
+
+
+def test_code_in_a_layer_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inputs = keras.Input((48, 48, 1))
+    outputs = layers.Dense(7)(layers.Flatten()(layers.Lambda(lambda x: (open("made", "w"), x)[1])(inputs)))
+    keras.Model(inputs, outputs).save(tmp_path / "x.keras")
+    (made := Path("made")).unlink()  # building it ran it
+    with pytest.raises(ValueError, match="x.keras: found what Keras cannot load in safe mode"):
+        crossdata.score(str(tmp_path / "x.keras"), ["seven"])
+    assert not made.exists()
+
+
+def test_a_network_that_unpacks_without_end_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("model.weights.h5", "w") as file:
+            for _ in range(100):
+                file.write(bytes(2**20))
+    with pytest.raises(
+        ValueError, match="x.keras: found .* bytes that unpack to 104,857,600 or more, expected at most"
+    ):
+        crossdata.score(str(tmp_path / "x.keras"), ["seven"])

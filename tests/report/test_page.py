@@ -45,6 +45,37 @@ def test_a_page_is_one_file_that_needs_no_network_and_shows_no_code(tmp_path):
     assert "@import" not in text and "url(" not in text and "<script src" not in text
 
 
+def test_no_script_but_ours_runs_and_nothing_is_loaded(tmp_path):
+    """Titles and notes of records stand on the pages, and others may have written them. A browser's word on it is
+    ``test_a_strange_record_runs_nothing_in_a_browser``'s."""
+    evil = "<script>alert(1)</script><img src='https://example.com/x.png' onerror='alert(2)'>"
+    page = write(tmp_path, nbformat.v4.new_markdown_cell(f"# Title {evil}"), shown(evil))
+    policy = re.search(r'<meta content="([^"]*)" http-equiv="Content-Security-Policy"', page.read_text())[1]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'" and rules["img-src"] == "data:"
+    assert re.fullmatch(r"'sha256-[\w+/]{43}='", rules["script-src"])
+
+
+@pytest.mark.slow
+def test_a_strange_record_runs_nothing_in_a_browser(tmp_path):
+    evil = (
+        "<script>document.title = 'evil'</script>"
+        "<img src='https://example.com/x.png' onerror='document.title = `evil`'>"
+        "<svg onload='document.title = `evil`'></svg><iframe src='https://example.com'></iframe>"
+    )
+    page = write(tmp_path, nbformat.v4.new_markdown_cell("# Title"), shown(f"| {evil} |\n|---|\n| {evil} |\n\n{evil}"))
+    with chromium() as browser:
+        tab, asked = browser.new_page(), []
+        ours = ("file:", "data:")
+        tab.on("requestfinished", lambda request: request.url.startswith(ours) or asked.append(request.url))
+        tab.on("requestfailed", lambda request: request.failure == "csp" or asked.append(request.url))
+        tab.goto(page.as_uri())
+        tab.wait_for_timeout(300)
+        assert tab.title() == "Title"
+        assert asked == []  # the page's policy refused them, not the network
+        assert tab.locator("button").count()  # our own script ran: it makes one
+
+
 def test_the_same_content_gives_the_same_page(tmp_path):
     first, again = (write(tmp_path, shown("### A part\n\nSo it is.")).read_text() for _ in range(2))  # new cells' ids
     assert first == again and "So it is" in first

@@ -389,6 +389,31 @@ def test_only_plain_files_come_in(study, monkeypatch, capsys, kind):
     assert not contents(study / "here")
 
 
+def test_a_member_that_is_nearly_all_a_hole_is_not_written(study, monkeypatch, capsys):
+    """It is a plain file to tarfile, of a terabyte in half a kilobyte."""
+    make(0)
+    pack(study / "out.tar", study / "there")
+    name = f"runs/{NAME}/tensorflow-seed0/network.keras"
+    with tarfile.open(study / "out.tar", "a") as tar:
+        member = tarfile.TarInfo(name)
+        member.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(10**12), "GNU.sparse.name": name}
+        tar.addfile(member)
+    monkeypatch.setattr(paths, "RESULTS", study / "here")
+    monkeypatch.setattr(transport.shutil, "copyfileobj", lambda source, out: out.write(source.read(2**20)))
+    assert main(["import", str(study / "out.tar")]) == 1
+    assert "no file of a record or checkpoint" in capsys.readouterr().out
+    assert not contents(study / "here")
+
+
+def test_a_name_cannot_steer_the_terminal(study, monkeypatch, capsys):
+    with tarfile.open(study / "out.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("\x1b]0;evil\x07\x1b[2J\nrefused"))
+    monkeypatch.setattr(paths, "RESULTS", study / "here")
+    assert main(["import", str(study / "out.tar")]) == 1
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "\x07" not in out and len(out.splitlines()) == 2
+
+
 def test_an_archive_without_checksums_is_refused(study, monkeypatch, capsys):
     make(0)
     archive = pack(study / "out.tar", study / "there", sums=False)
