@@ -21,7 +21,7 @@ export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
 .PHONY: help data weights reproduce plan kit check-results report article audit live-model demo lab bench bench-growth \
-	bench-ingest bench-live bench-peers test test-slow test-slurm jax mutate browser torch lint lock clean
+	bench-ingest bench-live bench-peers test test-slow test-slurm jax fuzz browser torch lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -139,8 +139,8 @@ test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kill
 	{ echo "Install Slurm: as root on Debian and Ubuntu, apt install slurm-wlm munge; then call this again." >&2; exit 1; }
 	.venv/bin/python tests/slurm.py $(if $(call yes,$(KEEP)),--keep)
 
-mutate: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words (MINUTES=10)
-	@.venv/bin/python tests/mutations.py $(or $(MINUTES),10)
+fuzz: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words. Options: MINUTES=10 KEEP=1
+	@.venv/bin/python tests/fuzz.py "$(or $(MINUTES),10)" $(if $(call yes,$(KEEP)),--keep)
 
 # Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.
 browser: $(ENV) ## Get Chromium, in which the slow tests look at the pages

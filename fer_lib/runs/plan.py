@@ -40,7 +40,9 @@ def chosen(known: dict[str, dict], only: str = "") -> list[str]:
         whole = {name for name in known if part in (name, name.split("/")[1])}
         fitting = whole or {name for name in known if part in name}
         if not fitting:
-            raise ValueError(f"ONLY: no experiment's name contains {part!r}, {nearest(part, known)}, or a part of it")
+            then = "correct it: the files in experiments/ have the names"
+            expected = f"{nearest(part, known)}, or a part of it"
+            raise ValueError(f"ONLY: no experiment's name contains {part!r}, {expected}; {then}")
         names |= fitting
     names = {known[name].get("milestone_of", name) for name in names}
     return [name for name in known if name in names]
