@@ -165,7 +165,7 @@ lint: $(ENV) ## Check style and formatting with ruff
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(call yes,$(UPGRADE)),--upgrade) pyproject.toml
 lock: ## Compile the three locks from pyproject.toml (needs uv). Option: UPGRADE=1
-	$(COMPILE) --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra tensorflow -o requirements.lock
+	$(COMPILE) --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra tensorflow --extra fuzz -o requirements.lock
 	$(COMPILE) --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra gpu -c requirements.lock -o requirements-gpu.lock
 	$(COMPILE) --extra study --extra test --extra jax -c requirements.lock -o requirements-jax.lock
 

@@ -27,10 +27,10 @@ import time
 import traceback
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,9 +57,13 @@ TOKENS = (
 NAMES = r"b?'.*?'|b?\".*?\"|0x[0-9a-f]+|[0-9]+"
 """What differs between two errors of the same sort."""
 SECONDS = 20
-"""What takes a reader longer than this is a hang: the whole files here are read in a second."""
-STUCK = 60
+"""Of the processor, or six times as many by the clock: what takes a reader longer is a hang. The whole files here are
+read in a second."""
+STUCK = 9 * SECONDS
 """After so many seconds without an input a process is ended: no alarm was heard."""
+
+
+ALARMS = signal.SIGALRM, signal.SIGPROF
 
 
 class Hang(BaseException):
@@ -136,8 +140,7 @@ def _number(content: bytes, rng: random.Random) -> bytes:
 def _inside(content: bytes, rng: random.Random) -> bytes | None:
     """The same archive with a damaged member, or one with a damaged name; None if this is no archive."""
     out = io.BytesIO()
-    with suppress(zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, zlib.error, ValueError, NotImplementedError,
-                  RuntimeError, IndexError):  # fmt: skip
+    with suppress(Exception):  # it is damaged already, and what unpacks it raises a dozen types
         if content[:2] == b"PK":
             with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
                 victim, misnamed = rng.choice(old.namelist()), rng.random() < 0.2
@@ -178,7 +181,7 @@ class Reader:
     An input is the content of its file; of a reader with several files, the name of one, a line break, and the content.
 
     ``result`` has inputs and refused (how many), found (what was raised that should not be -> the input, in ``found``),
-    ways (at how many different places inputs were refused), slowest (seconds).
+    ways (at how many different places inputs were refused), slowest (seconds of this process's processor time).
     """
 
     def __init__(self, name: str, folder: Path, found: Path):
@@ -191,6 +194,10 @@ class Reader:
         self.whole = {path: path.read_bytes() for path in files}
         if name not in readers.NEVER_WHOLE:
             self.read()
+        files[0].write_bytes(b"")
+        with suppress(Exception):  # what the first refusal imports is nobody's slowness
+            self.read()
+        files[0].write_bytes(self.whole[files[0]])
         self.result = {"inputs": 0, "refused": 0, "found": {}, "ways": 0, "slowest": 0.0}
         self.ways: set = set()
 
@@ -214,9 +221,10 @@ class Reader:
     def __call__(self, given: bytes) -> bool:
         """Whether the reader refused this input at a place that is new."""
         _, path, content = self.split(given)
-        path.write_bytes(content)
-        started, way, problem = time.monotonic(), None, None
-        signal.alarm(SECONDS)
+        _write(path, content)
+        started, way, problem = time.process_time(), None, None
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.alarm(6 * SECONDS)
         try:
             self.read()
         except Hang:
@@ -225,9 +233,11 @@ class Reader:
             way = type(error), *((line.f_code, number) for line, number in traceback.walk_tb(error.__traceback__))
             problem = wrong(error, (path.stem, path.parent.name))
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.alarm(0)
-        path.write_bytes(self.whole[path])
-        self._note(given, way, problem, time.monotonic() - started)
+        if len(self.files) > 1:
+            _write(path, self.whole[path])
+        self._note(given, way, problem, time.process_time() - started)
         return self._is_new(way)
 
     def _note(self, given: bytes, way: object, problem: str | None, seconds: float) -> None:
@@ -236,7 +246,8 @@ class Reader:
         self.result["slowest"] = max(self.result["slowest"], seconds)
         if problem and problem not in self.result["found"] and len(self.result["found"]) < 50:
             self.result["found"][problem] = str(kept_input(self.found, given))
-        shutil.rmtree(self.folder / "cache", ignore_errors=True)
+        if os.path.exists(f"{self.folder}/cache"):
+            shutil.rmtree(self.folder / "cache")
 
     def _is_new(self, way: object) -> bool:
         new = way is not None and way not in self.ways
@@ -248,18 +259,19 @@ class Reader:
 
 @contextmanager
 def prepared(name: str, folder: Path, found: Path | None = None) -> Iterator[Reader]:
-    """A reader, with its alarm set, without warnings, and with the project's folders put back at the end."""
+    """A reader, with its alarms set, without warnings, and with the project's folders put back at the end."""
     from fer_lib import paths
 
     kept = {key: getattr(paths, key) for key in ("CACHE", "RESULTS", "EXPERIMENTS", "NOTEBOOKS")}
     paths.CACHE = folder / "cache"
-    before = signal.signal(signal.SIGALRM, _ring)
+    before = [(number, signal.signal(number, _ring)) for number in ALARMS]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield Reader(name, folder, found or folder / "found")
     finally:
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before:
+            signal.signal(number, handler)
         for key, value in kept.items():
             setattr(paths, key, value)
 
@@ -281,6 +293,13 @@ def kept_input(folder: Path, given: bytes) -> Path:
     path = folder / hashlib.sha256(given).hexdigest()[:12]
     path.write_bytes(given)
     return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Path.write_bytes with half of its calls to the system."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.write(file, content)
+    os.close(file)
 
 
 def slug(name: str) -> str:
@@ -327,7 +346,8 @@ def with_atheris(reader: Reader, name: str, local: Path, until: float) -> None:
     limits = [f"-max_len={most}", "-len_control=0", "-cross_over=0", "-timeout=0", "-rss_limit_mb=0"]
     options = [*limits, *signals, "-close_fd_mask=3", "-verbosity=1"]
     atheris.Setup([name, *options, *map(str, places)], one, custom_mutator=mutated)
-    signal.signal(signal.SIGALRM, _ring)
+    for number in ALARMS:
+        signal.signal(number, _ring)
     atheris.Fuzz()
 
 
@@ -369,7 +389,7 @@ ENGINES = {"atheris": with_atheris, "hypothesis": with_hypothesis}
 def give(reader: Reader, given: bytes) -> bool:
     """Call a reader; the input is written down before, and now and then what it did: it may take this process with
     it."""
-    (reader.folder / "last").write_bytes(given)
+    _write(reader.folder / "last", given)
     found, result = len(reader.result["found"]), reader.folder / "result.json"
     new = reader(given)
     if (
@@ -385,14 +405,39 @@ def write_result(reader: Reader) -> None:
     (reader.folder / "result.json").write_text(json.dumps(reader.result))
 
 
-def child(name: str, engine: str, folder: str, local: str, seconds: str) -> None:
-    """The process of one reader: gives it inputs for so many seconds, its start included."""
-    until, place = time.monotonic() + float(seconds), Path(folder)
+def serve() -> None:
+    """For each line on stdin, the arguments of ``child``, fork a process that does it; its id and exit code go into its
+    folder. What readers import is imported, and instrumented by atheris, only once."""
+    for name in IMPORTED:
+        import_module(name)
+    for line in sys.stdin:
+        given = json.loads(line)
+        place = Path(given[2])
+        number = os.fork()
+        if not number:
+            child(*given)
+        (place / "pid").write_text(str(number))
+        code = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+        (place / "code.part").write_text(str(code))
+        os.rename(place / "code.part", place / "code")
+
+
+def child(name: str, engine: str, folder: str, local: str, seconds: float) -> None:
+    """The process of one reader: gives it inputs for so many seconds, its start included, and ends."""
+    until, place = time.monotonic() + seconds, Path(folder)
+    sys.stderr = open(place / "log", "a", buffering=1)  # libFuzzer closes the streams below it
+    for stream in (1, 2):
+        os.dup2(sys.stderr.fileno(), stream)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with open(place / "faults", "w") as faults:
         faulthandler.enable(faults)
-        with prepared(name, place, Path(local, "found")) as reader:
-            ENGINES[engine](reader, name, Path(local, "corpus"), max(until, time.monotonic() + 1))
+        try:
+            with prepared(name, place, Path(local, "found")) as reader:
+                ENGINES[engine](reader, name, Path(local, "corpus"), max(until, time.monotonic() + 1))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    os._exit(0)
 
 
 # ---- all readers
@@ -410,30 +455,24 @@ class Trial:
     def inputs(self) -> int:
         return self.done["inputs"] + self.now.get("inputs", 0)
 
-    def run(self, seconds: float) -> None:
+    def run(self, server: subprocess.Popen, seconds: float) -> None:
         """For so many seconds: a process, and another where one crashed."""
         until = time.monotonic() + seconds
         for _ in range(CRASHES):
             folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=SCRATCH))
             try:
-                if self._process(folder, until - time.monotonic()) or time.monotonic() > until:
+                if self._process(server, folder, until - time.monotonic()) or time.monotonic() > until:
                     break
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _process(self, folder: Path, seconds: float) -> bool:
+    def _process(self, server: subprocess.Popen, folder: Path, seconds: float) -> bool:
         """Whether it came to its end."""
-        place = str(Path(__file__).parent)
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, (place, os.environ.get("PYTHONPATH")))),
-            "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TQDM_DISABLE": "1",
-        }  # fmt: skip
-        given = [self.name, self.engine, str(folder), str(self.local), str(seconds)]
-        log = folder / "log"
-        with open(log, "w") as told:
-            command = [sys.executable, "-c", LAUNCH[self.engine], *given]
-            process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=told, stderr=told)
-            stuck = self._wait(process, folder)
+        given = self.name, self.engine, str(folder), str(self.local), seconds
+        server.stdin.write(json.dumps(given) + "\n")
+        server.stdin.flush()
+        stuck, code, log = self._wait(server, folder), folder / "code", folder / "log"
+        code, log = (path.read_text(errors="replace") if path.exists() else "" for path in (code, log))
         self._read(folder)
         for name, value in self.now.items():
             if name == "found":
@@ -443,44 +482,61 @@ class Trial:
             elif name != "ways":
                 self.done[name] += value
         self.now = {}
-        text = log.read_text(errors="replace")
-        covered = re.findall(r"cov: (\d+) .*?corp: (\d+)/", text.partition("INITED")[2])
+        covered = re.findall(r"cov: (\d+) .*?corp: (\d+)/", log.partition("INITED")[2])
         if covered:
             self.done["new"] += int(covered[-1][0]) - int(covered[0][0])
             self.done["corpus"] = int(covered[-1][1])
-        if process.returncode == 0 and not stuck:
+        if code == "0" and not stuck:
             return True
-        faults = (folder / "faults").read_text(errors="replace")
+        faults = (folder / "faults").read_text(errors="replace") if (folder / "faults").exists() else ""
         lines = re.findall(r'File ".*?(\w+\.py)", line (\d+)', faults.rpartition("Current thread")[2])
         where = " < ".join(":".join(line) for line in lines[:4])
-        sort = f"no end after {STUCK} s" if stuck else f"its process ended with {process.returncode}"
+        sort = f"no end after {STUCK} s" if stuck else f"its process ended with {code or server.poll()}"
         if not (folder / "last").exists():
-            self.done["found"][f"{sort}, before any input: {text[-1500:]}"] = ""
+            self.done["found"][f"{sort}, before any input: {log[-1500:]}"] = ""
             return True
         kept = kept_input(self.local / "found", (folder / "last").read_bytes())
-        self.done["found"].setdefault(f"{sort} ({where or text.strip()[-300:]})", str(kept))
+        self.done["found"].setdefault(f"{sort} ({where or log.strip()[-300:]})", str(kept))
         return False
 
-    def _wait(self, process: subprocess.Popen, folder: Path) -> bool:
+    def _wait(self, server: subprocess.Popen, folder: Path) -> bool:
         """Whether it had to be ended: no new input for ``STUCK`` seconds, and the alarm was not heard."""
-        started = time.time()
-        while process.poll() is None:
+        signals = [signal.SIGABRT, signal.SIGKILL]  # the first tells where it is
+        while not (folder / "code").exists() and server.poll() is None:
             time.sleep(0.2)
             self._read(folder)
-            with suppress(OSError):
-                started = max(started, (folder / "last").stat().st_mtime)
-            if time.time() - started > STUCK * (1 if (folder / "last").exists() else 5):
-                process.send_signal(signal.SIGABRT)
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(10)
-                process.kill()
-                process.wait()
-                return True
-        return False
+            begun, last = folder / "pid", folder / "last"
+            sign, patience = (last, STUCK) if last.exists() else (begun, 5 * STUCK)  # it has to import first
+            if sign.exists() and time.time() - sign.stat().st_mtime > patience and signals:
+                os.kill(int(begun.read_text()), signals.pop(0))
+                time.sleep(1)
+        return len(signals) < 2
 
     def _read(self, folder: Path) -> None:
         with suppress(OSError, ValueError):
             self.now = json.loads((folder / "result.json").read_text())
+
+
+@contextmanager
+def _servers(engine: str, count: int) -> Iterator[list[subprocess.Popen]]:
+    """Processes of ``serve``; what they said is printed where one ended in an error."""
+    places = str(Path(__file__).parent), os.environ.get("PYTHONPATH")
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, places)), "TF_CPP_MIN_LOG_LEVEL": "3", "TQDM_DISABLE": "1",
+        "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1",
+    }  # fmt: skip
+    command = [sys.executable, "-c", LAUNCH[engine]]
+    with tempfile.TemporaryFile() as log:
+        pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log, "text": True}
+        servers = [subprocess.Popen(command, env=environment, **pipes) for _ in range(count)]
+        try:
+            yield servers[:]
+        finally:
+            for server in servers:
+                server.stdin.close()
+                if server.wait():
+                    log.seek(0)
+                    print(log.read().decode("utf-8", "replace")[-2000:], file=sys.stderr)
 
 
 def fuzz(names: list[str], minutes: float, engine: str, local: Path) -> dict[str, dict]:
@@ -494,9 +550,12 @@ def fuzz(names: list[str], minutes: float, engine: str, local: Path) -> dict[str
         with lock:
             share = (end - time.monotonic()) * workers / max(waiting, workers)
             waiting -= 1
-        trial.run(max(share, 1))
+            server = servers.pop()
+        trial.run(server, max(share, 1))
+        servers.append(server)
 
-    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(names), unit=" readers", desc="Fuzzing") as bar:
+    bar = tqdm(total=len(names), unit=" readers", desc="Fuzzing")
+    with _servers(engine, workers) as servers, ThreadPoolExecutor(workers) as pool, bar:
         jobs = [pool.submit(run, trial) for trial in trials.values()]
         while not all(job.done() for job in jobs):
             time.sleep(0.5)
@@ -583,10 +642,18 @@ def distil(name: str, found: Path) -> None:
 
 SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Where the files are that are read: in memory, if there is such a place."""
+IMPORTED = (
+    "fer_lib.claims.measures", "fer_lib.data.affectnet", "fer_lib.data.ckplus", "fer_lib.data.drawn_affectnet",
+    "fer_lib.data.ferplus", "fer_lib.data.gaf", "fer_lib.data.near_duplicates", "fer_lib.data.sfew",
+    "fer_lib.evaluation.prediction_files", "fer_lib.evaluation.unpacked", "fer_lib.live.inference",
+    "fer_lib.live.scenes", "fer_lib.models.weights", "fer_lib.runs.check", "fer_lib.runs.transport",
+    "made_up_fer2013", "made_up_records", "readers", "yaml",
+)  # fmt: skip
+"""What most readers import."""
 LAUNCH = {
-    "atheris": f"import sys, atheris\nwith atheris.instrument_imports(include={list(WATCHED)}):\n"
-    "    import fuzz\n    fuzz.child(*sys.argv[1:])",
-    "hypothesis": "import sys, fuzz\nfuzz.child(*sys.argv[1:])",
+    "atheris": f"import atheris\nwith atheris.instrument_imports(include={list(WATCHED)}):\n"
+    "    import fuzz\n    fuzz.serve()",
+    "hypothesis": "import fuzz\nfuzz.serve()",
 }
 
 

@@ -427,7 +427,8 @@ def affectnet_unfinished(folder: Path) -> Prepared:
     tree, partial = folder / "AffectNet", folder / "affectnet.partial"
     drawn_affectnet.write(tree, "newer", 14, 7)
     annotations = affectnet_files.read(tree)
-    wanted, about = affectnet._wanted(annotations, 48, False, 7, "official"), affectnet._about(annotations, 7) | {"stamp": "1"}
+    wanted = affectnet._wanted(annotations, 48, False, 7, "official")
+    about = affectnet._about(annotations, 7) | {"stamp": "1"}
     count = len(wanted.pictures)
     for name in wanted.pictures:
         put(tree / name, tiny())
@@ -528,7 +529,7 @@ def chosen(folder: Path) -> Prepared:
     from fer_lib import runs
     from fer_lib.runs import plan
 
-    known, path = runs.experiments(), put(folder / "only.txt", "table1_feedforward,ours/rung")
+    known, path = runs.experiments(), put(folder / "ONLY.txt", "table1_feedforward,ours/rung")
     return [path], lambda: plan.chosen(known, path.read_bytes().decode("utf-8", "surrogateescape"))
 
 

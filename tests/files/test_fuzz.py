@@ -52,11 +52,11 @@ import readers
 
 def prepare(folder):
     path = readers.put(folder / "letters", "good\\n")
-    acts = [raises, refuses, hangs, crashes, says_no_place]
+    acts = [crashes, hangs, *[raises] * 4, *[says_no_place] * 4, *[refuses] * 6]
     def read():
         content = path.read_bytes()
         if content[:4] != b"good":
-            acts[sum(content) % len(acts)](path)
+            acts[(len(acts) - 1 + sum(content)) % len(acts)](path)  # an empty one is refused
     return [path], read
 
 def raises(path):
@@ -67,7 +67,7 @@ def refuses(path):
 
 def hangs(path):
     while True:
-        time.sleep(0.01)
+        pass
 
 def crashes(path):
     os.kill(os.getpid(), signal.SIGSEGV)
@@ -79,7 +79,7 @@ def deaf(folder):
     path = readers.put(folder / "letters", "good\\n")
     def read():
         if path.read_bytes()[:4] != b"good":
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGPROF])
             time.sleep(600)
     return [path], read
 
@@ -104,8 +104,8 @@ def tried(request, tmp_path, monkeypatch):
     (tmp_path / "bad.py").write_text(BAD)
     places = str(tmp_path), os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, places)))
-    launch, short = fuzz.LAUNCH[request.param], "import bad; fuzz.SECONDS = 1; fuzz.child("
-    monkeypatch.setitem(fuzz.LAUNCH, request.param, launch.replace("fuzz.child(", short))
+    short = "import bad; fuzz.SECONDS = 1; fuzz.IMPORTED = (); fuzz.serve("
+    monkeypatch.setitem(fuzz.LAUNCH, request.param, fuzz.LAUNCH[request.param].replace("fuzz.serve(", short))
     monkeypatch.setattr(fuzz, "STUCK", 4)
 
     def try_(name: str, seconds: float) -> dict:
