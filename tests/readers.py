@@ -385,7 +385,7 @@ def names(data: str):
                 place = os.path.normpath(above + line)
                 if not place.startswith(above) or b"\0" in place:  # never outside the folder
                     continue
-                with suppress(OSError):  # a name too long, or one that is a file and a folder
+                with suppress(OSError, RecursionError):  # too long or deep, or one that is a file and a folder
                     os.makedirs(os.path.dirname(place), exist_ok=True)
                     with open(place, "wb") as file:
                         file.write(b"3.0\n" if b"emotion" in place else contents.get(place[-4:], b""))

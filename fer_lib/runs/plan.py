@@ -163,7 +163,10 @@ def from_list(path: Path) -> tuple[str, list[Run]]:
     then, keys = "make the kit again", {"profile": str, "runs": list}
     content = documents.check_keys(documents.read_json(path, then=then), path, keys, tuple(keys), then)
     known, found = experiments(), []
-    check_profile(content["profile"])
+    try:
+        check_profile(content["profile"])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     for place in content["runs"]:
         match = re.fullmatch(r"(.+)/[a-z]+(?:-\w+)?-seed(\d{1,9})", str(place))
         if not match or match[1] not in known or "milestone_of" in known[match[1]]:
