@@ -21,7 +21,8 @@ export FER_LOCK := $(LOCK)
 
 .DEFAULT_GOAL := help
 .PHONY: help data weights reproduce plan kit check-results report article audit live-model demo lab bench bench-growth \
-	bench-ingest bench-live bench-peers test test-slow test-slurm test-faults test-live jax mutate browser torch audit-dependencies lint lock clean
+	bench-ingest bench-live bench-peers test test-slow test-slurm test-faults test-live fuzz jax browser torch \
+	audit-dependencies lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -147,8 +148,8 @@ test-faults: $(ENV) ## Kill, fill the disk, damage files and the like: a rerun e
 test-live: $(ENV) ## Hours of video through fer live at speed, its memory watched. Options: MINUTES=120 KEEP=1
 	.venv/bin/python tests/live_load.py $(if $(MINUTES),"$(MINUTES)") $(if $(call yes,$(KEEP)),--keep)
 
-mutate: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words (MINUTES=10)
-	@.venv/bin/python tests/mutations.py $(or $(MINUTES),10)
+fuzz: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words. Options: MINUTES=10 KEEP=1
+	@.venv/bin/python tests/fuzz.py "$(or $(MINUTES),10)" $(if $(call yes,$(KEEP)),--keep)
 
 # Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.
 browser: $(ENV) ## Get Chromium, in which the slow tests look at the pages
@@ -178,7 +179,7 @@ lint: $(ENV) ## Check style and formatting with ruff
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(call yes,$(UPGRADE)),--upgrade)
 lock: ## Compile all locks: pyproject.toml's, bench/'s and web/'s (needs uv and npm). Option: UPGRADE=1
-	$(COMPILE) pyproject.toml --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra tensorflow -o requirements.lock
+	$(COMPILE) pyproject.toml --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra tensorflow --extra fuzz -o requirements.lock
 	$(COMPILE) pyproject.toml --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra gpu -c requirements.lock -o requirements-gpu.lock
 	$(COMPILE) pyproject.toml --extra study --extra test --extra jax -c requirements.lock -o requirements-jax.lock
 	$(COMPILE) --group audit -o requirements-audit.lock

@@ -90,7 +90,8 @@ def moves(folder: Path) -> list[dict]:
     if wrong := [name for name, of in verdicts.items() if [type(verdict) for verdict in of] != 3 * [str]]:
         expected = "the verdicts before, by the old rules, and after"
         raise refused(f"{of_verdicts}, {wrong[0]}", f"{verdicts[wrong[0]]!r:.60}", expected, "restore it from git")
-    documents.check_keys(reasons, of_reasons, dict.fromkeys([*verdicts, *reasons], str), (), "write id: reason")
+    known = dict.fromkeys([*verdicts, *(reasons if isinstance(reasons, dict) else ())], str)
+    documents.check_keys(reasons, of_reasons, known, (), "write id: reason")
     lines = []
     for name, (before, by_old_rules, after) in verdicts.items():
         if before == by_old_rules == after:

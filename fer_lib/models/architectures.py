@@ -120,7 +120,9 @@ def _kept(path: Path, sources: str) -> dict[str, list[dict]]:
         content = documents.read_json(path)
     except (FileNotFoundError, ValueError):  # none yet, or a damaged one, which is written again
         return {}
-    return content["architectures"] if isinstance(content, dict) and content.get("sources") == sources else {}
+    kept = content.get("architectures") if isinstance(content, dict) and content.get("sources") == sources else None
+    whole = isinstance(kept, dict) and all(isinstance(each, list) for each in kept.values())
+    return kept if whole and all(isinstance(layer, dict) for each in kept.values() for layer in each) else {}
 
 
 def _to_json(sources: str, networks: dict[str, list[dict]]) -> str:

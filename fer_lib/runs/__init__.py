@@ -241,7 +241,7 @@ OTHERS = ("sklearn", "onnxruntime")
 
 def check_profile(profile: str) -> None:
     if profile not in PROFILES:
-        raise ValueError(f"PROFILE: found {profile!r}, expected one of {', '.join(PROFILES)}")
+        raise ValueError(f"PROFILE: found {profile!r}, expected one of {', '.join(PROFILES)}; name one of them")
 
 
 def check_data(profile: str) -> None:

@@ -237,12 +237,19 @@ def _made(notebook: str, folder: Path, values: dict, record: dict, threads: int,
 
 
 def history(folder: Path) -> list[dict]:
-    """The epochs that a run made again has behind it: of its record, else of its newest checkpoint; [] before."""
+    """The epochs that a run made again has behind it: of its record, else of its newest checkpoint; [] before.
+
+    Raises ValueError naming the file that has no list of epochs."""
+    again = "make the run again"
     for place in [folder / "metrics.json", *sorted(folder.glob("checkpoint-*/state.json"), reverse=True)]:
         try:
-            return documents.read_json(place)["history"]
+            content = documents.read_json(place, then=again)
         except OSError:  # not there, or just replaced by the next
             continue
+        epochs = content.get("history") if isinstance(content, dict) else None
+        if not isinstance(epochs, list) or not all(isinstance(epoch, dict) for epoch in epochs):
+            raise refused(place, "no list of epochs under 'history'", "one", again)
+        return epochs
     return []
 
 

@@ -44,7 +44,9 @@ def chosen(known: dict[str, dict], only: str = "") -> list[str]:
         whole = {name for name in known if part in (name, name.split("/")[1])}
         fitting = whole or {name for name in known if part in name}
         if not fitting:
-            raise ValueError(f"ONLY: no experiment's name contains {part!r}, {nearest(part, known)}, or a part of it")
+            then = "correct it: the files in experiments/ have the names"
+            expected = f"{nearest(part, known)}, or a part of it"
+            raise ValueError(f"ONLY: no experiment's name contains {part!r}, {expected}; {then}")
         names |= fitting
     names = {known[name].get("milestone_of", name) for name in names}
     return [name for name in known if name in names]
@@ -165,7 +167,10 @@ def from_list(path: Path) -> tuple[str, list[Run]]:
     then, keys = "make the kit again", {"profile": str, "runs": list}
     content = documents.check_keys(documents.read_json(path, then=then), path, keys, tuple(keys), then)
     known, found = experiments(), []
-    check_profile(content["profile"])
+    try:
+        check_profile(content["profile"])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     for place in content["runs"]:
         match = re.fullmatch(r"(.+)/[a-z]+(?:-\w+)?-seed(\d{1,9})", str(place))
         if not match or match[1] not in known or "milestone_of" in known[match[1]]:

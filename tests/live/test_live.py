@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_frames import Brightness, frame, video
+from live_frames import Brightness, frame, like_yunet, video
 from PIL import Image
 
 from fer_lib import live, paths
@@ -144,34 +144,6 @@ def test_a_file_that_is_no_network_is_refused(tmp_path):
     (tmp_path / "yunet.onnx").write_text("not a network")
     with pytest.raises(ValueError, match="no network that OpenCV reads"):
         detectors.detector("yunet", tmp_path / "yunet.onnx")
-
-
-def like_yunet(path, onnx) -> None:
-    """A network with YuNet's input and its twelve outputs, whose faces are the white squares of a grid of 32 pixels."""
-    helper, constant = onnx.helper, onnx.numpy_helper.from_array
-    nodes, weights, outputs = [], [], []
-    for stride in (8, 16, 32):
-        for name, channels in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
-            key, score = f"{name}_{stride}", channels == 1
-            slope = np.full((channels, 3, stride, stride), score / (3 * stride**2), np.float32)
-            weights += [
-                constant(slope, f"{key}w"),
-                constant(np.full(channels, (-200 if stride == 32 else -1000) * score, np.float32), f"{key}b"),
-                constant(np.array([1, -1, channels]), f"{key}s"),
-            ]
-            layers = [
-                ("Conv", ["input", f"{key}w", f"{key}b"], {"kernel_shape": [stride] * 2, "strides": [stride] * 2}),
-                *([("Sigmoid", [f"{key}0"], {})] if score else []),
-            ]
-            layers.append(("Transpose", [f"{key}{len(layers) - 1}"], {"perm": [0, 2, 3, 1]}))
-            layers.append(("Reshape", [f"{key}{len(layers) - 1}", f"{key}s"], {}))
-            for k, (kind, inputs, named) in enumerate(layers):
-                output = key if kind == "Reshape" else f"{key}{k}"
-                nodes.append(helper.make_node(kind, inputs, [output], **named))
-            outputs.append(helper.make_tensor_value_info(key, onnx.TensorProto.FLOAT, [1, None, channels]))
-    image = helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [1, 3, "height", "width"])
-    graph = helper.make_graph(nodes, "like_yunet", [image], outputs, weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
 
 
 def test_yunet_is_asked_as_opencv_wants_it(tmp_path):
