@@ -1,6 +1,6 @@
 """Files that somebody made to do harm: each is refused in words, soon, and without much memory.
 
-Random damage is ``test_mutations``'s. Here are bombs, which unpack to more than there is room for, claims of sizes that
+Random damage is ``test_fuzz``'s. Here are bombs, which unpack to more than there is room for, claims of sizes that
 nobody has, names and links that lead elsewhere, and pipes and devices where a file should be.
 """
 
