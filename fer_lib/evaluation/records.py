@@ -212,8 +212,9 @@ def keeps_notebook(seed: int) -> bool:
 def put(source: Path, folder: Path) -> None:
     """Move a complete record from one folder to another, replacing an older one.
 
-    A kill here leaves the old record, none or the new one, never a mixture of two. Raises FileNotFoundError if the
-    source is incomplete, OSError where it cannot be put there; the old record then stays as it is.
+    A kill here leaves the old record, none or the new one, never a mixture of two; once it returns, a power cut leaves
+    the new one. Raises FileNotFoundError if the source is incomplete, OSError where it cannot be put there; the old
+    record then stays as it is.
     """
     for name in ("predictions.npz", "metrics.json"):
         if not (source / name).exists():
@@ -231,11 +232,14 @@ def put(source: Path, folder: Path) -> None:
             shutil.rmtree(near, ignore_errors=True)
             raise
         source = near
+    own = [name for name in [NETWORK, *FILES] if (source / name).exists()]
+    for name in own:  # before the old record goes
+        writing.settle(source / name)
     for name in ("metrics.json", NETWORK, "run.ipynb"):
         (folder / name).unlink(missing_ok=True)
-    for name in [NETWORK, *FILES]:
-        if (source / name).exists():
-            os.replace(source / name, folder / name)
+    for name in own:
+        os.replace(source / name, folder / name)
+    writing.settle(folder)
     shutil.rmtree(near, ignore_errors=True)
 
 

@@ -77,6 +77,15 @@ def _clear(folder: Path) -> None:
                 continue
 
 
+def settle(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk, where a power cut does not reach them."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[BinaryIO]:
     """A file, unbuffered, for what is written bit by bit; nobody else can open it so until it is closed.
