@@ -257,10 +257,11 @@ def in_words(facts: dict) -> str:
         f"`--json`. {facts['left_out']} damaged frames were left out and reported, {facts['lost']} beside them were "
         "lost with them; every other is in each output. "
         f"{facts['faces']:,} faces came and went. The process had {facts['first']:.0f} MB at its first frame, "
-        f"{facts['warm']:.0f} MB after a tenth and {facts['last']:.0f} MB at the end: from then on "
-        f"{facts['slope']:+.1f} MB for each hour of video. It had {facts['threads'][0]:.0f} threads and "
-        f"{facts['files'][0]:.0f} open files all the time."
+        f"{facts['warm']:.0f} MB after a tenth and {facts['last']:.0f} MB at the end"
     )
+    if facts["hours"] >= 1:  # in less, what fills once would be taken for growth
+        told += f": from then on {facts['slope']:+.1f} MB for each hour of video"
+    told += f". It had {facts['threads'][0]:.0f} threads and {facts['files'][0]:.0f} open files all the time."
     return textwrap.fill(told, 120, break_on_hyphens=False) + "\n"
 
 
