@@ -458,7 +458,7 @@ def sweeps(folder: Path, asked: Callable[[str], bool], every: int) -> list[Tally
     notebooks.execute = without_a_kernel
 
     def missing() -> None:
-        for run in plan.missing(plan.wanted("smoke")):
+        for run in make.prepare("smoke")[1]:
             runs.execute(run.name, run.seed, "smoke")
 
     def again() -> None:
