@@ -178,6 +178,8 @@ class Grid:
                 role = next((role for role, plays in ROLES.items() if plays(line)), None)
                 if role == "fer reproduce" and "fer_lib reproduce" in " ".join(process.parent().cmdline()):
                     role = "child of the report"
+                if role == "make" and process.parent().cmdline()[:1] == ["make"]:
+                    continue  # what it has just begun for a $(shell) of the Makefile
             except (psutil.Error, AttributeError):
                 continue
             if role:
