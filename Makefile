@@ -142,7 +142,7 @@ test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kill
 	{ echo "Install Slurm: as root on Debian and Ubuntu, apt install slurm-wlm munge; then call this again." >&2; exit 1; }
 	.venv/bin/python tests/slurm.py $(if $(call yes,$(KEEP)),--keep)
 
-test-faults: $(ENV) ## Kill, fill the disk, damage files and the like: a rerun ends all. Options: MOMENTS=50 KEEP=1
+test-faults: $(ENV) ## Kill processes, fill disks, damage files; reruns end all. Options: MOMENTS=50 KEEP=1
 	.venv/bin/python tests/faults.py $(if $(MOMENTS),--moments "$(MOMENTS)") $(if $(call yes,$(KEEP)),--keep)
 
 test-live: $(ENV) ## Hours of video through fer live at speed, its memory watched. Options: MINUTES=120 KEEP=1
