@@ -4,7 +4,8 @@ Unpacking a predictions file takes fifty times as long as mapping its copy. The 
 then on its pages, the claims and a notebook that is opened by itself read the copies. A copy is found by the SHA-256 of
 its predictions file, so it is never that of another one, and whatever is wrong with a copy, the file is unpacked again.
 
-A copy is an ``.npy`` with one element, whose fields are the arrays, and "checksum", the CRC-32 of all before it.
+A copy is an ``.npy`` with one element, whose fields are the arrays, and "checksum", the CRC-32 of their names, types
+and content.
 """
 
 import ast
@@ -83,7 +84,8 @@ def write(copy: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _checksum(packed: np.ndarray) -> int:
-    return zlib.crc32(packed.reshape(1).view(np.uint8)[: -np.dtype(np.uint32).itemsize])
+    named = zlib.crc32(repr(packed.dtype.descr).encode())  # the header may be damaged, too
+    return zlib.crc32(packed.reshape(1).view(np.uint8)[: -np.dtype(np.uint32).itemsize], named)
 
 
 def _is_whole(copy: Path) -> bool:
