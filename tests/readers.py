@@ -771,10 +771,10 @@ READERS: dict[str, Callable[[Path], Prepared]] = {
     "checkpoint": checkpoint,
 }
 SLOW = (
-    *("keras", "checkpoint", "first steps", "live model.onnx", "live model.tflite"),
+    *("keras", "checkpoint", "first steps", "live model.onnx", "live model.tflite", "yunet"),
     *(name for name in READERS if name.startswith("weights")),
 )
-"""Those that import or compute for seconds before the first file."""
+"""Those that import or compute for seconds before the first file, or start a process for each."""
 
 NEVER_WHOLE = ("weights.caffemodel",)
 """CaffeNet's dense layers have 240 MB. These files have small ones in their place, and are refused once parsed."""

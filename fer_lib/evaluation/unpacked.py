@@ -5,7 +5,7 @@ then on its pages, the claims and a notebook that is opened by itself read the c
 its predictions file, so it is never that of another one, and whatever is wrong with a copy, the file is unpacked again.
 
 A copy is an ``.npy`` with one element, whose fields are the arrays, and "checksum", the CRC-32 of the file's name and
-of all before it: it is read through before it is used first in a process.
+of their names, types and content: it is read through before it is used first in a process.
 """
 
 import ast
@@ -84,7 +84,8 @@ def write(copy: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _checksum(copy: Path, packed: np.ndarray) -> int:
-    return zlib.crc32(packed.reshape(1).view(np.uint8)[: -np.dtype(np.uint32).itemsize], zlib.crc32(copy.name.encode()))
+    named = zlib.crc32(f"{copy.name} {packed.dtype.descr!r}".encode())  # the header may be damaged, too
+    return zlib.crc32(packed.reshape(1).view(np.uint8)[: -np.dtype(np.uint32).itemsize], named)
 
 
 _whole: set[Path] = set()

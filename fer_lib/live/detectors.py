@@ -6,6 +6,8 @@ clockwise. One that follows faces from frame to frame may have a method ``forget
 first one is.
 """
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -135,12 +137,26 @@ def _cascade(kind: str) -> "cv2.CascadeClassifier":  # OpenCV 5 has no such clas
     return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_{kind}.xml")
 
 
+REHEARSAL = """
+import sys, cv2, numpy
+network = cv2.FaceDetectorYN.create(sys.argv[1], "", (320, 320))
+network.detect(numpy.zeros((320, 320, 3), numpy.uint8))
+"""
+"""OpenCV crashes on some damaged networks: each is first read in a process of its own."""
+
+
 def _yunet(file: str | Path | None) -> Detector:
     if file is None or not Path(file).is_file():
         raise refused(
             "detector", "'yunet' without its file" if file is None else f"no file {file}", "the network of YuNet",
             "get face_detection_yunet_2023mar.onnx from OpenCV's model zoo and name it with --yunet",
         )  # fmt: skip
+    try:
+        code = subprocess.run([sys.executable, "-c", REHEARSAL, str(file)], capture_output=True, timeout=60).returncode
+    except subprocess.TimeoutExpired:
+        code = None
+    if code not in (0, 1):  # 1: an error, which comes again below
+        raise refused(file, "damage that crashes OpenCV, or never lets it end", "YuNet's network", "get it anew")
     try:
         network = cv2.FaceDetectorYN.create(str(file), "", (320, 320), score_threshold=CONFIDENCE)
     except cv2.error as error:

@@ -160,6 +160,14 @@ def test_yunet_is_asked_as_opencv_wants_it(tmp_path):
         assert live.crops(image[..., 0], found).shape == (2, 48, 48)
 
 
+def test_a_damaged_yunet_that_crashes_opencv_is_refused(tmp_path):
+    """`make fuzz` found it: FaceDetectorYN.create ended the process."""
+    content = (paths.ROOT / "tests" / "corpus" / "yunet" / "what-crashes-opencv").read_bytes()
+    (tmp_path / "yunet.onnx").write_bytes(content)
+    with pytest.raises(ValueError, match=r"yunet\.onnx: found damage that crashes OpenCV"):
+        detectors.detector("yunet", tmp_path / "yunet.onnx")
+
+
 def test_another_network_than_yunet_is_refused(tmp_path):
     onnx = pytest.importorskip("onnx")
     like_yunet(tmp_path / "yunet.onnx", onnx)

@@ -61,6 +61,16 @@ def test_a_damaged_copy_is_made_again(one, damage):
     assert unpacked.prepare([one]) == 1 and copy.read_bytes() == whole
 
 
+def test_a_copy_whose_arrays_have_other_names_is_made_again(one):
+    """`make fuzz` found it: the checksum was of the arrays alone."""
+    unpacked.prepare([one])
+    (copy,) = unpacked.place(one).iterdir()
+    whole = copy.read_bytes()
+    copy.write_bytes(whole.replace(b"'probabilities_best'", b"'probabilities_bost'"))
+    assert copy.read_bytes() != whole
+    assert unpacked.prepare([one]) == 1 and copy.read_bytes() == whole
+
+
 def test_without_copies_or_where_none_can_be_kept_the_file_is_read(one):
     assert same(records.predictions(one), arrays_of(one))
     unpacked.place(one).parent.mkdir()
