@@ -209,38 +209,61 @@ def keeps_notebook(seed: int) -> bool:
     return seed == 0
 
 
+WHOLE, NEW = ".whole", ".new"
+"""Folders within a record's: what is being put in its place, and what is not all there yet."""
+
+
 def put(source: Path, folder: Path) -> None:
     """Move a complete record from one folder to another, replacing an older one.
 
-    A kill here leaves the old record, none or the new one, never a mixture of two; once it returns, a power cut leaves
-    the new one. Raises FileNotFoundError if the source is incomplete, OSError where it cannot be put there; the old
-    record then stays as it is.
+    A kill or a power cut leaves the old record or the new one, if need be such that ``put_to_the_end`` finishes it;
+    never a mixture of two. Raises FileNotFoundError if the source is incomplete, OSError where it cannot be put there;
+    the old record then stays as it is.
     """
     for name in ("predictions.npz", "metrics.json"):
         if not (source / name).exists():
             raise FileNotFoundError(f"{source / name}: not there, so no record was written; see the executed notebook")
-    folder.mkdir(parents=True, exist_ok=True)
-    near = folder / ".new"
-    shutil.rmtree(near, ignore_errors=True)
-    if source.stat().st_dev != folder.stat().st_dev:  # on another disk, where nothing can be moved
-        near.mkdir()
-        try:
-            for name in [NETWORK, *FILES]:
-                if (source / name).exists():
-                    shutil.copyfile(source / name, near / name)
-        except BaseException:
-            shutil.rmtree(near, ignore_errors=True)
-            raise
-        source = near
-    own = [name for name in [NETWORK, *FILES] if (source / name).exists()]
-    for name in own:  # before the old record goes
-        writing.settle(source / name)
-    for name in ("metrics.json", NETWORK, "run.ipynb"):
-        (folder / name).unlink(missing_ok=True)
-    for name in own:
-        os.replace(source / name, folder / name)
-    writing.settle(folder)
-    shutil.rmtree(near, ignore_errors=True)
+    put_to_the_end(folder)
+    new = folder / NEW
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        for name in [NETWORK, *FILES]:
+            if (source / name).exists():
+                _link(source / name, new / name)
+                writing.settle(new / name)
+        os.replace(new, folder / WHOLE)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    put_to_the_end(folder)
+    for name in [NETWORK, *FILES]:
+        (source / name).unlink(missing_ok=True)
+
+
+def put_to_the_end(folder: Path) -> None:
+    """Finish what ``put`` was killed at, where that is so. It may be killed, too."""
+    whole = folder / WHOLE
+    if not whole.exists():
+        return
+    if (whole / "metrics.json").exists():
+        if (folder / "metrics.json").exists():  # the old one's, so no file was moved yet
+            for name in (NETWORK, "run.ipynb"):
+                (folder / name).unlink(missing_ok=True)
+            (folder / "metrics.json").unlink()
+        for name in [NETWORK, *FILES]:
+            if (whole / name).exists():
+                os.replace(whole / name, folder / name)
+        writing.settle(folder)
+    shutil.rmtree(whole)
+
+
+def _link(source: Path, new: Path) -> None:
+    """A second name for a file; on another disk, or where there are no such names, a copy."""
+    try:
+        os.link(source, new)
+    except OSError:
+        shutil.copyfile(source, new)
 
 
 def summary(record: dict) -> str:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -160,6 +160,7 @@ def prepare(
     profile: str, seeds: int | None = None, only: str = "", force: bool = False, listed: list[Run] | None = None
 ) -> tuple[list[Run], list[Run]]:
     """``planned``, and what is in the way of these runs removed; says what disk they need, where that is much."""
+    finish_records(profile)
     wanted, todo = planned(profile, seeds, only, force, listed)
     shutil.rmtree(paths.ROOT / ".snakemake" / "incomplete", ignore_errors=True)  # of jobs whose names never come again
     making = {run.place for run in todo}
@@ -178,6 +179,15 @@ def prepare(
     if sum(plan.disk(todo)) > MUCH:
         print(disk_in_words(todo), flush=True)
     return wanted, todo
+
+
+def finish_records(profile: str) -> None:
+    """Finish the records of a profile that were being put in place when their run was killed."""
+    top = paths.results_folder(profile)
+    for whole in top.glob(f"runs/*/*/*/{records.WHOLE}"):
+        lock = top / "unfinished" / f"{whole.parent.relative_to(top / 'runs')}.lock"
+        with suppress(RuntimeError), system.locked(lock, "a run", patience=0):  # else its run does it just now
+            records.put_to_the_end(whole.parent)
 
 
 def about(todo: list[Run]) -> str:
@@ -331,9 +341,30 @@ def report_inputs(profile: str) -> str:
 
 def report_is_current(profile: str) -> bool:
     """Whether the report stands and was made here from what is here now."""
-    stamp = paths.RESULTS / "local" / f"report-{profile}.stamp"
-    made = (paths.results_folder(profile) / "report.html").exists() and stamp.exists()
-    return made and stamp.read_text() == report_inputs(profile)
+    made = (paths.results_folder(profile) / "report.html").exists()
+    return made and _last_inputs(profile) == report_inputs(profile)
+
+
+def _stamp(profile: str) -> Path:
+    return paths.RESULTS / "local" / f"report-{profile}.stamp"
+
+
+def _last_inputs(profile: str) -> str:
+    """The fingerprint of what the last report that was made here was made from; "" where none was."""
+    return _stamp(profile).read_text() if _stamp(profile).exists() else ""
+
+
+def _check(all_records: list[dict], inputs: str, profile: str) -> None:
+    """Raise ValueError for a record with a figure that its predictions do not have: none of it is believed.
+
+    Those that the last report here was made from were checked for it, by code that is still the same.
+    """
+    lines, before = inputs.splitlines(), set(_last_inputs(profile).splitlines())
+    same_code = all(line in before for line in lines if line.endswith(".py"))
+    checked = {line.partition("  ")[2] for line in lines if line in before} if same_code else set()
+    for record in all_records:
+        if os.path.relpath(record["folder"] / "metrics.json", paths.ROOT) not in checked:
+            records.check(record)
 
 
 def report(profile: str, failed: list[str] = ()) -> Path:
@@ -356,11 +387,11 @@ def _report(profile: str, failed: list[str]) -> Path:
     from ..report import article, figures, related, sections
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
+    finish_records(profile)
     inputs = report_inputs(profile)
     all_records, experiments = records.load(folder), runs.experiments()
     unpacked.prepare(all_records)
-    for record in all_records:  # no figure of a record is believed that its predictions do not have
-        records.check(record)
+    _check(all_records, inputs, profile)
     claims = folder / "claims.json"
     # A notebook, its parameters, and its pages with the tag of the cells that each of them leaves out.
     read = {"results": str(folder), "profile": profile}
@@ -398,7 +429,7 @@ def _report(profile: str, failed: list[str]) -> Path:
             parts.RELATED, "make report, near", related.near_the_state_of_the_art(judged, all_records, experiments)
         )
         writing.replace_text(article.MARKDOWN, article.markdown(judged, all_records, experiments, folder))
-    writing.replace_text(paths.RESULTS / "local" / f"report-{profile}.stamp", inputs)
+    writing.replace_text(_stamp(profile), inputs)
     return folder / "report.html"
 
 

@@ -259,6 +259,7 @@ def _take_record(folder: Path, name: str, force: bool) -> bool:
         if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
             raise refused("run.ipynb", "no notebook", "an executed one, with its cells", AGAIN)
     with system.locked(run.lock, f"run {run}", patience=0):
+        records.put_to_the_end(run.folder)
         try:
             ours, theirs = records.predictions(records.read(run.folder)), records.predictions(record)
         except (OSError, ValueError):  # none here, or a broken one

@@ -2,7 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
+import sys
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -67,31 +70,51 @@ def test_changed_predictions_are_found_out(made):
         records.read(folder)
 
 
-@pytest.mark.parametrize("moment", range(len(records.FILES)))
-def test_killed_while_it_is_put_in_place_no_record_is_a_mixture_of_two(made, tmp_path, monkeypatch, moment):
-    folder, record, arrays = made
-    new = tmp_path / "new"
-    records.write(new, record | {"seconds": 2.0}, arrays | {"ids": arrays["ids"][::-1]})
-    for place in (folder, new):
-        (place / "run.ipynb").write_text("{}")
-    moved, replace = [], os.replace
-
-    def killed(source, target):
-        if len(moved) == moment:
-            raise KeyboardInterrupt
-        moved.append(target)
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
+def put_until(moment: int, new: Path, folder: Path) -> bool:
+    """Put a record in place in a process of its own, which ends before that file operation; whether it came so far."""
+    changes, child = count(), os.fork()
+    if not child:
+        kinds = ("os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir")
+        sys.addaudithook(lambda event, _: os._exit(9) if event in kinds and next(changes) == moment else None)
         records.put(new, folder)
-    assert records.load(folder.parents[3]) == []
-    monkeypatch.setattr(os, "replace", replace)
-    records.write(new, record | {"seconds": 2.0}, arrays)
-    (new / "run.ipynb").write_text("{}")
-    records.put(new, folder)
-    (read,) = records.load(folder.parents[3])
-    assert read["seconds"] == 2.0
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_killed_at_any_moment_while_it_is_put_in_place_a_record_is_the_old_or_the_new_one(made, tmp_path, older):
+    folder, record, arrays = made
+    (folder / records.NETWORK).write_bytes(b"the old network")
+    (folder / "run.ipynb").write_text("the old notebook")
+    kept, new, seen = tmp_path / "kept", tmp_path / "new", []
+    shutil.copytree(folder, kept)
+    for moment in count():
+        shutil.rmtree(folder)
+        if older:
+            shutil.copytree(kept, folder)
+        shutil.rmtree(new, ignore_errors=True)
+        records.write(new, record | {"seconds": 2.0}, arrays | {"ids": arrays["ids"] + 1})
+        (new / "run.ipynb").write_text("the new notebook")
+        ended = put_until(moment, new, folder)
+        loaded = records.load(folder.parents[3])  # what is half there counts as nothing
+        assert all(each["seconds"] in (2.0, record["seconds"]) for each in loaded)
+        records.put_to_the_end(folder)
+        if not (folder / "metrics.json").exists():
+            assert not older and (new / "metrics.json").exists() and (new / "predictions.npz").exists()
+        else:
+            is_new = records.read(folder)["seconds"] == 2.0
+            assert is_new or older
+            assert (folder / "run.ipynb").read_text() == ("the new notebook" if is_new else "the old notebook")
+            assert (folder / records.NETWORK).exists() != is_new
+            seen.append(is_new)
+        records.put_to_the_end(folder)
+        if not ended:
+            break
+        if (new / "predictions.npz").exists() and (new / "metrics.json").exists():
+            records.put(new, folder)  # as the run does that is made again
+            assert records.read(folder)["seconds"] == 2.0
+        assert {path.name for path in folder.iterdir()} == {"metrics.json", "predictions.npz", "run.ipynb"}
+    assert moment > 10 and True in seen and (False in seen) == older
     assert list(new.iterdir()) == []
 
 

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import faults
 import made_up_records
@@ -155,26 +154,32 @@ def put_new_over_old(tmp_path) -> tuple:
 def test_a_record_goes_to_another_disk_too(tmp_path, monkeypatch):
     """As where ``results/runs`` is a link to a larger one: the older record was deleted, and the new one not put."""
     new, old = put_new_over_old(tmp_path)
-    wanted, rename = (new / "metrics.json").read_bytes(), os.replace
+    wanted = (new / "metrics.json").read_bytes()
 
-    def on_this_disk(source, target):
-        if "new" in Path(source).parts and "old" in Path(target).parts:
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source))
-        rename(source, target)
+    def on_another_disk(source, target):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source))
 
-    stat = Path.stat
-
-    def with_a_disk(path, **options):
-        facts = list(stat(path, **options))
-        return os.stat_result([*facts[:2], int("old" in path.parts), *facts[3:]])
-
-    monkeypatch.setattr(os, "replace", on_this_disk)
-    monkeypatch.setattr(Path, "stat", with_a_disk)
+    monkeypatch.setattr(os, "link", on_another_disk)
     records.put(new, old)
     monkeypatch.undo()
     assert (old / "metrics.json").read_bytes() == wanted
     assert sorted(path.name for path in old.iterdir()) == ["metrics.json", "predictions.npz"]
     records.check(records.read(old))
+
+
+def test_what_the_last_report_was_made_from_is_not_checked_again_until_it_or_the_code_changes(tmp_path, monkeypatch):
+    """Ten thousand records take 20 seconds."""
+    checked = []
+    monkeypatch.setattr(records, "check", lambda record: checked.append(record["folder"].name))
+    monkeypatch.setattr(make, "_stamp", lambda profile: tmp_path / "stamp")
+    those = [{"folder": paths.ROOT / name} for name in ("one", "two")]
+    inputs = "1  one/metrics.json\n2  two/metrics.json\n3  fer_lib/evaluation/records.py"
+    made = [inputs, inputs, inputs.replace("2  ", "4  "), inputs.replace("3  ", "5  ")]
+    for now, expected in zip(made, (["one", "two"], [], ["two"], ["one", "two"])):
+        make._check(those, now, "full")
+        assert checked == expected, now
+        checked.clear()
+        (tmp_path / "stamp").write_text(inputs)
 
 
 def test_a_full_disk_is_no_fault_of_an_archive(tmp_path, monkeypatch, capsys):
