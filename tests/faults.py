@@ -5,7 +5,7 @@ file operations in turn (``sweeps``), and then does what machines and people do 
 read-only results, several calls at once, clocks that are wrong, too little memory, damaged files, a notebook that
 hangs, Ctrl-C and the signals of a cluster. After each, the same call has to end as an undisturbed one does: no record
 is lost, none is made twice, none that is half counts as whole, and what was said tells what happened. ``--keep``
-writes what was found into docs/extending.md.
+writes what was found into docs/robustness.md.
 """
 
 import argparse
@@ -1018,7 +1018,7 @@ def main() -> int:
     parser.add_argument("--moments", type=int, default=50, help="kills of the smoke grid (default: 50)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the random moments")
     parser.add_argument("--only", default="", help="some of kills, sweeps, scenarios, or of their names, with commas")
-    parser.add_argument("--keep", action="store_true", help="write the summary into docs/extending.md, to commit")
+    parser.add_argument("--keep", action="store_true", help="write the summary into docs/robustness.md, to commit")
     options = parser.parse_args()
     only = options.only.split(",")
 
@@ -1050,7 +1050,7 @@ def main() -> int:
         return 1
     shutil.rmtree(folder)
     if options.keep:
-        parts.put(parts.EXTENDING, "make test-faults", summary)
+        parts.put(parts.ROBUSTNESS, "make test-faults", summary)
     return 0
 
 

@@ -603,7 +603,7 @@ def keep(results: dict[str, dict], engine: str, minutes: float, local: Path) -> 
         sums["slowest"] = round(max(sums["slowest"], done["slowest"]), 2)
         sums["found"] += [kind for kind in done["found"] if kind not in sums["found"]]
     writing.replace_text(FIGURES, json.dumps(figures, indent=1) + "\n")
-    parts.put(paths.ROOT / "docs" / "extending.md", "tests/fuzz.py", summary(figures))
+    parts.put(parts.ROBUSTNESS, "tests/fuzz.py", summary(figures))
     for name in results:
         distil(name, local / slug(name) / "corpus")
 

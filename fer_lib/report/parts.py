@@ -9,7 +9,7 @@ README = paths.ROOT / "README.md"
 RESULTS = paths.ROOT / "docs" / "results.md"
 RELATED = paths.ROOT / "docs" / "related.md"
 BENCHMARKS = paths.ROOT / "docs" / "benchmarks.md"
-EXTENDING = paths.ROOT / "docs" / "extending.md"
+ROBUSTNESS = paths.ROOT / "docs" / "robustness.md"
 CLUSTER = paths.ROOT / "docs" / "cluster.md"
 
 

@@ -204,6 +204,14 @@ def test_a_full_disk_is_no_fault_of_an_archive(tmp_path, monkeypatch, capsys):
     assert f"error: {folder}: found no space left on device, expected room for what is written" in printed.err
 
 
+def test_a_failed_run_is_named_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    run = runs.run(TREE, 0, "smoke")
+    run.unfinished.mkdir(parents=True)
+    (run.unfinished / "failure.json").write_text('{"cell": 4, "error": "ValueError: no", "source": ""}')
+    assert make._remark("FAILED", run) == ": cell 4: ValueError: no"
+
+
 def test_the_report_believes_no_score_that_its_predictions_do_not_have(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     record = made_up_records.network(tmp_path, 0, lambda labels: made_up_records.answers(labels, 3))
@@ -239,9 +247,9 @@ def test_a_bit_that_turned_in_the_history_of_a_checkpoint_is_noticed(tmp_path):
 
 def test_the_trial_that_the_docs_tell_of_lost_no_record_and_made_none_twice():
     first, last = parts.marks("make test-faults")
-    rows = re.findall(r"^\|(.+)\|$", parts.EXTENDING.read_text().split(first)[1].split(last)[0], re.MULTILINE)
+    rows = re.findall(r"^\|(.+)\|$", parts.ROBUSTNESS.read_text().split(first)[1].split(last)[0], re.MULTILINE)
     if not rows:
-        pytest.skip("no whole trial was written into docs/extending.md: make test-faults KEEP=1")
+        pytest.skip("no whole trial was written into docs/robustness.md: make test-faults KEEP=1")
     cells = [[cell.strip() for cell in row.split("|")] for row in rows[2:]]
     assert {f"kill -9: {role}" for role in faults.ROLES} <= {cell[0] for cell in cells}
     for _, moments, survived, lost, doubled in cells:

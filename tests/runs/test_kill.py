@@ -97,6 +97,7 @@ def test_killed_anywhere_the_study_ends_as_if_nothing_had_been(tmp_path, unbroke
     assert "continuing after epoch 1" in output + last.stdout
     assert_equal(study.predictions(), unbroken)
     assert not list(study.local.glob("**/*partial*"))
+    assert not list((tmp_path / ".snakemake" / "incomplete").glob("*")), "one more with each kill"
     assert not [path for path in study.local.glob("unfinished/*/*/*") if path.is_dir()]
     assert "nothing to do" in study.run("reproduce").stdout
 
