@@ -588,7 +588,6 @@ def table(results: dict[str, dict]) -> str:
 def keep(results: dict[str, dict], engine: str, minutes: float, local: Path) -> None:
     """Add a run to ``FIGURES``, write the table of all into the docs, and put the smallest inputs that were refused in
     new ways into the corpus."""
-    from fer_lib import paths
     from fer_lib.files import writing
     from fer_lib.report import parts
 

@@ -11,7 +11,6 @@ import fuzz
 import pytest
 import readers
 
-from fer_lib import paths
 from fer_lib.report import parts
 
 COUNT = 20
@@ -78,7 +77,7 @@ def says_no_place(path):
 def deaf(folder):
     path = readers.put(folder / "letters", "good\\n")
     def read():
-        if path.read_bytes()[:4] != b"good":
+        if path.read_bytes()[:4] not in (b"good", b""):
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGPROF])
             time.sleep(600)
     return [path], read
