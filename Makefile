@@ -142,8 +142,8 @@ test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kill
 	{ echo "Install Slurm: as root on Debian and Ubuntu, apt install slurm-wlm munge; then call this again." >&2; exit 1; }
 	.venv/bin/python tests/slurm.py $(if $(call yes,$(KEEP)),--keep)
 
-test-faults: $(ENV) ## Kill processes, fill disks, damage files; reruns end all. Options: MOMENTS=50 KEEP=1
-	.venv/bin/python tests/faults.py $(if $(MOMENTS),--moments "$(MOMENTS)") $(if $(call yes,$(KEEP)),--keep)
+test-faults: $(ENV) ## Kill processes, fill disks, damage files; reruns end all. Options: MOMENTS=50 ONLY=kills KEEP=1
+	.venv/bin/python tests/faults.py $(if $(ONLY),--only "$(ONLY)") $(if $(MOMENTS),--moments "$(MOMENTS)") $(if $(call yes,$(KEEP)),--keep)
 
 test-live: $(ENV) ## Hours of video through fer live at speed, its memory watched. Options: MINUTES=120 KEEP=1
 	.venv/bin/python tests/live_load.py $(if $(MINUTES),"$(MINUTES)") $(if $(call yes,$(KEEP)),--keep)
