@@ -44,10 +44,10 @@ help: ## List the targets
 #:   FOR=       the other machine's version of Python (default: 3.12)
 #:   WITHOUT=   comma-separated packages that it has, such as jax
 #: Data, for every target: FER2013=PATH FERPLUS=PATH AFFECTNET=PATH CKPLUS=PATH SFEW=PATH AFEW=PATH GAF=PATH
-#: KEEP=1: a bench's figures go into docs/benchmarks.md and git. .venv/bin/fer --help lists what needs no make.
+#: KEEP=1: the figures go into the page in docs/ that shows them, to commit. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
-OPTIONS := PROFILE ONLY SEEDS $(if $(filter check-results,$(MAKECMDGOALS)),SEED EPOCHS) FORCE JOBS CLUSTER KEEP MINUTES MOMENTS UPGRADE SIZE WITHOUT FOR OUT FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION DEVICES KERAS_BACKEND PYTHON LOCK
+OPTIONS := PROFILE ONLY SEEDS $(if $(filter check-results,$(MAKECMDGOALS)),SEED EPOCHS) FORCE JOBS CLUSTER KEEP MINUTES MOMENTS PART UPGRADE SIZE WITHOUT FOR OUT FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION DEVICES KERAS_BACKEND PYTHON LOCK
 blank := $(subst ,, )
 comma := ,
 given := $(foreach each,$(subst \$(blank),,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(each))))
@@ -142,8 +142,8 @@ test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kill
 	{ echo "Install Slurm: as root on Debian and Ubuntu, apt install slurm-wlm munge; then call this again." >&2; exit 1; }
 	.venv/bin/python tests/slurm.py $(if $(call yes,$(KEEP)),--keep)
 
-test-faults: $(ENV) ## Kill processes, fill disks, damage files; reruns end all. Options: MOMENTS=50 ONLY=kills KEEP=1
-	.venv/bin/python tests/faults.py $(if $(ONLY),--only "$(ONLY)") $(if $(MOMENTS),--moments "$(MOMENTS)") $(if $(call yes,$(KEEP)),--keep)
+test-faults: $(ENV) ## Kill runs, fill disks, damage files, and compare records. Options: MOMENTS=50 PART=kills KEEP=1
+	.venv/bin/python tests/faults.py $(if $(PART),--only "$(PART)") $(if $(MOMENTS),--moments "$(MOMENTS)") $(if $(call yes,$(KEEP)),--keep)
 
 test-live: $(ENV) ## Hours of video through fer live at speed, its memory watched. Options: MINUTES=120 KEEP=1
 	.venv/bin/python tests/live_load.py $(if $(MINUTES),"$(MINUTES)") $(if $(call yes,$(KEEP)),--keep)
@@ -186,8 +186,9 @@ lock: ## Compile all locks: pyproject.toml's, bench/'s and web/'s (needs uv and 
 	$(COMPILE) bench/peers.txt --overrides bench/peers_without.txt -o bench/peers.lock
 	npm_config_omit_lockfile_registry_resolved=true npm install --prefix web --package-lock-only --ignore-scripts --no-audit --no-fund
 
-clean: ## Remove the environments, caches and local results; never results/runs or data
-	rm -rf .venv* .pytest_cache .ruff_cache .hypothesis .snakemake results/local web/build
+clean: ## Remove the environments, caches and what drawn faces made; never a run on real data
+	rm -rf .venv* .pytest_cache .ruff_cache .hypothesis .snakemake web/build
+	[ ! -d results/local ] || find results/local -mindepth 1 -maxdepth 1 ! -name copy ! -name quick -exec rm -rf {} +
 	find . -path ./data -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 $(ENV): $(LOCK) pyproject.toml

@@ -241,10 +241,8 @@ def hours(run: Run, gpu: bool | None = None) -> float:
 
 def limit(run: Run) -> float:
     """After how many hours a run that is still under way is ended: ``limit_hours`` of its experiment (``expect``), else
-    ``LONGER`` times as long as it takes from its last checkpoint on, on a CPU or a GPU, and ``LEAST_LIMIT`` at least.
-    """
-    longest = max(hours(run, gpu) for gpu in (False, True))
-    return float(run.experiment["expect"].get("limit_hours", max(LEAST_LIMIT, LONGER * longest)))
+    ``LONGER`` times as long as it takes here from its last checkpoint on, and ``LEAST_LIMIT`` at least."""
+    return float(run.experiment["expect"].get("limit_hours", max(LEAST_LIMIT, LONGER * hours(run))))
 
 
 def disk(runs: list[Run]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import made_up_records
 import numpy as np
 import pytest
 
-from fer_lib import data, paths, runs
+from fer_lib import data, paths, runs, system
 from fer_lib.__main__ import main
 from fer_lib.evaluation import records, unpacked
 from fer_lib.files import writing
@@ -71,8 +71,10 @@ def test_a_run_may_take_ten_times_as_long_as_expected_and_two_hours_at_least(mon
         return plan.limit(runs.from_experiment(name, experiment, 0, "full"))
 
     assert limit(TREE, hours_cpu=0.01, hours_gpu=0.01) == plan.LEAST_LIMIT == 2
-    long = limit("saravanan2019/table5_adam_128", hours_cpu=3, hours_gpu=0.5)
-    assert long == pytest.approx(10 * (3 + plan.START)), "a machine whose GPU the engine does not use is no error"
+    for has_gpu, expected in ((False, 3), (True, 0.5)):
+        monkeypatch.setattr(system, "has_gpu", lambda has_gpu=has_gpu: has_gpu)
+        long = limit("saravanan2019/table5_adam_128", hours_cpu=3, hours_gpu=0.5)
+        assert long == pytest.approx(10 * (expected + plan.START))
     assert limit("saravanan2019/table5_adam_128", limit_hours=0.5) == 0.5
 
 
