@@ -44,7 +44,7 @@ help: ## List the targets
 #:   FOR=       the other machine's version of Python (default: 3.12)
 #:   WITHOUT=   comma-separated packages that it has, such as jax
 #: Data, for every target: FER2013=PATH FERPLUS=PATH AFFECTNET=PATH CKPLUS=PATH SFEW=PATH AFEW=PATH GAF=PATH
-#: KEEP=1: the figures go into the page in docs/ that shows them, to commit. .venv/bin/fer --help lists what needs no make.
+#: KEEP=1: the figures go into the page in docs/ that shows them. .venv/bin/fer --help lists what needs no make.
 
 # A misspelt option would be ignored, and the wrong thing run for hours. (make escapes the blanks of a value.)
 OPTIONS := PROFILE ONLY SEEDS $(if $(filter check-results,$(MAKECMDGOALS)),SEED EPOCHS) FORCE JOBS CLUSTER KEEP MINUTES MOMENTS PART UPGRADE SIZE WITHOUT FOR OUT FER2013 FERPLUS AFFECTNET CKPLUS SFEW AFEW GAF PRECISION DEVICES KERAS_BACKEND PYTHON LOCK
@@ -99,9 +99,10 @@ demo: $(ENV) ## Show the network at work on your camera, in your browser; nothin
 # JupyterLab refuses root, who is the usual user in a container. Its python3 is this environment's, as in all runs, not a
 # kernel that JUPYTER_PATH or the user's own folder has by that name.
 # JupyterLab would ask others for news, for its newest version and for extensions.
+QUIET := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	--LabApp.extension_manager=readonly
 lab: $(ENV) ## Open the notebooks in JupyterLab
-	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 .venv/bin/jupyter lab --LabApp.news_url=None \
-		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.extension_manager=readonly $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+	JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 .venv/bin/jupyter lab $(QUIET) $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 bench: $(ENV) ## Measure how fast loading, training and starting are. Option: KEEP=1
 	@.venv/bin/python bench/bench.py $(if $(call yes,$(KEEP)),--keep)
@@ -135,20 +136,20 @@ test-slow: $(ENV) $(JAX_ENV) ## The slow tests, and the same networks and notebo
 jax: $(JAX_ENV) ## Build .venv-jax, where networks train on JAX, without TensorFlow and Snakemake
 
 # Root on Debian takes the system's package.
-test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kills in the middle. Option: KEEP=1
+test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kills. Option: KEEP=1
 	@command -v slurmctld >/dev/null && command -v munged >/dev/null || \
 	{ [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge; } || \
 	{ echo "Install Slurm: as root on Debian and Ubuntu, apt install slurm-wlm munge; then call this again." >&2; exit 1; }
 	.venv/bin/python tests/slurm.py $(if $(call yes,$(KEEP)),--keep)
 
-test-faults: $(ENV) ## Kill runs, fill disks, damage files, and compare records. Options: MOMENTS=50 PART=kills KEEP=1
+test-faults: $(ENV) ## Kill runs, fill disks and the like. Options: MOMENTS=50 PART=kills KEEP=1
 	.venv/bin/python tests/faults.py $(if $(PART),--only "$(PART)") $(if $(MOMENTS),--moments "$(MOMENTS)") $(if $(call yes,$(KEEP)),--keep)
 
 test-live: $(ENV) ## Hours of video through fer live at speed, its memory watched. Options: MINUTES=120 KEEP=1
 	.venv/bin/python tests/live_load.py $(if $(MINUTES),"$(MINUTES)") $(if $(call yes,$(KEEP)),--keep)
 
-fuzz: $(ENV) ## Damage files of every kind, and see that each reader refuses them in words. Options: MINUTES=10 KEEP=1
+fuzz: $(ENV) ## Damage files of every kind, and see what each reader does. Options: MINUTES=10 KEEP=1
 	@.venv/bin/python tests/fuzz.py "$(or $(MINUTES),10)" $(if $(call yes,$(KEEP)),--keep)
 
 # Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.
@@ -178,7 +179,7 @@ lint: $(ENV) ## Check style and formatting with ruff
 # The GPU and JAX locks are held to the versions of the first, so that environments differ by backend and nothing else.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(call yes,$(UPGRADE)),--upgrade)
-lock: ## Compile all locks: pyproject.toml's, bench/'s and web/'s (needs uv and npm). Option: UPGRADE=1
+lock: ## Compile all locks, those of bench/ and web/ too (needs uv and npm). Option: UPGRADE=1
 	$(COMPILE) pyproject.toml --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra tensorflow --extra fuzz -o requirements.lock
 	$(COMPILE) pyproject.toml --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra gpu -c requirements.lock -o requirements-gpu.lock
 	$(COMPILE) pyproject.toml --extra study --extra test --extra jax -c requirements.lock -o requirements-jax.lock

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import paths
-from .files import readable, writing
+from .files import without_control, writing
 
 SCORE = """\
 A CSV file has one line for each row that was predicted, in any order: all of PublicTest or all of PrivateTest at least.
@@ -314,7 +314,7 @@ def drop_output() -> None:
 
 
 def say(text: str) -> None:
-    print("\n".join(map(readable, text.split("\n"))), file=sys.stderr)
+    print(without_control(text), file=sys.stderr)
 
 
 def in_words(error: OSError) -> str:

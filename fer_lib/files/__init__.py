@@ -22,7 +22,12 @@ from pathlib import Path
 def readable(name: object) -> str:
     """A file's name for people and files, on one line: what of it is no text becomes a U+FFFD, as in a name that is not
     UTF-8, or has a line break or another control character."""
-    return re.sub("[\ud800-\udfff\x00-\x1f\x7f-\x9f\u2028\u2029]", "\ufffd", str(name))
+    return without_control(re.sub("[\ud800-\udfff\n]", "\ufffd", str(name)))
+
+
+def without_control(text: str) -> str:
+    """A text whose control characters, but for line breaks, are U+FFFD: a terminal would obey them."""
+    return re.sub("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", "\ufffd", text)
 
 
 def refused(place: object, found: str, expected: str, then: str) -> ValueError:
