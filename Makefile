@@ -62,7 +62,7 @@ WHICH = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(SEEDS),--seeds "$(SEEDS)"
 reproduce: $(ENV) ## Make the runs that are missing, then the report
 	@exec .venv/bin/python -m fer_lib reproduce --parent $$PPID $(WHICH) $(if $(JOBS),--jobs "$(JOBS)")
 
-plan: $(ENV) ## Say what reproduce would make, how long that takes and on how much disk; make nothing
+plan: $(ENV) ## Say what reproduce would make, how long it takes and on how much disk; make nothing
 	@.venv/bin/python -m fer_lib plan $(WHICH)
 
 kit: $(ENV) ## Pack what the missing runs need on a machine without network, in pieces
@@ -146,7 +146,7 @@ test-slurm: $(ENV) ## The smoke grid through a real Slurm of one node, with kill
 test-faults: $(ENV) ## Kill runs, fill disks and the like. Options: MOMENTS=50 PART=kills KEEP=1
 	.venv/bin/python tests/faults.py $(if $(PART),--only "$(PART)") $(if $(MOMENTS),--moments "$(MOMENTS)") $(if $(call yes,$(KEEP)),--keep)
 
-test-live: $(ENV) ## Hours of video through fer live at speed, its memory watched. Options: MINUTES=120 KEEP=1
+test-live: $(ENV) ## Hours of video through fer live, its memory watched. Options: MINUTES=120 KEEP=1
 	.venv/bin/python tests/live_load.py $(if $(MINUTES),"$(MINUTES)") $(if $(call yes,$(KEEP)),--keep)
 
 fuzz: $(ENV) ## Damage files of every kind, and see what each reader does. Options: MINUTES=10 KEEP=1
@@ -179,7 +179,7 @@ lint: $(ENV) ## Check style and formatting with ruff
 # The GPU and JAX locks are held to the versions of the first, so that environments differ by backend and nothing else.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(call yes,$(UPGRADE)),--upgrade)
-lock: ## Compile all locks, those of bench/ and web/ too (needs uv and npm). Option: UPGRADE=1
+lock: ## Compile all locks, also of bench/ and web/ (needs uv and npm). Option: UPGRADE=1
 	$(COMPILE) pyproject.toml --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra tensorflow --extra fuzz -o requirements.lock
 	$(COMPILE) pyproject.toml --extra study --extra lab --extra test --extra browser --extra data --extra export --extra blaze --extra gpu -c requirements.lock -o requirements-gpu.lock
 	$(COMPILE) pyproject.toml --extra study --extra test --extra jax -c requirements.lock -o requirements-jax.lock
