@@ -149,7 +149,7 @@ test-faults: $(ENV) ## Kill runs, fill disks and the like. Options: MOMENTS=50 P
 test-live: $(ENV) ## Hours of video through fer live, its memory watched. Options: MINUTES=120 KEEP=1
 	.venv/bin/python tests/live_load.py $(if $(MINUTES),"$(MINUTES)") $(if $(call yes,$(KEEP)),--keep)
 
-fuzz: $(ENV) ## Damage files of every kind, and see what each reader does. Options: MINUTES=10 KEEP=1
+fuzz: $(ENV) ## Damage files of every kind, and see what readers do. Options: MINUTES=10 KEEP=1
 	@.venv/bin/python tests/fuzz.py "$(or $(MINUTES),10)" $(if $(call yes,$(KEEP)),--keep)
 
 # Root on Debian takes the system's package; everybody else what playwright fetches into his own cache.

@@ -298,9 +298,9 @@ def read(folder: Path) -> dict:
         if name not in record or type(record[name]) not in ((int, float) if kind is float else (kind,)):
             found = f"{name} {record[name]!r:.100}" if name in record else f"no {name}"
             raise refused(path, found, f"one that is {documents.KINDS[kind]}", AGAIN)
-    for name in ("source", "rows"):
-        if not isinstance(record["data"].get(name), dict):
-            raise refused(path, f"data without {name}", "where the data is from, and its rows", AGAIN)
+    for name, kind in {"name": str, "sha256": str, "source": dict, "rows": dict}.items():
+        if not isinstance(record["data"].get(name), kind):
+            raise refused(path, f"data without {name}", "its name, hash and source, and its rows", AGAIN)
     counts = record["data"]["rows"]
     if counts.keys() != set(SPLITS) or any(type(count) is not int or count < 0 for count in counts.values()):
         raise refused(path, f"rows {counts!r:.100}", f"a count for each of {', '.join(SPLITS)}", AGAIN)

@@ -140,6 +140,20 @@ def test_a_broken_metrics_file_is_named_and_not_current(made, few_faces, content
     assert not records.is_current(folder, PARAMETERS, few_faces.sha256, DEFAULTS)
 
 
+@pytest.mark.parametrize("name", ["name", "sha256", "source", "rows"])
+def test_a_record_that_does_not_say_of_what_data_it_is_is_refused(made, few_faces, name):
+    path = made[0] / "metrics.json"
+    content = json.loads(path.read_text())
+    for changed in (
+        {**content["data"], name: 1},
+        {key: content["data"][key] for key in content["data"] if key != name},
+    ):
+        path.write_text(json.dumps(content | {"data": changed}))
+        with pytest.raises(ValueError, match=f"metrics.json: found data without {name}, expected"):
+            records.read(made[0])
+        assert not records.is_current(made[0], PARAMETERS, few_faces.sha256, DEFAULTS)
+
+
 def test_another_schema_is_refused(made):
     path = made[0] / "metrics.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
