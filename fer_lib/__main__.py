@@ -214,7 +214,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def telling_the_end() -> Iterator[None]:
-    """Within this, SIGTERM, as a cluster sends it, ends this process as ever, but not without a word."""
+    """Within this, SIGTERM, as a cluster sends it, ends this process as ever, but not without a word; what runs outside
+    of Python, such as a long multiplication, is finished before."""
 
     def tell(number: int, _) -> None:
         if os.getpid() == owner:  # no copy of this process
@@ -355,6 +356,7 @@ def run(options: argparse.Namespace) -> int | None:
                 which = profile, None, ""
             if options.missing:
                 return make.make_missing(*which, options.force, options.jobs, options.minutes, listed)
+            plan.finish_records(which[0])
             print("\n".join(plan.states(plan.wanted(*which))))
         case "kit":
             from .runs import kit

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from .. import paths
-from ..files import documents, refused
+from .. import paths, system
+from ..files import documents, refused, writing
 from ..files.arrays import map_npy, read_npy
 from .emotions import FER2013
 
@@ -269,28 +270,26 @@ def keep_arrays(folder: Path, arrays: Arrays, about: dict) -> None:
 def _filling(folder: Path) -> Iterator[Path]:
     """A folder that is made here, whole or not at all: gives the place where, which gets its name last.
 
-    One process makes one beside it at a time, and what one that was killed left of it is removed. Raises OSError where
-    it cannot be made, also where it is there by then.
+    One process makes it at a time, and removes what those left that were killed at it. Raises OSError where it cannot
+    be made, also where it is there by then.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    around = os.open(folder.parent, os.O_RDONLY)
-    try:
-        try:
-            import fcntl
-
-            fcntl.flock(around, fcntl.LOCK_EX)
-            new = folder.with_name(f".{folder.name}.partial")
-        except (ImportError, OSError):  # no locks: what is killed stays
-            new = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-        shutil.rmtree(new, ignore_errors=True)
+    with ExitStack() as stack:
+        alone = False
+        with suppress(RuntimeError):  # no locks here, or another has been at it for long: it is made twice
+            lock = system.locked(folder.with_name(f".{folder.name}.lock"), f"filling {folder}", patience=1800)
+            stack.enter_context(lock)
+            alone = True
+        if folder.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+        for left in folder.parent.glob(f".{folder.name}.*.partial") if alone else ():
+            shutil.rmtree(left, ignore_errors=True)
+        new = folder.with_name(f".{folder.name}.{writing.MACHINE}-{os.getpid()}.partial")
         try:
             yield new
             new.rename(folder)
-        except BaseException:
+        finally:
             shutil.rmtree(new, ignore_errors=True)
-            raise
-    finally:
-        os.close(around)
 
 
 def banner(faces: Faces) -> str:

@@ -37,7 +37,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paths, system
-from ..files import refused, regular, tables, writing
+from ..files import documents, refused, regular, tables, writing
 from ..files.pictures import decode
 from . import PROGRESS, SIDE, SPLITS, UNKNOWN, Arrays, Faces, kept_arrays
 from . import affectnet_files as files
@@ -213,8 +213,16 @@ class Kept(NamedTuple):
 
 def _kept(stamp: str) -> Kept | None:
     """What ``_keep`` kept under a stamp; None if missing or damaged."""
-    caches = (_opened(folder) for folder in sorted(paths.CACHE.glob("affectnet-*/")) if not folder.suffix)
+    folders = (folder for folder in sorted(paths.CACHE.glob("affectnet-*/")) if not folder.suffix)
+    caches = (_opened(folder) for folder in folders if _stamp_of(folder) == stamp)  # opening one reads all of it
     return next((kept for kept in caches if kept and kept.about["stamp"] == stamp), None)
+
+
+def _stamp_of(folder: Path) -> object:
+    """The stamp in a cache's description; None if that is missing or damaged."""
+    with suppress(OSError, ValueError):
+        about = documents.read_json(folder / "about.json")
+        return about.get("stamp") if isinstance(about, dict) else None
 
 
 def _keep(folder: Path, wanted: Wanted, about: dict) -> Kept:

@@ -224,6 +224,9 @@ def put(source: Path, folder: Path) -> None:
         if not (source / name).exists():
             raise FileNotFoundError(f"{source / name}: not there, so no record was written; see the executed notebook")
     put_to_the_end(folder)
+    if not (folder / "metrics.json").exists():  # what is left of a record
+        for name in (NETWORK, "run.ipynb"):
+            (folder / name).unlink(missing_ok=True)
     new = folder / NEW
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
@@ -232,7 +235,9 @@ def put(source: Path, folder: Path) -> None:
             if (source / name).exists():
                 _link(source / name, new / name)
                 writing.settle(new / name)
+        writing.settle(new)
         os.replace(new, folder / WHOLE)
+        writing.settle(folder)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise

@@ -1,5 +1,6 @@
 """Files written whole, or by one process alone."""
 
+import errno
 import os
 import platform
 import re
@@ -45,9 +46,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     partial = path
     if is_file:
         _clear(place.parent)
-        partial = place.with_name(f".{place.name[:30]}.{_MACHINE}-{os.getpid()}-{threading.get_ident()}.partial")
+        partial = place.with_name(f".{place.name[:30]}.{MACHINE}-{os.getpid()}-{threading.get_ident()}.partial")
     try:
         with open(partial if stream is None else stream, "wb", closefd=stream is None) as file:
+            if is_file:
+                _is_locked(file)  # as a sign of life
             yield file
         if is_file:
             os.replace(partial, place)
@@ -60,21 +63,35 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-_MACHINE = re.sub(r"[^\w.]", "", platform.node())[:60]
+MACHINE = re.sub(r"[^\w.]", "", platform.node())[:60]
+"""This machine's name, for names of files that must be nobody else's."""
 
 
 @cache
 def _clear(folder: Path) -> None:
     """Remove, once in a process, what others that were killed on this machine have left half-written in a folder."""
-    for left in folder.glob(f".*.{_MACHINE}-*.partial") if fcntl else ():  # Windows ends who is asked whether he lives
+    for left in folder.glob(f".*.{MACHINE}-*.partial") if fcntl else ():  # Windows ends who is asked whether he lives
         if owner := re.search(r"-(\d+)-\d+\.partial$", left.name):
             try:
                 os.kill(int(owner[1]), 0)
             except ProcessLookupError:
-                with suppress(OSError):
-                    left.unlink()
+                with suppress(OSError), open(left, "rb") as file:
+                    if not _is_locked(file):  # else he lives in another container, where processes have other numbers
+                        left.unlink()
             except (OSError, OverflowError):  # somebody else's, who lives
                 continue
+
+
+def _is_locked(file: BinaryIO) -> bool:
+    """Whether another has a file's lock; else it is ours from now on, where there are locks, until it is closed."""
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # some network's file systems have no locks
+        pass
+    return False
 
 
 def settle(path: Path) -> None:
@@ -82,6 +99,9 @@ def settle(path: Path) -> None:
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
+    except OSError as error:  # some file systems cannot do that with folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF) or not path.is_dir():
+            raise
     finally:
         os.close(opened)
 
@@ -101,14 +121,9 @@ def alone(path: Path) -> Iterator[BinaryIO]:
         return
     with open(path, "wb", buffering=0, opener=_as_it_is) as file:
         if path.is_file():
-            try:
-                if fcntl:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if _is_locked(file):
                 found, expected = "a file that is being written", "a file of one's own"
-                raise refused(path, found, expected, "wait until it is done, or name another file") from None
-            except OSError:  # some network's file systems have no locks
-                pass
+                raise refused(path, found, expected, "wait until it is done, or name another file")
         yield file
 
 

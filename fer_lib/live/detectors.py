@@ -151,8 +151,9 @@ def _yunet(file: str | Path | None) -> Detector:
             "detector", "'yunet' without its file" if file is None else f"no file {file}", "the network of YuNet",
             "get face_detection_yunet_2023mar.onnx from OpenCV's model zoo and name it with --yunet",
         )  # fmt: skip
+    command = [sys.executable, "-P", "-c", REHEARSAL, str(file)]  # -P: a cv2.py in this folder is not meant
     try:
-        code = subprocess.run([sys.executable, "-c", REHEARSAL, str(file)], capture_output=True, timeout=60).returncode
+        code = subprocess.run(command, capture_output=True, timeout=60).returncode
     except subprocess.TimeoutExpired:
         code = None
     if code not in (0, 1):  # 1: an error, which comes again below

@@ -27,7 +27,12 @@ _VIDEO = re.compile(rb".{4}ftyp|\x1a\x45\xdf\xa3|RIFF.{4}AVI ", re.DOTALL)
 PATIENCE, HOPE = 10.0, 60.0
 """Seconds after which a camera, a stream or a pipe that gives nothing is an error, and after which one is that gives
 only damaged frames: some send a frame that stands for itself twice a minute."""
-_SECRET = re.compile("//[^/?#]*@"), re.compile(r"(?i)([?&][^=&#]*(?:pa?s|pwd|token|secret|key|auth|sig)[^=&#]*=)[^&#]*")
+_SECRET = (
+    re.compile("//[^/?#]*@"),
+    re.compile(
+        r"(?i)((?:[?&#](?:[^=&#]*[_.-])?(?:token|secret|\w*key|auth|sig|signature)|pass|password|passwd|pwd)=)[^&#/_]*"
+    ),
+)
 """Where a URL has a password: before the machine's name, and in what is asked for."""
 
 Source = str | int | os.PathLike | list | np.ndarray | bytes  # or a Pillow image
@@ -371,9 +376,8 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
         step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
         index, damaged, damage, first, last = -1, 0, "", None, 0.0
         for index, decoded in enumerate(_decoded(container, stream, name, apart)):
-            failed = isinstance(decoded, Exception)
-            if failed or decoded.is_corrupt:  # what is missing of a corrupt one is grey, or what was there before
-                why = _reason(decoded) if failed else "a part of it is missing or damaged"
+            image, why = _pixels(decoded, index % every == 0)
+            if why:
                 damaged, damage = damaged + 1, damage or f"frame {index}: {why}"
                 continue
             moment = index * step if decoded.time is None else decoded.time
@@ -383,17 +387,30 @@ def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:
             if moment - first < last:  # as where recordings are joined: the clock goes on from there
                 first = moment - last - step
             last = moment - first
-            if index % every:
+            if image is None:
                 continue
-            image = _square_pixels(decoded.to_ndarray(format="bgr24", threads=1), stream.sample_aspect_ratio)
-            image = pictures.orient(image, _orientation(decoded))
-            yield Frame(index, last, name, image)
+            image = _square_pixels(image, stream.sample_aspect_ratio)
+            yield Frame(index, last, name, pictures.orient(image, _orientation(decoded)))
         if first is None:
             raise _no_video(name, f"no frame that can be decoded ({damage or 'no frame in it'})")
         if damaged:
             warnings.warn(
                 f"{name}: found {damaged} damaged of {index + 1} frames, first {damage}; left out", stacklevel=2
             )
+
+
+def _pixels(decoded, wanted: bool) -> tuple[np.ndarray | None, str]:
+    """A frame's pixels, as they are stored, None if they are not wanted; or why it has none that can be shown."""
+    import av
+
+    if isinstance(decoded, Exception):
+        return None, _reason(decoded)
+    if decoded.is_corrupt:  # what is missing is grey, or what was there before
+        return None, "a part of it is missing or damaged"
+    try:
+        return decoded.to_ndarray(format="bgr24", threads=1) if wanted else None, ""
+    except (av.error.FFmpegError, ValueError) as error:  # colours that do not exist
+        return None, _reason(error)
 
 
 def _opened(url: str, name: str, apart: _Apart):
@@ -476,10 +493,13 @@ def _decoded(container, stream, name: str, apart: _Apart) -> Iterator:
     import av
 
     index, packets, since = 0, container.demux(stream), time.monotonic()
-    apart.last.append(packets.close)
+    apart.last.append(lambda: packets.close())
     while True:
         try:
             packet = apart(next, packets, None)
+        except IndexError:  # a packet of another stream, which was not there when the file was opened
+            packets = container.demux(stream)
+            continue
         except (_Silent, av.error.FFmpegError) as error:
             if isinstance(error, av.error.InvalidDataError) and not apart.thread:  # of a file, nothing comes after this
                 yield error

@@ -1,6 +1,7 @@
 """The runs of the study: what each is, where its record lies, and how one is made."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -137,8 +138,9 @@ def _read(path: Path) -> dict:
     for key, value in [*content["reported"].items(), *content.get("expect", {}).items()]:
         if isinstance(value, float | int) and value < 0:
             raise refused(f"{file}, {key}", str(value), "0 or more", HOW)
-    if content.get("expect", {}).get("limit_hours", 1) == 0:
-        raise refused(f"{file}, limit_hours", "0", "more: no run is made in no time", HOW)
+    limit = content.get("expect", {}).get("limit_hours", 1)
+    if limit == 0 or not math.isfinite(limit):
+        raise refused(f"{file}, limit_hours", str(limit), "a number of hours, more than 0", HOW)
     if has_runs:
         documents.check_keys(content["expect"], f"{file}, expect", EXPECT, ("hours_cpu", "hours_gpu"), HOW)
     notebook_names = [path.stem for path in files.visible(paths.NOTEBOOKS, "*.ipynb")]

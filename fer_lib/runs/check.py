@@ -30,7 +30,7 @@ from ..data import SPLITS
 from ..evaluation import metrics, pooled, provenance, records, statistics
 from ..files import documents, refused, writing
 from ..markdown import table
-from . import ENGINES, dataset, experiments, notebooks, run
+from . import ENGINES, dataset, experiments, notebooks, plan, run
 
 SAME, WITHIN, UNDECIDED, DRIFTED, FAILED = "same", "within", "undecided", "drifted", "failed"
 """Verdicts; after the last two the exit code is 1."""
@@ -114,6 +114,7 @@ def _folder() -> Path:
 def committed(name: str, seed: int, epochs: int) -> dict:
     """The record of a run that can be made again here, whole (0) or so far. Raises what ``check_results`` says."""
     this = run(name, seed, "full")
+    plan.finish_records("full")
     if not (this.folder / "metrics.json").is_file():
         there = sorted(path.parent.name for path in this.folder.parent.glob("*/metrics.json"))
         expected = f"a record; there are {', '.join(there)}" if there else "a record; the experiment has none"

@@ -105,6 +105,7 @@ def _missing(profile: str, seeds: int | None, only: str) -> list[Run]:
     """The runs that have no record here and can be made there; says how many, and what is left out."""
     plan.chosen(runs.experiments(), only)
     runs.check_data(profile)
+    plan.finish_records(profile)
     wanted = plan.wanted(profile, seeds, only, "jax", gpu=True)
     carried = [run for run in wanted if run.parameters["data"] not in data.SUPPLIED or _is_ferplus(run)]
     todo = plan.missing(carried)

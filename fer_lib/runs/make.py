@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -144,6 +144,7 @@ def planned(
     """
     plan.chosen(runs.experiments(), only)
     runs.check_data(profile)
+    plan.finish_records(profile)
     print(f"{profile}: {runs.PROFILES[profile]}. Device: {'GPU' if system.has_gpu() else 'CPU'}.", flush=True)
     wanted = plan.wanted(profile, seeds, only) if listed is None else listed
     for sentence in plan.by_reason(plan.not_here(profile, only) if listed is None else {}):
@@ -160,7 +161,6 @@ def prepare(
     profile: str, seeds: int | None = None, only: str = "", force: bool = False, listed: list[Run] | None = None
 ) -> tuple[list[Run], list[Run]]:
     """``planned``, and what is in the way of these runs removed; says what disk they need, where that is much."""
-    finish_records(profile)
     wanted, todo = planned(profile, seeds, only, force, listed)
     shutil.rmtree(paths.ROOT / ".snakemake" / "incomplete", ignore_errors=True)  # of jobs whose names never come again
     making = {run.place for run in todo}
@@ -179,15 +179,6 @@ def prepare(
     if sum(plan.disk(todo)) > MUCH:
         print(disk_in_words(todo), flush=True)
     return wanted, todo
-
-
-def finish_records(profile: str) -> None:
-    """Finish the records of a profile that were being put in place when their run was killed."""
-    top = paths.results_folder(profile)
-    for whole in top.glob(f"runs/*/*/*/{records.WHOLE}"):
-        lock = top / "unfinished" / f"{whole.parent.relative_to(top / 'runs')}.lock"
-        with suppress(RuntimeError), system.locked(lock, "a run", patience=0):  # else its run does it just now
-            records.put_to_the_end(whole.parent)
 
 
 def about(todo: list[Run]) -> str:
@@ -362,9 +353,15 @@ def _check(all_records: list[dict], inputs: str, profile: str) -> None:
     lines, before = inputs.splitlines(), set(_last_inputs(profile).splitlines())
     same_code = all(line in before for line in lines if line.endswith(".py"))
     checked = {line.partition("  ")[2] for line in lines if line in before} if same_code else set()
+    wrong = []
     for record in all_records:
         if os.path.relpath(record["folder"] / "metrics.json", paths.ROOT) not in checked:
-            records.check(record)
+            try:
+                records.check(record)
+            except ValueError as error:
+                wrong.append(str(error))
+    if wrong:
+        raise ValueError("\n".join(wrong))
 
 
 def report(profile: str, failed: list[str] = ()) -> Path:
@@ -387,7 +384,7 @@ def _report(profile: str, failed: list[str]) -> Path:
     from ..report import article, figures, related, sections
 
     folder, local = paths.results_folder(profile), paths.RESULTS / "local" / profile
-    finish_records(profile)
+    plan.finish_records(profile)
     inputs = report_inputs(profile)
     all_records, experiments = records.load(folder), runs.experiments()
     unpacked.prepare(all_records)

@@ -134,9 +134,10 @@ def execute(
         os.environ["XLA_FLAGS"] = f"--xla_gpu_deterministic_ops=true {os.environ.get('XLA_FLAGS', '')}".strip()
     problem, log, word = None, output.with_suffix(".log"), output.with_suffix(".progress")
     kernel = _Kernel()
-    timer = threading.Timer(threading.TIMEOUT_MAX if limit is None else limit, kernel.end)
+    timer = threading.Timer(limit or 0, kernel.end)
     timer.daemon = True
-    timer.start()
+    if limit is not None:
+        timer.start()
     try:
         with open(log, "wb") as stderr, nullcontext() if prefix is None else _shown(prefix, word) as terminal:
             papermill.execute_notebook(

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from .. import data, system
+from .. import data, paths, system
 from ..data import afew, affectnet, ckplus, ferplus, gaf, sfew
 from ..evaluation import provenance, records
 from ..files import documents, refused
@@ -239,10 +239,26 @@ def hours(run: Run, gpu: bool | None = None) -> float:
     return START + whole * max(0.0, 1 - epochs_done(run) / (networks * run.parameters.get("epochs", 1)))
 
 
+def finish_records(profile: str) -> None:
+    """Finish the records of a profile that were being put in place when their run was killed; says which cannot be."""
+    top = paths.results_folder(profile)
+    for whole in top.glob(f"runs/*/*/*/{records.WHOLE}"):
+        lock = top / "unfinished" / f"{whole.parent.relative_to(top / 'runs')}.lock"
+        try:
+            with system.locked(lock, "a run", patience=0):
+                records.put_to_the_end(whole.parent)
+        except RuntimeError:  # its run does it just now
+            continue
+        except OSError as error:
+            print(f"{whole}: a whole record, which cannot be put in its place: {error}", flush=True)
+
+
 def limit(run: Run) -> float:
     """After how many hours a run that is still under way is ended: ``limit_hours`` of its experiment (``expect``), else
-    ``LONGER`` times as long as it takes here from its last checkpoint on, and ``LEAST_LIMIT`` at least."""
-    return float(run.experiment["expect"].get("limit_hours", max(LEAST_LIMIT, LONGER * hours(run))))
+    ``LONGER`` times as long as it takes from its last checkpoint on, and ``LEAST_LIMIT`` at least. Of a CPU and a GPU
+    the slower counts: an engine may not use the GPU that is there."""
+    longest = max(hours(run, gpu) for gpu in (False, True))
+    return float(run.experiment["expect"].get("limit_hours", max(LEAST_LIMIT, LONGER * longest)))
 
 
 def disk(runs: list[Run]) -> tuple[float, float]:

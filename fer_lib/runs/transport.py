@@ -77,6 +77,7 @@ def _folders(profile: str, only: str, checkpoints: bool) -> Iterator[tuple[Path,
     """The folders to pack, each with what is wrong with it ("": nothing)."""
     top, known = paths.results_folder(profile), runs.experiments()
     names = plan.chosen(known, only)
+    plan.finish_records(profile)
     for path in sorted((top / "runs").glob("*/*/*/metrics.json")):
         name = path.parent.relative_to(top / "runs").parent.as_posix()
         if name not in known:

@@ -23,7 +23,7 @@ from made_up_weights import field, varint
 
 SECONDS, MEGABYTES = 15, 400
 """What reading one of these files may take at most, of a processor and of memory, beyond the loaded program; also in
-docs/extending.md."""
+docs/robustness.md."""
 MB = 2**20
 GB = 1000
 """Megabytes that bombs unpack to."""

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import faults
 import made_up_records
@@ -50,10 +51,10 @@ def test_a_notebook_that_hangs_is_ended_however_deep_it_hangs(notebook):
     """In C, without letting any other thread of its kernel run."""
     holds_all = "import ctypes; print('before', flush=True); ctypes.PyDLL(None).sleep(600)"
     output, started = notebook("print('first')", holds_all, "print('never')"), time.monotonic()
-    failed = notebooks.execute("notebook", output, {}, limit=4.0)
+    failed = notebooks.execute("notebook", output, {}, limit=10.0)
     assert time.monotonic() - started < 60
     assert failed["cell"] == 4 and failed["source"] == holds_all
-    assert failed["error"].startswith(f"{notebooks.LIMIT}: found it still at work after 00:00:04, expected its end")
+    assert failed["error"].startswith(f"{notebooks.LIMIT}: found it still at work after 00:00:10, expected its end")
     assert "raise limit_hours (expect, experiments/" in failed["error"] and "the next call goes on" in failed["error"]
     assert "before" in output.read_text() and "never\\n" not in output.read_text()
 
@@ -71,10 +72,10 @@ def test_a_run_may_take_ten_times_as_long_as_expected_and_two_hours_at_least(mon
         return plan.limit(runs.from_experiment(name, experiment, 0, "full"))
 
     assert limit(TREE, hours_cpu=0.01, hours_gpu=0.01) == plan.LEAST_LIMIT == 2
-    for has_gpu, expected in ((False, 3), (True, 0.5)):
+    for has_gpu in (False, True):
         monkeypatch.setattr(system, "has_gpu", lambda has_gpu=has_gpu: has_gpu)
         long = limit("saravanan2019/table5_adam_128", hours_cpu=3, hours_gpu=0.5)
-        assert long == pytest.approx(10 * (expected + plan.START))
+        assert long == pytest.approx(10 * (3 + plan.START)), "a machine whose GPU the engine does not use is no error"
     assert limit("saravanan2019/table5_adam_128", limit_hours=0.5) == 0.5
 
 
@@ -117,9 +118,31 @@ def test_what_was_killed_while_it_filled_the_cache_leaves_nothing_for_good(few_f
     fill = "import os, pathlib, sys; from fer_lib import data\nwith data._filling(pathlib.Path(sys.argv[1])) as new:\n"
     fill += "    new.mkdir(); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", fill, str(folder)], cwd=paths.ROOT, check=False)
-    assert [path.name for path in paths.CACHE.iterdir()] == [".kept.partial"]
+    assert len(list(paths.CACHE.glob(".kept.*.partial"))) == 1
     data.keep_arrays(folder, arrays, {})
-    assert [path.name for path in paths.CACHE.iterdir()] == ["kept"]
+    assert {path.name for path in paths.CACHE.iterdir()} == {"kept", ".kept.lock"}
+
+
+def test_who_waited_for_another_to_fill_the_cache_does_not_do_the_work_again(tmp_path):
+    with data._filling(tmp_path / "kept") as new:
+        new.mkdir()
+    with pytest.raises(FileExistsError), data._filling(tmp_path / "kept"):
+        pytest.fail("it is there already")
+
+
+def test_a_record_that_was_being_put_in_place_is_exported_and_planned_as_whole(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    run = runs.run("saravanan2019/table1_feedforward", 0, "full", "tensorflow")
+    made_up_records.network(tmp_path, 0, lambda labels: made_up_records.answers(labels, 3), parameters=run.parameters)
+    whole = run.folder / records.WHOLE
+    whole.mkdir()
+    for name in ("predictions.npz", "metrics.json"):
+        (run.folder / name).rename(whole / name)
+    (whole / "run.ipynb").write_text('{"cells": []}')
+    assert records.load(tmp_path) == []
+    assert transport.export_records(tmp_path / "records.tar") == 0
+    assert "packed     runs/saravanan2019/table1_feedforward/tensorflow-seed0" in capsys.readouterr().out
+    assert len(records.load(tmp_path)) == 1 and not whole.exists()
 
 
 def test_what_was_killed_while_it_wrote_a_file_leaves_nothing_for_good(tmp_path):
@@ -151,6 +174,30 @@ def put_new_over_old(tmp_path) -> tuple:
     new = made_up_records.network(tmp_path / "new", 0, lambda labels: made_up_records.answers(labels, 3))["folder"]
     old = made_up_records.network(tmp_path / "old", 0, lambda labels: made_up_records.answers(labels, 5))["folder"]
     return new, old
+
+
+def test_where_a_folder_cannot_be_flushed_the_record_counts(tmp_path, monkeypatch):
+    new, old = put_new_over_old(tmp_path)
+    flush = os.fsync
+
+    def of_files(opened):
+        if Path(f"/proc/self/fd/{opened}").is_dir():
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        flush(opened)
+
+    monkeypatch.setattr(os, "fsync", of_files)
+    records.put(new, old)
+    records.check(records.read(old))
+    assert not (old / records.WHOLE).exists()
+
+
+def test_nothing_of_half_a_record_stays_beside_a_whole_one(tmp_path):
+    new, old = put_new_over_old(tmp_path)
+    (old / "metrics.json").unlink()
+    for name in (records.NETWORK, "run.ipynb"):
+        (old / name).write_text("of an older run")
+    records.put(new, old)
+    assert sorted(path.name for path in old.iterdir()) == ["metrics.json", "predictions.npz"]
 
 
 def test_a_record_goes_to_another_disk_too(tmp_path, monkeypatch):
