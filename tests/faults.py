@@ -5,7 +5,7 @@ file operations in turn (``sweeps``), and then does what machines and people do 
 read-only results, several calls at once, clocks that are wrong, too little memory, damaged files, a notebook that
 hangs, Ctrl-C and the signals of a cluster. After each, the same call has to end as an undisturbed one does: no record
 is lost, none is made twice, none that is half counts as whole, and what was said tells what happened. ``--keep``
-writes what was found into docs/robustness.md.
+writes what each part found into docs/robustness.md.
 """
 
 import argparse
@@ -69,7 +69,7 @@ class Tally:
         self.survived += not (found or lost or doubled)
         self.lost, self.doubled = self.lost + lost, self.doubled + doubled
         self.problems += found
-        for problem in found:
+        for problem in [*found, *([f"{lost} records lost, {doubled} made twice"] if lost or doubled else [])]:
             say(f"FAILED {self.what}: {problem}")
 
 
@@ -117,9 +117,49 @@ def half(results: Path) -> list[str]:
     return sentences
 
 
-def compared(before: dict[str, str], after: dict[str, str]) -> tuple[int, int]:
-    """How many records are lost, and how many were made again that were whole."""
-    return len(before.keys() - after.keys()), sum(after.get(place, was) != was for place, was in before.items())
+def compared(before: dict[str, str], results: Path) -> tuple[int, int]:
+    """How many of the records before are lost, and how many were made again.
+
+    Each place has to hold the old bytes still, or else a whole record that is new. Only what was looked at before a
+    fault, and before the call after it, tells: that call makes anew what is lost, and nothing is noticed.
+    """
+    after = kept(results)
+    others = [place for place, was in before.items() if after.get(place) != was]
+    lost = [place for place in others if not is_whole(results / "runs" / place)]
+    return len(lost), len(others) - len(lost)
+
+
+def is_whole(folder: Path) -> bool:
+    try:
+        records.check(records.read(folder))
+    except Exception:  # whatever a damaged record raises
+        return False
+    return True
+
+
+FINISH = """
+import pathlib, sys
+from fer_lib import paths
+from fer_lib.runs import plan
+paths.RESULTS = pathlib.Path(sys.argv[1])
+plan.finish_records("smoke")
+"""
+
+
+def finish(results: Path, environment: dict[str, str]) -> None:
+    """Finish the records that were being put in place, as the next call does first."""
+    folder = environment["PYTHONPATH"].split(":")[0]
+    subprocess.run([sys.executable, "-c", FINISH, str(results)], cwd=folder, env=environment, check=True)
+
+
+@contextmanager
+def copied(results: Path, place: Path) -> Iterator[Path]:
+    """A copy of the results, in which records may be finished: the next call has to do it itself, where it works."""
+    shutil.copytree(results, place, symlinks=True)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
 
 
 def leftovers(study: Path) -> list[str]:
@@ -206,6 +246,7 @@ ROLES = {
 def kills(grid: Grid, reference: Path, moments: int, rng: random.Random) -> list[Tally]:
     """Kill a random process of the grid at random moments, ``moments`` times; then let it end, and compare."""
     tallies, phases, call = {role: Tally(f"kill -9: {role}") for role in ROLES}, {}, None
+    before: dict[str, str] = {}
     late = round(AT_THE_END * moments)
     number = 0
     while number < moments:
@@ -228,7 +269,8 @@ def kills(grid: Grid, reference: Path, moments: int, rng: random.Random) -> list
                 continue
             roles = grid.roles()
         role = min(roles, key=lambda each: (tallies[each].moments, rng.random()))
-        victim, phase, before = rng.choice(roles[role]), grid.phase(), kept(grid.results)
+        victim, phase = rng.choice(roles[role]), grid.phase()
+        before = kept(grid.results) | before  # what was there after the last kill has to be there still
         doomed = [victim, *offspring(victim)]
         try:
             victim.kill()
@@ -237,25 +279,25 @@ def kills(grid: Grid, reference: Path, moments: int, rng: random.Random) -> list
         problems = [f"{each} survived it" for each in psutil.wait_procs(doomed, PATIENCE)[1] if lives(each)]
         if role in ("make", "fer reproduce") and not within(PATIENCE, lambda: not processes(grid.folder)):
             problems.append(f"{grid.roles()} survived it")
-        lost, doubled = compared(before, kept(grid.results))
-        tallies[role].add([*problems, *half(grid.results)], lost, doubled)
+        finish(grid.results.parents[1], grid.environment)
+        tallies[role].add([*problems, *half(grid.results)], *compared(before, grid.results))
         phases[phase] = phases.get(phase, 0) + 1
         number += 1
         say(f"{number:3d}/{moments}  {phase:<10}  {role:<19}  {len(before)} records")
+        before = kept(grid.results)
     if call.poll() is None:
         call.wait()
     last = Tally("the end of the grid")
     for _ in range(2):  # the second call makes what was killed while the first went on without it
-        before = kept(grid.results)
+        before = kept(grid.results) | before
         code, printed = grid.called()
-        lost, doubled = compared(before, kept(grid.results))
         if code == 0:
             break
     problems = [] if code == 0 else [f"exit code {code}: {printed[-500:]}"]
     problems += differing(records_of(reference), records_of(grid.results)) + half(grid.results) + leftovers(grid.folder)
     code, printed = grid.called()
     problems += [] if code == 0 and "nothing to do" in printed else [f"found something to do: {printed[-300:]}"]
-    last.add(problems, lost, doubled)
+    last.add(problems, *compared(before, grid.results))
     say(f"phases: {', '.join(f'{phase} {count}' for phase, count in sorted(phases.items()))}")
     return [*tallies.values(), last]
 
@@ -331,7 +373,7 @@ class Sweep:
             nonlocal count
             if event == "open":
                 names = arguments[:1] if arguments[2] & (os.O_WRONLY | os.O_RDWR) else ()
-            elif event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"):
+            elif event in ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"):
                 names = arguments[:2]
                 if arguments[-1] not in (-1, None) and event in ("os.remove", "os.rmdir"):  # relative to a folder
                     names = (f"{folder}/.../{arguments[0]}",)
@@ -372,7 +414,8 @@ class Sweep:
         self.prepare()
         status, count, text = self.child(self.piece)
         assert not status, text
-        expected = self.state(state)
+        expected, results = self.state(state), Path("results", "local", "smoke")
+        before = kept(self.start / results)  # before the fault: what that loses is made anew by the call after it
         ends, fills = range(1, count + 1, every), range(1, count + 1, 3 * every)
         for full, number in [*zip(itertools.repeat(False), ends), *zip(itertools.repeat(True), fills)]:
             self.prepare()
@@ -380,10 +423,11 @@ class Sweep:
             problems = half_in_all(self.folder)
             if status != signal.SIGKILL if not full else status and "No space left" not in text:
                 problems.append(f"status {status}: {text}")
-            before = kept(self.folder / "results" / "local" / "smoke")
+            lost, doubled = self.after_the_fault(before)
+            then = kept(self.folder / results)
             again, _, error = self.child(self.piece)
             problems += [f"the same call failed: {error}"] if again else []
-            lost, doubled = compared(before, kept(self.folder / "results" / "local" / "smoke"))
+            lost, doubled = (sum(both) for both in zip((lost, doubled), compared(then, self.folder / results)))
             found = self.state(state)
             if found != expected:
                 problems.append(f"found {found!r:.300}, expected {expected!r:.300}")
@@ -393,6 +437,20 @@ class Sweep:
         tried = [f"{tally.survived} of {tally.moments}" for tally in tallies]
         say(f"{self.what}: {' and '.join(tried)} in {time.monotonic() - began:.0f} s")
         return tallies
+
+    def after_the_fault(self, before: dict[str, str]) -> tuple[int, int]:
+        """``compared`` with the records before it, when what was being put in place is finished."""
+        if not before:
+            return 0, 0
+        with copied(self.folder / "results", self.folder.with_name(f"{self.folder.name}-finished")) as results:
+
+            def finish_there() -> None:
+                paths.RESULTS = results
+                plan.finish_records("smoke")
+
+            status, _, text = self.child(finish_there)
+            assert not status, text
+            return compared(before, results / "local" / "smoke")
 
     def state(self, state: Callable[[], object]) -> object:
         return state(self.folder)
@@ -584,6 +642,21 @@ class Case:
         self.environment = made.environment | {"PYTHONPATH": str(folder), "FER_CACHE": str(self.cache)}
         for name in lacks:
             shutil.rmtree(self.local / "runs" / "study" / name)
+        self.lost = self.doubled = 0
+        self.arranged()
+
+    def arranged(self) -> None:
+        """What is there now has to stay: called where a scenario itself removed or damaged records."""
+        self.before = kept(self.local)
+
+    def judge(self) -> None:
+        """Count the records that are lost or others since last time, when what was being put in place is finished."""
+        if self.before:
+            with copied(self.results, self.folder.with_name(f"{self.folder.name}-finished")) as results:
+                finish(results, self.environment)
+                lost, doubled = compared(self.before, results / "local" / "smoke")
+            self.lost, self.doubled = self.lost + lost, self.doubled + doubled
+        self.arranged()
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "fer_lib", *words, "--profile", "smoke"]
@@ -611,6 +684,7 @@ class Case:
         if not within(PATIENCE, lambda: not processes(self.folder)):
             self.problems.append(f"survived: {processes(self.folder)}")
         self.problems += half(self.local)
+        self.judge()
         return printed
 
     def call(self, code: int, *said: str, words: tuple = ("runs", "--missing")) -> str:
@@ -618,10 +692,8 @@ class Case:
 
     def finishes(self, *said: str) -> None:
         """The same call ends well, with the records that an undisturbed study has, and leaves nothing to do."""
-        before = kept(self.local)
+        self.judge()
         self.call(0, *said)
-        lost, doubled = compared(before, kept(self.local))
-        self.problems += [f"{lost} records lost, {doubled} made twice"] if lost or doubled else []
         self.problems += differing(self.reference, records_of(self.local)) + leftovers(self.folder)
         self.call(0, "nothing to do")
 
@@ -663,6 +735,7 @@ NO_ROOM = "(?i)no space left|found no space left|No space left on device"
 def full_disk(size: str) -> Callable[[Case], None]:
     def happens(case: Case) -> None:
         with small_disk(case.results, size) as again:
+            case.arranged()  # the disk is empty
             case.call(1, NO_ROOM)
             again("size=500m")
             case.finishes()
@@ -689,6 +762,7 @@ def full_temporary_folder(case: Case) -> None:
 def read_only(which: str) -> Callable[[Case], None]:
     def happens(case: Case) -> None:
         with small_disk(case.folder / which, "500m") as again:
+            case.arranged()  # the disk is empty
             again("ro")
             case.call(1, "(?i)read-only file system")
             again("rw")
@@ -729,6 +803,7 @@ def one_cache_for_two(case: Case) -> None:
     case.finishes()
     other.finishes()
     case.problems += other.problems
+    case.lost, case.doubled = case.lost + other.lost, case.doubled + other.doubled
 
 
 def files_from(shift: float) -> Callable[[Case], None]:
@@ -821,6 +896,7 @@ def damaged_cache(case: Case) -> None:
     ):
         damage()
         shutil.rmtree(case.local, ignore_errors=True)
+        case.arranged()
         case.call(0, "done, see", words=("run", "study/tree"))
         case.problems += [f"{path.name} is another" for path in whole if path.read_bytes() != whole[path]]
     case.finishes()
@@ -836,6 +912,7 @@ def damaged_checkpoints(case: Case) -> None:
     for name, content in whole.items():
         for damaged in (content[: len(content) // 2], with_a_bit_turned(content, 0.6)):
             shutil.rmtree(case.local)
+            case.arranged()
             kept_one.mkdir(parents=True)
             for each, text in whole.items():
                 (kept_one / each).write_bytes(damaged if each == name else text)
@@ -856,16 +933,20 @@ def other_predictions(case: Case) -> None:
     contents = [(each / "predictions.npz").read_bytes() for each in (tree, network)]
     for each, content in zip((tree, network), reversed(contents), strict=True):
         (each / "predictions.npz").write_bytes(content)
+    case.arranged()
     case.call(1, r"predictions.npz: found SHA-256 .* delete the folder to run it again", words=("report",))
     case.finishes("0 of 2 runs are there; 2 to make")
     turned(tree / "predictions.npz")
+    case.arranged()
     case.call(1, r"study/tree/\S+/predictions.npz: found SHA-256", words=("report",))
     case.finishes("1 of 2 runs are there; 1 to make")
     text = (tree / "metrics.json").read_text()
     better = re.sub(r'"correct": (\d+)', lambda found: f'"correct": {int(found[1]) + 1}', text, count=1)
     (tree / "metrics.json").write_text(better)
+    case.arranged()
     case.call(1, r"study/tree/\S+/predictions.npz: .* they score .*metrics.json says", words=("report",))
     shutil.rmtree(tree)  # as it says
+    case.arranged()
     case.finishes("1 of 2 runs are there; 1 to make")
     case.problems = [problem for problem in case.problems if not problem.startswith("half a record")]  # as was arranged
     case.problems += half(case.local)
@@ -916,29 +997,32 @@ def deleted_underneath(case: Case) -> None:
     process = case.start("reproduce")
     case.comes(case.checkpoints, process)
     shutil.rmtree(case.results, ignore_errors=True)
+    case.before = {}
     case.ended(process, 1, "(?i)no such file|still missing")
     case.finishes()
 
 
-def scenarios(folder: Path, asked: Callable[[str], bool]) -> list[Tally]:
-    """Each of these that is asked for happens to a study of its own."""
-    year = 365 * 86400.0
-    disks = {
-        "the disk is full at once": full_disk("64k"),
-        "the disk is full in the first checkpoint": full_disk("3m"),
-        "the cache has no room": full_cache,
-        "the temporary folder has no room": full_temporary_folder,
-        "results/ is read-only": read_only("results"),
-        "results/local/smoke/runs is read-only": read_only("results/local/smoke/runs"),
-        "the cache is read-only": read_only_cache,
-    }
-    cases = {
+YEAR = 365 * 86400.0
+DISKS = {
+    "the disk is full at once": full_disk("64k"),
+    "the disk is full in the first checkpoint": full_disk("3m"),
+    "the cache has no room": full_cache,
+    "the temporary folder has no room": full_temporary_folder,
+    "results/ is read-only": read_only("results"),
+    "results/local/smoke/runs is read-only": read_only("results/local/smoke/runs"),
+    "the cache is read-only": read_only_cache,
+}
+OF_A_GROUP = {"one run is killed for want of memory": killed_for_memory}
+CASES = (
+    DISKS
+    | OF_A_GROUP
+    | {
         "two `reproduce` and one `runs --missing` at once": two_at_once,
         "two checkouts fill one cache": one_cache_for_two,
-        "all files are a year old": files_from(-year),
-        "all files are from next year": files_from(year),
-        "the clock is set back by a year": clock_set(-year),
-        "the clock is set on by a year": clock_set(year),
+        "all files are a year old": files_from(-YEAR),
+        "all files are from next year": files_from(YEAR),
+        "the clock is set back by a year": clock_set(-YEAR),
+        "the clock is set on by a year": clock_set(YEAR),
         "memory is refused to one run": too_little_memory,
         "the cache is damaged": damaged_cache,
         "checkpoints are damaged": damaged_checkpoints,
@@ -953,20 +1037,31 @@ def scenarios(folder: Path, asked: Callable[[str], bool]) -> list[Tally]:
         "stopped and continued": stopped_for_a_while,
         "results/ is deleted": deleted_underneath,
     }
-    if can_mount():
-        cases = disks | cases
-    else:
-        say(f"not tried, for nothing can be mounted here: {', '.join(disks)}")
-    if os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK):
-        cases["one run is killed for want of memory"] = killed_for_memory
-    cases = {what: happens for what, happens in cases.items() if asked(what)}
+)
+
+
+def impossible() -> dict[str, str]:
+    """The scenarios that cannot be tried here, each with why."""
+    found = {} if can_mount() else dict.fromkeys(DISKS, "nothing can be mounted")
+    if not os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK):
+        found |= dict.fromkeys(OF_A_GROUP, "no groups of processes of cgroup v1 can be made")
+    return found
+
+
+def scenarios(folder: Path, asked: Callable[[str], bool]) -> list[Tally]:
+    """Each of ``CASES`` that is asked for, and possible, happens to a study of its own."""
+    untried = impossible()
+    cases = {what: happens for what, happens in CASES.items() if asked(what) and what not in untried}
+    for what in filter(asked, untried):
+        say(f"not tried, as {untried[what]} here: {what}")
     if not cases:
         return []
     made = small_study.Study(folder / "made", tree=TREE, network=f"{NETWORK}smoke: {{epochs: 8}}\n")
     (made.folder / "claims").mkdir()
     done = made.run("runs", "--missing", "--profile", "smoke")
     assert done.returncode == 0, done.stdout + done.stderr
-    lacks = {too_little_memory: ("tree", "network"), killed_for_memory: ("tree", "network"), other_predictions: ()}
+    both = ("tree", "network")
+    lacks = dict.fromkeys((too_little_memory, killed_for_memory, one_cache_for_two), both) | {other_predictions: ()}
 
     def tried(number: int, what: str) -> Tally:
         began, tally, happens = time.monotonic(), Tally(what), cases[what]
@@ -978,7 +1073,7 @@ def scenarios(folder: Path, asked: Callable[[str], bool]) -> list[Tally]:
         finally:
             for process in processes(case.folder):
                 process.kill()
-        tally.add(case.problems)
+        tally.add(case.problems, case.lost, case.doubled)
         say(f"{'held' if tally.survived else 'FAILED'}: {what}, in {time.monotonic() - began:.0f} s")
         if tally.survived:
             shutil.rmtree(case.folder, ignore_errors=True)
@@ -991,44 +1086,66 @@ def scenarios(folder: Path, asked: Callable[[str], bool]) -> list[Tally]:
 # ---- all together
 
 
-def in_words(tallies: list[Tally]) -> str:
-    """The tallies as a table, in Markdown; the single cases in one line."""
-    single = [tally for tally in tallies if tally.moments < 2]
-    several = [tally for tally in tallies if tally not in single]
-    if single:
-        cases = Tally("each of the other faults", len(single), sum(tally.survived for tally in single))
-        cases.lost, cases.doubled = (sum(getattr(tally, name) for tally in single) for name in ("lost", "doubled"))
-        several.append(cases)
-    return table(
-        [
-            {
-                "Fault": tally.what,
-                "Moments tried": tally.moments,
-                "Survived": tally.survived,
-                "Records lost": tally.lost,
-                "Made twice": tally.doubled,
-            }
-            for tally in several
-        ]
-    )
+PARTS = ("kills", "sweeps", "scenarios")
 
 
-def main() -> int:
+def in_words(tallies: list[Tally], untried: dict[str, str], seed: int, minutes: float) -> str:
+    """What a part found, in Markdown: a line for each fault, what could not be tried, and when and where it was."""
+    lines = [
+        {
+            "Fault": tally.what,
+            "Moments tried": tally.moments,
+            "Survived": tally.survived,
+            "Records lost": tally.lost,
+            "Made twice": tally.doubled,
+        }
+        for tally in tallies
+    ]
+    text = table(lines)
+    for why in dict.fromkeys(untried.values()):
+        text += f"\nNot tried, as {why} there: {', '.join(what for what in untried if untried[what] == why)}.\n"
+    today = time.strftime("%Y-%m-%d")
+    return f"{text}\n{today}, seed {seed}, {os.cpu_count()} cores, {minutes:.0f} minutes.\n"
+
+
+def asked_for(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The options of a call; refuses those that do not fit, and ends it."""
     parser = argparse.ArgumentParser(prog="faults.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("--moments", type=int, default=50, help="kills of the smoke grid (default: 50)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the random moments")
     parser.add_argument("--only", default="", help="some of kills, sweeps, scenarios, or of their names, with commas")
-    parser.add_argument("--keep", action="store_true", help="write the summary into docs/robustness.md, to commit")
-    options = parser.parse_args()
-    only = options.only.split(",")
+    parser.add_argument(
+        "--keep", action="store_true", help="write each part's table into docs/robustness.md, to commit"
+    )
+    options = parser.parse_args(arguments)
+    options.only = [word.strip() for word in options.only.split(",") if word.strip()] or [*PARTS]
+    if options.moments < 1:
+        parser.error(f"--moments: found {options.moments}, expected 1 or more")
+    names = [word for word in options.only if word not in PARTS]
+    for word in names:
+        if not any(word in name for name in (*PIECES, *CASES)):
+            parser.error(
+                f"--only: found {word!r}, expected some of {', '.join(PARTS)}, or a part of one of these names: "
+                f"{'; '.join((*PIECES, *CASES))}"
+            )
+    if options.keep and names:
+        parser.error(
+            f"--keep: found single cases ({', '.join(names)}), expected whole parts ({', '.join(PARTS)}), for the page "
+            "tells of these; call it without --keep, or with the whole part"
+        )
+    return options
 
-    def asked(part: str, name: str = "") -> bool:
-        return any(word in (part, "") or (name and word in name) for word in only)
 
-    began, folder, tallies = time.monotonic(), Path(tempfile.mkdtemp(prefix="fer-faults-")), []
+def main() -> int:
+    options, folder = asked_for(), Path(tempfile.mkdtemp(prefix="fer-faults-"))
     say(f"seed {options.seed}, in {folder}")
-    tallies += sweeps(folder, partial(asked, "sweeps"), max(1, 50 // options.moments))
-    if asked("kills"):
+
+    def asked(part: str, name: str) -> bool:
+        return any(word == part or word in name for word in options.only)
+
+    def killed() -> list[Tally]:
+        if "kills" not in options.only:
+            return []
         reference = paths.results_folder("smoke")
         if plan.missing(plan.wanted("smoke")):
             say("the undisturbed runs come first: make reproduce PROFILE=smoke")
@@ -1036,21 +1153,32 @@ def main() -> int:
             subprocess.run(command, cwd=paths.ROOT, check=True)
         grid = Grid(folder / "grid")
         try:
-            tallies += kills(grid, reference, options.moments, random.Random(options.seed))
+            return kills(grid, reference, options.moments, random.Random(options.seed))
         finally:
             for process in processes(grid.folder):  # where the trial itself failed
                 process.kill()
-    tallies += scenarios(folder, partial(asked, "scenarios"))
-    whole = all(tally.survived == tally.moments for tally in tallies)
-    minutes = (time.monotonic() - began) / 60
-    summary = f"{in_words(tallies)}\n\nSeed {options.seed}, {os.cpu_count()} cores, {minutes:.0f} minutes.\n"
-    print(f"\n{summary}")
+
+    parts_of_it = {
+        "sweeps": lambda: sweeps(folder, partial(asked, "sweeps"), max(1, 50 // options.moments)),
+        "kills": killed,
+        "scenarios": lambda: scenarios(folder, partial(asked, "scenarios")),
+    }
+    whole = True
+    for part, call in parts_of_it.items():
+        began = time.monotonic()
+        if not (tallies := call()):
+            continue
+        untried = impossible() if part == "scenarios" else {}
+        summary = in_words(tallies, untried, options.seed, (time.monotonic() - began) / 60)
+        print(f"\n{summary}", flush=True)
+        if any(tally.survived < tally.moments for tally in tallies):
+            whole = False
+        elif options.keep:
+            parts.put(parts.ROBUSTNESS, f"make test-faults PART={part}", summary)
     if not whole:
         print(f"FAILED; what was printed and left is in {folder}", file=sys.stderr)
         return 1
     shutil.rmtree(folder)
-    if options.keep:
-        parts.put(parts.ROBUSTNESS, "make test-faults", summary)
     return 0
 
 

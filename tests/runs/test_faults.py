@@ -294,15 +294,84 @@ def test_a_bit_that_turned_in_the_history_of_a_checkpoint_is_noticed(tmp_path):
         checkpoints._read(tmp_path / "checkpoint-0001", identity)
 
 
-def test_the_trial_that_the_docs_tell_of_lost_no_record_and_made_none_twice():
-    first, last = parts.marks("make test-faults")
-    rows = re.findall(r"^\|(.+)\|$", parts.ROBUSTNESS.read_text().split(first)[1].split(last)[0], re.MULTILINE)
-    if not rows:
-        pytest.skip("no whole trial was written into docs/robustness.md: make test-faults KEEP=1")
-    cells = [[cell.strip() for cell in row.split("|")] for row in rows[2:]]
-    assert {f"kill -9: {role}" for role in faults.ROLES} <= {cell[0] for cell in cells}
+@pytest.mark.parametrize("part", faults.PARTS)
+def test_the_trial_that_the_docs_tell_of_lost_no_record_and_made_none_twice(part):
+    first, last = parts.marks(f"make test-faults PART={part}")
+    block = parts.ROBUSTNESS.read_text().split(first)[1].split(last)[0]
+    rows = re.findall(r"^\|(.+)\|$", block, re.MULTILINE)[2:]
+    assert rows, f"no whole trial was written into {parts.ROBUSTNESS.name}: make test-faults PART={part} KEEP=1"
+    cells = [[cell.strip() for cell in row.split("|")] for row in rows]
+    tried = {
+        "kills": {*(f"kill -9: {role}" for role in faults.ROLES), "the end of the grid"},
+        "sweeps": {f"{how} an operation{on}: {piece}" for piece in faults.PIECES
+                   for how, on in (("ended before", ""), ("no room from", " on"))},
+        "scenarios": {*faults.CASES},
+    }[part]  # fmt: skip
+    untried = " ".join(re.findall(r"^Not tried, .+", block, re.MULTILINE))
+    assert {what for what in tried if what not in untried} == {cell[0] for cell in cells}
     for _, moments, survived, lost, doubled in cells:
-        assert int(moments) == int(survived) and int(lost) == int(doubled) == 0
+        assert int(moments) == int(survived) > 0 and int(lost) == int(doubled) == 0
+    assert re.search(r"^\d{4}-\d\d-\d\d, seed \d+, \d+ cores, \d+ minutes\.\n\Z", block, re.MULTILINE)
+
+
+def test_a_trial_notices_a_record_that_a_fault_loses_though_the_next_call_makes_it_anew(tmp_path):
+    """It looked at what is there only after the fault, and so noticed nothing."""
+    folder = made_up_records.network(tmp_path, 0, lambda labels: made_up_records.answers(labels, 5))["folder"]
+    before = faults.kept(tmp_path)
+    assert len(before) == 1 and faults.compared(before, tmp_path) == (0, 0)
+    metrics = (folder / "metrics.json").read_bytes()
+    (folder / "metrics.json").write_bytes(metrics[:-9])
+    assert faults.compared(before, tmp_path) == (1, 0), "half a record is none"
+    (folder / "metrics.json").write_bytes(metrics.replace(b'"seconds": 90.0', b'"seconds": 91.0'))
+    assert faults.compared(before, tmp_path) == (0, 1), "whole, but another"
+    (folder / "metrics.json").unlink()
+    assert faults.compared(before, tmp_path) == (1, 0)
+
+
+@pytest.mark.parametrize("careless", [False, True])
+def test_a_sweep_notices_a_put_that_deletes_the_old_record_first(tmp_path, monkeypatch, careless):
+    """Killed before each of its operations, as in a sweep, but without a study around it."""
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
+    sweep = faults.Sweep("put over a record", tmp_path / "study", lambda: None)
+    results = sweep.folder / "results" / "local" / "smoke"
+    old = made_up_records.network(results, 0, lambda labels: made_up_records.answers(labels, 5))["folder"]
+    new = made_up_records.network(sweep.folder / "new", 0, lambda labels: made_up_records.answers(labels, 3))["folder"]
+
+    def put() -> None:
+        if careless:
+            (old / "metrics.json").unlink()
+        records.put(new, old)
+
+    sweep.folder.rename(sweep.start)
+    before, lost, events = faults.kept(sweep.start / "results" / "local" / "smoke"), 0, []
+    for number in range(1, 100):
+        sweep.prepare()
+        status, _, text = sweep.child(put, number)
+        if not status:
+            break
+        events.append(text)
+        lost += sweep.after_the_fault(before)[0]
+    assert len(before) == 1 and any(event.startswith("os.link") for event in events)
+    assert (lost > 0) == careless
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--keep", "--only", "a network"], r"--keep: found single cases \(a network\), expected whole parts"),
+        (["--only", "kills,nothing of it"], "--only: found 'nothing of it', expected some of kills, sweeps, scenarios"),
+        (["--moments", "0"], "--moments: found 0, expected 1 or more"),
+    ],
+)
+def test_a_trial_refuses_what_it_cannot_do(arguments, said, capsys):
+    with pytest.raises(SystemExit):
+        faults.asked_for(arguments)
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_a_trial_that_is_kept_may_be_of_some_parts_or_of_all():
+    assert faults.asked_for(["--keep"]).only == [*faults.PARTS]
+    assert faults.asked_for(["--keep", "--only", "kills, sweeps"]).only == ["kills", "sweeps"]
 
 
 def test_a_process_that_a_cluster_ends_says_so_at_once():
