@@ -342,9 +342,10 @@ def with_atheris(reader: Reader, name: str, local: Path, until: float) -> None:
             os._exit(0)
 
     places = [local, seeds, *[CORPUS / slug(name)] * (CORPUS / slug(name)).is_dir()]
+    kept = f"-artifact_prefix={local}/"  # what it thinks worth a file
     signals = [f"-handle_{each}=0" for each in ("abrt", "bus", "fpe", "ill", "int", "segv", "term", "xfsz")]
     limits = [f"-max_len={most}", "-len_control=0", "-cross_over=0", "-timeout=0", "-rss_limit_mb=0"]
-    options = [*limits, *signals, "-close_fd_mask=3", "-verbosity=1"]
+    options = [kept, *limits, *signals, "-close_fd_mask=3", "-verbosity=1"]
     atheris.Setup([name, *options, *map(str, places)], one, custom_mutator=mutated)
     for number in ALARMS:
         signal.signal(number, _ring)

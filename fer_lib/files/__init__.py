@@ -2,6 +2,7 @@
 
 - ``pictures`` decodes and encodes pictures and puts them, and a video's frames, upright;
 - ``archives`` bounds what is unpacked;
+- ``rehearsal`` tries out readers that crash;
 - ``arrays`` opens NumPy's ``.npz`` and ``.npy``;
 - ``tables`` parses CSV and its relatives;
 - ``documents`` parses YAML and JSON;

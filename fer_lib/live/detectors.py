@@ -6,8 +6,6 @@ clockwise. One that follows faces from frame to frame may have a method ``forget
 first one is.
 """
 
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..files import refused
+from ..files import refused, rehearsal
 from . import blaze
 from .boxes import overlap
 
@@ -142,7 +140,7 @@ import sys, cv2, numpy
 network = cv2.FaceDetectorYN.create(sys.argv[1], "", (320, 320))
 network.detect(numpy.zeros((320, 320, 3), numpy.uint8))
 """
-"""OpenCV crashes on some damaged networks: each is first read in a process of its own."""
+"""OpenCV crashes on some damaged networks."""
 
 
 def _yunet(file: str | Path | None) -> Detector:
@@ -151,12 +149,7 @@ def _yunet(file: str | Path | None) -> Detector:
             "detector", "'yunet' without its file" if file is None else f"no file {file}", "the network of YuNet",
             "get face_detection_yunet_2023mar.onnx from OpenCV's model zoo and name it with --yunet",
         )  # fmt: skip
-    command = [sys.executable, "-P", "-c", REHEARSAL, str(file)]  # -P: a cv2.py in this folder is not meant
-    try:
-        code = subprocess.run(command, capture_output=True, timeout=60).returncode
-    except subprocess.TimeoutExpired:
-        code = None
-    if code not in (0, 1):  # 1: an error, which comes again below
+    if not rehearsal.survives(REHEARSAL, file):
         raise refused(file, "damage that crashes OpenCV, or never lets it end", "YuNet's network", "get it anew")
     try:
         network = cv2.FaceDetectorYN.create(str(file), "", (320, 320), score_threshold=CONFIDENCE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.emotions import FER2013
-from ..files import arrays, documents, reason, refused
+from ..files import arrays, documents, reason, refused, rehearsal
 
 THEN = "`make live-model` writes such a file"
 
@@ -94,6 +94,17 @@ def _onnx(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     return lambda faces: session.run([ends[1].name], {ends[0].name: faces})[0]
 
 
+REHEARSAL = """
+import sys
+from ai_edge_litert.interpreter import Interpreter
+interpreter = Interpreter(model_path=sys.argv[1], num_threads=1)
+interpreter.allocate_tensors()
+interpreter.get_input_details(), interpreter.get_output_details()
+interpreter.invoke()
+"""
+"""LiteRT crashes on some damaged networks."""
+
+
 def _litert(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     try:
         from ai_edge_litert.interpreter import Interpreter
@@ -101,6 +112,8 @@ def _litert(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
         found, expected = "no LiteRT, which is not installed", "it, to read this file"
         raise refused(file, found, expected, "pip install ai-edge-litert") from error
 
+    if not rehearsal.survives(REHEARSAL, file):
+        raise refused(file, "damage that crashes LiteRT, or never lets it end", "a whole network", THEN)
     try:
         interpreter = Interpreter(model_content=content, num_threads=1)
         interpreter.allocate_tensors()

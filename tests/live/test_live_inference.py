@@ -99,6 +99,20 @@ def test_other_faces_are_refused(file, faces, error, message):
         inference.load(file).classify(faces)
 
 
+def test_a_file_that_crashes_litert_is_refused(tmp_path, monkeypatch):
+    """A ``litert`` in the working folder, which ran in its place, is not asked."""
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    content = bytearray(inference.MODEL.with_name("model.int8.tflite").read_bytes())
+    for place in (18, 20, 22, 24):
+        content[place] = 0
+    (tmp_path / "model.tflite").write_bytes(content)
+    (tmp_path / "ai_edge_litert.py").write_text("open('was_run', 'w')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="model.tflite: found damage that crashes LiteRT, or never lets it end"):
+        inference.load(tmp_path / "model.tflite")
+    assert not (tmp_path / "was_run").exists()
+
+
 def test_a_file_that_is_no_such_network_is_refused(file, tmp_path):
     onnx = pytest.importorskip("onnx")
     with pytest.raises(FileNotFoundError, match="none.onnx: found no such file, .*; give the path of one"):
