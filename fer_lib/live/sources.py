@@ -28,10 +28,12 @@ PATIENCE, HOPE = 10.0, 60.0
 """Seconds after which a camera, a stream or a pipe that gives nothing is an error, and after which one is that gives
 only damaged frames: some send a frame that stands for itself twice a minute."""
 _SECRET = (
-    re.compile("//[^/?#]*@"),
-    re.compile(
-        r"(?i)((?:[?&#](?:[^=&#]*[_.-])?(?:token|secret|\w*key|auth|sig|signature)|pass|password|passwd|pwd)=)[^&#/_]*"
+    (re.compile("//[^/?#]*@"), "//"),
+    (
+        re.compile(r"(?i)([?&#](?:[^=&#]*[_.-])?(?:pass\w*|pwd|token|secret|\w*key|auth|sig|signature)=)[^&#]*"),
+        r"\1...",
     ),
+    (re.compile(r"(?i)((?:pass|password|passwd|pwd)=)[^&#?/]*"), r"\1..."),
 )
 """Where a URL has a password: before the machine's name, and in what is asked for."""
 
@@ -357,8 +359,9 @@ def _open_camera(number: int) -> "cv2.VideoCapture":
 
 def without_password(name: str) -> str:
     """A source's name without what a URL may have of a password."""
-    before, asked = _SECRET
-    return asked.sub(r"\1...", before.sub("//", name)) if "://" in name else name
+    for secret, instead in _SECRET if "://" in name else ():
+        name = secret.sub(instead, name)
+    return name
 
 
 def _video_frames(url: str, name: str, every: int) -> Iterator[Frame]:

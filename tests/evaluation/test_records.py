@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fer_lib import paths
@@ -388,6 +388,7 @@ def test_committed_runs_add_150_kilobytes_on_average_and_one_notebook_a_group():
     assert notebooks == {folder.relative_to(paths.ROOT) for folder in folders if folder.name.endswith("-seed0")}
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a machine with much else to do
 @given(st.data())
 def test_what_is_packed_is_unpacked(data):
     rows = data.draw(st.integers(0, 5))

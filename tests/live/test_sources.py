@@ -448,3 +448,18 @@ def test_a_list_may_have_pictures_in_memory(tmp_path):
     for wrong in (5, [image], None):
         with pytest.raises(TypeError, match="(source|image): found .*, expected .*; "):
             list(sources.frames([image, wrong]))
+
+
+@pytest.mark.parametrize(
+    "url, shown",
+    [
+        ("rtsp://me:secret@h/x", "rtsp://h/x"),
+        ("http://h/x?password=sec_ret/1&x=1", "http://h/x?password=...&x=1"),
+        ("http://h/x?fps=30&design=2&monkey_size=3", "http://h/x?fps=30&design=2&monkey_size=3"),
+        ("rtsp://h:554/user=admin_password=secret_channel=1", "rtsp://h:554/user=admin_password=..."),
+        ("http://h/?api_key=secret#token=secret", "http://h/?api_key=...#token=..."),
+        ("file.mp4", "file.mp4"),
+    ],
+)
+def test_a_password_is_not_shown_and_what_is_none_is(url, shown):
+    assert sources.without_password(url) == shown
