@@ -84,14 +84,14 @@ def _onnx(file: Path, content: bytes) -> Callable[[np.ndarray], np.ndarray]:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         ends = [*session.get_inputs(), *session.get_outputs()[:1]]
         emotions = session.get_modelmeta().custom_metadata_map.get("emotions", "none")
+        found, (input_, output) = [(end.type, *end.shape[1:]) for end in ends], [end.name for end in ends]  # all UTF-8
     except Exception as error:  # ONNX Runtime's errors have no base class of their own
         raise refused(file, f"no network that ONNX Runtime reads ({reason(error)})", "one", THEN) from error
-    found = [(end.type, *end.shape[1:]) for end in ends]
     if found != [("tensor(uint8)", 48, 48), ("tensor(float)", len(FER2013))]:
         raise refused(file, f"{found}", f"(k, 48, 48) uint8 in and (k, {len(FER2013)}) float32 out", THEN)
     if emotions != ",".join(FER2013):  # outputs in another order are a classic silent bug
         raise refused(file, f"the emotions {emotions} in its metadata", ",".join(FER2013), THEN)
-    return lambda faces: session.run([ends[1].name], {ends[0].name: faces})[0]
+    return lambda faces: session.run([output], {input_: faces})[0]
 
 
 REHEARSAL = """
