@@ -121,14 +121,22 @@ def archive(folder: Path) -> Prepared:
     made.network(paths.RESULTS, 1, lambda labels: made.answers(labels, 3), parameters=run.parameters)
     with redirect_stdout(io.StringIO()):
         transport.export_records(folder / "records.tar")
-    paths.RESULTS = folder / "here"
+    return _imported(folder / "records.tar")
+
+
+def _imported(archive: Path) -> Prepared:
+    """An archive, taken each time where nothing is."""
+    from fer_lib import paths
+    from fer_lib.runs import transport
+
+    paths.RESULTS = archive.parent / "here"
 
     def read():
         with redirect_stdout(io.StringIO()):
-            transport.import_records(folder / "records.tar")
+            transport.import_records(archive)
         shutil.rmtree(paths.RESULTS, ignore_errors=True)
 
-    return [folder / "records.tar"], read
+    return [archive], read
 
 
 def ledger(folder: Path) -> Prepared:
@@ -504,14 +512,7 @@ def checkpoint_archive(folder: Path) -> Prepared:
     put(run.unfinished / "checkpoint-2" / "model.weights.h5", b"weights")
     with redirect_stdout(io.StringIO()):
         transport.export_checkpoints(folder / "checkpoints.tar", [run])
-    paths.RESULTS = folder / "here"
-
-    def read():
-        with redirect_stdout(io.StringIO()):
-            transport.import_records(folder / "checkpoints.tar")
-        shutil.rmtree(paths.RESULTS, ignore_errors=True)
-
-    return [folder / "checkpoints.tar"], read
+    return _imported(folder / "checkpoints.tar")
 
 
 def run_list(folder: Path) -> Prepared:

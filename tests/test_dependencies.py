@@ -9,6 +9,7 @@ from pathlib import Path
 import dependencies
 import pytest
 
+ELSEWHERE = "https://example.com"
 HASH = f"--hash=sha256:{'0' * 64}"
 
 
@@ -29,9 +30,9 @@ def test_the_page_s_lock_has_a_checksum_of_every_package_and_no_address():
     [
         "numpy==2.4.6",
         f"numpy>=2 {HASH}",
-        f"numpy @ https://example.com/numpy.whl {HASH}",
-        f"git+https://example.com/numpy {HASH}",
-        "--extra-index-url https://example.com",
+        f"numpy @ {ELSEWHERE}/numpy.whl {HASH}",
+        f"git+{ELSEWHERE}/numpy {HASH}",
+        f"--extra-index-url {ELSEWHERE}",
         "-e .",
         f"numpy==2.4.6 {HASH[:-1]}",
     ],
