@@ -88,6 +88,9 @@ def like_yunet(path, onnx) -> None:
 
 if __name__ == "__main__":
     install()
+    from fer_lib import data
     from fer_lib.__main__ import main
+
+    data.PROGRESS["delay"] = 0  # bars at once: a fast machine ends before one would come
 
     sys.exit(main(["live", *sys.argv[1:]]))

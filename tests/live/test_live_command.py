@@ -698,20 +698,21 @@ def on_a_terminal(*arguments, lines_too: bool = False) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory) -> Path:
-    """300 frames: more than a second, after which a bar comes."""
+def moving(tmp_path_factory) -> Path:
+    """300 frames: a bar is drawn several times."""
     images = (frame({(10 + 2 * (k % 30), 20): 80}, 320, 240) for k in range(300))
-    return video(tmp_path_factory.mktemp("slow") / "slow.mkv", images, preset="ultrafast")
+    return video(tmp_path_factory.mktemp("moving") / "moving.mkv", images, preset="ultrafast")
 
 
-def test_a_bar_is_on_a_terminal_and_never_among_the_lines(slow, two):
-    printed, shown = on_a_terminal("--json", "--source", slow, two)
+def test_a_bar_is_on_a_terminal_and_never_among_the_lines(moving, two, monkeypatch):
+    monkeypatch.setenv("TQDM_MININTERVAL", "0")
+    printed, shown = on_a_terminal("--json", "--source", moving, two)
     assert len(lines(printed)) > 250
-    assert re.search(r"1/2 slow\.mkv: +\d+%\|.*\| 00:0\d<00:\d\d", shown) and "308 frames" in shown
+    assert re.search(r"1/2 moving\.mkv: +\d+%\|.*\| 00:0\d<00:\d\d", shown) and "308 frames" in shown
     process = start("--json", "--source", two)
     _, errors = process.communicate(timeout=60)
     assert errors.count("\n") == 1 and "%" not in errors  # no terminal, no bar
-    _, shown = on_a_terminal("--json", "--source", slow, lines_too=True)
+    _, shown = on_a_terminal("--json", "--source", moving, lines_too=True)
     found = [line.split("\r")[-1].strip() for line in shown.replace("\r\n", "\n").split("\n")]
     assert len(lines("\n".join(line for line in found if line.startswith("{")))) > 250
     assert not [line for line in found if "{" in line and "%|" in line] and "%|" in shown
