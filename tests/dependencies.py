@@ -33,6 +33,9 @@ STARTING = {"distutils-precedence.pth", "_fer_lib.pth", "_virtualenv.pth", "a1_c
 """Files whose code Python runs whenever it starts that are known: those of setuptools, this project, uv and
 coverage, which nbval asks for."""
 
+COMPILED = "__pycache__"
+"""Folders of compiled files, which Python writes beside their sources and makes anew; they are not checked."""
+
 
 def locked(lock: Path) -> tuple[list[tuple[str, str, str]], list[str]]:
     """A lock's packages, each its name, version and marker, and what is wrong with its lines."""
@@ -72,10 +75,11 @@ def against_lock(installed: list[Distribution], packages: list[tuple[str, str, s
 
 
 def changed(distribution: Distribution) -> list[str]:
-    """The files of a package that are not as its wheel brought them."""
+    """The files of a package that are not as its wheel brought them. What is compiled is made here, also where a wheel
+    brought it."""
     wrong = []
     for file in distribution.files or []:
-        if file.hash is None:
+        if file.hash is None or file.parent.name == COMPILED:
             continue
         path = file.locate()
         if not path.is_file():
@@ -97,9 +101,11 @@ def unknown(folder: Path, installed: list[Distribution]) -> list[str]:
         if path.name in ("sitecustomize.py", "usercustomize.py") or path.suffix == ".pth" and path.name not in STARTING
         and (re.search(r"^import[ \t]", path.read_text(errors="replace"), re.MULTILINE))
     ]  # fmt: skip
-    code = (path for ending in ("py", "so") for path in folder.rglob(f"*.{ending}"))
+    code = (path for ending in ("py", "pyc", "so") for path in folder.rglob(f"*.{ending}"))
     return wrong + [
-        f"{path.relative_to(folder)}: no package brought it" for path in code if str(path.resolve()) not in known
+        f"{path.relative_to(folder)}: no package brought it"
+        for path in code
+        if path.parent.name != COMPILED and str(path.resolve()) not in known
     ]
 
 

@@ -50,7 +50,10 @@ def installed(folder: Path, code: str = "print(1)\n") -> Path:
     (folder / "six.py").write_text(code)
     digest = base64.urlsafe_b64encode(hashlib.sha256(code.encode()).digest()).rstrip(b"=").decode()
     (folder / "six-1.17.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: six\nVersion: 1.17\n")
-    (folder / "six-1.17.dist-info" / "RECORD").write_text(f"six.py,sha256={digest},9\nsix-1.17.dist-info/METADATA,,\n")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "six.pyc").write_bytes(b"compiled here")
+    files = [f"six.py,sha256={digest},9", f"__pycache__/six.pyc,sha256={digest},9", "six-1.17.dist-info/METADATA,,"]
+    (folder / "six-1.17.dist-info" / "RECORD").write_text("\n".join(files))
     return folder
 
 
@@ -70,6 +73,10 @@ TAMPERED = {
     "a changed file": (lambda folder: (folder / "six.py").write_text("print(2)\n"), "six: six.py was changed"),
     "a file that is gone": (lambda folder: (folder / "six.py").unlink(), "six: six.py is not there"),
     "code of nobody": (lambda folder: (folder / "seven.py").write_text(""), "seven.py: no package brought it"),
+    "compiled code of nobody": (
+        lambda folder: (folder / "seven.pyc").write_bytes(b""),
+        "seven.pyc: no package brought it",
+    ),
     "what runs at the start": (
         lambda folder: (folder / "a.pth").write_text("import os; os.getcwd()\n"),
         "a.pth: runs whenever Python starts, and is not known",
