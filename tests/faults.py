@@ -48,7 +48,7 @@ LONGEST = 120
 PATIENCE = 10.0
 """Seconds in which what was started by a killed process has to end."""
 AT_THE_END = 0.15
-"""The share of the kills that is kept for the writing of the report, when all runs are made."""
+"""The share of the kills that is kept for the last grid, where it writes its report if all runs are made."""
 
 
 @dataclass
@@ -244,17 +244,22 @@ ROLES = {
 
 
 def kills(grid: Grid, reference: Path, moments: int, rng: random.Random) -> list[Tally]:
-    """Kill a random process of the grid at random moments, ``moments`` times; then let it end, and compare."""
+    """Kill a random process of the grid at random moments, ``moments`` times. Whenever all its runs are made it is let
+    end, compared, and begun anew."""
     tallies, phases, call = {role: Tally(f"kill -9: {role}") for role in ROLES}, {}, None
+    ends, whole = Tally("the end of a grid"), records_of(reference)
     before: dict[str, str] = {}
     late = round(AT_THE_END * moments)
     number = 0
     while number < moments:
-        at_the_end = number >= moments - late
         if call is None or call.poll() is not None:
-            if at_the_end and plan_is_done(grid):
-                for page in grid.results.glob("report.html"):
-                    page.unlink()
+            if len(kept(grid.results)) == len(whole):
+                if number < moments - late:
+                    ends.add(*at_its_end(grid, before, whole))
+                    shutil.rmtree(grid.results)
+                    before = {}
+                else:
+                    (grid.results / "report.html").unlink(missing_ok=True)
             call = grid.start()
         if rng.random() < 0.5:  # so that the grid goes on, however slow the machine
             there = len(kept(grid.results))
@@ -263,11 +268,8 @@ def kills(grid: Grid, reference: Path, moments: int, rng: random.Random) -> list
         roles = {}
         while not roles and call.poll() is None:
             roles = grid.roles()
-        if not roles:  # it ended of itself: all is made
-            call = grid.start()
-            if not within(30, grid.roles):
-                continue
-            roles = grid.roles()
+        if not roles:  # it ended of itself
+            continue
         role = min(roles, key=lambda each: (tallies[each].moments, rng.random()))
         victim, phase = rng.choice(roles[role]), grid.phase()
         before = kept(grid.results) | before  # what was there after the last kill has to be there still
@@ -287,19 +289,23 @@ def kills(grid: Grid, reference: Path, moments: int, rng: random.Random) -> list
         before = kept(grid.results)
     if call.poll() is None:
         call.wait()
-    last = Tally("the end of the grid")
+    ends.add(*at_its_end(grid, before, whole))
+    say(f"phases: {', '.join(f'{phase} {count}' for phase, count in sorted(phases.items()))}")
+    return [*tallies.values(), ends]
+
+
+def at_its_end(grid: Grid, before: dict[str, str], whole: dict) -> tuple[list[str], int, int]:
+    """Let the grid end: what is wrong with it then, and how many records are lost and made twice."""
     for _ in range(2):  # the second call makes what was killed while the first went on without it
         before = kept(grid.results) | before
         code, printed = grid.called()
         if code == 0:
             break
     problems = [] if code == 0 else [f"exit code {code}: {printed[-500:]}"]
-    problems += differing(records_of(reference), records_of(grid.results)) + half(grid.results) + leftovers(grid.folder)
+    problems += differing(whole, records_of(grid.results)) + half(grid.results) + leftovers(grid.folder)
     code, printed = grid.called()
     problems += [] if code == 0 and "nothing to do" in printed else [f"found something to do: {printed[-300:]}"]
-    last.add(problems, *compared(before, grid.results))
-    say(f"phases: {', '.join(f'{phase} {count}' for phase, count in sorted(phases.items()))}")
-    return [*tallies.values(), last]
+    return problems, *compared(before, grid.results)
 
 
 def offspring(process: psutil.Process) -> list[psutil.Process]:
@@ -315,10 +321,6 @@ def lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def plan_is_done(grid: Grid) -> bool:
-    return not list(grid.results.glob("unfinished/*/*/*/")) and len(kept(grid.results)) > 1
 
 
 # ---- an end before each file operation

@@ -281,7 +281,7 @@ def value_and_gradient(function):
         return jax.jit(jax.value_and_grad(function, has_aux=True))
     import tensorflow
 
-    @tensorflow.function(reduce_retracing=True)
+    @tensorflow.function(reduce_retracing=True, autograph=False)  # it would leave files behind where it is killed
     def both(weights, *rest):
         with tensorflow.GradientTape() as tape:
             tape.watch(weights)

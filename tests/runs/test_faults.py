@@ -302,7 +302,7 @@ def test_the_trial_that_the_docs_tell_of_lost_no_record_and_made_none_twice(part
     assert rows, f"no whole trial was written into {parts.ROBUSTNESS.name}: make test-faults PART={part} KEEP=1"
     cells = [[cell.strip() for cell in row.split("|")] for row in rows]
     tried = {
-        "kills": {*(f"kill -9: {role}" for role in faults.ROLES), "the end of the grid"},
+        "kills": {*(f"kill -9: {role}" for role in faults.ROLES), "the end of a grid"},
         "sweeps": {f"{how} an operation{on}: {piece}" for piece in faults.PIECES
                    for how, on in (("ended before", ""), ("no room from", " on"))},
         "scenarios": {*faults.CASES},

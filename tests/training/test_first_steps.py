@@ -1,6 +1,7 @@
 """Sweeps: collapse and its cause, resuming, records. Runs under every Keras backend."""
 
 import json
+import tempfile
 from dataclasses import replace
 
 import keras
@@ -75,6 +76,12 @@ def test_these_are_the_first_steps_of_the_training_itself(few_faces, fields):
         assert trained.history[epoch]["loss"] == pytest.approx(mean, rel=1e-3)
     assert (predicted == trained.logits["last"].argmax(axis=1)).all()
     assert count == trained.model.count_params()
+
+
+def test_a_kill_leaves_no_temporary_file(few_faces, evaluated, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    steps_of(few_faces, evaluated, replace(SMALL, loss="clipped"), 2)
+    assert not [*tmp_path.iterdir()]  # at this point
 
 
 def test_a_weight_penalty_is_in_the_step_but_not_in_the_gradient_that_is_shown(few_faces, evaluated, monkeypatch):
