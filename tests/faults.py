@@ -243,11 +243,11 @@ ROLES = {
 }
 
 
-def kills(grid: Grid, reference: Path, moments: int, rng: random.Random) -> list[Tally]:
+def kills(grid: Grid, whole: dict, moments: int, rng: random.Random) -> list[Tally]:
     """Kill a random process of the grid at random moments, ``moments`` times. Whenever all its runs are made it is let
-    end, compared, and begun anew."""
+    end, compared with the ``whole`` one, and begun anew."""
     tallies, phases, call = {role: Tally(f"kill -9: {role}") for role in ROLES}, {}, None
-    ends, whole = Tally("the end of a grid"), records_of(reference)
+    ends = Tally("the end of a grid")
     before: dict[str, str] = {}
     late = round(AT_THE_END * moments)
     number = 0
@@ -1148,14 +1148,16 @@ def main() -> int:
     def killed() -> list[Tally]:
         if "kills" not in options.only:
             return []
-        reference = paths.results_folder("smoke")
-        if plan.missing(plan.wanted("smoke")):
+        reference, wanted = paths.results_folder("smoke"), plan.wanted("smoke")
+        if plan.missing(wanted):
             say("the undisturbed runs come first: make reproduce PROFILE=smoke")
             command = [sys.executable, "-m", "fer_lib", "reproduce", "--profile", "smoke"]
             subprocess.run(command, cwd=paths.ROOT, check=True)
+        places = {run.folder.relative_to(reference / "runs").as_posix() for run in wanted}  # others may be there
+        whole = {place: record for place, record in records_of(reference).items() if place in places}
         grid = Grid(folder / "grid")
         try:
-            return kills(grid, reference, options.moments, random.Random(options.seed))
+            return kills(grid, whole, options.moments, random.Random(options.seed))
         finally:
             for process in processes(grid.folder):  # where the trial itself failed
                 process.kill()
