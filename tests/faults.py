@@ -1148,13 +1148,13 @@ def main() -> int:
     def killed() -> list[Tally]:
         if "kills" not in options.only:
             return []
-        reference, wanted = paths.results_folder("smoke"), plan.wanted("smoke")
+        wanted = plan.wanted("smoke")
         if plan.missing(wanted):
             say("the undisturbed runs come first: make reproduce PROFILE=smoke")
             command = [sys.executable, "-m", "fer_lib", "reproduce", "--profile", "smoke"]
             subprocess.run(command, cwd=paths.ROOT, check=True)
-        places = {run.folder.relative_to(reference / "runs").as_posix() for run in wanted}  # others may be there
-        whole = {place: record for place, record in records_of(reference).items() if place in places}
+        places, made = {run.place for run in wanted}, records_of(paths.results_folder("smoke"))
+        whole = {place: record for place, record in made.items() if place in places}  # others may be there
         grid = Grid(folder / "grid")
         try:
             return kills(grid, whole, options.moments, random.Random(options.seed))
